@@ -1,0 +1,26 @@
+"""The table of cases. A module per group; a new case is a row in its module's `cases`."""
+
+from __future__ import annotations
+
+from ..model import Case
+from . import contractions, elementwise, quantization, reductions, small
+
+_MODULES = (quantization, elementwise, reductions, contractions, small)
+
+#: Names of the groups, in the order of the tables.
+GROUPS = tuple(module.GROUP for module in _MODULES)
+
+
+def all_cases() -> list[Case]:
+    """Every case, in the order of the tables.
+
+    Raises
+    ------
+    ValueError
+        If two cases have the same name.
+    """
+    result = [case for module in _MODULES for case in module.cases()]
+    names = [(case.group, case.name) for case in result]
+    if len(set(names)) != len(names):
+        raise ValueError("two cases have the same group and name")
+    return result

@@ -1,0 +1,150 @@
+"""Plain loops for numba, as its documentation would have a user write them.
+
+The functions are ordinary Python until `compiled` is asked for one, so that this module imports
+without numba.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..libraries import load
+
+prange = range
+
+#: An array, a number, as numba sees them.
+A = np.ndarray
+F = np.float32
+
+SUM, MEAN, MIN, MAX, VAR = range(5)
+
+
+@functools.cache
+def compiled(function: Callable[..., Any], parallel: bool = True) -> Callable[..., Any]:
+    """Return a function of this module as machine code, without fast-math.
+
+    Parallel code is cached on disk, where numba does not tell it from serial code.
+    """
+    numba = load("numba")
+    globals()["prange"] = numba.prange
+    return numba.njit(parallel=parallel, fastmath=False, cache=parallel)(function)  # type: ignore[no-any-return]
+
+
+def axpby(a: F, b: F, x: A, y: A, out: A) -> None:
+    """Compute ``a * x + b * y``."""
+    for i in prange(x.size):
+        out[i] = a * x[i] + b * y[i]
+
+
+def total(x: A) -> F:
+    """Compute the sum of a vector."""
+    acc = np.float32(0)
+    for i in range(x.size):
+        acc += x[i]
+    return acc
+
+
+def gelu(x: A, half: F, c: F, k: F, one: F, out: A) -> None:
+    """GELU, tanh form; constants as arguments, or they would be float64."""
+    for i in prange(x.size):
+        v = x[i]
+        out[i] = half * v * (one + np.tanh(c * (v + k * v * v * v)))
+
+
+def quantize(x: A, scale: A, zero: A, low: F, high: F, out: A) -> None:
+    """Codes of a matrix; `scale` and `zero` broadcast to it in two dimensions."""
+    for i in prange(x.shape[0]):
+        if scale.shape[1] == 1:
+            s, z = scale[i % scale.shape[0], 0], zero[i % zero.shape[0], 0]
+            for j in range(x.shape[1]):
+                out[i, j] = min(max(np.rint(x[i, j] / s) + z, low), high)
+        else:
+            for j in range(x.shape[1]):
+                out[i, j] = min(max(np.rint(x[i, j] / scale[0, j]) + zero[0, j], low), high)
+
+
+def dequantize(q: A, scale: A, zero: A, out: A) -> None:
+    """Values of a matrix of codes."""
+    for i in prange(q.shape[0]):
+        if scale.shape[1] == 1:
+            s, z = scale[i % scale.shape[0], 0], zero[i % zero.shape[0], 0]
+            for j in range(q.shape[1]):
+                out[i, j] = (np.float32(q[i, j]) - z) * s
+        else:
+            for j in range(q.shape[1]):
+                out[i, j] = (np.float32(q[i, j]) - zero[0, j]) * scale[0, j]
+
+
+def fake_quantize(x: A, scale: A, zero: A, low: F, high: F, out: A) -> None:
+    """`dequantize` of `quantize`."""
+    for i in prange(x.shape[0]):
+        if scale.shape[1] == 1:
+            s, z = scale[i % scale.shape[0], 0], zero[i % zero.shape[0], 0]
+            for j in range(x.shape[1]):
+                out[i, j] = (min(max(np.rint(x[i, j] / s) + z, low), high) - z) * s
+        else:
+            for j in range(x.shape[1]):
+                s, z = scale[0, j], zero[0, j]
+                out[i, j] = (min(max(np.rint(x[i, j] / s) + z, low), high) - z) * s
+
+
+def reduce_rows(x: A, op: int, out: A) -> None:
+    """Reduce the last axis of a matrix whose rows are contiguous."""
+    n = np.float32(x.shape[1])
+    for i in prange(x.shape[0]):
+        acc = x[i, 0]
+        if op == MIN:
+            for j in range(1, x.shape[1]):
+                acc = min(acc, x[i, j])
+        elif op == MAX:
+            for j in range(1, x.shape[1]):
+                acc = max(acc, x[i, j])
+        else:
+            for j in range(1, x.shape[1]):
+                acc += x[i, j]
+            if op != SUM:
+                acc /= n
+        if op == VAR:
+            mean = acc
+            acc -= mean
+            for j in range(x.shape[1]):
+                acc += (x[i, j] - mean) * (x[i, j] - mean)
+            acc /= n
+        out[i] = acc
+
+
+def reduce_columns(x: A, op: int, blocks: int, out: A) -> None:
+    """Reduce the first axis of a matrix whose rows are contiguous, by blocks of columns."""
+    n = np.float32(x.shape[0])
+    width = (x.shape[1] + blocks - 1) // blocks
+    for b in prange(blocks):
+        begin, end = b * width, min(x.shape[1], (b + 1) * width)
+        total = out[begin:end]
+        total[:] = x[0, begin:end]
+        for i in range(1, x.shape[0]):
+            row = x[i, begin:end]
+            if op == MIN:
+                for j in range(row.size):
+                    total[j] = min(total[j], row[j])
+            elif op == MAX:
+                for j in range(row.size):
+                    total[j] = max(total[j], row[j])
+            else:
+                for j in range(row.size):
+                    total[j] += row[j]
+        if op in (MEAN, VAR):
+            for j in range(total.size):
+                total[j] /= n
+        if op == VAR:
+            mean = total.copy()
+            total[:] = np.float32(0)
+            for i in range(x.shape[0]):
+                row = x[i, begin:end]
+                for j in range(row.size):
+                    total[j] += (row[j] - mean[j]) * (row[j] - mean[j])
+            for j in range(total.size):
+                total[j] /= n

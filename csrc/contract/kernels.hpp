@@ -1,0 +1,74 @@
+// What one CPU tier offers to the drivers of this room: a table of functions and block sizes per element
+// combination. Tier independent; everything inline here is forced inline, so that no tier's copy of a
+// function can be picked by the linker for another tier.
+#pragma once
+
+#include <cstdint>
+
+#include "core/macros.hpp"
+
+namespace ufuse {
+
+/// Positions along one (possibly fused) index of an operand, as byte offsets from the operand's start:
+/// `offsets[i]` where the vector is given, `i * stride` otherwise. Any sign, zero and misalignment are fine.
+struct Axis {
+  std::int64_t size = 0;
+  std::int64_t stride = 0;
+  const std::int64_t* offsets = nullptr;
+
+  UFUSE_INLINE std::int64_t at(std::int64_t i) const { return offsets != nullptr ? offsets[i] : i * stride; }
+  UFUSE_INLINE bool affine() const { return offsets == nullptr; }
+};
+
+/// Copies `lanes` rows of A (or columns of B) and `k` positions along the shared index into panels.
+/// A panel holds, for each group of k in turn, the group of each of its lanes: what a micro-kernel reads.
+struct PackTask {
+  const char* base;
+  Axis lane_axis, k_axis;
+  std::int64_t lane0, lanes;
+  std::int64_t k0, k;
+  char* out;
+  bool flip;  // int8 as uint8 + 128 (A only)
+};
+
+/// A block of packed A times a block of B. Columns of C have unit stride when `c_rows` is null: then `c` is
+/// the element (0, 0) of the block and `c_row` the bytes from row to row. Otherwise element (i, j) lies at
+/// c + c_rows->at(row0 + i) + c_cols->at(col0 + j).
+struct BlockTask {
+  const char* a;
+  std::int64_t a_row, a_k;  // bytes from row to row and from one k to the next, where A is read in place
+  const char* b;
+  std::int64_t b_panel;  // bytes from one panel of `nr` columns to the next
+  std::int64_t b_row;    // bytes from one k to the next, where B is read in place
+  std::int64_t rows, cols, k;
+  char* c;
+  std::int64_t c_row;
+  const Axis* c_rows;
+  const Axis* c_cols;
+  std::int64_t row0, col0;
+  bool a_in_place, b_in_place;  // not packed (floats only)
+  bool add;                     // C += block (k blocks after the first) rather than C = block
+  bool correct;  // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
+};
+
+/// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
+struct ElementKernels {
+  int mr, nr;                  // rows and columns of the micro-kernel's tile
+  int lanes;                   // columns in one register
+  int group;                   // k positions packed together
+  int a_size, b_size, c_size;  // bytes of an element
+  int a_group, b_group;        // bytes of one packed group
+  int b_trailer;               // bytes per column after a packed panel of B
+  std::int64_t kc, mc, nc;     // k block (the same on every tier), rows per packed block, columns per strip
+  void (*pack_a)(const PackTask&);
+  void (*pack_b)(const PackTask&);
+  void (*block)(const BlockTask&);
+};
+
+struct ContractKernels {
+  ElementKernels f32, f64, u8s8;
+  /// One row to uint8 with offset 128; returns its scale (see quantize_rows in product.hpp).
+  float (*quantize_row)(const char* base, const Axis& k, std::uint8_t* out);
+};
+
+}  // namespace ufuse

@@ -1,0 +1,51 @@
+// Block sizes per tier, as data. Measured on two Zen 4 cores (32 KiB L1d, 1 MiB L2 each), 1024^3, as a
+// share of the peak of independent multiply-adds, unless another case is named.
+//
+// kc decides the bits of a float result (a new accumulator starts with each k block), so it is the same on
+// every tier. f32: 1024 is 7-10 % better than 256, since C is read and written less often. f64: 768 or 1024
+// with fewer rows are no better than 512, 256 is 4 % worse. Prefetching the tile of C: no gain.
+#pragma once
+
+#include <cstdint>
+
+#include "core/macros.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+struct Shape {
+  int mr;       // rows of the tile
+  int vectors;  // registers of columns
+  std::int64_t kc, mc, nc;
+};
+
+inline constexpr std::int64_t kBlockF32 = 1024, kBlockF64 = 512, kBlockInt8 = 2048;
+
+#if defined(__AVX512F__)
+// 32 registers: 28 accumulators, 2 of B, 1 of A. mc: packed A takes 448 KiB of the 1 MiB L2.
+inline constexpr Shape kShapeF32{14, 2, kBlockF32, 112, 2048};
+inline constexpr Shape kShapeF64{8, 3, kBlockF64, 112, 2016};  // 14 x 2: 2 % less; 6 x 4: 1 %
+#if defined(__AVX512VNNI__)
+inline constexpr Shape kShapeInt8{14, 2, kBlockInt8, 112, 4096};
+#else
+// vpmaddwd needs two more registers (the product before it is added, the odd bytes of B).
+inline constexpr Shape kShapeInt8{12, 2, kBlockInt8, 96, 4096};
+#endif
+#elif defined(__AVX2__)
+// 16 registers: 12 accumulators, 2 of B, 1 of A. mc: these machines have 256 to 512 KiB of L2.
+inline constexpr Shape kShapeF32{6, 2, kBlockF32, 72, 2048};
+inline constexpr Shape kShapeF64{6, 2, kBlockF64, 72, 2048};
+inline constexpr Shape kShapeInt8{4, 2, kBlockInt8, 64, 4096};
+#elif defined(__aarch64__)
+inline constexpr Shape kShapeF32{8, 2, kBlockF32, 64, 2048};  // 32 registers; not measured
+inline constexpr Shape kShapeF64{8, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeInt8{6, 2, kBlockInt8, 60, 4096};
+#else
+// 16 registers and two-operand instructions: a product needs a register of its own before it is added.
+inline constexpr Shape kShapeF32{4, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeF64{4, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeInt8{4, 2, kBlockInt8, 64, 4096};
+#endif
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

@@ -1,0 +1,60 @@
+// Element types and their sizes, from the catalogue.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "simd/scalar.hpp"
+
+namespace ufuse {
+
+enum class DType : std::uint8_t {
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) name,
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+};
+
+template <DType>
+struct CppTypeOf;
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) \
+  template <>                               \
+  struct CppTypeOf<DType::name> {           \
+    using type = cpp;                       \
+  };
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+template <DType D>
+using cpp_type = typename CppTypeOf<D>::type;
+
+constexpr std::size_t item_size(DType dtype) {
+  constexpr std::size_t sizes[] = {
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) sizeof(cpp),
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+  };
+  return sizes[static_cast<std::size_t>(dtype)];
+}
+
+constexpr std::string_view code_of(DType dtype) {
+  constexpr std::string_view codes[] = {
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) code,
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+  };
+  return codes[static_cast<std::size_t>(dtype)];
+}
+
+/// The element type of a code such as "f4"; false where there is none.
+constexpr bool dtype_of(std::string_view wanted, DType& dtype) {
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) \
+  if (wanted == code) {                     \
+    dtype = DType::name;                    \
+    return true;                            \
+  }
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+  return false;
+}
+
+}  // namespace ufuse

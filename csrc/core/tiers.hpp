@@ -1,0 +1,26 @@
+// CPU tiers: every kernel source is compiled once per tier, and one table per tier is chosen at run time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/macros.hpp"
+
+namespace ufuse {
+
+/// In order of preference, worst first. `v4x` is v4 with VNNI and BF16.
+enum class Tier : int { v2, v3, v4, v4x, neon };
+
+UFUSE_API const char* tier_name(Tier tier) noexcept;
+
+/// Tiers compiled in and usable on this CPU, worst first.
+UFUSE_API std::vector<Tier> available_tiers();
+
+/// The tier in use: UFUSE_CPU_TIER if set, else the best available. Throws `std::invalid_argument` where
+/// the variable names a tier that is unknown, or not available here.
+UFUSE_API Tier active_tier();
+
+/// Forces a tier by name (tests and measurements); an empty name returns to the default.
+UFUSE_API void set_tier(const std::string& name);
+
+}  // namespace ufuse

@@ -1,0 +1,8 @@
+// Every functor of the catalogue.
+#pragma once
+
+#include "ops/arithmetic.hpp"
+#include "ops/cast.hpp"
+#include "ops/compare.hpp"
+#include "ops/math.hpp"
+#include "ops/quantize.hpp"

@@ -1,0 +1,140 @@
+// sigmoid, silu, gelu_tanh and tanh: quotients with 1 + e^z below.
+#pragma once
+
+#include "ops/math_core.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+namespace math {
+
+/// numerator / (1 + e^(z + z_low)), within 0.6 ULP for exact z + z_low where the result is normal. The
+/// denominator is formed as 2^-k + 2^(n-k) e^r with k = max(n, 0), so that it stays near 1 and the result
+/// underflows gradually. The quotient is corrected once with the remainder, which includes what the
+/// rounding of the denominator lost.
+template <class V>
+UFUSE_INLINE V logistic(V numerator, V z, V z_low) {
+  const V one = constant<V>(1.0);
+  const V zero = constant<V>(0.0);
+  const V n = nearest(z, kLog2E);
+  // e^r - 1 = a + b with a exact: neither r's rounding nor that of the sum reaches the result.
+  const V a = fma(n, constant<V>(-kLn2High<V>), z);
+  const V a_low = fma(n, constant<V>(-kLn2Low<V>), z_low);
+  const V r = a + a_low;
+  const V b = fma(r * r, exp_curvature(r), a_low);
+  // Beyond the normal exponents the smaller power would vanish in the sum; without the limit it would not
+  // be a power.
+  constexpr double kLeast = is_single<V> ? -126.0 : -1022.0;
+  const V shift = smaller(-n, zero);  // -k
+  const V offset = power_of_two(at_least(shift, kLeast));
+  const V factor = power_of_two(at_least(smaller(n, zero), kLeast));
+  const V base = offset + factor;
+  const V base_low = smaller(offset, factor) - (base - one);
+  const V d = fma(factor, a + b, base);
+  const V d_low = fma(factor, b, fma(factor, a, base - d)) + base_low;
+  const V q = one / d;
+  const V y = numerator * q;
+  // For an infinite y the remainder is a NaN; smaller() drops it.
+  const V remainder = smaller(fma(-d_low, y, fma(-d, y, numerator)), one);
+  const V quotient = fma(remainder, q, y);
+  return with_sign(scale(quotient, shift), numerator);  // -0.0 loses its sign in the sum
+}
+
+}  // namespace math
+
+namespace ops {
+
+struct sigmoid {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    constexpr double kLimit = is_single<V> ? 110.0 : 760.0;  // 0 or 1 beyond
+    return logistic(constant<V>(1.0), -at_least(at_most(x, kLimit), -kLimit), constant<V>(0.0));
+  }
+};
+
+struct silu {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    constexpr double kLimit = is_single<V> ? 120.0 : 770.0;  // -0 or x beyond
+    const V from_below = at_least(x, -kLimit);
+    return logistic(from_below, -at_most(from_below, kLimit), constant<V>(0.0));
+  }
+};
+
+/// x / (1 + e^-2u), 2u = x (a + b x^2), a = 2 sqrt(2/pi), b = 0.044715 a: the usual formula with tanh
+/// cancels for x < 0.
+struct gelu_tanh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    constexpr double kLimit = is_single<V> ? 11.0 : 23.0;
+    const V from_below = at_least(x, -kLimit);
+    const V t = at_most(from_below, kLimit);
+    // -2u to twice the precision. a is split short so that a - w is exact.
+    constexpr bool kSingle = is_single<V>;
+    const V a = constant<V>(kSingle ? -1.5958251953125 : -1.5957691216058265);
+    const V a_low = constant<V>(kSingle ? 5.607370621873997e-05 : 9.58009178107796e-14);
+    const V b = constant<V>(kSingle ? -0.07135481387376785 : -0.07135481627260025);
+    const V b_low = constant<V>(kSingle ? -2.3988324659995897e-09 : 6.175149918155315e-19);
+    const V s = t * t;
+    const V s_low = product_error(t, t, s);
+    const V c = s * b;
+    const V w = a + c;
+    const V lost = ((a - w) + c) + product_error(s, b, c);
+    const V w_low = fma(s_low, b, fma(s, b_low, lost + a_low));
+    const V z = t * w;
+    const V z_low = fma(t, w_low, product_error(t, w, z));
+    return logistic(from_below, z, z_low);
+  }
+};
+
+struct tanh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    const V ax = at_most(without_sign(x), is_single<V> ? 10.0 : 20.0);  // 1 beyond
+    const auto small = ax < constant<V>(is_single<V> ? 0.9 : 0.6);
+    // Large: 1 - 2 / (1 + 2^n e^r).
+    const V n = nearest(ax, 2 * kLog2E);
+    const V r = reduce_by_ln2(ax + ax, n);
+    // Small: x + x q P(q), q = x^2; one Horner scheme with exp_curvature.
+    const V q = ax * ax;
+    const V t = select(small, q, r);
+    V p;
+    if constexpr (is_single<V>) {
+      // [0, 0.9]: error 2^-29.8.
+      p = polynomial_of_two<V>(small, t,                                      //
+                               -0.33333322405815125, 0.4999999403953552,      //
+                               0.1333298236131668, 0.1666652113199234,        //
+                               -0.05392967909574509, 0.04166824370622635,     //
+                               0.021665070205926895, 0.008368664421141148,    //
+                               -0.008267579600214958, 0.0013822754845023155,  //
+                               0.002585581038147211, 0.0,                     //
+                               -0.0004565399431157857, 0.0);
+    } else {
+      // [0, 0.6]: error 2^-57.8.
+      p = polynomial_of_two<V>(small, t,                                         //
+                               -0.3333333333333313, 0.5000000000000011,          //
+                               0.13333333333300526, 0.1666666666666643,          //
+                               -0.053968253949706405, 0.041666666666526894,      //
+                               0.021869488012318104, 0.008333333333482339,       //
+                               -0.00886322691023669, 0.0013888888944362022,      //
+                               0.0035920384923085694, 0.00019841269533569852,    //
+                               -0.0014552213038507432, 2.480149243304389e-05,    //
+                               0.0005872086533590875, 2.7557562009770134e-06,    //
+                               -0.00023043947482339047, 2.7630460836667944e-07,  //
+                               7.936458806714737e-05, 2.500780704782336e-08,     //
+                               -1.7204614948507904e-05, 0.0);
+    }
+    const V one = constant<V>(1.0);
+    const V h = power_of_two(n);
+    const V large = one - constant<V>(2.0) / fma(h, fma(r * r, p, r), h + one);
+    const V y = select(small, fma(ax * q, p, ax), large);
+    return with_sign(y, x);
+  }
+};
+
+}  // namespace ops
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

@@ -1,0 +1,214 @@
+// Building a program: operations to kernels, values to registers.
+#include "program/program.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace ufuse {
+
+namespace v2 {
+extern const ProgramKernels program_kernels;
+}
+namespace v3 {
+extern const ProgramKernels program_kernels;
+}
+namespace v4 {
+extern const ProgramKernels program_kernels;
+}
+namespace neon {
+extern const ProgramKernels program_kernels;
+}
+
+const ProgramKernels& program_kernels(Tier tier) {
+#if defined(__x86_64__)
+  switch (tier) {
+    case Tier::v2: return v2::program_kernels;
+    case Tier::v3: return v3::program_kernels;
+    default: return v4::program_kernels;  // VNNI and BF16 add nothing to elementwise operations
+  }
+#else
+  (void)tier;
+  return neon::program_kernels;
+#endif
+}
+
+namespace {
+
+constexpr const char* kOpNames[] = {
+#define UFUSE_OPERATION(name) #name,
+#include "catalogue.inc"
+#undef UFUSE_OPERATION
+};
+
+const ProgramKernels& any_table() {  // the rows are the same on every tier, the functions are not
+#if defined(__x86_64__)
+  return program_kernels(Tier::v2);
+#else
+  return program_kernels(Tier::neon);
+#endif
+}
+
+int find_kernel(const std::string& name, DType output, const std::vector<DType>& inputs) {
+  const auto& table = any_table();
+  for (int i = 0; i < table.count; ++i) {
+    const KernelRow& row = table.rows[i];
+    if (row.output == output && static_cast<std::size_t>(row.arity) == inputs.size() &&
+        std::equal(inputs.begin(), inputs.end(), row.inputs) &&
+        name == kOpNames[static_cast<std::size_t>(row.op)])
+      return i;
+  }
+  std::string text = "ufuse program: no kernel " + name + "(";
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (i != 0) text += ',';
+    text += code_of(inputs[i]);
+  }
+  text += ")->";
+  text += code_of(output);
+  throw std::invalid_argument(text);
+}
+
+bool row_reduction_of(const std::string& name, RowReduction& reduction) {
+  constexpr const char* names[] = {"reduce_sum", "reduce_prod", "reduce_min", "reduce_max"};
+  for (int i = 0; i < 4; ++i)
+    if (name == names[i]) {
+      reduction = static_cast<RowReduction>(i);
+      return true;
+    }
+  return false;
+}
+
+}  // namespace
+
+Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>& constants,
+                 const std::vector<InstructionSpec>& instructions, std::vector<int> output_values,
+                 const std::vector<int>& row_inputs)
+    : inputs_(std::move(input_types)), outputs_(std::move(output_values)), value_dtype_(inputs_) {
+  const int leaves = static_cast<int>(inputs_.size() + constants.size());
+  const int values = leaves + static_cast<int>(instructions.size());
+  if (inputs_.size() + outputs_.size() > kMaxOperands)
+    throw std::invalid_argument("ufuse program: more than " + std::to_string(kMaxOperands) + " operands");
+  const auto check = [](int value, int limit) {
+    if (value < 0 || value >= limit)
+      throw std::invalid_argument("ufuse program: value " + std::to_string(value) + " is not defined yet");
+  };
+  for (const int value : outputs_) check(value, values);
+
+  for (const auto& spec : instructions) {
+    RowReduction reduction;
+    has_rows_ |= row_reduction_of(spec.operation, reduction);
+  }
+
+  // A value stands for a full block, for one value per row, or (constants, row inputs) for either: those
+  // get a register for each use.
+  enum class Stage : char { full, row, either };
+  std::vector<Stage> stage(inputs_.size(), Stage::full);
+  row_register_of_.assign(inputs_.size(), -1);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    register_of_.push_back(static_cast<int>(i));
+    registers_.push_back({inputs_[i], false});
+  }
+  for (const int i : row_inputs) {
+    check(i, inputs());
+    if (has_rows_) stage[static_cast<std::size_t>(i)] = Stage::either;
+  }
+  std::vector<int> constant_row(constants.size(), -1);
+  for (const ConstantSpec& constant : constants) {
+    value_dtype_.push_back(constant.dtype);
+    stage.push_back(Stage::either);
+    register_of_.push_back(-1);
+  }
+  const auto register_for = [&](int value, bool as_row) {
+    const auto v = static_cast<std::size_t>(value);
+    if (stage[v] != Stage::either) return register_of_[v];
+    const bool is_input = value < inputs();
+    int& reg = !as_row ? register_of_[v] : is_input ? row_register_of_[v] : constant_row[v - inputs_.size()];
+    if (reg < 0) {
+      reg = registers();
+      registers_.push_back({value_dtype_[v], as_row});
+      if (!is_input) constants_.push_back({reg, constants[v - inputs_.size()]});
+    }
+    return reg;
+  };
+
+  // When each value is last read; outputs are read after the end.
+  std::vector<int> last_use(static_cast<std::size_t>(values), -1);
+  for (std::size_t i = 0; i < instructions.size(); ++i)
+    for (const int value : instructions[i].args) {
+      check(value, leaves + static_cast<int>(i));
+      last_use[static_cast<std::size_t>(value)] = static_cast<int>(i);
+    }
+  for (const int value : outputs_) last_use[static_cast<std::size_t>(value)] = values;
+
+  std::vector<int> free_registers;
+  const auto is_leaf = [&](int value) { return value < leaves; };
+  for (std::size_t i = 0; i < instructions.size(); ++i) {
+    const InstructionSpec& spec = instructions[i];
+    const int value = leaves + static_cast<int>(i);
+    Step step{};
+    std::vector<DType> arg_types;
+    bool any_row = false, any_full = false;
+    for (const int arg : spec.args) {
+      arg_types.push_back(value_dtype_[static_cast<std::size_t>(arg)]);
+      any_row |= stage[static_cast<std::size_t>(arg)] == Stage::row;
+      any_full |= stage[static_cast<std::size_t>(arg)] == Stage::full;
+    }
+    bool result_row = false, args_row = false;
+    const bool reduces = row_reduction_of(spec.operation, step.reduction);
+    if (reduces || spec.operation == "expand") {
+      step.kind = reduces ? StepKind::reduce : StepKind::expand;
+      if (spec.args.size() != 1 || arg_types[0] != spec.output || (reduces ? any_row : any_full))
+        throw std::invalid_argument("ufuse program: " + spec.operation + " takes one " +
+                                    (reduces ? "full" : "row") + " value of its own dtype");
+      result_row = reduces;
+      args_row = !reduces;
+    } else {
+      step.kind = StepKind::map;
+      step.kernel = static_cast<std::int16_t>(find_kernel(spec.operation, spec.output, arg_types));
+      if (any_row && any_full)
+        throw std::invalid_argument("ufuse program: " + spec.operation + " mixes row and full values; expand first");
+      result_row = step.row = args_row = has_rows_ && !any_full;
+    }
+    for (std::size_t a = 0; a < spec.args.size(); ++a)
+      step.in[a] = static_cast<std::int16_t>(register_for(spec.args[a], args_row));
+    // A register is free again after its value's last use, and at once for the result of this very step
+    // where the elements are of one size (kernels read a lane before they write it).
+    for (std::size_t a = 0; a < spec.args.size(); ++a) {
+      const int arg = spec.args[a];
+      if (!is_leaf(arg) && last_use[static_cast<std::size_t>(arg)] == static_cast<int>(i)) {
+        const int reg = register_of_[static_cast<std::size_t>(arg)];
+        if (std::find(free_registers.begin(), free_registers.end(), reg) == free_registers.end())
+          free_registers.push_back(reg);
+      }
+    }
+    int reg = -1;
+    const bool is_output = last_use[static_cast<std::size_t>(value)] == values;
+    if (!is_output && step.kind == StepKind::map) {  // outputs keep a register of their own: it may be the result's memory
+      for (std::size_t f = 0; f < free_registers.size(); ++f) {
+        const auto& candidate = registers_[static_cast<std::size_t>(free_registers[f])];
+        if (candidate.row == result_row && item_size(candidate.dtype) == item_size(spec.output)) {
+          reg = free_registers[f];
+          free_registers.erase(free_registers.begin() + static_cast<std::ptrdiff_t>(f));
+          break;
+        }
+      }
+    }
+    if (reg < 0) {
+      reg = registers();
+      registers_.push_back({spec.output, result_row});
+    }
+    step.out = static_cast<std::int16_t>(reg);
+    steps_.push_back(step);
+    value_dtype_.push_back(spec.output);
+    stage.push_back(result_row ? Stage::row : Stage::full);
+    register_of_.push_back(reg);
+  }
+  for (const int value : outputs_)  // an output may be a bare constant
+    if (is_leaf(value)) register_for(value, false);
+  if (registers() > kMaxRegisters)
+    throw std::invalid_argument("ufuse program: needs more than " + std::to_string(kMaxRegisters) + " registers");
+  for (const RegisterSpec& spec : registers_)
+    if (!spec.row) row_bytes_ += static_cast<int>(item_size(spec.dtype));
+}
+
+}  // namespace ufuse

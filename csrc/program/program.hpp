@@ -1,0 +1,98 @@
+// A program: a short straight-line list of scalar operations over registers, run block by block.
+//
+// Registers are blocks that fit in L1 together. A value is *full* (one element for each of the loop) or a
+// *row* value (one for each step of the outer axes: what reducing the fastest axis gives). Reductions and
+// `expand` tie the two, so that softmax is one program: the row stays in cache between its passes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/macros.hpp"
+#include "core/plan.hpp"
+#include "program/kernels.hpp"
+
+namespace ufuse {
+
+enum class StepKind : std::uint8_t { map, reduce, expand };
+enum class RowReduction : std::uint8_t { sum, prod, min, max };
+
+inline constexpr int kMaxRegisters = 256;
+
+/// One instruction as the caller writes it: operands are value numbers (inputs, then constants, then
+/// earlier instructions).
+struct InstructionSpec {
+  std::string operation;
+  DType output;
+  std::vector<int> args;
+};
+
+struct ConstantSpec {
+  DType dtype;
+  alignas(8) char bytes[8];
+};
+
+/// An array operand of a run. Strides are of the common shape, in bytes, 0 where broadcast.
+struct ProgramOperand {
+  char* data;
+  const std::int64_t* strides;
+  bool swapped = false;  // non-native byte order
+};
+
+class UFUSE_API Program {
+ public:
+  /// `row_inputs`: inputs with one value per row, in a program that reduces; they and constants may stand
+  /// beside row values and beside full ones.
+  /// Throws `std::invalid_argument` where an operation, a signature or a value number is unknown.
+  Program(std::vector<DType> inputs, const std::vector<ConstantSpec>& constants,
+          const std::vector<InstructionSpec>& instructions, std::vector<int> outputs,
+          const std::vector<int>& row_inputs = {});
+
+  int inputs() const noexcept { return static_cast<int>(inputs_.size()); }
+  int outputs() const noexcept { return static_cast<int>(outputs_.size()); }
+  int registers() const noexcept { return static_cast<int>(registers_.size()); }
+  DType input_dtype(int i) const { return inputs_[static_cast<std::size_t>(i)]; }
+  DType output_dtype(int i) const { return value_dtype_[static_cast<std::size_t>(outputs_[static_cast<std::size_t>(i)])]; }
+  bool has_rows() const noexcept { return has_rows_; }
+  /// Arithmetic weight: instructions per element, for the choice of threads.
+  int steps() const noexcept { return static_cast<int>(steps_.size()); }
+
+  /// Runs over `shape`; `operands` are the outputs, then the inputs. Outputs may be inputs' own memory only
+  /// with the same strides.
+  void run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
+
+ private:
+  friend class ProgramRun;
+
+  struct Step {
+    StepKind kind;
+    bool row;  // a map over row values
+    RowReduction reduction;
+    std::int16_t kernel;  // index into the kernel table (the same rows on every tier)
+    std::int16_t out;     // registers
+    std::int16_t in[kMaxArity];
+  };
+  struct RegisterSpec {
+    DType dtype;
+    bool row;
+  };
+  struct Fill {
+    int reg;
+    ConstantSpec value;
+  };
+
+  std::vector<DType> inputs_;
+  std::vector<int> outputs_;          // value numbers
+  std::vector<DType> value_dtype_;
+  std::vector<int> register_of_;      // value number to register
+  std::vector<int> row_register_of_;  // input to its register as a row value, or -1
+  std::vector<RegisterSpec> registers_;
+  std::vector<Fill> constants_;
+  std::vector<Step> steps_;
+  bool has_rows_ = false;
+  int row_bytes_ = 0;    // bytes per element over all full registers
+};
+
+}  // namespace ufuse

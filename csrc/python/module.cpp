@@ -1,0 +1,11 @@
+// The module ufuse._core: programs, settings and what each family registers. Calls that must be fast enter
+// by ufuse._fast (Cython) instead.
+#include "python/register.hpp"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The native executor of ufuse.";
+  ufuse::register_settings(m);
+  ufuse::register_program(m);
+  ufuse::register_reduce(m);
+  ufuse::register_contract(m);
+}

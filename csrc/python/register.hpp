@@ -1,0 +1,16 @@
+// One function per category of bindings.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "core/memory.hpp"
+#include "program/program.hpp"
+
+namespace ufuse {
+
+void register_settings(pybind11::module_& m);
+void register_program(pybind11::module_& m);
+void register_reduce(pybind11::module_& m);
+void register_contract(pybind11::module_& m);
+
+}  // namespace ufuse

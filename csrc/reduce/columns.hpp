@@ -1,0 +1,177 @@
+// Chunks that run across memory: one accumulator per column and lane component.
+//
+// Up to kRowsPerStep rows of one lane are added per pass over the accumulators, which halves the traffic to
+// them thrice. No software prefetch: at distances of 4, 8 and 16 lines, to L1 or L2, it was never faster than
+// the hardware's, which only wants pieces of several KB (`kTileColumns`).
+#pragma once
+
+#include "reduce/lanes.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+inline constexpr int kLineBytes = 64;
+
+/// Walks the columns of a call, a cache line of each row at a time: `step(c)` for whole lines from column c,
+/// `single(c)` for the columns of the last, partial line.
+template <class S, class Step, class Single>
+UFUSE_INLINE void walk_columns(std::int64_t columns, Step step, Single single) {
+  constexpr std::int64_t kElements = kLineBytes / sizeof(S);
+  std::int64_t c = 0;
+  for (; c + kElements <= columns; c += kElements) step(c);
+  for (; c < columns; ++c) single(c);
+}
+
+/// Calls `body` with the rows of a call as a constant where they are all there, so that it unrolls.
+template <class Body>
+UFUSE_INLINE void with_rows(const ColumnsCall& call, Body body) {
+  if (call.rows == kRowsPerStep) {
+    const char* row[kRowsPerStep];  // by value: stores to the accumulators cannot change these
+    for (int r = 0; r < kRowsPerStep; ++r) row[r] = call.row[r];
+    body(row, std::integral_constant<std::int64_t, kRowsPerStep>{});
+  } else {
+    body(call.row, call.rows);
+  }
+}
+
+template <class R, class T>
+void simple_columns(const ColumnsCall& call) {
+  using S = reducers::storage_t<T>;
+  using A = typename R::wide;
+  using P = partial_t<R, T>;
+  constexpr bool kPartial = !std::is_same_v<P, A>;
+  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
+  constexpr int K = kLineBytes / static_cast<int>(sizeof(S)) / W;
+  constexpr std::int64_t kSize = sizeof(S);
+  auto* acc = static_cast<A*>(call.lanes[0]);
+  with_rows(call, [&](const char* const* row, auto rows) __attribute__((always_inline)) {
+    const bool fresh = call.fresh;
+    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+      for (int k = 0; k < K; ++k) {
+        const std::int64_t at = c + k * W;
+        auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
+        if constexpr (kPartial) {
+          auto p = splat<Vec<P, W>>(0);
+          for (std::int64_t r = 0; r < rows; ++r)
+            p = p + convert<Vec<P, W>>(Vec<S, W>::load(row[r] + at * kSize));
+          a = a + convert<Vec<A, W>>(p);
+        } else {
+          for (std::int64_t r = 0; r < rows; ++r)
+            a = R::fold(a, convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize)));
+        }
+        a.store(acc + at);
+      }
+    };
+    auto single = [=](std::int64_t c) {
+      A a = fresh ? R::identity : acc[c];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        S x;
+        std::memcpy(&x, row[r] + c * kSize, sizeof x);
+        a = R::fold(a, static_cast<A>(x));
+      }
+      acc[c] = a;
+    };
+    walk_columns<S>(call.columns, step, single);
+  });
+}
+
+template <class T>
+void moments_columns(const ColumnsCall& call) {
+  using R = reducers::moments<T>;
+  constexpr int W = kRegisterBytes / 8;
+  constexpr int K = kLineBytes / static_cast<int>(sizeof(T)) / W;
+  constexpr std::int64_t kSize = sizeof(T);
+  using Wide = Vec<double, W>;
+  auto* sums = static_cast<double*>(call.lanes[0]);
+  auto* squares = static_cast<double*>(call.lanes[1]);
+  const double* pivots = call.pivots;
+  with_rows(call, [&](const char* const* row, auto rows) __attribute__((always_inline)) {
+    const bool fresh = call.fresh;
+    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+      for (int k = 0; k < K; ++k) {
+        const std::int64_t at = c + k * W;
+        auto s = fresh ? splat<Wide>(0.0) : Wide::load(sums + at);
+        auto q = fresh ? splat<Wide>(0.0) : Wide::load(squares + at);
+        const auto p = Wide::load(pivots + at);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const Wide d = R::shifted(convert<Wide>(Vec<T, W>::load(row[r] + at * kSize)), p);
+          s = s + d;
+          q = R::add_square(q, d);
+        }
+        s.store(sums + at);
+        q.store(squares + at);
+      }
+    };
+    auto single = [=](std::int64_t c) {
+      double s = fresh ? 0.0 : sums[c], q = fresh ? 0.0 : squares[c];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        T x;
+        std::memcpy(&x, row[r] + c * kSize, sizeof x);
+        const double d = R::shifted(static_cast<double>(x), pivots[c]);
+        s += d;
+        q = R::add_square(q, d);
+      }
+      sums[c] = s;
+      squares[c] = q;
+    };
+    walk_columns<T>(call.columns, step, single);
+  });
+}
+
+/// Accumulated value of an arg reducer: at least two bytes wide, so that the index within the chunk fits
+/// a lane of the same size.
+template <class S>
+using index_value_t = std::conditional_t<sizeof(S) == 1, std::int16_t, S>;
+template <class S>
+using index_lane_t = typename IntOf<sizeof(index_value_t<S>)>::type;
+
+template <class R>
+void index_columns(const ColumnsCall& call) {
+  using S = typename R::element;
+  using A = index_value_t<S>;
+  using I = index_lane_t<S>;
+  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
+  constexpr int K = kLineBytes / static_cast<int>(sizeof(S)) / W;
+  constexpr std::int64_t kSize = sizeof(S);
+  auto* values = static_cast<A*>(call.lanes[0]);
+  auto* indices = static_cast<I*>(call.lanes[1]);
+  with_rows(call, [&](const char* const* row, auto rows) __attribute__((always_inline)) {
+    const bool fresh = call.fresh;
+    const std::int64_t first = call.index;
+    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+      for (int k = 0; k < K; ++k) {
+        const std::int64_t at = c + k * W;
+        auto value = Vec<A, W>::load(values + at);
+        auto index = Vec<I, W>::load(indices + at);
+        if (fresh) {  // the first row is better than nothing, whatever it holds
+          value = convert<Vec<A, W>>(Vec<S, W>::load(row[0] + at * kSize));
+          index = splat<Vec<I, W>>(static_cast<I>(first));
+        }
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const auto x = convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize));
+          const auto wins = R::better(x, value);
+          value = select(wins, x, value);
+          index = select(wins, splat<Vec<I, W>>(static_cast<I>(first + r * kLanes)), index);
+        }
+        value.store(values + at);
+        index.store(indices + at);
+      }
+    };
+    auto single = [=](std::int64_t c) {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        S x;
+        std::memcpy(&x, row[r] + c * kSize, sizeof x);
+        if (!(fresh && r == 0) && !R::better(static_cast<A>(x), values[c])) continue;
+        values[c] = static_cast<A>(x);
+        indices[c] = static_cast<I>(first + r * kLanes);
+      }
+    };
+    walk_columns<S>(call.columns, step, single);
+  });
+}
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

@@ -1,0 +1,71 @@
+// The tables of the tiers, and the short way for small arrays.
+#include "reduce/reduction.hpp"
+
+namespace ufuse {
+
+#if defined(__x86_64__)
+namespace v2 {
+const ReduceKernels* reduce_kernels();
+}
+namespace v3 {
+const ReduceKernels* reduce_kernels();
+}
+namespace v4 {
+const ReduceKernels* reduce_kernels();
+}
+#else
+namespace neon {
+const ReduceKernels* reduce_kernels();
+}
+#endif
+
+const ReduceKernels& reduce_kernels(Tier tier) {
+#if defined(__x86_64__)
+  switch (tier) {
+    case Tier::v2: return *v2::reduce_kernels();
+    case Tier::v3: return *v3::reduce_kernels();
+    default: return *v4::reduce_kernels();  // no reducer gains from what v4x adds
+  }
+#else
+  (void)tier;
+  return *neon::reduce_kernels();
+#endif
+}
+
+bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides, DType dtype,
+                 std::uint64_t reduced, void* out, const std::int64_t* out_strides, DType result,
+                 ReducerId reducer, Finish finish, double ddof) {
+  const ReduceKernels& kernels = reduce_kernels(active_tier());
+  const ReducerKernel& kernel = kernels.at(reducer, dtype);
+  if (kernel.rows == nullptr || axes > kMaxReduceAxes) return false;
+  const int component = finish == Finish::index ? 1 : 0;
+  const DType from = component_type(reducer, dtype, component);
+  const FinishKernel last =
+      kernels.finish[static_cast<int>(finish)][static_cast<int>(from)][static_cast<int>(result)];
+  if (last == nullptr) return false;
+
+  if (axes == 1 && reduced == 1 && shape[0] <= kChunk && shape[0] > 0 &&
+      strides[0] == static_cast<std::int64_t>(item_size(dtype))) {
+    alignas(8) char state[kMaxComponents][8];
+    void* const states[] = {state[0], state[1], state[2]};
+    kernel.rows({static_cast<const char*>(data), 0, 1, shape[0], states, 1, 0, 0, nullptr, nullptr});
+    const void* const finished[] = {state[0], state[1], state[2]};
+    last({out, finished, 1, static_cast<double>(shape[0]), ddof});
+    return true;
+  }
+
+  std::int64_t count = 1, results = 1;
+  for (int i = 0; i < axes; ++i) (reduced >> i & 1 ? count : results) *= shape[i];
+  if (count == 0 || results == 0) return false;
+  Reduction r;
+  r.axes = axes;
+  r.shape = shape;
+  r.reduced = reduced;
+  r.input[0] = {static_cast<const char*>(data), dtype, false, strides};
+  r.slot[0] = {reducer, 0,    dtype, finish, result, static_cast<char*>(out), out_strides, static_cast<double>(count),
+               ddof,    nullptr};
+  reduce(r, kernels);
+  return true;
+}
+
+}  // namespace ufuse

@@ -1,0 +1,68 @@
+// Pieces of the inputs as the kernels want them, read in place or brought into blocks that stay in L1.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/scratch.hpp"
+#include "reduce/tiles.hpp"
+
+namespace ufuse {
+
+/// Where a run of elements starts: one address per operand (the mask's last), and the position in the nest
+/// and in the group, from which computed inputs have their multi-index.
+struct Place {
+  const char* data[kMaxReduceInputs + 1];
+  std::int64_t outer, inner, element;
+};
+
+/// The pieces of one task: blocks of `capacity` elements for every feed.
+class Pieces {
+ public:
+  Pieces(const FirstPass& pass, std::int64_t capacity);
+
+  /// The place of a tile's first position, at the group's first element.
+  Place place(const Tile& tile) const;
+  void advance_inner(Place& place, std::int64_t steps) const {
+    move(place, pass_.plan.inner, steps);
+    place.inner += steps;
+  }
+  /// Moves a place at the group's first element to its element `j`.
+  void seek(Place& place, std::int64_t j) const;
+  /// Addresses of one operand at elements `j` + k * kLanes of the group, k < `count`.
+  void seek_lane(const Place& start, int operand, std::int64_t j, std::int64_t count, const char** to) const;
+
+  /// Whether a feed is read in place along `axis`.
+  bool in_place(const Feed& feed, const ReduceAxis& axis) const {
+    return feed.plain && (axis.stride[feed.input] == feed.stored_size || axis.extent == 1);
+  }
+  /// Brings `count` elements along `axis` of every feed that is not in place to its block, at `at`.
+  void fetch(const Place& place, const ReduceAxis& axis, std::int64_t count, std::int64_t at);
+  /// The same for `count` elements of the group from element `j` on; in-place feeds are copied too.
+  void fetch_group(const Place& start, std::int64_t j, std::int64_t count, std::int64_t at, bool mask);
+  void fetch_mask(const Place& place, const ReduceAxis& axis, std::int64_t count, std::int64_t at);
+
+  char* block(int feed) const { return block_[feed]; }
+  std::uint8_t* mask() const { return mask_; }
+  /// A block for a masked copy of a feed.
+  char* copy() const { return copy_; }
+
+ private:
+  void move(Place& place, const ReduceAxis& axis, std::int64_t steps) const {
+    const int inputs = pass_.reduction.source == nullptr ? pass_.reduction.inputs : 0;
+    for (int k = 0; k < inputs; ++k) place.data[k] += steps * axis.stride[k];
+    if (pass_.reduction.mask != nullptr) place.data[kMaskOperand] += steps * axis.stride[kMaskOperand];
+  }
+  void read_source(const Place& place, const ReduceAxis& axis, std::int64_t count);
+  void fetch_one(const Feed& feed, const char* from, std::int64_t stride, std::int64_t count, char* to);
+
+  const FirstPass& pass_;
+  std::int64_t capacity_;
+  ScratchFrame frame_;
+  char* block_[kMaxSlots];
+  char* raw_[kMaxReduceInputs];
+  char* copy_;
+  std::uint8_t* mask_;
+};
+
+}  // namespace ufuse

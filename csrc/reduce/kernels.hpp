@@ -1,0 +1,143 @@
+// What the driver sees of the reducers: tables of functions, one table per CPU tier.
+//
+// A reduction of n elements is a fixed tree (`reduction.hpp`): chunks of `kChunk` elements, element j of a
+// chunk in virtual lane j % `kLanes`, lanes folded by halves, chunk states merged by the same tree. The
+// kernels below do the part inside one chunk, in either of two directions:
+//
+//   rows      one chunk is contiguous in memory: a whole chunk per row, many rows per call
+//   columns   the chunk runs across memory: up to `kRowsPerStep` elements of one lane for many columns
+//
+// Both give the same bits, because they do the same additions.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.hpp"
+#include "core/tiers.hpp"
+
+namespace ufuse {
+
+inline constexpr std::int64_t kChunk = 1024;
+inline constexpr int kLanes = 16;
+inline constexpr int kRowsPerStep = 8;
+inline constexpr int kMaxComponents = 3;
+
+enum class ReducerId : std::uint8_t {
+#define UFUSE_REDUCER(name, components) name,
+#include "catalogue.inc"
+#undef UFUSE_REDUCER
+  kCount
+};
+inline constexpr int kReducers = static_cast<int>(ReducerId::kCount);
+inline constexpr int kElementTypes = 0
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) +1
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+    ;
+
+/// `rows` chunks of `count` <= kChunk elements, `row_stride` bytes apart, to one state each.
+struct RowsCall {
+  const char* data;
+  std::int64_t row_stride;
+  std::int64_t rows;
+  std::int64_t count;
+  void* const* states;       // one array per component
+  std::int64_t state_step;   // elements between the states of neighbouring rows
+  std::int64_t first_index;  // logical index of the first element (arg reducers) ...
+  std::int64_t index_step;   // ... and what to add per row
+  const double* pivots;      // moments of masked rows: where to shift to; else null
+  const double* counts;      // moments of masked rows: elements that count; else null
+};
+
+/// Adds `rows` <= kRowsPerStep elements of one lane to the accumulators of `columns` columns.
+struct ColumnsCall {
+  void* const* lanes;      // one accumulator array per lane component
+  const char* const* row;  // contiguous elements of each row
+  std::int64_t rows;
+  std::int64_t columns;
+  const double* pivots;  // moments: one per column
+  std::int64_t index;    // index within the chunk of the first row; the following are kLanes apart
+  bool fresh;            // the first rows of the accumulators, which hold nothing yet
+};
+
+/// One reducer over one element type.
+struct ReducerKernel {
+  std::int8_t components;                     // of a state
+  std::int8_t lane_components;                // of an accumulator within a chunk (columns)
+  std::int8_t state_size[kMaxComponents];     // bytes per component
+  std::int8_t lane_size[kMaxComponents];      // bytes per component
+  bool shifted;                               // wants a pivot per column (moments)
+  bool exact;                                 // the order of elements does not matter: one lane will do
+  alignas(8) char identity[8];                // an element that changes nothing (of the element type)
+
+  void (*rows)(const RowsCall&);
+  void (*columns)(const ColumnsCall&);
+  /// Folds lane accumulators `b` into `a`.
+  void (*fold)(void* const* a, const void* const* b, std::int64_t columns);
+  /// Lane accumulators to states; `counts` per column, or null where every column has `count` elements.
+  void (*close)(void* const* states, const void* const* lanes, std::int64_t columns, const double* pivots,
+                const double* counts, std::int64_t count, std::int64_t first_index);
+  /// Merges states `b` into states `a`, element by element. The ranges may touch but not overlap.
+  void (*merge)(void* const* a, const void* const* b, std::int64_t count);
+};
+
+/// What a state becomes: its first component (or an index) converted, or a statistic of it.
+enum class Finish : std::uint8_t { value, index, mean, variance, deviation };
+
+struct FinishCall {
+  void* out;  // contiguous, of the result's element type
+  const void* const* states;
+  std::int64_t count;
+  double divisor;  // mean of a sum: the number of elements
+  double ddof;     // variance, deviation
+};
+using FinishKernel = void (*)(const FinishCall&);
+
+/// Moves of the gathered pieces, by log2 of the element's size where that is all that matters.
+struct PieceKernels {
+  void (*gather[4])(void* to, const char* from, std::int64_t stride, std::int64_t count);
+  void (*swap[4])(void* data, std::int64_t count);
+  /// to[i] = mask[i] ? to[i] : *fill
+  void (*mask[4])(void* data, const std::uint8_t* mask, const void* fill, std::int64_t count);
+  /// Elements of any type as float64.
+  void (*to_f64[kElementTypes])(double* to, const void* from, std::int64_t count);
+};
+
+struct ReduceKernels {
+  /// Null functions where the catalogue has no such kernel.
+  ReducerKernel reducer[kReducers][kElementTypes];
+  /// finish[kind][type of the component][type of the result]; null where there is none.
+  FinishKernel finish[5][kElementTypes][kElementTypes];
+  PieceKernels pieces;
+
+  const ReducerKernel& at(ReducerId id, DType dtype) const {
+    return reducer[static_cast<int>(id)][static_cast<int>(dtype)];
+  }
+};
+
+UFUSE_API const ReduceKernels& reduce_kernels(Tier tier);
+
+/// The type of the components of a state, from the catalogue.
+inline DType component_type(ReducerId id, DType dtype, int component) {
+  constexpr int kNone = -1;
+  static constexpr auto table = [] {
+    struct Table {
+      std::int8_t type[kReducers][kElementTypes][kMaxComponents];
+    } t{};
+    for (auto& reducer : t.type)
+      for (auto& row : reducer)
+        for (auto& cell : row) cell = kNone;
+    auto put = [&t](ReducerId r, DType in, auto... components) {
+      int i = 0;
+      ((t.type[static_cast<int>(r)][static_cast<int>(in)][i++] = static_cast<std::int8_t>(components)), ...);
+    };
+    using enum DType;
+#define UFUSE_REDUCER_KERNEL(name, in, ...) put(ReducerId::name, in, __VA_ARGS__);
+#include "catalogue.inc"
+#undef UFUSE_REDUCER_KERNEL
+    return t;
+  }();
+  return static_cast<DType>(table.type[static_cast<int>(id)][static_cast<int>(dtype)][component]);
+}
+
+}  // namespace ufuse

@@ -1,0 +1,94 @@
+// The virtual lanes of a chunk in registers: loading a short tail, folding by halves.
+#pragma once
+
+#include "reduce/kernels.hpp"
+#include "reduce/reducers.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+template <class V>
+inline constexpr int bytes_of = static_cast<int>(sizeof(typename V::native));
+
+/// The first `count` lanes from memory, `fill` in the others. Reads nothing past them.
+template <class V>
+UFUSE_INLINE V load_partial(const void* from, std::int64_t count, lane_t<V> fill) {
+  const V filler = splat<V>(fill);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  // A masked load by bytes serves every element type, and is 10 times a copy through memory.
+  const auto bytes = static_cast<unsigned>(count * static_cast<std::int64_t>(sizeof(lane_t<V>)));
+  const std::uint64_t mask = _bzhi_u64(~std::uint64_t{0}, bytes);
+  if constexpr (bytes_of<V> == 64) {
+    return {(typename V::native)_mm512_mask_loadu_epi8((__m512i)filler.v, mask, from)};
+  } else if constexpr (bytes_of<V> == 32) {
+    return {(typename V::native)_mm256_mask_loadu_epi8((__m256i)filler.v, static_cast<__mmask32>(mask), from)};
+  } else if constexpr (bytes_of<V> == 16) {
+    return {(typename V::native)_mm_mask_loadu_epi8((__m128i)filler.v, static_cast<__mmask16>(mask), from)};
+  }
+#endif
+  alignas(64) lane_t<V> pad[V::size];
+  filler.store(pad);
+  for (std::int64_t i = 0; i < count; ++i)
+    std::memcpy(pad + i, static_cast<const char*>(from) + i * static_cast<std::int64_t>(sizeof(lane_t<V>)),
+                sizeof(lane_t<V>));
+  return V::load(pad);
+}
+
+template <class M, int N>
+UFUSE_INLINE bool any(Vec<M, N> mask) {
+#if defined(__AVX512BW__)
+  if constexpr (bytes_of<Vec<M, N>> == 64) return _mm512_test_epi8_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+#endif
+#if defined(__AVX2__)
+  if constexpr (bytes_of<Vec<M, N>> == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
+#endif
+#if defined(__SSE4_1__)
+  if constexpr (bytes_of<Vec<M, N>> == 16) return _mm_testz_si128((__m128i)mask.v, (__m128i)mask.v) == 0;
+#endif
+  std::uint64_t words[(bytes_of<Vec<M, N>> + 7) / 8] = {};
+  std::memcpy(words, &mask.v, sizeof mask.v);
+  std::uint64_t all = 0;
+  for (const std::uint64_t word : words) all |= word;
+  return all != 0;
+}
+
+/// Folds the lanes of one register by halves: l with l + N/2, then N/4, ...
+template <class R, class T, int N>
+UFUSE_INLINE T fold_lanes(Vec<T, N> v) {
+  if constexpr (N == 2) {
+    return R::fold(T{v.v[0]}, T{v.v[1]});
+  } else {
+    using Half = Vec<T, N / 2>;
+    Half low, high;
+    std::memcpy(&low.v, &v.v, sizeof low.v);
+    std::memcpy(&high.v, reinterpret_cast<const char*>(&v.v) + sizeof low.v, sizeof high.v);
+    return fold_lanes<R>(Half{R::fold(low, high)});
+  }
+}
+
+/// Folds K registers of lanes: the lanes of register k follow those of register k - 1.
+template <class R, int K, class V>
+UFUSE_INLINE lane_t<V> fold_registers(V (&r)[K]) {
+  for (int half = K / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; ++k) r[k] = R::fold(r[k], r[k + half]);
+  return fold_lanes<R>(r[0]);
+}
+
+template <class T>
+UFUSE_INLINE T canonical(T value) {  // which NaN came first would depend on the order
+  if constexpr (std::is_floating_point_v<T>) {
+    return value == value ? value : std::numeric_limits<T>::quiet_NaN();
+  } else {
+    return value;
+  }
+}
+
+/// Accumulator within a chunk: 1024 elements of one or two bytes add up in 32 bits, in a quarter of the
+/// instructions that 64 bits take.
+template <class R, class T>
+using partial_t =
+    std::conditional_t<R::exact && sizeof(T) <= 2 && std::is_same_v<R, reducers::sum<T>>, std::int32_t,
+                       typename R::wide>;
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

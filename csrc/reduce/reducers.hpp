@@ -1,0 +1,225 @@
+// The reducers: what happens to one accumulator, for a plain value or a register of lanes.
+//
+// A *simple* reducer accumulates elements into one value of `wide` type: identity, accumulate, fold. Its
+// state is that value. The others (moments, argmin, argmax) have kernels of their own, built on `shifted`
+// and `better`.
+#pragma once
+
+#include <limits>
+#include <type_traits>
+
+#include "simd/vec.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+namespace reducers {
+
+template <class T>
+using storage_t = std::conditional_t<std::is_same_v<T, Bool8>, uint8_t, T>;
+
+/// Accumulator of sums and products: as NumPy for integers, float64 for every float.
+template <class T>
+using wide_t = std::conditional_t<
+    std::is_floating_point_v<T>, double,
+    std::conditional_t<std::is_same_v<T, Bool8> || std::is_signed_v<storage_t<T>>, int64_t, uint64_t>>;
+
+template <class V>
+inline constexpr bool floating = std::is_floating_point_v<lane_t<V>>;
+
+// smaller/larger: NaN if either is, and -0 < +0, so that the result does not depend on the order in which
+// elements come. x86's minimum gives its second operand for a NaN or two zeros, so both orders together
+// show either: for zeros the union of the bits is the smaller, their intersection the larger; for a NaN
+// the union is a NaN.
+#if defined(__x86_64__)
+#define UFUSE_X86_EXTREME(name, op)                                                                      \
+  template <class T, int N>                                                                              \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N == 16)                                         \
+  UFUSE_INLINE Vec<T, N> x86_##name(Vec<T, N> a, Vec<T, N> b) {                                          \
+    if constexpr (sizeof(T) == 4)                                                                        \
+      return {_mm_##op##_ps(a.v, b.v)};                                                                  \
+    else                                                                                                 \
+      return {_mm_##op##_pd(a.v, b.v)};                                                                  \
+  }
+UFUSE_X86_EXTREME(minimum, min)
+UFUSE_X86_EXTREME(maximum, max)
+#undef UFUSE_X86_EXTREME
+#if defined(__AVX2__)
+#define UFUSE_X86_EXTREME(name, op)                                                                      \
+  template <class T, int N>                                                                              \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N == 32)                                         \
+  UFUSE_INLINE Vec<T, N> x86_##name(Vec<T, N> a, Vec<T, N> b) {                                          \
+    if constexpr (sizeof(T) == 4)                                                                        \
+      return {_mm256_##op##_ps(a.v, b.v)};                                                               \
+    else                                                                                                 \
+      return {_mm256_##op##_pd(a.v, b.v)};                                                               \
+  }
+UFUSE_X86_EXTREME(minimum, min)
+UFUSE_X86_EXTREME(maximum, max)
+#undef UFUSE_X86_EXTREME
+#endif
+#if defined(__AVX512F__)
+#define UFUSE_X86_EXTREME(name, op)                                                                      \
+  template <class T, int N>                                                                              \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N == 64)                                         \
+  UFUSE_INLINE Vec<T, N> x86_##name(Vec<T, N> a, Vec<T, N> b) {                                          \
+    if constexpr (sizeof(T) == 4)                                                                        \
+      return {_mm512_##op##_ps(a.v, b.v)};                                                               \
+    else                                                                                                 \
+      return {_mm512_##op##_pd(a.v, b.v)};                                                               \
+  }
+UFUSE_X86_EXTREME(minimum, min)
+UFUSE_X86_EXTREME(maximum, max)
+#undef UFUSE_X86_EXTREME
+#endif
+#endif
+
+template <class V>
+UFUSE_INLINE mask_t<V> is_nan(V a) {
+  return a != a;
+}
+
+/// All bits of `a` where the mask is set, of a NaN there.
+template <class V>
+UFUSE_INLINE V smaller(V a, V b) {
+  if constexpr (!floating<V>) {
+    return select(a < b, a, b);
+  } else {
+    using I = rebind_t<V, typename IntOf<sizeof(lane_t<V>)>::type>;
+#if defined(__x86_64__)
+    if constexpr (is_vector<V> && sizeof(V) >= 16)
+      return bitcast<V>(bitcast<I>(x86_minimum(a, b)) | bitcast<I>(x86_minimum(b, a)));
+#endif
+    const V least = select(a < b, a, b);  // b where they are equal or either is NaN
+    const V other = select(b < a, b, a);  // a there
+    return bitcast<V>(static_cast<I>(bitcast<I>(least) | bitcast<I>(other)));
+  }
+}
+
+template <class V>
+UFUSE_INLINE V larger(V a, V b) {
+  if constexpr (!floating<V>) {
+    return select(a > b, a, b);
+  } else {
+    using I = rebind_t<V, typename IntOf<sizeof(lane_t<V>)>::type>;
+    V most, other;
+#if defined(__x86_64__)
+    if constexpr (is_vector<V> && sizeof(V) >= 16) {
+      most = x86_maximum(a, b);
+      other = x86_maximum(b, a);
+    } else
+#endif
+    {
+      most = select(a > b, a, b);
+      other = select(b > a, b, a);
+    }
+    const V both = bitcast<V>(static_cast<I>(bitcast<I>(most) & bitcast<I>(other)));
+    // The intersection of a NaN and a number is no NaN. `a` is the accumulator: once NaN, it stays.
+    return select(is_nan(a), a, select(is_nan(b), b, both));
+  }
+}
+
+template <class T>
+struct sum {
+  using wide = wide_t<T>;
+  static constexpr bool exact = std::is_integral_v<wide>;  // any order gives the same bits
+  // -0.0 and not 0.0: a sum of negative zeros is a negative zero.
+  static constexpr wide identity = exact ? wide{0} : wide(-0.0);
+  static constexpr storage_t<T> element_identity = exact ? storage_t<T>{0} : storage_t<T>(-0.0);
+  template <class V>
+  static UFUSE_INLINE V fold(V a, V b) {
+    return a + b;
+  }
+};
+
+template <class T>
+struct prod {
+  using wide = wide_t<T>;
+  static constexpr bool exact = std::is_integral_v<wide>;
+  static constexpr wide identity = wide{1};
+  static constexpr storage_t<T> element_identity = storage_t<T>{1};
+  template <class V>
+  static UFUSE_INLINE V fold(V a, V b) {
+    return a * b;
+  }
+};
+
+template <class T>
+struct min {
+  using wide = storage_t<T>;
+  static constexpr bool exact = true;
+  static constexpr wide identity = std::is_floating_point_v<wide> ? std::numeric_limits<wide>::infinity()
+                                   : std::is_same_v<T, Bool8>     ? wide{1}
+                                                                  : std::numeric_limits<wide>::max();
+  static constexpr wide element_identity = identity;
+  template <class V>
+  static UFUSE_INLINE V fold(V a, V b) {
+    return smaller(a, b);
+  }
+};
+
+template <class T>
+struct max {
+  using wide = storage_t<T>;
+  static constexpr bool exact = true;
+  static constexpr wide identity = std::is_floating_point_v<wide> ? -std::numeric_limits<wide>::infinity()
+                                                                  : std::numeric_limits<wide>::lowest();
+  static constexpr wide element_identity = identity;
+  template <class V>
+  static UFUSE_INLINE V fold(V a, V b) {
+    return larger(a, b);
+  }
+};
+
+/// Count, mean and sum of squared deviations. Within a chunk, sums of d = x - pivot and of d * d; the pivot
+/// is the chunk's first element, so that a large mean cancels nothing.
+template <class T>
+struct moments {
+  using element = T;
+  template <class V>
+  static UFUSE_INLINE V shifted(V x, V pivot) {
+    return x - pivot;
+  }
+  /// q + d * d, rounded once from v3 up and twice on v2, in registers and in single values alike.
+  template <class V>
+  static UFUSE_INLINE V add_square(V q, V d) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return fma(d, d, q);
+#else
+    return q + d * d;
+#endif
+  }
+  static UFUSE_INLINE double pivot_of(T first) {
+    const double p = static_cast<double>(first);
+    return p - p == 0.0 ? p : 0.0;  // infinity or NaN: the sums show it, the pivot must not
+  }
+};
+
+template <class T, bool Largest>
+struct extreme_index {
+  using element = storage_t<T>;
+  using fold_value = std::conditional_t<Largest, max<T>, min<T>>;
+  static constexpr bool largest = Largest;
+  /// Whether x wins over the accumulated value on its own: strictly better, or the first NaN.
+  template <class V>
+  static UFUSE_INLINE mask_t<V> better(V x, V than) {
+    if constexpr (!floating<V>) {
+      if constexpr (Largest) return x > than;
+      return x < than;
+    } else {
+      if constexpr (is_vector<V>) {
+        const auto not_worse = Largest ? ~(x <= than) : ~(x >= than);  // true where either is NaN
+        return not_worse & (than == than);
+      } else {
+        return (Largest ? !(x <= than) : !(x >= than)) && than == than;
+      }
+    }
+  }
+};
+template <class T>
+struct argmin : extreme_index<T, false> {};
+template <class T>
+struct argmax : extreme_index<T, true> {};
+
+}  // namespace reducers
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

@@ -1,0 +1,48 @@
+"""ufuse: fused native kernels for NumPy arrays.
+
+Any NumPy expression, quantization, reductions over any strides, and einsum-like contractions, each in
+one pass over memory. See https://pypi.org/project/ufuse for the tour, and `ufuse.fuse`,
+`ufuse.quantize_linear`, `ufuse.sum` and `ufuse.einsum` to begin with.
+"""
+
+from .contract import einsum, linear
+from .fusion import FusedFunction, TraceError, fuse, public_functions
+from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
+from .observe.threads import register_if_imported
+from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
+from .reduce import argmax, argmin, max, mean, min, minmax, prod, std, sum, var
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FusedFunction",
+    "QuantizedArray",
+    "TraceError",
+    "argmax",
+    "argmin",
+    "dequantize_linear",
+    "einsum",
+    "fake_quantize",
+    "fuse",
+    "get_num_threads",
+    "linear",
+    "max",
+    "mean",
+    "min",
+    "minmax",
+    "prod",
+    "quantize",
+    "quantize_linear",
+    "register_threadpoolctl",
+    "set_num_threads",
+    "std",
+    "sum",
+    "threads",
+    "var",
+]
+
+# The functions that NumPy lacks, one for each public row of the catalogue: gelu, erf, relu...
+globals().update(public_functions())
+__all__ += list(public_functions())
+
+register_if_imported()

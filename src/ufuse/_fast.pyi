@@ -1,0 +1,51 @@
+"""The fast entry points (Cython)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+
+def empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]: ...
+def run(
+    program: _core.Program,
+    inputs: Sequence[NDArray[Any]],
+    outputs: Sequence[NDArray[Any]],
+    shape: tuple[int, ...],
+) -> None: ...
+def set_element_types(codes: Sequence[str]) -> None: ...
+
+class FastProgram:
+    def __init__(
+        self,
+        program: _core.Program,
+        output_dtypes: Sequence[np.dtype[Any]],
+        input_dtypes: Sequence[np.dtype[Any]],
+        input_axes: Sequence[int],
+    ) -> None: ...
+
+class ProgramCall:
+    _fast: FastProgram | None
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+class LinearCall:
+    def __init__(
+        self,
+        general: Callable[..., Any],
+        programs: Mapping[str, FastProgram],
+        codes: Mapping[Any, str],
+        quantizes: bool,
+    ) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+class ReductionCall:
+    def __init__(
+        self,
+        general: Callable[..., Any],
+        reducer: int,
+        finish: int,
+        results: Mapping[str, np.dtype[Any]],
+    ) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -1,0 +1,19 @@
+"""The catalogue: element types, operations and reducers, one row each.
+
+Nothing here imports the rest of the package, so that the build can read it (``codegen.py``).
+"""
+
+from .dtypes import ELEMENT_TYPES, ElementType
+from .operations import OPERATIONS
+from .reducers import REDUCERS
+from .rows import Operation, Reducer, Signature
+
+__all__ = [
+    "ELEMENT_TYPES",
+    "OPERATIONS",
+    "REDUCERS",
+    "ElementType",
+    "Operation",
+    "Reducer",
+    "Signature",
+]

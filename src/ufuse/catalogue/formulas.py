@@ -1,0 +1,90 @@
+"""References, in plain NumPy, of the operations NumPy has no function for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def identity(x: Array) -> Array:
+    """Return `x`: what a cast does before the executor casts."""
+    return x
+
+
+def nonzero(x: Array) -> Array:
+    """Whether each element is not zero; NaN is not."""
+    return x != 0
+
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def erf(x: Array) -> Array:
+    """Error function by the C library's, in float64, one element at a time: slow and right."""
+    return np.asarray(_erf(x.astype(np.float64)), dtype=np.float64)
+
+
+def sigmoid(x: Array) -> Array:
+    """Logistic function; the exponential's argument is never positive, so it cannot overflow."""
+    x = x.astype(np.float64)
+    decay = np.exp(-np.abs(x))
+    return np.where(x < 0, decay, 1.0) / (1.0 + decay)
+
+
+def silu(x: Array) -> Array:
+    """``x * sigmoid(x)``, with its limit 0 at minus infinity."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isneginf(x), -0.0, x.astype(np.float64) * sigmoid(x))
+
+
+def gelu(x: Array) -> Array:
+    """Gaussian error linear unit by the complementary error function, which keeps the far tail."""
+    x = x.astype(np.float64)
+    tail = np.asarray(_erfc(-x / math.sqrt(2.0)), dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isneginf(x), -0.0, 0.5 * x * tail)
+
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """The tanh form of `gelu`: ``x * sigmoid(2 u)`` is the same as ``x/2 * (1 + tanh(u))``."""
+    x = x.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        u = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)
+        return np.where(np.isneginf(x), -0.0, x * sigmoid(2.0 * u))
+
+
+def relu(x: Array) -> Array:
+    """Larger of `x` and 0; NaN stays."""
+    return np.maximum(x, x.dtype.type(0))
+
+
+def quantize_linear(x: Array, scale: Array, zero_point: Array) -> Array:
+    """ONNX QuantizeLinear: true division in the scale's dtype, half to even, clamped as a float.
+
+    NaN gives the smallest code, as onnxruntime does.
+    """
+    limits = np.iinfo(zero_point.dtype)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        level = np.rint(x / scale) + zero_point.astype(x.dtype)
+    level = np.where(np.isnan(level), limits.min, level)
+    return np.clip(level, limits.min, limits.max).astype(zero_point.dtype)
+
+
+def dequantize_linear(q: Array, scale: Array, zero_point: Array) -> Array:
+    """ONNX DequantizeLinear: the difference is exact in int32, the product rounds once."""
+    difference = q.astype(np.int64) - zero_point.astype(np.int64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return difference.astype(np.int32).astype(scale.dtype) * scale
+
+
+def fake_quantize(x: Array, scale: Array, zero_point: Array) -> Array:
+    """Quantize and dequantize in one step."""
+    return dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)

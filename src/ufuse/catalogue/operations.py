@@ -1,0 +1,158 @@
+"""The operations: one row each.
+
+From a row come the opcode and kernel tables (``codegen.py``), the CUDA source, the reference
+executor, what tracing recognises, the public functions NumPy lacks, the documentation's table and
+the test matrix. To add an operation: a row here and a functor of the same name in the row's header
+under ``csrc/ops``. ``CONTRIBUTING.md`` walks through it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from . import formulas
+from .dtypes import ALL, FLOATS, INTEGERS, NUMBERS, SIGNED
+from .rows import Operation, Signature, predicate, same, signatures
+
+OPERATIONS: Final = (
+    # --- arithmetic -------------------------------------------------------------------------
+    Operation("add", same(NUMBERS, 2), np.add, "a + b", ufunc=np.add, boolean="logical_or"),
+    Operation("subtract", same(NUMBERS, 2), np.subtract, "a - b", ufunc=np.subtract),
+    Operation(
+        "multiply", same(NUMBERS, 2), np.multiply, "a * b", ufunc=np.multiply, boolean="logical_and"
+    ),
+    Operation("divide", same(FLOATS, 2), np.divide, "a / b", ufunc=np.divide),
+    Operation("negative", same(NUMBERS, 1), np.negative, "-a", ufunc=np.negative),
+    Operation("absolute", same(SIGNED + FLOATS, 1), np.absolute, "|a|", ufunc=np.absolute),
+    Operation("square", same(NUMBERS, 1), np.square, "a * a", ufunc=np.square),
+    Operation("reciprocal", same(FLOATS, 1), np.reciprocal, "1 / a", ufunc=np.reciprocal),
+    Operation(
+        "sqrt", same(FLOATS, 1), np.sqrt, "square root", ufunc=np.sqrt, domain=(0.0, 1e6)
+    ),
+    Operation(
+        "maximum", same(NUMBERS, 2), np.maximum, "larger of a and b; NaN if either is",
+        ufunc=np.maximum, boolean="logical_or",
+    ),
+    Operation(
+        "minimum", same(NUMBERS, 2), np.minimum, "smaller of a and b; NaN if either is",
+        ufunc=np.minimum, boolean="logical_and",
+    ),
+    Operation("floor", same(FLOATS, 1), np.floor, "largest integer <= a", ufunc=np.floor),
+    Operation("ceil", same(FLOATS, 1), np.ceil, "smallest integer >= a", ufunc=np.ceil),
+    Operation("trunc", same(FLOATS, 1), np.trunc, "a rounded towards zero", ufunc=np.trunc),
+    Operation("rint", same(FLOATS, 1), np.rint, "a rounded half to even", ufunc=np.rint),
+    Operation(
+        "bitwise_and", same(INTEGERS, 2), np.bitwise_and, "a & b",
+        ufunc=np.bitwise_and, boolean="logical_and",
+    ),
+    Operation(
+        "bitwise_or", same(INTEGERS, 2), np.bitwise_or, "a | b",
+        ufunc=np.bitwise_or, boolean="logical_or",
+    ),
+    Operation(
+        "bitwise_xor", same(INTEGERS, 2), np.bitwise_xor, "a ^ b",
+        ufunc=np.bitwise_xor, boolean="logical_xor",
+    ),
+    Operation(
+        "invert", same(INTEGERS, 1), np.invert, "~a", ufunc=np.invert, boolean="logical_not"
+    ),
+    # --- comparison and logic ---------------------------------------------------------------
+    Operation("equal", predicate(ALL, 2), np.equal, "a == b", "compare", np.equal),
+    Operation("not_equal", predicate(ALL, 2), np.not_equal, "a != b", "compare", np.not_equal),
+    Operation("less", predicate(ALL, 2), np.less, "a < b", "compare", np.less),
+    Operation("less_equal", predicate(ALL, 2), np.less_equal, "a <= b", "compare", np.less_equal),
+    Operation("greater", predicate(ALL, 2), np.greater, "a > b", "compare", np.greater),
+    Operation(
+        "greater_equal", predicate(ALL, 2), np.greater_equal, "a >= b", "compare", np.greater_equal
+    ),
+    Operation("logical_and", same("?", 2), np.logical_and, "a and b", "compare", np.logical_and),
+    Operation("logical_or", same("?", 2), np.logical_or, "a or b", "compare", np.logical_or),
+    Operation("logical_xor", same("?", 2), np.logical_xor, "a xor b", "compare", np.logical_xor),
+    Operation("logical_not", same("?", 1), np.logical_not, "not a", "compare", np.logical_not),
+    Operation("isnan", predicate(FLOATS, 1), np.isnan, "whether a is NaN", "compare", np.isnan),
+    Operation(
+        "isinf", predicate(FLOATS, 1), np.isinf, "whether a is infinite", "compare", np.isinf
+    ),
+    Operation(
+        "isfinite", predicate(FLOATS, 1), np.isfinite, "whether a is finite", "compare", np.isfinite
+    ),
+    Operation(
+        "where",
+        tuple(Signature(("?", code, code), code) for code in ALL),
+        np.where,
+        "b where a, else c",
+        "compare",
+    ),
+    # --- exponential and error functions ----------------------------------------------------
+    Operation(
+        "exp", same(FLOATS, 1), np.exp, "e ** a", "math", np.exp, domain=(-110.0, 95.0), ulp=1.0
+    ),
+    Operation(
+        "log", same(FLOATS, 1), np.log, "natural logarithm", "math", np.log,
+        domain=(0.0, 1e6), ulp=1.0,
+    ),
+    Operation(
+        "tanh", same(FLOATS, 1), np.tanh, "hyperbolic tangent", "math", np.tanh,
+        domain=(-12.0, 12.0), ulp=1.0,
+    ),
+    Operation(
+        "erf", same(FLOATS, 1), formulas.erf, "error function", "math",
+        domain=(-6.0, 6.0), ulp=1.0, public=True,
+    ),
+    Operation(
+        "sigmoid", same(FLOATS, 1), formulas.sigmoid, "1 / (1 + exp(-a))", "math",
+        domain=(-100.0, 100.0), ulp=1.5, public=True,
+    ),
+    Operation(
+        "silu", same(FLOATS, 1), formulas.silu, "a * sigmoid(a)", "math",
+        domain=(-100.0, 100.0), ulp=2.0, public=True,
+    ),
+    Operation(
+        "gelu", same(FLOATS, 1), formulas.gelu, "a/2 * (1 + erf(a / sqrt 2))", "math",
+        domain=(-12.0, 12.0), ulp=2.0, public=True,
+    ),
+    Operation(
+        "gelu_tanh", same(FLOATS, 1), formulas.gelu_tanh,
+        "a/2 * (1 + tanh(sqrt(2/pi) * (a + 0.044715 a**3)))", "math",
+        domain=(-12.0, 12.0), ulp=2.0, public=True,
+    ),
+    Operation(
+        "relu", same(FLOATS, 1), formulas.relu, "larger of a and 0; NaN stays", public=True
+    ),
+    # --- conversion -------------------------------------------------------------------------
+    Operation(
+        "cast",
+        tuple(Signature((a,), b) for a in ALL for b in NUMBERS if a != b),
+        formulas.identity,
+        "a in another dtype, as C converts; float to integer truncates, integers wrap",
+        "cast",
+    ),
+    Operation("nonzero", predicate(NUMBERS, 1), formulas.nonzero, "a != 0", "cast"),
+    # --- quantization -----------------------------------------------------------------------
+    Operation(
+        "quantize_linear",
+        signatures("f4,f4,i1->i1", "f4,f4,u1->u1"),
+        formulas.quantize_linear,
+        "saturate(round_half_even(x / scale) + zero_point)",
+        "quantize",
+    ),
+    Operation(
+        "dequantize_linear",
+        signatures("i1,f4,i1->f4", "u1,f4,u1->f4", "i4,f4,i4->f4"),
+        formulas.dequantize_linear,
+        "(q - zero_point) * scale",
+        "quantize",
+    ),
+    Operation(
+        "fake_quantize",
+        signatures("f4,f4,i1->f4", "f4,f4,u1->f4"),
+        formulas.fake_quantize,
+        "dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)",
+        "quantize",
+    ),
+)
+
+BY_NAME: Final = {row.name: row for row in OPERATIONS}
+BY_UFUNC: Final = {row.ufunc: row for row in OPERATIONS if row.ufunc is not None}

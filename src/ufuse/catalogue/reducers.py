@@ -1,0 +1,42 @@
+"""The reducers: one row each, mergeable states over any axes.
+
+A floating state is float64 whatever the input: float32 sums are then right to the last bit but for
+pathological cancellation, and cost no more, since memory is what limits them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .dtypes import ALL, FLOATS, NUMBERS, SIGNED, UNSIGNED
+from .rows import Reducer
+
+_WIDE: Final = {
+    "?": "i8",
+    **{code: "i8" for code in SIGNED},
+    **{code: "u8" for code in UNSIGNED},
+    **{code: "f8" for code in FLOATS},
+}
+
+REDUCERS: Final = (
+    Reducer("sum", ("sum",), {code: (_WIDE[code],) for code in ALL}, "sum"),
+    Reducer("prod", ("prod",), {code: (_WIDE[code],) for code in ALL}, "product"),
+    Reducer("min", ("min",), {code: (code,) for code in ALL}, "smallest; NaN if there is one"),
+    Reducer("max", ("max",), {code: (code,) for code in ALL}, "largest; NaN if there is one"),
+    Reducer(
+        "moments",
+        ("count", "mean", "m2"),
+        {code: ("f8", "f8", "f8") for code in FLOATS},
+        "count, mean and sum of squared deviations",
+    ),
+    Reducer(
+        "argmin", ("min", "index"), {code: (code, "i8") for code in NUMBERS},
+        "smallest and where it is first; the first NaN wins",
+    ),
+    Reducer(
+        "argmax", ("max", "index"), {code: (code, "i8") for code in NUMBERS},
+        "largest and where it is first; the first NaN wins",
+    ),
+)
+
+BY_NAME: Final = {row.name: row for row in REDUCERS}

@@ -1,0 +1,88 @@
+"""The executors, and the one place that decides which of them runs.
+
+``native`` is the C++ core, ``reference`` plain NumPy. ``UFUSE_BACKEND`` forces one of them; without
+it the native executor runs where the extension is there, and the reference executor where it is not
+and for the element types and operations that are not compiled.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fusion.program import Program
+from . import reference
+
+Backend = Literal["native", "reference"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_wanted = os.environ.get("UFUSE_BACKEND", "")
+if _wanted not in ("", "native", "reference"):
+    raise ImportError(
+        f"UFUSE_BACKEND: expected 'native' or 'reference', got {_wanted!r}; unset it to use the "
+        "native executor where there is one"
+    )
+
+native: Any = None
+if _wanted != "reference":
+    try:
+        native = import_module(".native", __name__)
+    except ModuleNotFoundError as error:  # one that is there and does not load is an error
+        if _wanted == "native":
+            raise ImportError(
+                "UFUSE_BACKEND=native, but this installation has no native extension "
+                f"({error}); reinstall with a C++ compiler present and UFUSE_PURE unset"
+            ) from error
+
+_BACKEND: Backend = "reference" if native is None else "native"
+
+
+def backend() -> Backend:
+    """Return the executor that is asked first: ``"native"`` or ``"reference"``."""
+    return _BACKEND
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an uninitialised array; a large one from the pool of result blocks."""
+    result: NDArray[Any] = np.empty(shape, dtype) if native is None else native.empty(shape, dtype)
+    return result
+
+
+def apart(array: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    """Return `array`, or a copy of it where writing `out` would change what is still to be read.
+
+    The same elements at the same places need no copy: they are read before they are written.
+    """
+    if not np.may_share_memory(array, out):
+        return array
+    same = (
+        array.shape == out.shape
+        and array.strides == out.strides
+        and array.itemsize == out.itemsize
+        and array.__array_interface__["data"][0] == out.__array_interface__["data"][0]
+    )
+    return array if same else array.copy()
+
+
+def fast_linear(general: _F) -> _F:
+    """Put the native fast entry before a linear quantization function."""
+    return general if native is None else cast(_F, native.fast_linear(general))
+
+
+def run_program(
+    program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
+) -> None:
+    """Run `program` on the executor that can: see `reference.run_program` for the arguments.
+
+    Outputs must not overlap inputs, unless they are the same elements.
+    """
+    if native is not None and native.can_run(program):
+        native.run_program(program, inputs, outputs)
+    else:
+        reference.run_program(program, inputs, outputs)

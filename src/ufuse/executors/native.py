@@ -1,0 +1,130 @@
+"""The native executor: programs compiled to kernels, run by the C++ core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core, _fast
+from ..catalogue.operations import BY_NAME
+from ..fusion.program import Instruction, Program, dtype_of
+
+# The core's limits (csrc/core/plan.hpp, csrc/program/program.hpp): larger programs go to the
+# reference executor.
+MAX_OPERANDS = 32
+MAX_VALUES = 200
+MAX_AXES = 64
+
+
+empty = _fast.empty
+
+
+@lru_cache(maxsize=1024)
+def can_run(program: Program) -> bool:
+    """Whether every step of `program` is compiled, and it fits the core's limits."""
+    return (
+        program.is_native()
+        and len(program.inputs) + len(program.outputs) <= MAX_OPERANDS
+        and len(program.codes) <= MAX_VALUES
+    )
+
+
+@lru_cache(maxsize=1024)
+def compiled(program: Program) -> _core.Program:
+    """Return `program` as the core has it."""
+    constants = [
+        (code, np.asarray(value, dtype_of(code)).tobytes()) for code, value in program.constants
+    ]
+    instructions = [(i.operation, i.code, list(i.args)) for i in program.instructions]
+    return _core.Program(
+        list(program.inputs), constants, instructions, list(program.outputs), list(program.rows)
+    )
+
+
+def run_program(
+    program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
+) -> None:
+    """Run `program`; see `reference.run_program` for the arguments."""
+    shape = np.broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
+    _fast.run(compiled(program), inputs, outputs, shape)
+
+
+def fast_program(
+    program: Program, input_axes: Sequence[int]
+) -> _fast.FastProgram:
+    """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions."""
+    return _fast.FastProgram(
+        compiled(program),
+        [dtype_of(program.codes[output]) for output in program.outputs],
+        [dtype_of(code) for code in program.inputs],
+        list(input_axes),
+    )
+
+
+def fast_linear(general: Any) -> _fast.LinearCall:
+    """Return `general` (quantize_linear or its kin) behind its fast entry."""
+    row = BY_NAME[general.__name__]
+    programs = {}
+    for inputs, output in ((s.inputs, s.output) for s in row.signatures):
+        program = Program(inputs, (), (Instruction(row.name, output, (0, 1, 2)),), (3,))
+        programs[inputs[2]] = fast_program(program, (-1, 0, 0))
+    codes = {
+        spelling: code
+        for code, dtype in (("i1", np.dtype(np.int8)), ("u1", np.dtype(np.uint8)))
+        for spelling in (dtype, dtype.type, dtype.name)
+    }
+    return _fast.LinearCall(general, programs, codes, row.name != "dequantize_linear")
+
+
+def contract(*args: Any) -> None:
+    """Run the product of two operands over labelled axes: see ``csrc/python/bind_contract.cpp``."""
+    _core.contract(*args)
+
+
+def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:
+    """Address and byte strides of a matrix; a vector counts as a row that is broadcast."""
+    address = array.__array_interface__["data"][0]
+    return (address, *array.strides) if array.ndim == 2 else (address, 0, *array.strides)
+
+
+def linear(
+    x: NDArray[Any], w: NDArray[Any], bias: NDArray[Any] | None, program: Program, out: NDArray[Any]
+) -> None:
+    """Write ``program(x @ w.T, bias)`` into `out`; matrices of one element type."""
+    extras = [] if bias is None else [_matrix(bias)]
+    (m, k), n = x.shape, w.shape[0]
+    _core.linear(
+        compiled(program).address, m, n, k, _matrix(x), _matrix(w), None, _matrix(out), extras,
+        False, x.dtype.str[1:],
+    )
+
+
+def linear_int8(
+    x: NDArray[Any],
+    owner: Any,
+    w: NDArray[Any],
+    scale: NDArray[Any],
+    bias: NDArray[Any] | None,
+    program: Program,
+    out: NDArray[Any],
+) -> None:
+    """Write ``program(sums, row scale, scale, bias)`` into `out` for int8 weights `w` of `owner`."""
+    (m, k), n = x.shape, w.shape[0]
+    if k > _core.max_int8_k():
+        raise ValueError(
+            f"ufuse.linear: argument 'w': int32 sums of {k} int8 products could overflow; expected "
+            f"at most {_core.max_int8_k()} inputs"
+        )
+    tier = _core.active_tier()
+    packed = owner._packed.get(tier)
+    if packed is None:
+        packed = owner._packed[tier] = _core.PackedMatrix("i1", _matrix(w), k, n)
+    extras = [_matrix(scale), *([] if bias is None else [_matrix(bias)])]
+    _core.linear(
+        compiled(program).address, m, n, k, _matrix(x), None, packed, _matrix(out), extras, True,
+        "i1",
+    )

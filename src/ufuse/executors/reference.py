@@ -1,0 +1,68 @@
+"""The reference executor: every program in plain NumPy, one instruction after the other.
+
+It is what runs where the extension is missing or a program has element types or operations that
+are not compiled, and it is what tests compare the other executors with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..catalogue import operations
+from ..fusion.program import EXPAND, REDUCTIONS, Program, find_ufunc
+
+Array = NDArray[Any]
+
+
+def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+    """Run `program`.
+
+    Parameters
+    ----------
+    program : Program
+        What to compute.
+    inputs : sequence of ndarray
+        One array for each input, of its element type in any byte order. They broadcast against
+        each other by NumPy's rules.
+    outputs : sequence of ndarray
+        One writable array for each output, of its element type, to which the result broadcasts.
+        Written after everything has been computed, so they may overlap the inputs.
+    """
+    values: list[Array] = [np.asarray(array) for array in inputs]
+    values += [np.asarray(value) for _, value in program.constants]
+    # Native kernels raise no floating-point warnings; neither does their reference.
+    with np.errstate(all="ignore"):
+        for operation, code, args in program.instructions:
+            result = evaluate(operation, np.dtype(code), [values[arg] for arg in args])
+            values.append(result)
+        results = [values[value] for value in program.outputs]
+        for output, result in zip(outputs, results, strict=True):
+            returned_input = np.may_share_memory(output, result)
+            np.copyto(output, result.copy() if returned_input else result, casting="unsafe")
+
+
+def evaluate(operation: str, dtype: np.dtype[Any], args: Sequence[Array]) -> Array:
+    """Apply one operation to whole arrays; the result has `dtype`."""
+    if operation in REDUCTIONS:
+        (x,) = args
+        # float64 sums are right to the last bit of float32 but for pathological cancellation.
+        floating = x.dtype.kind in "fV"  # V: those of ml_dtypes
+        wide = np.promote_types(x.dtype, np.float64) if floating else None
+        result = REDUCTIONS[operation].reduce(x, axis=-1, keepdims=True, dtype=wide)
+    elif operation == EXPAND:
+        (result,) = args  # NumPy broadcasts
+    elif operation in operations.BY_NAME:
+        result = operations.BY_NAME[operation].reference(*args)
+    else:
+        found = find_ufunc(operation)
+        if found is None:
+            raise ValueError(f"ufuse: no operation {operation!r}")
+        ufunc, which = found
+        result = ufunc(*args)
+        if ufunc.nout > 1:
+            result = result[which]
+    return np.asarray(result).astype(dtype, copy=False)

@@ -1,0 +1,40 @@
+"""The error of tracing, and where in the user's source it happened."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Frames of these folders are machinery: the user's line is the first one outside.
+_MACHINERY = (
+    str(Path(__file__).resolve().parent.parent / "_")[:-1],
+    str(Path(np.__file__).resolve().parent / "_")[:-1],
+)
+
+
+class TraceError(TypeError):
+    """A function passed to `fuse` does what a trace cannot record.
+
+    The message names the line of the function, the construct, and what to write instead.
+    """
+
+
+def user_line() -> str:
+    """Describe the source line being executed: ``file:line: text``."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+        frame = frame.f_back
+    if frame is None:
+        return "<unknown line>"
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(name, number, frame.f_globals).strip()
+    return f"{name}:{number}: {text}" if text else f"{name}:{number}"
+
+
+def trace_error(construct: str, remedy: str) -> TraceError:
+    """Make the error for `construct` at the user's current line, with what to do instead."""
+    return TraceError(f"{user_line()}\n  ufuse.fuse cannot trace {construct}; {remedy}")

@@ -1,0 +1,183 @@
+"""What a call runs, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import executors
+from .arguments import Arguments
+from .graph import Shape
+from .planning import Plan, Run
+from .program import Program, dtype_of
+from .specialisation import Specialisation
+
+# What NumPy does inside of a ufunc's loop, in buffers that stay in cache.
+_FREE = ("cast", "nonzero", "expand")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over memory.
+
+    Attributes
+    ----------
+    executor : str
+        ``"native"`` or ``"reference"``.
+    program : Program
+    bytes_read, bytes_written, temporaries : int
+        Bytes of the arrays it reads, writes, and makes on the way.
+    """
+
+    executor: str
+    program: Program
+    bytes_read: int
+    bytes_written: int
+    temporaries: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a fused function runs for some arguments.
+
+    Attributes
+    ----------
+    function : str
+    arguments, results : tuple of str
+        Name or number, dtype and shape of each.
+    tier : str
+        The CPU tier of the native executor; empty where it does not run.
+    threads : int
+        The most threads a pass may use.
+    passes : tuple of Pass
+    bytes_numpy : int
+        Bytes NumPy would move for the same function: each operation reads and writes arrays.
+    """
+
+    function: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    tier: str
+    threads: int
+    passes: tuple[Pass, ...]
+    bytes_numpy: int
+
+    @property
+    def executor(self) -> str:
+        """The executor of all passes, or ``"mixed"``."""
+        names = {one.executor for one in self.passes}
+        return names.pop() if len(names) == 1 else "mixed"
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(one.bytes_read for one in self.passes)
+
+    @property
+    def bytes_written(self) -> int:
+        return sum(one.bytes_written for one in self.passes)
+
+    @property
+    def temporaries(self) -> int:
+        return sum(one.temporaries for one in self.passes)
+
+    def __str__(self) -> str:
+        where = self.executor + (f", tier {self.tier}" if self.tier else "")
+        count = len(self.passes)
+        lines = [
+            f"{self.function}({', '.join(self.arguments)}) -> {', '.join(self.results)}",
+            f"executor: {where}, at most {self.threads} thread{'s' * (self.threads > 1)}",
+            f"{count} pass{'es' * (count > 1)}: {in_bytes(self.bytes_read)} read, "
+            f"{in_bytes(self.bytes_written)} written, {in_bytes(self.temporaries)} of temporaries",
+            f"NumPy would move {in_bytes(self.bytes_numpy)}",
+        ]
+        for number, one in enumerate(self.passes, 1):
+            lines.append(f"pass {number} ({one.executor}):")
+            lines += [f"  {line}" for line in one.program.listing()]
+        return "\n".join(lines)
+
+
+def in_bytes(count: int) -> str:
+    """Write a number of bytes with a unit: ``"64 MB"``."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000
+    return f"{size:.4g} GB"
+
+
+def explain(function: str, spec: Specialisation, arguments: Arguments) -> Explanation:
+    """Describe a call of `function` with `arguments`."""
+    plan = spec.plan(arguments.shapes)
+    inputs = spec.inputs(arguments, plan)
+    passes = tuple(_pass(run, inputs, plan, spec) for run in plan.runs)
+    native = any(one.executor == "native" for one in passes)
+    return Explanation(
+        function,
+        tuple(
+            f"{label}: {array.dtype}{array.shape}"
+            for label, array in zip(arguments.array_labels, arguments.arrays, strict=True)
+        ),
+        tuple(f"{dt}{shape}" for dt, shape in zip(spec.dtypes, plan.shapes, strict=True)),
+        _tier() if native else "",
+        _threads() if native else 1,
+        passes,
+        _bytes_of_numpy(spec.program, plan),
+    )
+
+
+def _tier() -> str:
+    from .. import _core
+
+    return str(_core.active_tier())
+
+
+def _threads() -> int:
+    from ..observe import get_num_threads
+
+    return get_num_threads()
+
+
+def _pass(run: Run, inputs: Sequence[NDArray[Any]], plan: Plan, spec: Specialisation) -> Pass:
+    native = run.uniform and executors.native is not None and executors.native.can_run(run.program)
+    temporaries = 0
+    if not native:
+        own = plan.values[spec.program.first_instruction :]
+        temporaries = sum(
+            _size(shape, instruction.code)
+            for shape, instruction in zip(own, spec.program.instructions, strict=True)
+        )
+    return Pass(
+        "native" if native else "reference",
+        run.program,
+        sum(_bytes_in(inputs[i]) for i in run.inputs if inputs[i].ndim),
+        sum(
+            _size(plan.shapes[i], spec.program.codes[spec.program.outputs[i]]) for i in run.outputs
+        ),
+        temporaries,
+    )
+
+
+def _bytes_in(array: NDArray[Any]) -> int:
+    """Bytes of the elements that an array has in memory; repeated ones count once."""
+    extents = [n for n, stride in zip(array.shape, array.strides, strict=True) if stride]
+    return int(np.prod(extents, dtype=np.int64)) * array.itemsize
+
+
+def _size(shape: Shape, code: str) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype_of(code).itemsize
+
+
+def _bytes_of_numpy(program: Program, plan: Plan) -> int:
+    total = 0
+    origin = list(range(program.first_instruction))  # of a cast: what is cast
+    for number, instruction in enumerate(program.instructions, program.first_instruction):
+        origin.append(origin[instruction.args[0]] if instruction.operation in _FREE else number)
+        if instruction.operation not in _FREE:
+            touched = {*(origin[arg] for arg in instruction.args), number}
+            total += sum(_size(plan.values[v], program.codes[v]) for v in touched if plan.values[v])
+    return total

@@ -1,0 +1,364 @@
+"""`fuse`: a NumPy function as one pass over memory."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import executors
+from ..interop import as_output, wrap_like
+from .arguments import Arguments, Environment
+from .errors import trace_error
+from .explain import Explanation, explain
+from .program import Program, code_of
+from .specialisation import Specialisation, is_traced, specialise
+from .traced import ValueNeeded
+
+Array = NDArray[Any]
+
+if TYPE_CHECKING:
+
+    class ProgramCall:
+        """Base of callables that end in a program; compiled where there is an extension."""
+
+        _fast: Any
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+else:
+    try:
+        from .._fast import ProgramCall
+    except ImportError:
+
+        class ProgramCall:
+            """Base of callables that end in a program, without the extension."""
+
+            _fast = None
+
+            def __call__(self, *args, **kwargs):
+                return self._general_call(args, kwargs)
+
+
+class CacheInfo(NamedTuple):
+    """Counts of the cache of a fused function, like those of `functools.lru_cache`."""
+
+    hits: int
+    misses: int
+    maxsize: int
+    currsize: int
+
+
+class FusedFunction(ProgramCall):
+    """A function made by `fuse`. Call it like the function it was made of, with ``out=`` besides.
+
+    Attributes
+    ----------
+    __wrapped__ : callable
+        The function in plain NumPy.
+    """
+
+    __wrapped__: Callable[..., Any]
+    __signature__: inspect.Signature
+
+    def __init__(self, function: Callable[..., Any], *, cache_size: int = 64) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._label = getattr(function, "__name__", type(function).__name__)
+        try:
+            self._names = tuple(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            self._names = ()
+        self._environment = Environment(function)
+        self._cache_size = cache_size
+        self._lock = threading.RLock()
+        self._specialisations: OrderedDict[Any, Specialisation] = OrderedDict()
+        self._shape_keys: set[Any] = set()  # keys of traces that looked at shapes
+        self._static: frozenset[str] = frozenset()  # scalars whose values are part of the key
+        self._hits = self._misses = 0
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        return str(getattr(self, "__qualname__", self._label))
+
+    def __repr__(self) -> str:
+        return f"<fused function {self._label}>"
+
+    # --- calls -------------------------------------------------------------------------------
+
+    def _general_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Do any call: the base class has already done those that repeat an earlier one."""
+        kwargs = dict(kwargs)
+        out = kwargs.pop("out", None)
+        if is_traced(args) or is_traced(tuple(kwargs.values())):
+            if out is not None:
+                raise trace_error(f"out= of {self._label}", "use the result it returns")
+            return self._function(*args, **kwargs)
+        arguments, spec = self._specialised(args, kwargs)
+        if spec is None:
+            return self._without_arrays(args, kwargs, out)
+        if out is None:
+            targets = None
+        else:
+            given = _tuple_of_outputs(self._label, out, len(spec.dtypes))
+            targets = [
+                None if one is None else as_output(one, function=self._label) for one in given
+            ]
+            codes = tuple(
+                code_of(dtype if target is None else target.dtype)
+                for dtype, target in zip(spec.dtypes, targets, strict=True)
+            )
+            _check_casting(self._label, spec.dtypes, targets)
+            spec = spec.converted(codes)
+        plan = spec.plan(arguments.shapes)
+        if targets is None:
+            outputs = [
+                executors.empty(shape, dtype)
+                for shape, dtype in zip(plan.shapes, spec.dtypes, strict=True)
+            ]
+            spec.run(arguments, plan, outputs)
+            results = [_result(array, arguments.templates) for array in outputs]
+        else:
+            _check_shapes(self._label, plan.shapes, targets)
+            arguments.arrays, spec = _moved_apart(arguments, spec, targets, len(plan.runs) == 1)
+            outputs = [
+                executors.empty(shape, dtype) if target is None else target
+                for shape, dtype, target in zip(plan.shapes, spec.dtypes, targets, strict=True)
+            ]
+            spec.run(arguments, plan, outputs)
+            results = [
+                _result(array, arguments.templates) if one is None else one
+                for array, one in zip(outputs, given, strict=True)
+            ]
+        return spec.result(results)
+
+    def _without_arrays(self, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> Any:
+        """Call the function as it is: with Python numbers alone there is nothing to fuse."""
+        if out is not None:
+            raise TypeError(f"{self._label}: out= needs an array among the arguments")
+        return self._function(*args, **kwargs)
+
+    def _specialised(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Arguments, Specialisation | None]:
+        """Return the specialisation for these arguments, tracing where there is none yet."""
+        while True:
+            arguments = Arguments(args, kwargs, self._names, self._static, self._label)
+            if not arguments.arrays:
+                return arguments, None
+            environment = self._environment.key()
+            key: Any = (arguments.key, environment)
+            try:
+                with self._lock:
+                    spec = self._look_up(key, arguments)
+                    self._fast = spec.fast(
+                        arguments,
+                        spec.plan(arguments.shapes),
+                        positional=not kwargs
+                        and not environment
+                        and len(args) == len(arguments.arrays)
+                        and all(type(arg) is np.ndarray for arg in args),
+                    )
+                return arguments, spec
+            except ValueNeeded as needed:
+                self._static = self._static | needed.labels
+
+    def _look_up(self, key: Any, arguments: Arguments) -> Specialisation:
+        shaped = key in self._shape_keys
+        if shaped:
+            key = (key, arguments.shapes)
+        spec = self._specialisations.get(key)
+        if spec is not None:
+            self._hits += 1
+            self._specialisations.move_to_end(key)
+            return spec
+        self._misses += 1
+        spec = specialise(self._function, arguments)
+        if spec.shape_dependent and not shaped:
+            if len(self._shape_keys) >= self._cache_size:
+                self._shape_keys.clear()
+            self._shape_keys.add(key)
+            key = (key, arguments.shapes)
+        self._specialisations[key] = spec
+        while len(self._specialisations) > self._cache_size:
+            self._specialisations.popitem(last=False)
+        return spec
+
+    # --- inspection --------------------------------------------------------------------------
+
+    def program(self, *args: Any, **kwargs: Any) -> Program:
+        """Return the program for such arguments, of whatever shapes.
+
+        Raises
+        ------
+        TypeError
+            If there is no array among the arguments.
+        """
+        return self._traced(args, kwargs)[1].program
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Say what a call with these arguments runs, without computing anything.
+
+        Returns
+        -------
+        Explanation
+            Executor, passes, programs and bytes moved; ``print`` it.
+        """
+        arguments, spec = self._traced(args, kwargs)
+        return explain(self._label, spec, arguments)
+
+    def _traced(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Arguments, Specialisation]:
+        arguments, spec = self._specialised(args, kwargs)
+        if spec is None:
+            raise TypeError(f"{self._label}: no array among the arguments, so nothing is fused")
+        return arguments, spec
+
+    def cache_info(self) -> CacheInfo:
+        """Return how many calls found a specialisation, how many traced, and how many are kept.
+
+        Calls that the compiled entry point repeats are not counted.
+        """
+        with self._lock:
+            return CacheInfo(self._hits, self._misses, self._cache_size, len(self._specialisations))
+
+    def cache_clear(self) -> None:
+        """Forget all specialisations; the next call traces again."""
+        with self._lock:
+            self._specialisations.clear()
+            self._shape_keys.clear()
+            self._static = frozenset()
+            self._hits = self._misses = 0
+            self._fast = None
+
+
+def _result(array: Array, templates: Sequence[Any]) -> Any:
+    result = array[()] if array.ndim == 0 else array  # a scalar, as ufuncs give
+    return wrap_like(result, *templates) if templates else result
+
+
+def _tuple_of_outputs(function: str, out: Any, count: int) -> tuple[Any, ...]:
+    given = out if isinstance(out, tuple) else (out,)
+    if len(given) != count:
+        raise ValueError(
+            f"{function}: argument 'out': expected {count} array{'s' * (count > 1)}, "
+            f"one for each result, got {len(given)}"
+        )
+    return given
+
+
+def _check_casting(
+    function: str, dtypes: Sequence[np.dtype[Any]], targets: Sequence[Array | None]
+) -> None:
+    for dtype, target in zip(dtypes, targets, strict=True):
+        if target is not None and not np.can_cast(dtype, target.dtype, "same_kind"):
+            raise TypeError(
+                f"{function}: argument 'out' has dtype {target.dtype}, to which the result's "
+                f"{dtype} cannot be cast by the rule 'same_kind'; use .astype in the function"
+            )
+
+
+def _check_shapes(
+    function: str, shapes: Sequence[tuple[int, ...]], targets: Sequence[Array | None]
+) -> None:
+    for shape, target in zip(shapes, targets, strict=True):
+        if target is not None and target.shape != shape:
+            raise ValueError(
+                f"{function}: argument 'out' has shape {target.shape}, expected {shape}"
+            )
+    given = [target for target in targets if target is not None]
+    for place, target in enumerate(given):
+        if any(np.may_share_memory(target, other) for other in given[:place]):
+            raise ValueError(f"{function}: argument 'out': its arrays overlap each other")
+
+
+def _moved_apart(
+    arguments: Arguments, spec: Specialisation, targets: Sequence[Array | None], single_run: bool
+) -> tuple[list[Array], Specialisation]:
+    """Copy the inputs that writing to the outputs would change before they are read."""
+
+    def apart(array: Array) -> Array:
+        for target in targets:
+            if target is not None:
+                array = executors.apart(array, target)
+                if not single_run and np.may_share_memory(array, target):
+                    array = array.copy()
+        return array
+
+    captured = tuple(apart(array) for array in spec.captured)
+    if any(new is not old for new, old in zip(captured, spec.captured, strict=True)):
+        spec = Specialisation(
+            spec.program, spec.sources, captured, spec.structure, spec.labels,
+            shape_dependent=spec.shape_dependent,
+        )  # fmt: skip
+    return [apart(array) for array in arguments.arrays], spec
+
+
+@overload
+def fuse(function: Callable[..., Any], /, *, cache_size: int = 64) -> FusedFunction: ...
+@overload
+def fuse(
+    function: None = None, /, *, cache_size: int = 64
+) -> Callable[[Callable[..., Any]], FusedFunction]: ...
+def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64) -> Any:
+    """Make a NumPy function run as one pass over memory.
+
+    The function is called once for each kind of arguments with stand-ins that record the NumPy
+    functions they pass through; later calls run what was recorded, without temporary arrays.
+
+    Parameters
+    ----------
+    function : callable
+        A function of arrays, written in NumPy: ufuncs and operators, `numpy.where`, `numpy.clip`,
+        ``astype``, and sum, prod, max, min, any, all, mean, var and std over the trailing axis
+        with ``keepdims=True``. It may return several arrays, in a tuple, list or dict.
+    cache_size : int, optional
+        For how many kinds of arguments to keep what was recorded.
+
+    Returns
+    -------
+    FusedFunction
+        A function of the same arguments, and ``out=``: an array, or a tuple with one for each
+        result, in the order in which they are returned. Results are new arrays.
+
+    Raises
+    ------
+    TraceError
+        At the first call, where the function does what cannot be recorded: branches on values,
+        indexing, assignment into an array, functions that are not known. It names the line.
+
+    Notes
+    -----
+    dtypes are those of NumPy (NEP 50). A kind of arguments is the dtype and number of dimensions
+    of each array (and the shapes, if the function looks at them), the type of each Python number,
+    and the value of everything else: bool, None, str, tuples of numbers, objects. A Python number
+    whose value the function looks at becomes part of the kind. Arrays inside tuples are arrays.
+
+    Arrays that the function uses from outside are read at each call. Rebinding the global or
+    enclosing variable of a number, string, None or array is noticed; a change of what is reached otherwise (an
+    attribute of an object, an entry of a container) is not, until `FusedFunction.cache_clear`.
+
+    An argument returned as it is is copied. No floating-point warnings are given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @fuse
+    ... def lerp(a, b, t):
+    ...     return a + t * (b - a)
+    >>> lerp(np.float32([0, 10]), np.float32([1, 20]), 0.5)
+    array([ 0.5, 15. ], dtype=float32)
+    """
+    if function is None:
+        return functools.partial(fuse, cache_size=cache_size)
+    return FusedFunction(function, cache_size=cache_size)

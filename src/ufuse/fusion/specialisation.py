@@ -1,0 +1,226 @@
+"""What a function has become for one kind of arguments, and how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import executors
+from .arguments import Arguments
+from .errors import trace_error
+from .graph import Graph, Leaf, Shape, Source, Weak
+from .planning import Plan, plan
+from .program import Program, dtype_of
+from .traced import Traced
+from .tracing import Tracer, WeakScalar
+
+Array = NDArray[Any]
+
+_MAX_PLANS = 64
+
+
+class Specialisation:
+    """A traced function for one kind of arguments.
+
+    Attributes
+    ----------
+    program : Program
+        Its canonical program, for arrays of any shapes.
+    sources : tuple of Source
+        Where each input of the program comes from at a call.
+    captured : tuple of ndarray
+        Arrays from outside of the function, read at each call.
+    structure : object
+        What the function returns, with an `_Output` in place of each result.
+    shape_dependent : bool
+        Whether the function looked at shapes, and holds for these alone.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        sources: tuple[Source, ...],
+        captured: tuple[Array, ...],
+        structure: Any,
+        labels: tuple[str, ...],
+        *,
+        shape_dependent: bool,
+    ) -> None:
+        self.program = program
+        self.sources = sources
+        self.captured = captured
+        self.structure = structure
+        self.labels = labels
+        self.shape_dependent = shape_dependent
+        self.dtypes = tuple(dtype_of(program.codes[output]) for output in program.outputs)
+        self._plans: dict[tuple[Shape, ...], Plan] = {}
+        self._converted: dict[tuple[str, ...], Specialisation] = {}
+        self._fast: Any = None
+
+    def plan(self, shapes: tuple[Shape, ...]) -> Plan:
+        """Return the plan for argument arrays of some shapes."""
+        known = self._plans.get(shapes)
+        if known is None:
+            leaves = (*shapes, *(array.shape for array in self.captured))
+            known = plan(self.program, self.sources, leaves, self.labels)
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            self._plans[shapes] = known
+        return known
+
+    def converted(self, codes: tuple[str, ...]) -> Specialisation:
+        """Return the same with results of other dtypes."""
+        if codes not in self._converted:
+            self._converted[codes] = Specialisation(
+                self.program.cast_outputs(codes), self.sources, self.captured, self.structure,
+                self.labels, shape_dependent=self.shape_dependent,
+            )  # fmt: skip
+        return self._converted[codes]
+
+    def run(self, arguments: Arguments, plan: Plan, outputs: Sequence[Array]) -> None:
+        """Compute the results into `outputs`."""
+        inputs = self.inputs(arguments, plan)
+        for run in plan.runs:
+            execute = executors.run_program if run.uniform else executors.reference.run_program
+            execute(run.program, [inputs[i] for i in run.inputs], [outputs[i] for i in run.outputs])
+
+    def inputs(self, arguments: Arguments, plan: Plan) -> list[Array]:
+        """Return one array for each input of the program."""
+        leaves = [*arguments.arrays, *self.captured]
+        inputs: list[Array] = []
+        for source, fixed in zip(self.sources, plan.fixed, strict=True):
+            if isinstance(source, Leaf):
+                inputs.append(leaves[source.index])
+            elif isinstance(source, Weak):
+                with np.errstate(all="ignore"):
+                    number = source.compute(arguments.scalars)
+                    inputs.append(np.asarray(number, dtype=dtype_of(source.code)))
+            else:
+                assert fixed is not None
+                inputs.append(fixed)
+        return inputs
+
+    def fast(self, arguments: Arguments, plan: Plan, *, positional: bool) -> Any:
+        """Return what the compiled entry point needs to repeat this call without Python, or None.
+
+        That takes one program over the positional arguments as they come, whatever their shapes:
+        the loop runs over what they all broadcast to, so that each reduction must do so too.
+        """
+        native = executors.native
+        if native is None or not positional or self.shape_dependent or len(plan.runs) != 1:
+            return None
+        (run,) = plan.runs
+        if not run.uniform or run.program.rows:
+            return None  # calls with other shapes may be simpler
+        if self._fast is None:
+            whole = tuple(Leaf(i) for i in range(len(arguments.arrays)))
+            self._fast = (
+                self.sources == whole
+                and run.inputs == tuple(range(len(whole)))
+                and isinstance(self.structure, _Output)
+                and run.program.stages[run.program.outputs[0]] == "full"
+                and _reduces_everything(run.program)
+                and native.can_run(run.program)
+                and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
+            )
+        return self._fast or None
+
+    def result(self, outputs: Sequence[Any]) -> Any:
+        """Return the results in the structure that the function returned."""
+        return _build(self.structure, outputs)
+
+
+def _reduces_everything(program: Program) -> bool:
+    """Whether each reduction depends on every input, and so has the length of the loop."""
+    everything = frozenset(range(len(program.inputs)))
+    reads = [frozenset({i}) for i in range(len(program.inputs))]
+    reads += [frozenset()] * len(program.constants)
+    for instruction in program.instructions:
+        reads.append(frozenset().union(*(reads[arg] for arg in instruction.args)))
+        if instruction.is_reduction and reads[-1] != everything:
+            return False
+    return True
+
+
+class _Output(int):
+    """The place of result number n in what the function returned."""
+
+
+def _build(structure: Any, outputs: Sequence[Any]) -> Any:
+    if type(structure) is _Output:
+        return outputs[structure]
+    if isinstance(structure, tuple):
+        parts = [_build(part, outputs) for part in structure]
+        named = hasattr(structure, "_make")
+        return type(structure)(*parts) if named else type(structure)(parts)
+    if isinstance(structure, list):
+        return [_build(part, outputs) for part in structure]
+    if isinstance(structure, dict):
+        return {key: _build(part, outputs) for key, part in structure.items()}
+    return structure
+
+
+def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
+    """Put an `_Output` in place of each traced array; what is none stays part of the structure."""
+    if isinstance(result, Tracer):
+        if result.graph is not graph:
+            raise trace_error("an array kept from another call", "pass it as an argument")
+        values.append(result.value)
+        return _Output(len(values) - 1)
+    if isinstance(result, WeakScalar):
+        return result.known()
+    if isinstance(result, tuple):
+        parts = [_flatten(part, values, graph) for part in result]
+        return type(result)(*parts) if hasattr(result, "_make") else type(result)(parts)
+    if isinstance(result, list):
+        return [_flatten(part, values, graph) for part in result]
+    if isinstance(result, dict):
+        return {key: _flatten(part, values, graph) for key, part in result.items()}
+    return result
+
+
+def is_traced(args: Sequence[Any]) -> bool:
+    """Whether a fused function is called from one that is being traced."""
+    return any(
+        isinstance(arg, Traced) or (isinstance(arg, tuple) and is_traced(arg)) for arg in args
+    )
+
+
+def specialise(function: Callable[..., Any], arguments: Arguments) -> Specialisation:
+    """Trace `function` for arguments of this kind."""
+    graph = Graph(len(arguments.arrays))
+    arrays = [
+        Tracer(graph, graph.leaf(index, array), label)
+        for index, (array, label) in enumerate(
+            zip(arguments.arrays, arguments.array_labels, strict=True)
+        )
+    ]
+    scalars = [
+        WeakScalar(graph, _item(index), value, frozenset({label}))
+        for index, (value, label) in enumerate(
+            zip(arguments.scalars, arguments.scalar_labels, strict=True)
+        )
+    ]
+    args, kwargs = arguments.filled(arrays, scalars)
+    values: list[int] = []
+    structure = _flatten(function(*args, **kwargs), values, graph)
+    if not values:
+        name = getattr(function, "__name__", repr(function))
+        raise trace_error(
+            f"{name}(), which returned no array computed from its arguments "
+            f"(it returned {type(structure).__name__})",
+            "return the results of NumPy functions of its array arguments",
+        )
+    program, sources = graph.finish(values)
+    labels = (*arguments.array_labels, *("(captured)" for _ in graph.captured))
+    return Specialisation(
+        program, sources, tuple(graph.captured), structure, labels,
+        shape_dependent=graph.shape_dependent,
+    )  # fmt: skip
+
+
+def _item(index: int) -> Callable[[Sequence[Any]], Any]:
+    return lambda scalars: scalars[index]

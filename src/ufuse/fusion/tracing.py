@@ -1,0 +1,325 @@
+"""Tracers: stand-ins for arrays and Python scalars that record what a function does with them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Never
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from . import reductions, ufuncs
+from .array_functions import call_function
+from .errors import trace_error
+from .graph import Graph, Shape
+from .traced import TracedArray, TracedScalar
+
+_BRANCH = "use np.where(condition, a, b) instead of a Python branch"
+_MUTATE = "build a new array instead: np.where(mask, value, x)"
+_VIEWS = "index outside of the fused function and pass the result"
+
+
+class Tracer(NDArrayOperatorsMixin, TracedArray):
+    """An array in a function that is being traced.
+
+    It has the dtype, shape and number of dimensions of the array it stands for and records the
+    NumPy functions it is passed to. What depends on its values raises `TraceError`.
+    """
+
+    def __init__(self, graph: Graph, value: int, argument: str | None = None) -> None:
+        self.graph = graph
+        self.value = value
+        self._argument = argument
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return call_ufunc(self.graph, ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return call_function(self.graph, function, args, kwargs, Tracer)
+
+    def __repr__(self) -> str:
+        name = f" {self._argument}" if self._argument else ""
+        return f"<Tracer{name} of {self.dtype}, {self.ndim}-d>"
+
+    # --- what a trace knows ------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.graph.dtype(self.value)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.graph.values[self.value].shape)
+
+    @property
+    def shape(self) -> Shape:
+        self.graph.shape_dependent = True
+        return self.graph.values[self.value].shape
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.intp))
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    # --- methods of arrays -------------------------------------------------------------------
+
+    def _new(self, value: int) -> Tracer:
+        return Tracer(self.graph, value)
+
+    def astype(self, dtype: Any, order: str = "K", casting: Any = "unsafe", **_: Any) -> Tracer:
+        target = np.dtype(dtype)
+        if not np.can_cast(self.dtype, target, casting):
+            raise TypeError(
+                f"Cannot cast array data from {self.dtype!r} to {target!r} "
+                f"according to the rule {casting!r}"
+            )
+        return self._new(self.graph.cast(self.value, target))
+
+    def copy(self, order: str = "C") -> Tracer:
+        return self._new(self.value)
+
+    def conj(self) -> Any:
+        return np.conjugate(self)
+
+    conjugate = conj
+
+    def clip(self, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
+        return np.clip(self, min, max, out=out, **kwargs)
+
+    def round(self, decimals: int = 0, out: Any = None) -> Any:
+        return np.round(self, decimals, out=out)
+
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.reduce("sum", self, axis, dtype, out, **kwargs))
+
+    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.reduce("prod", self, axis, dtype, out, **kwargs))
+
+    def max(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.reduce("max", self, axis, None, out, **kwargs))
+
+    def min(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.reduce("min", self, axis, None, out, **kwargs))
+
+    def any(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.reduce("any", self, axis, None, out, **kwargs))
+
+    def all(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.reduce("all", self, axis, None, out, **kwargs))
+
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.mean(self, axis, dtype, out, **kwargs))
+
+    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.var(self, axis, dtype, out, **kwargs))
+
+    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
+        return self._new(reductions.std(self, axis, dtype, out, **kwargs))
+
+    # --- what a trace cannot record ----------------------------------------------------------
+
+    def __bool__(self) -> Never:
+        raise trace_error("a branch on the values of an array", _BRANCH)
+
+    def _no_number(self, *_: Any) -> Never:
+        raise trace_error("the conversion of an array to a Python number", "keep it an array")
+
+    __float__ = __int__ = __index__ = __complex__ = item = tolist = _no_number
+
+    def __iter__(self) -> Never:
+        raise trace_error("iteration over an array", "write whole-array expressions")
+
+    def __contains__(self, _: object) -> Never:
+        raise trace_error("'in', which branches on the values of an array", _BRANCH)
+
+    def __getitem__(self, _: object) -> Never:
+        raise trace_error("indexing or slicing (x[...])", _VIEWS)
+
+    def __setitem__(self, _: object, __: object) -> Never:
+        raise trace_error("assignment into an array", _MUTATE)
+
+    def __array__(self, *_: Any, **__: Any) -> Never:
+        raise trace_error(
+            "the conversion to an ndarray (np.array, np.asarray, or a function that calls them)",
+            "use NumPy's elementwise functions on the array itself",
+        )
+
+    def __getattr__(self, name: str) -> Never:
+        if hasattr(np.ndarray, name) and not name.startswith("__"):
+            raise trace_error(
+                f"the attribute '.{name}' of an array",
+                _VIEWS
+                if name
+                in (
+                    "T",
+                    "mT",
+                    "transpose",
+                    "reshape",
+                    "flat",
+                    "ravel",
+                    "squeeze",
+                    "swapaxes",
+                    "view",
+                    "flatten",
+                    "diagonal",
+                )
+                else "do this outside of the fused function",
+            )
+        raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
+
+    def _assign(self, value: int) -> Tracer:
+        """Become `value`, as the target of ``+=`` and ``out=`` does."""
+        if self._argument is not None:
+            raise trace_error(
+                f"the modification of argument {self._argument!r} in place",
+                "make a new array (x = x + 1), and pass out= to the fused function",
+            )
+        self.value = value
+        return self
+
+
+class WeakScalar(TracedScalar):
+    """A Python number that was passed as an argument: weak in promotion, known at each call.
+
+    Sums, differences, products and quotients with other Python numbers are recorded. Anything
+    else that looks at the number makes the trace hold for this value alone.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        compute: Callable[[Sequence[Any]], Any],
+        sample: Any,
+        labels: frozenset[str],
+        *,
+        derived: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.compute = compute
+        self.sample = sample
+        self.labels = labels
+        self.derived = derived
+
+    __array_ufunc__ = Tracer.__array_ufunc__
+    __array_function__ = Tracer.__array_function__
+
+    def _binary(self, function: Callable[[Any, Any], Any], other: Any, swap: bool) -> Any:
+        own = self.compute
+        if isinstance(other, WeakScalar):
+            theirs, sample, labels = other.compute, other.sample, self.labels | other.labels
+        elif type(other) in (bool, int, float, complex):
+            theirs, sample, labels = (lambda _: other), other, self.labels
+        else:
+            return NotImplemented
+        if swap:
+            return WeakScalar(
+                self.graph,
+                lambda s: function(theirs(s), own(s)),
+                function(sample, self.sample),
+                labels,
+                derived=True,
+            )
+        return WeakScalar(
+            self.graph,
+            lambda s: function(own(s), theirs(s)),
+            function(self.sample, sample),
+            labels,
+            derived=True,
+        )
+
+    def __neg__(self) -> WeakScalar:
+        negated: WeakScalar = self._binary(operator.mul, -1, False)
+        return negated
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.known()
+
+
+def _arithmetic(symbol: Callable[[Any, Any], Any], ufunc: np.ufunc, swap: bool) -> Any:
+    def method(self: WeakScalar, other: Any) -> Any:
+        result = self._binary(symbol, other, swap)
+        if result is NotImplemented and not isinstance(other, Tracer):
+            return ufunc(other, self) if swap else ufunc(self, other)
+        return result
+
+    return method
+
+
+def _value_method(name: str) -> Any:
+    def method(self: WeakScalar, *args: Any) -> Any:
+        if any(isinstance(arg, (Tracer, np.ndarray)) for arg in args):
+            return NotImplemented
+        self.known()
+
+    return method
+
+
+for _name, _symbol, _ufunc in (
+    ("add", operator.add, np.add),
+    ("sub", operator.sub, np.subtract),
+    ("mul", operator.mul, np.multiply),
+    ("truediv", operator.truediv, np.divide),
+):
+    setattr(WeakScalar, f"__{_name}__", _arithmetic(_symbol, _ufunc, False))
+    setattr(WeakScalar, f"__r{_name}__", _arithmetic(_symbol, _ufunc, True))
+for _name in (
+    "eq ne lt le gt ge bool float int index complex hash format str repr pow rpow floordiv "
+    "rfloordiv mod rmod divmod rdivmod abs pos invert round trunc floor ceil and or xor lshift "
+    "rshift rand ror rxor"
+).split():
+    setattr(WeakScalar, f"__{_name}__", _value_method(f"__{_name}__"))
+
+
+def call_ufunc(
+    graph: Graph, ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """Record ``ufunc.method(*inputs, **kwargs)``."""
+    out = kwargs.pop("out", None) or ()
+    if method == "reduce":
+        return Tracer(graph, reductions.by_ufunc(graph, ufunc, inputs, dict(kwargs, out=out)))
+    if method != "__call__":
+        raise trace_error(f"np.{ufunc.__name__}.{method}", "call it outside")
+    values = ufuncs.apply(graph, ufunc, inputs, kwargs)
+    targets = (*out, *(None,) * (len(values) - len(out)))
+    results = tuple(
+        Tracer(graph, value) if target is None else _store(graph, value, target)
+        for value, target in zip(values, targets, strict=True)
+    )
+    return results[0] if len(results) == 1 else results
+
+
+def _store(graph: Graph, value: int, target: Any) -> Tracer:
+    if not isinstance(target, Tracer):
+        raise trace_error("out= with an array from outside", _MUTATE)
+    if not np.can_cast(graph.dtype(value), target.dtype, "same_kind"):
+        raise TypeError(
+            f"Cannot cast ufunc output from {graph.dtype(value)!r} to {target.dtype!r} "
+            "with casting rule 'same_kind'"
+        )
+    shape, expected = (graph.values[v].shape for v in (value, target.value))
+    if shape != expected:
+        if np.broadcast_shapes(shape, expected) != expected:
+            raise ValueError(
+                f"non-broadcastable output operand with shape {expected} doesn't match "
+                f"the broadcast shape {shape}"
+            )
+        raise trace_error("in-place arithmetic that broadcasts", "write x = x + y")
+    trailing, other = (graph.values[v].trailing for v in (value, target.value))
+    if trailing != other or (not trailing and shape):
+        graph.shape_dependent = True  # arrays of other shapes might not fit the target
+    return target._assign(graph.cast(value, target.dtype))

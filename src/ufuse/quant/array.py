@@ -1,0 +1,125 @@
+"""Quantized arrays: a record of codes and of what they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..interop import asarray
+from ..reduce import minmax
+from .linear import dequantize_linear, quantize_linear
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class QuantizedArray:
+    """Codes with their scale: a record of arrays, not an array class.
+
+    Attributes
+    ----------
+    data : ndarray
+        The codes, int8.
+    scale : ndarray
+        float32: 0-d, or one value per index of `axis`.
+    zero_point : ndarray
+        0-d, dtype of `data`; 0, since the scheme is symmetric.
+    axis : int or None
+        The axis that `scale` runs along; None for one scale.
+    """
+
+    data: Array
+    scale: Array
+    zero_point: Array
+    axis: int | None = None
+    _packed: dict[str, Any] = field(default_factory=dict)  # by tier: contract.linear keeps it here
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of codes, scales and zero point."""
+        return self.data.nbytes + self.scale.nbytes + self.zero_point.nbytes
+
+    def dequantize(self, out: Array | None = None) -> Array:
+        """Return the numbers the codes stand for, float32, in the shape of `data`."""
+        result: Array = dequantize_linear(
+            self.data, self.scale, self.zero_point, axis=self.axis, out=out
+        )
+        return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QuantizedArray, (self.data, self.scale, self.zero_point, self.axis)
+
+    def __repr__(self) -> str:
+        scales = "one scale" if self.axis is None else f"{self.scale.size} scales on axis {self.axis}"
+        return (
+            f"QuantizedArray(shape={self.shape}, {self.data.dtype} symmetric, {scales}, "
+            f"{self.nbytes} bytes)"
+        )
+
+
+def quantize(x: ArrayLike, scheme: str = "int8", *, axis: int | None = None) -> QuantizedArray:
+    """Quantize an array by a scheme, its scale taken from the data.
+
+    Parameters
+    ----------
+    x : array_like
+        float32, any shape and strides; finite.
+    scheme : {"int8"}
+        ``"int8"``: symmetric, codes -127 to 127, ``scale = max(abs(x)) / 127``.
+    axis : int, optional
+        One scale per index of this axis (0 for the output channels of a weight of shape
+        (out, in)); one scale for all by default.
+
+    Returns
+    -------
+    QuantizedArray
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown or `x` is not finite.
+    TypeError
+        If `x` is not float32.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> q = uf.quantize(np.float32([[1.0, -2.0], [0.5, 0.25]]), "int8", axis=0)
+    >>> q
+    QuantizedArray(shape=(2, 2), int8 symmetric, 2 scales on axis 0, 13 bytes)
+    >>> q.data
+    array([[  64, -127],
+           [ 127,   64]], dtype=int8)
+    """
+    if scheme != "int8":
+        raise ValueError(f"ufuse.quantize: argument 'scheme': expected 'int8', got {scheme!r}")
+    array = asarray(x, function="ufuse.quantize", argument="x")
+    if array.dtype != np.float32:
+        raise TypeError(
+            f"ufuse.quantize: argument 'x': expected float32, got dtype {array.dtype}; convert it "
+            "with x.astype(np.float32)"
+        )
+    others: tuple[int, ...] | None = None
+    if axis is not None:
+        axis = np.lib.array_utils.normalize_axis_index(axis, array.ndim, msg_prefix="ufuse.quantize")
+        others = tuple(i for i in range(array.ndim) if i != axis)
+    zero = np.zeros((), np.int8)
+    if array.size == 0:
+        scale = np.ones(() if axis is None else array.shape[axis], np.float32)
+        return QuantizedArray(np.zeros(array.shape, np.int8), scale, zero, axis)
+    low, high = minmax(array, axis=others)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if not np.all(np.isfinite(largest)):
+        raise ValueError("ufuse.quantize: argument 'x': expected finite values, got NaN or infinity")
+    # A scale of 1 for zeros alone; one that underflows to 0 is raised to the smallest float32.
+    scale = np.asarray(largest / np.float32(127.0), np.float32)
+    scale = np.where(largest == 0, np.float32(1), np.maximum(scale, np.float32(1e-45)))
+    data = quantize_linear(array, scale, zero, axis=axis)
+    return QuantizedArray(data, scale, zero, axis)

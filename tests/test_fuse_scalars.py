@@ -1,0 +1,130 @@
+"""Promotion: Python scalars are weak, NumPy's are not (NEP 50), inside and as arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+from test_fuse import DTYPES, assert_same, check, sample
+
+SCALARS: list[Any] = [
+    2,
+    -3,
+    2.5,
+    1 + 2j,
+    True,
+    np.float32(2),
+    np.float64(2),
+    np.int8(2),
+    np.uint8(200),
+    np.bool(True),
+]
+
+
+@pytest.mark.parametrize("scalar", SCALARS, ids=repr)
+@pytest.mark.parametrize("code", DTYPES)
+def test_scalars_inside_and_as_arguments(code: str, scalar: Any) -> None:
+    # numexpr#155, numexpr#19, pandas#12388
+    x = sample(code)
+    functions = (
+        lambda x, s: x * s,
+        lambda x, s: np.maximum(s, x),
+        lambda x, s: x < s,
+        lambda x, s: np.where(x > 0, x, s),
+    )
+    for function in functions:
+        try:
+            with np.errstate(all="ignore"):
+                expected = function(x, scalar)
+        except OverflowError as error:
+            for call in (uf.fuse(function), uf.fuse(lambda x, s, f=function: f(x, scalar))):
+                with pytest.raises(OverflowError) as caught:
+                    call(x, scalar)
+                assert str(caught.value) == str(error)
+        else:
+            assert_same(uf.fuse(function)(x, scalar), expected)
+            assert_same(uf.fuse(lambda x, f=function: f(x, scalar))(x), expected)
+
+
+@pytest.mark.parametrize("number", [-1, 127, 128, 255, 256, -129, 2**63, 2**64, -(2**70)])
+@pytest.mark.parametrize("code", ["i1", "u1", "i8", "u8"])
+def test_integers_out_of_range(code: str, number: int) -> None:
+    x = sample(code)
+    for compare in (np.less, np.greater_equal, np.equal, np.not_equal):
+        check(lambda x, compare=compare: compare(x, number), x)
+        check(lambda x, n, compare=compare: compare(n, x), x, number)
+    fused = uf.fuse(lambda x, n: x + n)
+    fused(x, 1)
+    try:
+        expected = x + number
+    except OverflowError:
+        with pytest.raises(OverflowError):
+            fused(x, number)
+    else:
+        assert_same(fused(x, number), expected)
+
+
+def test_scalar_arguments_are_inputs_not_constants() -> None:
+    fused = uf.fuse(lambda x, a, b: x * (1 - a) + (a * b - 2) / 4)
+    x = np.arange(5, dtype=np.float32)
+    for a, b in ((0.1, 2.0), (0.7, -3.5), (1e-3, 0.25)):
+        assert_same(fused(x, a, b), x * (1 - a) + (a * b - 2) / 4)
+    assert fused.cache_info().misses == 1
+    assert fused(x, 1, 2).dtype == np.float32
+    assert fused.cache_info().misses == 2
+
+
+def test_scalars_whose_value_is_looked_at_become_part_of_the_key() -> None:
+    @uf.fuse
+    def power(x: Any, exponent: float, sign: float) -> Any:
+        if sign > 0:
+            return x**exponent
+        return -(x ** int(exponent))
+
+    x = np.arange(1, 5, dtype=np.float64)
+    assert_same(power(x, 2, 1.0), x**2)
+    assert_same(power(x, 3, 1.0), x**3, ulp=1)
+    assert_same(power(x, 2.0, -1.0), -(x**2))
+    assert power.program(x, 2, 1.0) != power.program(x, 3, 1.0)
+
+
+def test_ufuncs_of_scalars_alone_are_strong() -> None:
+    check(lambda x, a: x * np.sqrt(a), np.ones(3, np.float32), 2.0)
+    check(lambda x, a: x + np.add(a, 1), np.ones(3, np.int8), 2)
+    check(lambda x, a: x * (a + np.float64(1)), np.ones(3, np.float32), 2.0)
+    check(lambda x, a: x * (a * np.arange(3.0)), np.ones(3, np.float32), 2.0)
+
+
+@pytest.mark.skipif(not hasattr(np, "astype"), reason="np.clip has had min= since NumPy 2.1")
+def test_clip_keywords() -> None:
+    # cupy#8381
+    x = sample("i1")
+    check(lambda x: np.clip(x, min=-5, max=5), x)
+    check(lambda x: np.clip(x, -1000, 5), x)
+    check(lambda x: x.clip(0, 2.5), x)
+    check(lambda x, low: x.clip(min=low), x, -1000)
+    check(lambda x, low: np.clip(x, a_min=low, a_max=100), x, -7)
+    for function in (
+        lambda x: np.clip(x, 1),
+        lambda x: np.clip(x, 0, 1, min=0),
+    ):
+        with pytest.raises((TypeError, ValueError)) as expected:
+            function(x)
+        with pytest.raises(expected.type):
+            uf.fuse(function)(x)
+
+
+def test_a_function_of_scalars_alone_runs_as_it_is() -> None:
+    assert uf.fuse(lambda a, b: a * b)(2, 3.5) == 7.0
+    with pytest.raises(TypeError, match="needs an array"):
+        uf.fuse(lambda a: a)(1, out=np.empty(()))
+
+
+def test_minus_zero_and_nan_constants_are_kept() -> None:
+    x = np.array([0.0, -0.0])
+    result = uf.fuse(lambda x: (x * 0.0, x * -0.0))(x)
+    np.testing.assert_array_equal(np.signbit(result), [[False, True], [True, False]])
+    assert np.isnan(uf.fuse(lambda x: x + np.nan)(x)).all()

@@ -1,0 +1,267 @@
+"""Linear quantization against its formula, onnxruntime and ONNX's own cases."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import ufuse as uf
+from ufuse.catalogue import formulas
+
+CODES = [np.int8, np.uint8]
+HOSTILE = np.float32(
+    [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1e-38, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5, -1.5]
+)
+
+
+def near_ties(scale: np.float32, count: int = 4096) -> np.ndarray:
+    """Numbers whose quotient by `scale` is a tie, or one step from it: where conventions differ."""
+    ties = (np.arange(count, dtype=np.float32) - count // 2 + np.float32(0.5)) / 16 * scale
+    return np.concatenate([ties, np.nextafter(ties, np.float32(9e9)), np.nextafter(ties, -9e9)]).astype(
+        np.float32
+    )
+
+
+def expected(x: np.ndarray, scale: object, zero: object, code: type) -> np.ndarray:
+    return formulas.quantize_linear(x, np.asarray(scale, np.float32), np.asarray(zero, code))
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("size", [0, 1, 2, 15, 16, 17, 63, 64, 65, 100, 1023, 1024, 1025, 100_001])
+def test_sizes(code: type, size: int) -> None:
+    x = np.random.default_rng(size).normal(0, 40, size).astype(np.float32)
+    np.testing.assert_array_equal(
+        uf.quantize_linear(x, 0.37, dtype=code), expected(x, 0.37, 0, code)
+    )
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("zero", [0, 1, 3, 100])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 0.00214854861, 1e-40, 3e38, 0.0])
+def test_hostile_values_and_ties(code: type, zero: int, scale: float) -> None:
+    x = np.concatenate([HOSTILE, near_ties(np.float32(scale))])
+    with np.errstate(all="ignore"):
+        want = expected(x, scale, zero, code)
+    got = uf.quantize_linear(x, np.float32(scale), code(zero))
+    np.testing.assert_array_equal(got, want)
+    fake = uf.fake_quantize(x, np.float32(scale), code(zero))
+    np.testing.assert_array_equal(
+        fake, formulas.dequantize_linear(want, np.float32(scale), code(zero))
+    )
+
+
+def test_reciprocal_is_not_division() -> None:
+    """QUANT: scale .00214854861, x .273939937 gives 127 by division, 128 by reciprocal."""
+    assert uf.quantize_linear(np.float32([0.273939937]), np.float32(0.00214854861)) == [127]
+
+
+def test_nan_gives_the_smallest_code() -> None:
+    nan = np.float32([np.nan])
+    assert uf.quantize_linear(nan, 1.0, dtype=np.int8) == [-128]
+    assert uf.quantize_linear(nan, 1.0, 7) == [0]
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_axis_of_any_layout(code: type, axis: int) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(0, 30, (5, 67, 33)).astype(np.float32)
+    scale = rng.uniform(0.01, 2, x.shape[axis]).astype(np.float32)
+    zero = rng.integers(0, 90, x.shape[axis]).astype(code)
+    shape = [-1 if i == axis % 3 else 1 for i in range(3)]
+    want = expected(x, scale.reshape(shape), zero.reshape(shape), code)
+    for layout in (x, np.asfortranarray(x), np.repeat(x, 2, axis=2)[..., ::2], x[::-1][::-1]):
+        got = uf.quantize_linear(layout, scale, zero, axis=axis)
+        np.testing.assert_array_equal(got, want)
+        back = uf.dequantize_linear(got, scale, zero, axis=axis)
+        np.testing.assert_array_equal(
+            back, formulas.dequantize_linear(want, scale.reshape(shape), zero.reshape(shape))
+        )
+        np.testing.assert_array_equal(uf.fake_quantize(layout, scale, zero, axis=axis), back)
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=0, max_dims=4, max_side=9),
+        elements=st.floats(width=32, allow_nan=True),
+    ),
+    st.floats(2.0**-20, 2.0**20, width=32),
+    st.integers(-128, 127),
+)
+def test_any_shape_and_value(x: np.ndarray, scale: float, zero: int) -> None:
+    with np.errstate(all="ignore"):
+        want = expected(x, scale, zero, np.int8)
+    np.testing.assert_array_equal(uf.quantize_linear(x, scale, zero, dtype=np.int8), want)
+
+
+def test_every_code_comes_back() -> None:
+    for code in CODES:
+        info = np.iinfo(code)
+        codes = np.arange(info.min, info.max + 1).astype(code)
+        values = uf.dequantize_linear(codes, 0.25, code(3))
+        np.testing.assert_array_equal(uf.quantize_linear(values, 0.25, code(3)), codes)
+
+
+def test_int32_codes_dequantize() -> None:
+    q = np.int32([2**31 - 1, -(2**31), 0, 12345])
+    np.testing.assert_array_equal(
+        uf.dequantize_linear(q, np.float32(0.5)), q.astype(np.float32) * np.float32(0.5)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_other_floats(dtype: type) -> None:
+    x = np.linspace(-20, 20, 1001).astype(dtype)
+    want = formulas.quantize_linear(x, dtype(0.3), np.int8(2))
+    np.testing.assert_array_equal(uf.quantize_linear(x, dtype(0.3), np.int8(2)), want)
+    assert uf.fake_quantize(x, dtype(0.3), np.int8(2)).dtype == dtype
+
+
+def test_out_and_in_place() -> None:
+    x = np.linspace(-3, 3, 1000, dtype=np.float32)
+    out = np.empty(1000, np.uint8)
+    assert uf.quantize_linear(x, 0.1, 7, out=out) is out
+    np.testing.assert_array_equal(out, expected(x, 0.1, 7, np.uint8))
+    y = x.copy()
+    want = uf.fake_quantize(x, 0.1, dtype=np.int8)
+    assert uf.fake_quantize(y, 0.1, dtype=np.int8, out=y) is y
+    np.testing.assert_array_equal(y, want)
+
+
+def test_out_may_overlap() -> None:
+    x = np.linspace(-3, 3, 1001, dtype=np.float32)
+    for source, target in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+        buffer = x.copy()
+        want = uf.fake_quantize(x[source].copy(), 0.1, dtype=np.int8)
+        uf.fake_quantize(buffer[source], 0.1, dtype=np.int8, out=buffer[target])
+        np.testing.assert_array_equal(buffer[target], want)
+    # codes written over the start of the very array they are made from
+    buffer = x.copy()
+    codes = buffer.view(np.int8)[: x.size]
+    want = uf.quantize_linear(x, 0.1, dtype=np.int8)
+    uf.quantize_linear(buffer, 0.1, dtype=np.int8, out=codes)
+    np.testing.assert_array_equal(codes, want)
+
+
+def test_read_only_byte_swapped_and_unaligned_inputs() -> None:
+    x = np.linspace(-3, 3, 333, dtype=np.float32)
+    want = uf.quantize_linear(x, 0.1)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    unaligned = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32)
+    for source in (frozen, x.astype(">f4"), unaligned, x[::-1][::-1], array.array("f", x)):
+        np.testing.assert_array_equal(uf.quantize_linear(source, 0.1), want)
+
+
+ERRORS = {
+    "dtype of x": (lambda x: uf.quantize_linear(x.astype(np.int32), 0.1), TypeError, "'x'.*int32"),
+    "dtype of codes": (
+        lambda x: uf.quantize_linear(x, 0.1, dtype=np.int16), TypeError, "int8 or uint8.*int16"
+    ),
+    "zero_point range": (
+        lambda x: uf.quantize_linear(x, 0.1, 300), ValueError, "zero_point.*0 to 255.*300"
+    ),
+    "zero_point dtype": (
+        lambda x: uf.quantize_linear(x, 0.1, np.int8(1), dtype=np.uint8), TypeError, "zero_point"
+    ),
+    "zero_point float": (lambda x: uf.quantize_linear(x, 0.1, 0.5), TypeError, "zero_point"),
+    "scale without axis": (
+        lambda x: uf.quantize_linear(x, np.ones(4, np.float32)), ValueError, "pass axis="
+    ),
+    "scale length": (
+        lambda x: uf.quantize_linear(x, np.ones(5, np.float32), axis=1),
+        ValueError,
+        r"expected 4 values for axis 1.*got 5",
+    ),
+    "scale shape": (
+        lambda x: uf.quantize_linear(x, np.ones((3, 4), np.float32), axis=1), ValueError, "scale"
+    ),
+    "axis": (
+        lambda x: uf.quantize_linear(x, np.ones(4, np.float32), axis=2),
+        np.exceptions.AxisError,
+        "axis 2",
+    ),
+    "out shape": (
+        lambda x: uf.quantize_linear(x, 0.1, out=np.empty(12, np.uint8)), ValueError, "'out'"
+    ),
+    "out dtype": (
+        lambda x: uf.quantize_linear(x, 0.1, out=np.empty((3, 4), np.int8)), TypeError, "'out'"
+    ),
+    "codes of another dtype": (
+        lambda x: uf.dequantize_linear(x, 0.1), TypeError, "int8, uint8 or int32 codes"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_bad_input(case: str) -> None:
+    call, kind, message = ERRORS[case]
+    with pytest.raises(kind, match=message) as caught:
+        call(np.ones((3, 4), np.float32))
+    assert "ufuse." in str(caught.value)
+
+
+def test_read_only_out_is_refused() -> None:
+    out = np.zeros(4, np.uint8)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        uf.quantize_linear(np.ones(4, np.float32), 0.1, out=out)
+
+
+def test_onnxruntime_agrees() -> None:
+    """The C++ oracle, on random, near-tie and hostile values."""
+    ort = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    helper, proto = onnx.helper, onnx.TensorProto
+    rng = np.random.default_rng(7)
+    scale = np.float32(0.0371)
+    x = np.concatenate([rng.normal(0, 5, 100_000), near_ties(scale), HOSTILE]).astype(np.float32)
+    for code, kind in ((np.int8, proto.INT8), (np.uint8, proto.UINT8)):
+        graph = helper.make_graph(
+            [
+                helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+                helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+            ],
+            "g",
+            [helper.make_tensor_value_info("x", proto.FLOAT, [None])],
+            [
+                helper.make_tensor_value_info("q", kind, [None]),
+                helper.make_tensor_value_info("y", proto.FLOAT, [None]),
+            ],
+            [
+                onnx.numpy_helper.from_array(scale, "s"),
+                onnx.numpy_helper.from_array(np.asarray(5, code), "z"),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+        session = ort.InferenceSession(model.SerializeToString())
+        q, y = session.run(None, {"x": x})
+        np.testing.assert_array_equal(uf.quantize_linear(x, scale, code(5)), q)
+        np.testing.assert_array_equal(uf.dequantize_linear(q, scale, code(5)), y)
+
+
+def test_quantized_array() -> None:
+    rng = np.random.default_rng(3)
+    w = rng.normal(0, 1, (7, 33)).astype(np.float32)
+    w[3] = 0
+    q = uf.quantize(w, "int8", axis=0)
+    scale = np.abs(w).max(axis=1) / np.float32(127)
+    scale[3] = 1
+    np.testing.assert_array_equal(q.scale, scale)
+    np.testing.assert_array_equal(q.data, np.rint(w / scale[:, None]).astype(np.int8))
+    np.testing.assert_array_equal(q.dequantize(), q.data * scale[:, None])
+    assert q.shape == w.shape and q.nbytes == w.size + 7 * 4 + 1 and q.zero_point == 0
+    whole = uf.quantize(w)
+    assert whole.scale.shape == () and whole.axis is None
+    with pytest.raises(ValueError, match="finite"):
+        uf.quantize(np.float32([1, np.inf]))
+    with pytest.raises(ValueError, match="scheme"):
+        uf.quantize(w, "int3")
+    with pytest.raises(TypeError, match="float32"):
+        uf.quantize(w.astype(np.float64))
