@@ -21,10 +21,11 @@ HOSTILE = np.float32(
 
 def near_ties(scale: np.float32, count: int = 4096) -> np.ndarray:
     """Numbers whose quotient by `scale` is a tie, or one step from it: where conventions differ."""
-    ties = (np.arange(count, dtype=np.float32) - count // 2 + np.float32(0.5)) / 16 * scale
-    return np.concatenate([ties, np.nextafter(ties, np.float32(9e9)), np.nextafter(ties, -9e9)]).astype(
-        np.float32
-    )
+    steps = (np.arange(count, dtype=np.float32) - count // 2 + np.float32(0.5)) / 16
+    with np.errstate(over="ignore"):
+        ties = steps * scale
+        up, down = np.nextafter(ties, np.float32(np.inf)), np.nextafter(ties, np.float32(-np.inf))
+    return np.concatenate([ties, up, down])
 
 
 def expected(x: np.ndarray, scale: object, zero: object, code: type) -> np.ndarray:

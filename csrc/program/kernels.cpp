@@ -1,6 +1,9 @@
 // Every kernel of the catalogue for one tier: this file is compiled once per tier.
 #include "program/kernels.hpp"
 
+#include <array>
+#include <utility>
+
 #include "ops/all.hpp"
 
 namespace ufuse {
@@ -23,57 +26,74 @@ constexpr int largest(int a, int b, int c = 1, int d = 1) {
   return x > y ? x : y;
 }
 
+/// An operand of a kernel: registers loaded one after another, or one value in all lanes.
+template <class T, int N, bool Scalar>
+struct Operand {
+  const T* data;
+  Vec<T, N> value;
+  explicit UFUSE_INLINE Operand(const void* from) : data(static_cast<const T*>(from)), value{} {
+    if constexpr (Scalar) value = splat<Vec<T, N>>(*data);
+  }
+  UFUSE_INLINE Vec<T, N> at(std::int64_t i) const {
+    if constexpr (Scalar) {
+      return value;
+    } else {
+      return Vec<T, N>::load(data + i);
+    }
+  }
+};
+
 // Lanes per step: the widest type involved fills one register. Two steps at a time hide the latency of the
 // long functions.
-template <class F, DType O, DType A>
+template <class F, ScalarMask Mask, DType O, DType A>
 void unary(void* out, const void* a, const void*, const void*, std::int64_t count) {
   using TO = storage<O>;
-  using TA = storage<A>;
-  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(TA));
+  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>));
+  const Operand<storage<A>, N, Mask & 1> x(a);
 #pragma GCC unroll 2
-  for (std::int64_t i = 0; i < count; i += N) {
-    const auto x = Vec<TA, N>::load(static_cast<const TA*>(a) + i);
-    F::template apply<Vec<TO, N>>(x).store(static_cast<TO*>(out) + i);
-  }
+  for (std::int64_t i = 0; i < count; i += N)
+    F::template apply<Vec<TO, N>>(x.at(i)).store(static_cast<TO*>(out) + i);
 }
 
-template <class F, DType O, DType A, DType B>
+template <class F, ScalarMask Mask, DType O, DType A, DType B>
 void binary(void* out, const void* a, const void* b, const void*, std::int64_t count) {
   using TO = storage<O>;
-  using TA = storage<A>;
-  using TB = storage<B>;
-  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(TA), sizeof(TB));
+  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>));
+  const Operand<storage<A>, N, (Mask & 1) != 0> x(a);
+  const Operand<storage<B>, N, (Mask & 2) != 0> y(b);
 #pragma GCC unroll 2
-  for (std::int64_t i = 0; i < count; i += N) {
-    const auto x = Vec<TA, N>::load(static_cast<const TA*>(a) + i);
-    const auto y = Vec<TB, N>::load(static_cast<const TB*>(b) + i);
-    F::template apply<Vec<TO, N>>(x, y).store(static_cast<TO*>(out) + i);
-  }
+  for (std::int64_t i = 0; i < count; i += N)
+    F::template apply<Vec<TO, N>>(x.at(i), y.at(i)).store(static_cast<TO*>(out) + i);
 }
 
-template <class F, DType O, DType A, DType B, DType C>
+template <class F, ScalarMask Mask, DType O, DType A, DType B, DType C>
 void ternary(void* out, const void* a, const void* b, const void* c, std::int64_t count) {
   using TO = storage<O>;
-  using TA = storage<A>;
-  using TB = storage<B>;
-  using TC = storage<C>;
-  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(TA), sizeof(TB), sizeof(TC));
+  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>));
+  const Operand<storage<A>, N, (Mask & 1) != 0> x(a);
+  const Operand<storage<B>, N, (Mask & 2) != 0> y(b);
+  const Operand<storage<C>, N, (Mask & 4) != 0> z(c);
 #pragma GCC unroll 2
-  for (std::int64_t i = 0; i < count; i += N) {
-    const auto x = Vec<TA, N>::load(static_cast<const TA*>(a) + i);
-    const auto y = Vec<TB, N>::load(static_cast<const TB*>(b) + i);
-    const auto z = Vec<TC, N>::load(static_cast<const TC*>(c) + i);
-    F::template apply<Vec<TO, N>>(x, y, z).store(static_cast<TO*>(out) + i);
-  }
+  for (std::int64_t i = 0; i < count; i += N)
+    F::template apply<Vec<TO, N>>(x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
 }
 
 template <Op op, class F, DType O, DType... In>
 constexpr KernelRow row() {
   static_assert(sizeof...(In) <= kMaxArity);
-  KernelRow r{op, O, {In...}, sizeof...(In), nullptr};
-  if constexpr (sizeof...(In) == 1) r.kernel = unary<F, O, In...>;
-  if constexpr (sizeof...(In) == 2) r.kernel = binary<F, O, In...>;
-  if constexpr (sizeof...(In) == 3) r.kernel = ternary<F, O, In...>;
+  KernelRow r{op, O, {In...}, sizeof...(In), {}};
+  if constexpr (sizeof...(In) == 1) {
+    r.kernel[0] = unary<F, 0, O, In...>;
+  } else if constexpr (sizeof...(In) == 2) {
+    r.kernel[0] = binary<F, 0, O, In...>;
+    r.kernel[1] = binary<F, 1, O, In...>;
+    r.kernel[2] = binary<F, 2, O, In...>;
+  } else {
+    r.kernel[0] = ternary<F, 0, O, In...>;
+    r.kernel[2] = ternary<F, 2, O, In...>;
+    r.kernel[4] = ternary<F, 4, O, In...>;
+    r.kernel[6] = ternary<F, 6, O, In...>;
+  }
   return r;
 }
 
@@ -83,6 +103,61 @@ constexpr KernelRow kRows[] = {
 #include "catalogue.inc"
 #undef UFUSE_KERNEL
 };
+
+// --- two operations in one step ---------------------------------------------------------------------------
+
+template <ChainOp>
+struct FunctorOf;
+template <>
+struct FunctorOf<ChainOp::add> {
+  using type = ops::add;
+};
+template <>
+struct FunctorOf<ChainOp::subtract> {
+  using type = ops::subtract;
+};
+template <>
+struct FunctorOf<ChainOp::multiply> {
+  using type = ops::multiply;
+};
+
+template <ChainOp First, ChainOp Second, bool Reversed>
+struct Chain {
+  template <class V>
+  static UFUSE_INLINE V apply(V a, V b, V c) {
+    using One = typename FunctorOf<First>::type;
+    using Two = typename FunctorOf<Second>::type;
+    if constexpr (Reversed) {
+      return Two::apply(c, One::apply(a, b));
+    } else {
+      return Two::apply(One::apply(a, b), c);
+    }
+  }
+};
+
+template <int Index>
+constexpr KernelRow chain() {
+  constexpr auto kType = Index % 2 != 0 ? F64 : F32;
+  constexpr auto kFirst = static_cast<ChainOp>(Index / 4 / kChainOps);
+  constexpr auto kSecond = static_cast<ChainOp>(Index / 4 % kChainOps);
+  using F = Chain<kFirst, kSecond, Index / 2 % 2 != 0>;
+  static_assert(chain_row(kFirst, kSecond, Index / 2 % 2 != 0, kType) == Index);
+  return {Op::kCount,
+          kType,
+          {kType, kType, kType},
+          3,
+          {ternary<F, 0, kType, kType, kType, kType>, ternary<F, 1, kType, kType, kType, kType>,
+           ternary<F, 2, kType, kType, kType, kType>, nullptr, ternary<F, 4, kType, kType, kType, kType>,
+           ternary<F, 5, kType, kType, kType, kType>, ternary<F, 6, kType, kType, kType, kType>, nullptr}};
+}
+
+template <int... Index>
+constexpr std::array<KernelRow, sizeof...(Index)> make_chains(std::integer_sequence<int, Index...>) {
+  return {chain<Index>()...};
+}
+constexpr auto kChains = make_chains(std::make_integer_sequence<int, kChainRows>());
+
+// --- moves -------------------------------------------------------------------------------------------------
 
 template <class T>
 void load_strided(void* block, const char* from, std::int64_t stride, std::int64_t count) {
@@ -156,7 +231,8 @@ constexpr MoveKernels kMove = {
 }  // namespace
 
 extern const ProgramKernels program_kernels;
-const ProgramKernels program_kernels = {kRows, static_cast<int>(sizeof kRows / sizeof kRows[0]), kMove};
+const ProgramKernels program_kernels = {kRows, static_cast<int>(sizeof kRows / sizeof kRows[0]),
+                                        kChains.data(), kMove};
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

@@ -78,6 +78,59 @@ bool row_reduction_of(const std::string& name, RowReduction& reduction) {
   return false;
 }
 
+bool chain_op_of(const std::string& name, ChainOp& op) {
+  constexpr const char* names[] = {"add", "subtract", "multiply"};
+  for (int i = 0; i < kChainOps; ++i)
+    if (name == names[i]) {
+      op = static_cast<ChainOp>(i);
+      return true;
+    }
+  return false;
+}
+
+/// An instruction, or two of them: `kernel` is that of the pair, or -1.
+struct Lowered {
+  InstructionSpec spec;
+  int kernel = -1;
+  bool dead = false;  // it is part of a later one
+};
+
+/// Joins an addition, subtraction or product whose result is read once, by another of them, to its reader.
+std::vector<Lowered> joined(const std::vector<InstructionSpec>& instructions, const std::vector<int>& outputs,
+                            int leaves, int kernels) {
+  std::vector<int> uses(instructions.size(), 0);
+  const auto count = [&](int value) {
+    if (value >= leaves && value - leaves < static_cast<int>(instructions.size()))
+      ++uses[static_cast<std::size_t>(value - leaves)];
+  };
+  for (const auto& instruction : instructions)
+    for (const int value : instruction.args) count(value);
+  for (const int value : outputs) count(value);
+
+  std::vector<Lowered> lowered;
+  for (const auto& instruction : instructions) {
+    Lowered current{instruction};
+    ChainOp first, second;
+    const bool floating = instruction.output == DType::F32 || instruction.output == DType::F64;
+    if (floating && instruction.args.size() == 2 && chain_op_of(instruction.operation, second)) {
+      for (const std::size_t side : {0, 1}) {
+        const int value = instruction.args[side] - leaves;
+        if (value < 0 || value >= static_cast<int>(lowered.size()) || uses[static_cast<std::size_t>(value)] != 1) continue;
+        Lowered& inner = lowered[static_cast<std::size_t>(value)];
+        if (inner.kernel >= 0 || inner.spec.args.size() != 2 || inner.spec.output != instruction.output ||
+            !chain_op_of(inner.spec.operation, first))
+          continue;
+        current.kernel = kernels + chain_row(first, second, side == 1, instruction.output);
+        current.spec.args = {inner.spec.args[0], inner.spec.args[1], instruction.args[1 - side]};
+        inner.dead = true;
+        break;
+      }
+    }
+    lowered.push_back(std::move(current));
+  }
+  return lowered;
+}
+
 }  // namespace
 
 Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>& constants,
@@ -131,20 +184,31 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     return reg;
   };
 
+  for (std::size_t i = 0; i < instructions.size(); ++i)
+    for (const int value : instructions[i].args) check(value, leaves + static_cast<int>(i));
+  const std::vector<Lowered> lowered = joined(instructions, outputs_, leaves, any_table().count);
+
   // When each value is last read; outputs are read after the end.
   std::vector<int> last_use(static_cast<std::size_t>(values), -1);
-  for (std::size_t i = 0; i < instructions.size(); ++i)
-    for (const int value : instructions[i].args) {
-      check(value, leaves + static_cast<int>(i));
-      last_use[static_cast<std::size_t>(value)] = static_cast<int>(i);
-    }
+  for (std::size_t i = 0; i < lowered.size(); ++i)
+    for (const int value : lowered[i].spec.args)
+      if (!lowered[i].dead) last_use[static_cast<std::size_t>(value)] = static_cast<int>(i);
   for (const int value : outputs_) last_use[static_cast<std::size_t>(value)] = values;
 
   std::vector<int> free_registers;
   const auto is_leaf = [&](int value) { return value < leaves; };
-  for (std::size_t i = 0; i < instructions.size(); ++i) {
-    const InstructionSpec& spec = instructions[i];
+  for (std::size_t i = 0; i < lowered.size(); ++i) {
+    const InstructionSpec& spec = lowered[i].spec;
     const int value = leaves + static_cast<int>(i);
+    if (lowered[i].dead) {
+      // Nobody reads it by itself; what it is made of has the same stage as its reader sees.
+      bool any_full = false;
+      for (const int arg : spec.args) any_full |= stage[static_cast<std::size_t>(arg)] == Stage::full;
+      value_dtype_.push_back(spec.output);
+      stage.push_back(has_rows_ && !any_full ? Stage::row : Stage::full);
+      register_of_.push_back(-1);
+      continue;
+    }
     Step step{};
     std::vector<DType> arg_types;
     bool any_row = false, any_full = false;
@@ -164,7 +228,8 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       args_row = !reduces;
     } else {
       step.kind = StepKind::map;
-      step.kernel = static_cast<std::int16_t>(find_kernel(spec.operation, spec.output, arg_types));
+      step.kernel = static_cast<std::int16_t>(
+          lowered[i].kernel >= 0 ? lowered[i].kernel : find_kernel(spec.operation, spec.output, arg_types));
       if (any_row && any_full)
         throw std::invalid_argument("ufuse program: " + spec.operation + " mixes row and full values; expand first");
       result_row = step.row = args_row = has_rows_ && !any_full;
@@ -205,8 +270,9 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
   }
   for (const int value : outputs_)  // an output may be a bare constant
     if (is_leaf(value)) register_for(value, false);
-  if (registers() > kMaxRegisters)
-    throw std::invalid_argument("ufuse program: needs more than " + std::to_string(kMaxRegisters) + " registers");
+  if (registers() > kMaxRegisters || steps() > kMaxSteps)
+    throw std::invalid_argument("ufuse program: needs more than " + std::to_string(kMaxRegisters) +
+                                " registers or " + std::to_string(kMaxSteps) + " steps");
   for (const RegisterSpec& spec : registers_)
     if (!spec.row) row_bytes_ += static_cast<int>(item_size(spec.dtype));
 }

@@ -20,6 +20,7 @@ enum class StepKind : std::uint8_t { map, reduce, expand };
 enum class RowReduction : std::uint8_t { sum, prod, min, max };
 
 inline constexpr int kMaxRegisters = 256;
+inline constexpr int kMaxSteps = 256;
 
 /// One instruction as the caller writes it: operands are value numbers (inputs, then constants, then
 /// earlier instructions).
@@ -70,10 +71,13 @@ class UFUSE_API Program {
     StepKind kind;
     bool row;  // a map over row values
     RowReduction reduction;
-    std::int16_t kernel;  // index into the kernel table (the same rows on every tier)
+    std::int16_t kernel;  // index into the kernel tables (the same rows on every tier): `row_of`
     std::int16_t out;     // registers
     std::int16_t in[kMaxArity];
   };
+  static const KernelRow& row_of(const ProgramKernels& kernels, const Step& step) {
+    return step.kernel < kernels.count ? kernels.rows[step.kernel] : kernels.chains[step.kernel - kernels.count];
+  }
   struct RegisterSpec {
     DType dtype;
     bool row;

@@ -60,6 +60,7 @@ class ProgramRun {
     plan_loop(plan_, axes, shape, static_cast<int>(operands.size()), strided, program.has_rows_ && axes > 0);
     choose_tile();
     prepare_operands();
+    prepare_steps();
   }
 
   void run() {
@@ -183,6 +184,37 @@ class ProgramRun {
     return true;
   }
 
+  /// Constants and operands with one element stay single values; only where a step has no kernel for that
+  /// are they copied into a block.
+  void prepare_steps() {
+    const int registers = program_.registers();
+    for (int r = 0; r < registers; ++r) scalar_[r] = nullptr;
+    for (const auto& fill : program_.constants_) scalar_[fill.reg] = fill.value.bytes;
+    for (int k = program_.outputs(); k < count(); ++k) {
+      bool single = !operand_plan_[k].swapped;
+      for (int axis = 0; axis < plan_.axes; ++axis) single &= plan_.stride[k][axis] == 0;
+      if (single && plan_.size > 0) scalar_[operand_plan_[k].reg] = plan_.data[k];
+    }
+    for (int r = 0; r < registers; ++r) block_wanted_[r] = scalar_[r] == nullptr;
+    for (int k = 0; k < program_.outputs(); ++k) block_wanted_[operand_plan_[k].reg] = true;
+    for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
+      const auto& step = program_.steps_[i];
+      if (step.kind != StepKind::map) {
+        block_wanted_[step.in[0]] = true;
+        continue;
+      }
+      const KernelRow& row = Program::row_of(kernels_, step);
+      ScalarMask mask = 0;
+      for (int a = 0; a < row.arity; ++a) mask |= (scalar_[step.in[a]] != nullptr ? 1U : 0U) << a;
+      if (row.kernel[mask] == nullptr) {
+        for (int a = 0; a < row.arity; ++a) block_wanted_[step.in[a]] = true;
+        mask = 0;
+      }
+      kernel_[i] = row.kernel[mask];
+      mask_[i] = static_cast<std::uint8_t>(mask);
+    }
+  }
+
   void run_tiles(std::int64_t first, std::int64_t last) {
     // Registers of this thread, one after another.
     std::int64_t offset[kMaxRegisters], total = 0;
@@ -190,19 +222,21 @@ class ProgramRun {
     for (int r = 0; r < registers; ++r) {
       const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
       offset[r] = total;
-      total += round_up((spec.row ? rows_block_ : block_) * static_cast<std::int64_t>(item_size(spec.dtype)), 64);
+      if (block_wanted_[r]) total += round_up((spec.row ? rows_block_ : block_) * static_cast<std::int64_t>(item_size(spec.dtype)), 64);
     }
     ScratchFrame frame(static_cast<std::size_t>(total));
     char* own[kMaxRegisters];
     char* reg[kMaxRegisters];
     for (int r = 0; r < registers; ++r) own[r] = reg[r] = frame.data() + offset[r];
 
-    for (const auto& fill : program_.constants_) {
-      const auto& spec = program_.registers_[static_cast<std::size_t>(fill.reg)];
-      kernels_.move.fill[log2_size(spec.dtype)](own[fill.reg], fill.value.bytes, spec.row ? rows_block_ : block_);
+    for (int r = 0; r < registers; ++r) {
+      const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
+      if (scalar_[r] != nullptr && block_wanted_[r])
+        kernels_.move.fill[log2_size(spec.dtype)](own[r], scalar_[r], spec.row ? rows_block_ : block_);
     }
     for (int k = program_.outputs(); k < count(); ++k)
-      if (operand_plan_[k].invariant) load(k, plan_.data[k], own[operand_plan_[k].reg], t1_, t0_);
+      if (operand_plan_[k].invariant && scalar_[operand_plan_[k].reg] == nullptr)
+        load(k, plan_.data[k], own[operand_plan_[k].reg], t1_, t0_);
     const auto row_register = [&](int k) {
       return program_.row_register_of_[static_cast<std::size_t>(k - program_.outputs())];
     };
@@ -229,7 +263,7 @@ class ProgramRun {
       for (int k = program_.outputs(); k < count(); ++k) {
         const OperandPlan& p = operand_plan_[k];
         if (row_register(k) >= 0) load_rows(k, at[k], own[row_register(k)], rows);
-        if (p.invariant) continue;
+        if (p.invariant || scalar_[p.reg] != nullptr) continue;
         if (p.direct && whole) {
           reg[p.reg] = at[k];
         } else {
@@ -252,10 +286,12 @@ class ProgramRun {
 
   void run_steps(char* const* reg, std::int64_t rows, std::int64_t cols) {
     const std::int64_t full = round_up(rows * cols, kBlockMultiple), per_row = round_up(rows, kBlockMultiple);
-    for (const auto& step : program_.steps_) {
+    for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
+      const auto& step = program_.steps_[i];
       if (step.kind == StepKind::map) {
-        const KernelRow& row = kernels_.rows[step.kernel];
-        row.kernel(reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], step.row ? per_row : full);
+        const void* in[kMaxArity];
+        for (int a = 0; a < kMaxArity; ++a) in[a] = mask_[i] >> a & 1 ? scalar_[step.in[a]] : reg[step.in[a]];
+        kernel_[i](reg[step.out], in[0], in[1], in[2], step.row ? per_row : full);
         continue;
       }
       const DType type = program_.registers_[static_cast<std::size_t>(step.out)].dtype;
@@ -328,6 +364,10 @@ class ProgramRun {
   LoopPlan plan_;
   OperandPlan operand_plan_[kMaxOperands];
   bool contiguous_out_[kMaxOperands];
+  const void* scalar_[kMaxRegisters];  // where a register is a single value: that value
+  bool block_wanted_[kMaxRegisters];
+  BlockKernel kernel_[kMaxSteps];
+  std::uint8_t mask_[kMaxSteps];  // operands the step's kernel takes as single values
   bool stream_ = false;
   std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64, rows_block_ = 64;
 };

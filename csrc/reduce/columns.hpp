@@ -10,28 +10,28 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-inline constexpr int kLineBytes = 64;
+/// Registers of accumulators per step: independent additions for the pipelines. More only makes code.
+inline constexpr int kColumnRegisters = 2;
 
-/// Walks the columns of a call, a cache line of each row at a time: `step(c)` for whole lines from column c,
-/// `single(c)` for the columns of the last, partial line.
-template <class S, class Step, class Single>
+/// Walks the columns of a call: `step(c)` for `Columns` of them from column c, `single(c)` for those left.
+template <int Columns, class Step, class Single>
 UFUSE_INLINE void walk_columns(std::int64_t columns, Step step, Single single) {
-  constexpr std::int64_t kElements = kLineBytes / sizeof(S);
   std::int64_t c = 0;
-  for (; c + kElements <= columns; c += kElements) step(c);
+  for (; c + Columns <= columns; c += Columns) step(c);
   for (; c < columns; ++c) single(c);
 }
 
-/// Calls `body` with the rows of a call as a constant where they are all there, so that it unrolls.
+/// Calls `body(row, rows)`, with the number of rows as a constant where all are there, so that it unrolls.
+/// Pointers go by value: stores to the accumulators cannot change those. (Folding the rows of two lanes per
+/// call saves accumulators, and lost a third: 16 streams are more than the prefetcher follows.)
 template <class Body>
 UFUSE_INLINE void with_rows(const ColumnsCall& call, Body body) {
-  if (call.rows == kRowsPerStep) {
-    const char* row[kRowsPerStep];  // by value: stores to the accumulators cannot change these
-    for (int r = 0; r < kRowsPerStep; ++r) row[r] = call.row[r];
+  const char* row[kRowsPerStep];
+  for (std::int64_t r = 0; r < call.rows; ++r) row[r] = call.row[r];
+  if (call.rows == kRowsPerStep)
     body(row, std::integral_constant<std::int64_t, kRowsPerStep>{});
-  } else {
-    body(call.row, call.rows);
-  }
+  else
+    body(row, call.rows);
 }
 
 template <class R, class T>
@@ -41,13 +41,13 @@ void simple_columns(const ColumnsCall& call) {
   using P = partial_t<R, T>;
   constexpr bool kPartial = !std::is_same_v<P, A>;
   constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
-  constexpr int K = kLineBytes / static_cast<int>(sizeof(S)) / W;
+  constexpr int K = kColumnRegisters;
   constexpr std::int64_t kSize = sizeof(S);
   auto* acc = static_cast<A*>(call.lanes[0]);
-  with_rows(call, [&](const char* const* row, auto rows) __attribute__((always_inline)) {
-    const bool fresh = call.fresh;
+  const bool fresh = call.fresh;
+  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;
         auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
@@ -72,7 +72,7 @@ void simple_columns(const ColumnsCall& call) {
       }
       acc[c] = a;
     };
-    walk_columns<S>(call.columns, step, single);
+    walk_columns<K * W>(call.columns, step, single);
   });
 }
 
@@ -80,21 +80,21 @@ template <class T>
 void moments_columns(const ColumnsCall& call) {
   using R = reducers::moments<T>;
   constexpr int W = kRegisterBytes / 8;
-  constexpr int K = kLineBytes / static_cast<int>(sizeof(T)) / W;
+  constexpr int K = kColumnRegisters;
   constexpr std::int64_t kSize = sizeof(T);
   using Wide = Vec<double, W>;
   auto* sums = static_cast<double*>(call.lanes[0]);
   auto* squares = static_cast<double*>(call.lanes[1]);
   const double* pivots = call.pivots;
-  with_rows(call, [&](const char* const* row, auto rows) __attribute__((always_inline)) {
-    const bool fresh = call.fresh;
+  const bool fresh = call.fresh;
+  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;
+        const auto p = Wide::load(pivots + at);
         auto s = fresh ? splat<Wide>(0.0) : Wide::load(sums + at);
         auto q = fresh ? splat<Wide>(0.0) : Wide::load(squares + at);
-        const auto p = Wide::load(pivots + at);
         for (std::int64_t r = 0; r < rows; ++r) {
           const Wide d = R::shifted(convert<Wide>(Vec<T, W>::load(row[r] + at * kSize)), p);
           s = s + d;
@@ -116,7 +116,7 @@ void moments_columns(const ColumnsCall& call) {
       sums[c] = s;
       squares[c] = q;
     };
-    walk_columns<T>(call.columns, step, single);
+    walk_columns<K * W>(call.columns, step, single);
   });
 }
 
@@ -133,13 +133,13 @@ void index_columns(const ColumnsCall& call) {
   using A = index_value_t<S>;
   using I = index_lane_t<S>;
   constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
-  constexpr int K = kLineBytes / static_cast<int>(sizeof(S)) / W;
+  constexpr int K = kColumnRegisters;
   constexpr std::int64_t kSize = sizeof(S);
   auto* values = static_cast<A*>(call.lanes[0]);
   auto* indices = static_cast<I*>(call.lanes[1]);
-  with_rows(call, [&](const char* const* row, auto rows) __attribute__((always_inline)) {
-    const bool fresh = call.fresh;
-    const std::int64_t first = call.index;
+  const bool fresh = call.fresh;
+  const std::int64_t first = call.index;
+  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
@@ -169,7 +169,7 @@ void index_columns(const ColumnsCall& call) {
         indices[c] = static_cast<I>(first + r * kLanes);
       }
     };
-    walk_columns<S>(call.columns, step, single);
+    walk_columns<K * W>(call.columns, step, single);
   });
 }
 

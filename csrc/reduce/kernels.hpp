@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "core/dtype.hpp"
+#include "core/macros.hpp"
 #include "core/tiers.hpp"
 
 namespace ufuse {

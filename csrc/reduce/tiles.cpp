@@ -1,5 +1,7 @@
 #include "reduce/tiles.hpp"
 
+#include <cstdlib>
+
 #include "reduce/feeds.hpp"
 
 namespace ufuse {
@@ -100,24 +102,33 @@ class RowTile {
   void gather(std::int64_t first_chunk, std::int64_t last_chunk) {
     Pieces pieces(pass_, kChunk);
     const Place start = pieces.place(tile_);
+    // Rows that interleave in memory share its lines, so all of them take one chunk before the next; rows
+    // apart go one after the other, as far as the prefetcher likes.
+    const bool interleaved = plan_.group_axes > 0 && std::abs(plan_.inner.stride[0]) <
+                                                         std::abs(plan_.group[plan_.group_axes - 1].stride[0]);
+    const std::int64_t together = interleaved || pass_.chunks == 1 ? tile_.width : 1;
+    for (std::int64_t i = 0; i < tile_.width; i += together)
+      for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk)
+        gather_chunk(pieces, start, chunk, i, std::min(together, tile_.width - i));
+  }
+
+  void gather_chunk(Pieces& pieces, const Place& start, std::int64_t chunk, std::int64_t first, std::int64_t width) {
     const bool masked = pass_.reduction.mask != nullptr;
-    for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
-      const std::int64_t count = length(chunk);
-      const std::int64_t block = std::clamp<std::int64_t>(kChunk / count, 1, kRowBlock);
-      for (std::int64_t i = 0; i < tile_.width; i += block) {
-        const std::int64_t rows = std::min(block, tile_.width - i);
-        for (std::int64_t r = 0; r < rows; ++r) {
-          Place place = start;
-          pieces.advance_inner(place, i + r);
-          pieces.fetch_group(place, chunk * kChunk, count, r * count, masked);
-        }
-        for (int s = 0; s < pass_.reduction.slots; ++s) {
-          const int f = pass_.feed_of[s];
-          if (masked)
-            fold_masked(pieces, s, rows, count, i, chunk);
-          else
-            call(s, pieces.block(f), count * pass_.feed[f].size, rows, count, i, chunk, false);
-        }
+    const std::int64_t count = length(chunk);
+    const std::int64_t block = std::clamp<std::int64_t>(kChunk / count, 1, kRowBlock);
+    for (std::int64_t i = first; i < first + width; i += block) {
+      const std::int64_t rows = std::min(block, first + width - i);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        Place place = start;
+        pieces.advance_inner(place, i + r);
+        pieces.fetch_group(place, chunk * kChunk, count, r * count, masked);
+      }
+      for (int s = 0; s < pass_.reduction.slots; ++s) {
+        const int f = pass_.feed_of[s];
+        if (masked)
+          fold_masked(pieces, s, rows, count, i, chunk);
+        else
+          call(s, pieces.block(f), count * pass_.feed[f].size, rows, count, i, chunk, false);
       }
     }
   }
@@ -214,10 +225,8 @@ class ColumnTile {
     const std::int64_t rows = std::min(kChunk, plan_.count - chunk * kChunk);
     find_pivots(start, chunk, rows);
     for (std::int64_t window = 0; window < rows; window += kWindow)
-      for (std::int64_t lane = 0; lane < kLanes && window + lane < rows; ++lane) {
-        const std::int64_t left = (rows - window - lane + kLanes - 1) / kLanes;
-        add_rows(start, chunk * kChunk, window + lane, std::min<std::int64_t>(left, kRowsPerStep));
-      }
+      for (std::int64_t lane = 0; lane < kLanes && window + lane < rows; ++lane)
+        add_rows(start, chunk * kChunk, window + lane, rows);
     for (int s = 0; s < pass_.reduction.slots; ++s) {
       const ReducerKernel& kernel = *pass_.kernel[s];
       auto lanes = static_cast<int>(kernel.exact ? 1 : std::min<std::int64_t>(rows, kLanes));
@@ -264,8 +273,10 @@ class ColumnTile {
     }
   }
 
-  /// Adds elements `first` + k * kLanes of the chunk at `base`, k < `rows`, to their lane.
-  void add_rows(const Place& start, std::int64_t base, std::int64_t first, std::int64_t rows) {
+  /// Adds elements `first` + k * kLanes of the chunk at `base`, up to kRowsPerStep of its `count`, to their
+  /// lane.
+  void add_rows(const Place& start, std::int64_t base, std::int64_t first, std::int64_t count) {
+    const std::int64_t rows = std::min<std::int64_t>((count - first + kLanes - 1) / kLanes, kRowsPerStep);
     if (!all_in_place_) {
       for (std::int64_t r = 0; r < rows; ++r) {
         Place place = start;

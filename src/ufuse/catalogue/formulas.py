@@ -29,36 +29,59 @@ def erf(x: Array) -> Array:
     return np.asarray(_erf(x.astype(np.float64)), dtype=np.float64)
 
 
-def sigmoid(x: Array) -> Array:
-    """Logistic function; the exponential's argument is never positive, so it cannot overflow."""
-    x = x.astype(np.float64)
+def _wider(x: Array) -> Array:
+    """Convert to a type with digits to spare: float64, or long double for float64."""
+    return x.astype(np.longdouble if x.dtype.itemsize >= 8 else np.float64)
+
+
+def _logistic(x: Array) -> Array:
+    """Compute the logistic function; the exponential's argument is never positive: no overflow."""
     decay = np.exp(-np.abs(x))
-    return np.where(x < 0, decay, 1.0) / (1.0 + decay)
+    result: Array = np.where(x < 0, decay, 1.0) / (1.0 + decay)
+    return result
+
+
+def sigmoid(x: Array) -> Array:
+    """Logistic function."""
+    return _logistic(_wider(x))
 
 
 def silu(x: Array) -> Array:
     """``x * sigmoid(x)``, with its limit 0 at minus infinity."""
+    wide = _wider(x)
     with np.errstate(invalid="ignore"):
-        return np.where(np.isneginf(x), -0.0, x.astype(np.float64) * sigmoid(x))
-
-
-def gelu(x: Array) -> Array:
-    """Gaussian error linear unit by the complementary error function, which keeps the far tail."""
-    x = x.astype(np.float64)
-    tail = np.asarray(_erfc(-x / math.sqrt(2.0)), dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isneginf(x), -0.0, 0.5 * x * tail)
+        return np.where(np.isneginf(x), -0.0, wide * _logistic(wide))
 
 
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
+def gelu(x: Array) -> Array:
+    """Gaussian error linear unit by the complementary error function, which keeps the far tail.
+
+    What rounding its argument to float64 loses is put back by the derivative.
+    """
+    wide = _wider(x).astype(np.longdouble)
+    argument = -wide * np.sqrt(np.longdouble(0.5))
+    rounded = argument.astype(np.float64)
+    with np.errstate(invalid="ignore", under="ignore", over="ignore"):
+        lost = np.where(np.isfinite(rounded), argument - rounded, 0)
+        slope = -2 / np.sqrt(np.longdouble(math.pi)) * np.exp(-argument * argument)
+        tail = np.asarray(_erfc(rounded), dtype=np.float64) + lost * slope
+        return np.where(np.isneginf(x), -0.0, wide * tail / 2)
+
+
 def gelu_tanh(x: Array) -> Array:
     """The tanh form of `gelu`: ``x * sigmoid(2 u)`` is the same as ``x/2 * (1 + tanh(u))``."""
-    x = x.astype(np.float64)
+    wide = _wider(x)
     with np.errstate(invalid="ignore", over="ignore"):
-        u = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)
-        return np.where(np.isneginf(x), -0.0, x * sigmoid(2.0 * u))
+        root = np.sqrt(wide.dtype.type(2) / _PI.astype(wide.dtype))
+        u = root * (wide + wide.dtype.type(44715) / 1000000 * wide**3)
+        return np.where(np.isneginf(x), -0.0, wide * _logistic(2 * u))
+
+
+# pi to the digits of long double: float64's, and what it lacks.
+_PI = np.longdouble(math.pi) + np.longdouble(1.2246467991473532e-16)
 
 
 def relu(x: Array) -> Array:

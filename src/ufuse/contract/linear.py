@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -118,7 +119,7 @@ def linear(
             f"ufuse.linear: argument 'out': expected shape {shape} and dtype {dtype}, got shape "
             f"{target.shape} and dtype {target.dtype}"
         )
-    rows = array.reshape(-1, array.shape[-1]) if array.ndim != 1 else array[None, :]
+    rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
     result = _as_rows(target, weights.shape[0])
     if out is not None:
         rows = rows.copy() if np.may_share_memory(rows, out) else rows
@@ -138,7 +139,7 @@ def linear(
         executors.run_program(program, (rows @ weights.T, *extras), (result,))
     else:
         executors.native.linear(rows, weights, shift, program, result)
-    if result.base is None and result is not target:
+    if not np.may_share_memory(result, target):
         np.copyto(target, result.reshape(shape))
     return target
 
@@ -146,9 +147,9 @@ def linear(
 def _as_rows(target: Array, columns: int) -> Array:
     """View the result as a matrix; where its strides allow no such view, a temporary one."""
     try:
-        return target.reshape(-1, columns, copy=False)  # type: ignore[call-overload, no-any-return]
+        return target.reshape(math.prod(target.shape[:-1]), columns, copy=False)
     except ValueError:
-        return np.empty((target.size // max(columns, 1), columns), target.dtype)
+        return np.empty((math.prod(target.shape[:-1]), columns), target.dtype)
 
 
 def _reference_int8(

@@ -345,8 +345,9 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     whose value the function looks at becomes part of the kind. Arrays inside tuples are arrays.
 
     Arrays that the function uses from outside are read at each call. Rebinding the global or
-    enclosing variable of a number, string, None or array is noticed; a change of what is reached otherwise (an
-    attribute of an object, an entry of a container) is not, until `FusedFunction.cache_clear`.
+    enclosing variable of a number, string, None or array is noticed; a change of what is reached
+    otherwise (an attribute of an object, an entry of a container) is not, until
+    `FusedFunction.cache_clear`.
 
     An argument returned as it is is copied. No floating-point warnings are given.
 

@@ -16,7 +16,7 @@ from .tracing import Tracer
 from .ufuncs import operand, value_in
 
 _DOCUMENTATION = """\
-{doc}, elementwise.
+{summary}.
 
 Parameters
 ----------
@@ -30,8 +30,8 @@ out : ndarray, optional
 Returns
 -------
 ndarray or scalar
-    {doc}. The dtype is that of `x` where it is a floating dtype, else the dtype it was computed
-    in; a scalar if `x` is 0-d and `out` is not given.
+    The dtype is that of `x` where it is a floating dtype, else the dtype it was computed in; a
+    scalar if `x` is 0-d and `out` is not given.
 
 Raises
 ------
@@ -42,7 +42,9 @@ ValueError
 
 Notes
 -----
-{accuracy} Inside a function decorated with `fuse` it is fused with what surrounds it.
+{accuracy}
+
+Inside a function decorated with `fuse` it is fused with what surrounds it.
 """
 
 
@@ -74,7 +76,7 @@ def public_function(row: Operation) -> Callable[..., Any]:
     record.__name__ = record.__qualname__ = row.name
     record.__module__ = "ufuse"
     record.__doc__ = _DOCUMENTATION.format(
-        doc=row.doc[0].upper() + row.doc[1:], accuracy=_accuracy(row)
+        summary=f"Apply to each element a of `x`: {row.doc}", accuracy=_accuracy(row)
     )
     fused = fuse(record)
     fused.__signature__ = _SIGNATURE

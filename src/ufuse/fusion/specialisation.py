@@ -122,7 +122,7 @@ class Specialisation:
                 and run.inputs == tuple(range(len(whole)))
                 and isinstance(self.structure, _Output)
                 and run.program.stages[run.program.outputs[0]] == "full"
-                and _reduces_everything(run.program)
+                and _reduces_everything(self.program)
                 and native.can_run(run.program)
                 and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
             )

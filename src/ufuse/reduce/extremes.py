@@ -1,0 +1,286 @@
+"""Smallest and largest elements, and where they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..interop import as_output
+from .reference import other
+from .request import NO_VALUE, Array, Request, Slot, code_of, execute, read_initial
+
+
+class MinMax(NamedTuple):
+    """Result of `ufuse.minmax`."""
+
+    min: Any
+    max: Any
+
+
+def min(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = NO_VALUE,
+    where: Any = True,
+) -> Any:
+    """Smallest element over axes; NaN where there is one.
+
+    Parameters
+    ----------
+    a : array_like
+        Any strides; read once, never copied.
+    axis : int, tuple of int or None, optional
+        Axes to reduce; None means all.
+    out : array, optional
+        Where the result goes: its shape, any strides. May overlap `a`.
+    keepdims : bool, optional
+        Whether reduced axes stay, with size 1.
+    initial : scalar, optional
+        Takes part in every result; needed for empty axes and with `where`.
+    where : array of bool, optional
+        Which elements count; broadcasts to the shape of `a`.
+
+    Returns
+    -------
+    scalar or array
+        Of the dtype of `a`; `out` if given.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare and no `initial`, if `where` is given without it, if an axis
+        is repeated, or if `out` or `where` has another shape than expected.
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    TypeError
+        If the result cannot be cast to the dtype of `out` by the rule ``same_kind``.
+
+    Notes
+    -----
+    Exact. Of zeros, -0.0 is the smaller, so that the result depends on nothing but the elements.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.min(np.array([[3, 1], [2, 5]]), axis=1)
+    array([1, 2])
+    """
+    return _extreme("min", a, axis, out, keepdims, initial, where)
+
+
+def max(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = NO_VALUE,
+    where: Any = True,
+) -> Any:
+    """Largest element over axes; NaN where there is one.
+
+    Parameters, results and errors are those of `ufuse.min`. Of zeros, 0.0 is the larger.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> int(uf.max([3, 7, 2]))
+    7
+    """
+    return _extreme("max", a, axis, out, keepdims, initial, where)
+
+
+def _extreme(
+    name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any
+) -> Any:
+    function = f"ufuse.{name}"
+    request = Request(function, a, axis, out, keepdims, where)
+    x = request.x
+    result = x.dtype.newbyteorder("=")
+    request.check_cast(result)
+    start = read_initial(function, initial, result)
+    if start is None:
+        _require_elements(request, name)
+    target = request.target(result)
+    if target.size == 0:
+        pass
+    elif request.empty:
+        target[...] = start
+    else:
+        code = code_of(x.dtype)
+        if code is None:
+            keywords: dict[str, Any] = {} if start is None else {"initial": start[()]}
+            keywords["where"] = True if request.where is None else request.where
+            target[...] = other(name, x, result, axis=request.axes, **keywords)
+        else:
+            slot = Slot(name, code, "value", target, initial=start)
+            execute(x, request.axes, [slot], request.where)
+    return request.answer(target)
+
+
+def _require_elements(request: Request, name: str) -> None:
+    operation = "minimum" if name == "min" else "maximum"
+    if request.empty:
+        raise ValueError(
+            f"{request.function}: zero-size array to reduction operation {operation} which has no "
+            f"identity (shape {request.x.shape}, axis={request.axes}); pass initial="
+        )
+    if request.where is not None:
+        raise ValueError(
+            f"{request.function}: reduction operation '{operation}' does not have an identity, so "
+            "to use a where mask one has to specify 'initial'"
+        )
+
+
+def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> MinMax:
+    """Smallest and largest elements over axes, in one read.
+
+    Parameters
+    ----------
+    a, axis, keepdims
+        As for `ufuse.min`.
+    out : tuple of two arrays, optional
+        Where the results go.
+
+    Returns
+    -------
+    MinMax
+        A named tuple of `min` and `max`.
+
+    Raises
+    ------
+    ValueError, TypeError, numpy.exceptions.AxisError
+        As `ufuse.min`.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> low, high = uf.minmax(np.array([3.0, -1.0, 2.0]))
+    >>> float(low), float(high)
+    (-1.0, 3.0)
+    """
+    function = "ufuse.minmax"
+    request = Request(function, a, axis, None, keepdims)
+    if out is not None and (type(out) is not tuple or len(out) != 2):
+        raise TypeError(
+            f"{function}: argument 'out': expected a tuple of two arrays, got {type(out).__name__}"
+        )
+    _require_elements(request, "min")
+    x = request.x
+    dtype = x.dtype.newbyteorder("=")
+    given = (None, None) if out is None else out
+    views: list[Array | None] = [
+        None if one is None else as_output(one, function=function) for one in given
+    ]
+    for view in views:
+        if view is None:
+            continue
+        request.check_shape(view, "out")
+        if not np.can_cast(dtype, view.dtype, "same_kind"):
+            raise TypeError(
+                f"{function}: argument 'out': cannot cast the result from {dtype} to {view.dtype}"
+            )
+    if views[0] is not None and views[1] is not None and np.may_share_memory(views[0], views[1]):
+        raise ValueError(f"{function}: argument 'out': the two arrays share memory")
+    targets = [request.target_in(view, dtype) for view in views]
+    code = code_of(x.dtype)
+    if targets[0].size and code is None:
+        for name, target in zip(("min", "max"), targets, strict=True):
+            target[...] = other(name, x, dtype, axis=request.axes)
+    elif targets[0].size and code is not None:
+        slots = [
+            Slot(name, code, "value", target)
+            for name, target in zip(("min", "max"), targets, strict=True)
+        ]
+        execute(x, request.axes, slots, None)
+    return MinMax(
+        *(
+            request.answer_in(target, view, one)
+            for target, view, one in zip(targets, views, given, strict=True)
+        )
+    )
+
+
+def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    """Index of the first largest element along an axis.
+
+    Parameters
+    ----------
+    a : array_like
+        Any strides; never copied, along whatever axis.
+    axis : int or None, optional
+        Axis to search; None searches the whole array in C order.
+    out : array of int64, optional
+        Where the result goes.
+    keepdims : bool, optional
+        Whether the searched axes stay, with size 1.
+
+    Returns
+    -------
+    scalar or array of int64
+        `out` if given.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to search, or `out` has another shape.
+    TypeError
+        If `out` is not of int64.
+    numpy.exceptions.AxisError
+        If the axis is out of range.
+
+    Notes
+    -----
+    As in NumPy the first of equal elements counts (-0.0 and 0.0 are equal), and the first NaN is
+    larger than anything.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.argmax(np.array([[1, 9, 9], [7, 2, 3]]), axis=1)
+    array([1, 0])
+    """
+    return _index("argmax", a, axis, out, keepdims)
+
+
+def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    """Index of the first smallest element along an axis.
+
+    Parameters, results and errors are those of `ufuse.argmax`; the first NaN is smaller than
+    anything.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> int(uf.argmin([4, 2, 2]))
+    1
+    """
+    return _index("argmin", a, axis, out, keepdims)
+
+
+def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
+    function = f"ufuse.{name}"
+    request = Request(function, a, axis, out, keepdims, single=True)
+    dtype = np.dtype(np.intp)
+    if request.out_dtype is not None and request.out_dtype.newbyteorder("=") != dtype:
+        raise TypeError(
+            f"{function}: argument 'out': expected an array of {dtype}, got {request.out_dtype}"
+        )
+    if request.empty:
+        raise ValueError(
+            f"{function}: attempt to get {name} of an empty sequence (shape {request.x.shape}, "
+            f"axis={request.axes})"
+        )
+    target = request.target(dtype)
+    x = request.x
+    if x.dtype == np.bool_:
+        x = x.view(np.uint8)
+    if target.size:
+        code = code_of(x.dtype)
+        if code is None:
+            target[...] = other(name, x, dtype, axis=request.axes[0] if axis is not None else None)
+        else:
+            execute(x, request.axes, [Slot(name, code, "index", target)], None)
+    return request.answer(target)

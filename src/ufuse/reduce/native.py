@@ -1,0 +1,33 @@
+"""Reductions by the C++ core: `csrc/reduce/reduction.hpp` describes what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import _core
+from .request import Array, Slot
+
+
+def reduce(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
+    """Fill the outputs of `slots` from one read of `x`, which has elements."""
+    mask = 0
+    for axis in axes:
+        mask |= 1 << axis
+    _core.reduce(
+        [x],
+        mask,
+        [
+            (
+                slot.reducer,
+                0,
+                slot.element,
+                slot.finish,
+                slot.out,
+                slot.divisor,
+                slot.ddof,
+                None if slot.initial is None else slot.initial.tobytes(),
+            )
+            for slot in slots
+        ],
+        where,
+    )

@@ -1,0 +1,93 @@
+"""Reductions in plain NumPy: what runs without the extension, and what tests compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..catalogue.reducers import BY_NAME
+from .request import Array, DType, Slot, code_of
+
+
+def reduce(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
+    """Fill the outputs of `slots`; `x` has elements."""
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
+    axes = tuple(axes)
+    for slot in slots:
+        # Native kernels raise no floating-point warnings; neither does their reference.
+        with np.errstate(all="ignore"):
+            result = _FINISH[slot.finish](x, axes, slot, True if where is None else where)
+        np.copyto(slot.out, result, casting="unsafe")
+
+
+def _value(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    state = np.dtype(BY_NAME[slot.reducer].state[slot.element][0])
+    initial = {} if slot.initial is None else {"initial": slot.initial[()]}
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, **initial}
+    if slot.reducer == "sum":
+        # -0.0 changes no sum; NumPy's own 0 would make a sum of negative zeros positive.
+        keywords.setdefault("initial", -0.0 if state.kind == "f" else 0)
+        return np.asarray(np.add.reduce(x, dtype=state, **keywords))
+    if slot.reducer == "prod":
+        return np.asarray(np.multiply.reduce(x, dtype=state, **keywords))
+    ufunc = np.minimum if slot.reducer == "min" else np.maximum
+    return np.asarray(ufunc.reduce(x, **keywords))
+
+
+def _mean(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return _value(x, axes, slot, where) / np.float64(slot.divisor)
+
+
+def _variance(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    """Two passes in float64, chunk by chunk of NumPy's buffers."""
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
+    mask = np.broadcast_to(where, x.shape)
+    count = np.add.reduce(mask, axis=axes, keepdims=True, dtype=np.float64)
+    mean = np.add.reduce(x, dtype=np.float64, **keywords) / count
+    deviation = x - mean
+    m2 = np.add.reduce(deviation * deviation, dtype=np.float64, **keywords)
+    return np.asarray(m2 / np.maximum(count - slot.ddof, 0.0))
+
+
+def _deviation(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return np.sqrt(_variance(x, axes, slot, where))
+
+
+def _index(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    function = np.argmin if slot.reducer == "argmin" else np.argmax
+    if len(axes) == 1:
+        return np.asarray(function(x, axis=axes[0], keepdims=True))
+    return np.asarray(function(x)).reshape((1,) * x.ndim)
+
+
+_FINISH = {
+    "value": _value,
+    "mean": _mean,
+    "variance": _variance,
+    "deviation": _deviation,
+    "index": _index,
+}
+
+
+def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
+    """Run NumPy's own function for dtypes that are not compiled, in a wider type where it has one.
+
+    Parameters
+    ----------
+    function : str
+        NumPy's name.
+    x : numpy.ndarray
+    dtype : numpy.dtype
+        Of the result.
+    **keywords
+        What NumPy's function takes, but for `dtype` and `out`.
+    """
+    if function in ("sum", "prod", "mean", "var", "std"):
+        # float16, bfloat16 and float8 stick or overflow in their own type (ml_dtypes#63).
+        narrow = dtype.kind in "fV" and dtype.itemsize < 4 and code_of(dtype) is None
+        keywords["dtype"] = np.dtype(np.float64) if narrow else dtype
+    with np.errstate(all="ignore"):
+        result = getattr(np, function)(x, keepdims=True, **keywords)
+        return np.asarray(result).astype(dtype, copy=False)

@@ -1,0 +1,255 @@
+"""What every reduction has in common: reading, checking and answering a call.
+
+A call is checked completely before anything is computed or written. Both executors then see the
+same `Slot` objects over arrays of the same rank.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.exceptions import AxisError
+from numpy.typing import NDArray
+
+from .. import executors
+from ..catalogue.dtypes import BY_DTYPE
+from ..interop import as_output, asarray, wrap_like
+
+Array = NDArray[Any]
+DType = np.dtype[Any]
+
+#: NumPy's mark of an argument that was not given, so that calls can pass through either way.
+NO_VALUE: Final[Any] = np._NoValue
+
+
+@dataclass(slots=True)
+class Slot:
+    """One result of one read: a reducer of the catalogue, and what becomes of its state.
+
+    Attributes
+    ----------
+    reducer : str
+        A row of `ufuse.catalogue.REDUCERS`.
+    element : str
+        Code of the element type that is reduced: that of the array, or ``"f8"`` to convert first.
+    finish : str
+        ``"value"``, ``"index"``, ``"mean"``, ``"variance"`` or ``"deviation"``.
+    out : numpy.ndarray
+        Where the result goes: the array's rank, 1 for each reduced axis.
+    divisor, ddof : float
+        Of a mean; of a variance or deviation.
+    initial : numpy.ndarray or None
+        0-d, of the type of the first component of the state: merged with the result.
+    """
+
+    reducer: str
+    element: str
+    finish: str
+    out: Array
+    divisor: float = 1.0
+    ddof: float = 0.0
+    initial: Array | None = None
+
+
+class Request:
+    """The arguments of one call, checked.
+
+    Parameters
+    ----------
+    function : str
+        Name for messages: ``"ufuse.sum"``.
+    a, axis, out, keepdims, where
+        As the caller gave them.
+    single : bool
+        Whether `axis` is one axis or None, as for argmax.
+    """
+
+    __slots__ = (
+        "_given",
+        "_out",
+        "axes",
+        "function",
+        "keepdims",
+        "shape",
+        "template",
+        "where",
+        "x",
+    )
+
+    def __init__(
+        self,
+        function: str,
+        a: Any,
+        axis: Any = None,
+        out: Any = None,
+        keepdims: Any = False,
+        where: Any = True,
+        *,
+        single: bool = False,
+    ) -> None:
+        self.function = function
+        self.template = a
+        self.x = asarray(a, function=function, argument="a")
+        self.axes = _read_axes(function, axis, self.x.ndim, single)
+        self.keepdims = keepdims is not NO_VALUE and bool(keepdims)
+        self.where = _read_where(function, where, self.x)
+        if self.keepdims:
+            self.shape = self.full_shape
+        else:
+            self.shape = tuple(n for i, n in enumerate(self.x.shape) if i not in self.axes)
+        if type(out) is tuple and len(out) == 1:
+            (out,) = out
+        self._given = out
+        self._out = None if out is None else as_output(out, function=function)
+        if self._out is not None:
+            self.check_shape(self._out, "out")
+
+    @property
+    def full_shape(self) -> tuple[int, ...]:
+        """Shape of the result with a 1 for each reduced axis."""
+        return tuple(1 if i in self.axes else n for i, n in enumerate(self.x.shape))
+
+    @property
+    def count(self) -> int:
+        """Elements reduced to one result."""
+        count = 1
+        for axis in self.axes:
+            count *= self.x.shape[axis]
+        return count
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are results, but no elements to make them of."""
+        return self.count == 0 and 0 not in self.shape
+
+    @property
+    def out_dtype(self) -> DType | None:
+        return None if self._out is None else self._out.dtype
+
+    def check_shape(self, out: Array, argument: str) -> None:
+        if out.shape != self.shape:
+            axes = f"axis={self.axes}" + (", keepdims=True" if self.keepdims else "")
+            raise ValueError(
+                f"{self.function}: argument {argument!r}: expected shape {self.shape} (for an "
+                f"array of shape {self.x.shape} and {axes}), got {out.shape}"
+            )
+
+    def check_cast(self, dtype: DType) -> None:
+        """Raise where a result of `dtype` cannot be written to ``out=``."""
+        if self._out is not None and not np.can_cast(dtype, self._out.dtype, "same_kind"):
+            raise TypeError(
+                f"{self.function}: argument 'out': cannot cast the result from {dtype} to "
+                f"{self._out.dtype} with casting rule 'same_kind'; expected an array of {dtype}"
+            )
+
+    def target(self, dtype: DType) -> Array:
+        """Return the array of `full_shape` that executors write: `out` itself where they may."""
+        return self.target_in(self._out, dtype)
+
+    def target_in(self, out: Array | None, dtype: DType) -> Array:
+        if out is None or out.dtype != dtype or not dtype.isnative or self._overlaps(out):
+            return executors.empty(self.full_shape, dtype)
+        return out.reshape(self.full_shape) if self.keepdims else np.expand_dims(out, self.axes)
+
+    def _overlaps(self, out: Array) -> bool:
+        return np.may_share_memory(out, self.x) or (
+            self.where is not None and np.may_share_memory(out, self.where)
+        )
+
+    def answer(self, result: Array) -> Any:
+        """Give the array of `target` back as the caller wants it."""
+        return self.answer_in(result, self._out, self._given)
+
+    def answer_in(self, result: Array, out: Array | None, given: Any) -> Any:
+        if out is None:
+            result = result if self.keepdims else result.reshape(self.shape)
+            return wrap_like(result[()] if result.ndim == 0 else result, self.template)
+        if not np.may_share_memory(result, out):
+            np.copyto(out, result.reshape(self.shape), casting="unsafe")  # `check_cast` has checked
+        return given
+
+
+def code_of(dtype: DType) -> str | None:
+    """Code of an element type of the catalogue in any byte order; None for other dtypes."""
+    row = BY_DTYPE.get(dtype if dtype.isnative else dtype.newbyteorder("="))
+    return None if row is None else row.code
+
+
+def read_dtype(function: str, dtype: Any) -> DType | None:
+    if dtype is None:
+        return None
+    try:
+        found: DType = np.dtype(dtype)
+        return found
+    except TypeError as error:
+        raise TypeError(
+            f"{function}: argument 'dtype': expected a dtype such as np.float64, got {dtype!r}"
+        ) from error
+
+
+def read_initial(function: str, initial: Any, dtype: DType) -> Array | None:
+    """Return `initial` as a 0-d array of the result's dtype; None where it is not given."""
+    if initial is NO_VALUE or initial is None:
+        return None
+    value = np.asarray(initial)
+    if value.ndim != 0:
+        raise ValueError(
+            f"{function}: argument 'initial': expected a scalar, got an array of shape "
+            f"{value.shape}"
+        )
+    return np.asarray(value[()] if isinstance(initial, np.ndarray) else initial, dtype=dtype)
+
+
+def execute(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
+    """Run slots over one array with the executor of this process."""
+    if executors.backend() == "native":
+        from . import native as executor
+    else:
+        from . import reference as executor  # type: ignore[no-redef]
+    executor.reduce(x, axes, slots, where)
+
+
+def _read_axes(function: str, axis: Any, ndim: int, single: bool) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    wanted = (axis,) if single or not isinstance(axis, tuple) else axis
+    axes = []
+    for one in wanted:
+        try:
+            index = operator.index(one)
+        except TypeError:
+            expected = "an int or None" if single else "an int, a tuple of ints or None"
+            raise TypeError(
+                f"{function}: argument 'axis': expected {expected}, got {axis!r}"
+            ) from None
+        # A 0-d array may be reduced over axis 0 or -1, as in NumPy.
+        if ndim == 0 and not isinstance(axis, tuple) and index in (0, -1):
+            continue
+        if not -ndim <= index < ndim:
+            raise AxisError(index, ndim, f"{function}: argument 'axis'")
+        axes.append(index % ndim)
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{function}: argument 'axis': duplicate value in {axis!r}")
+    return tuple(sorted(axes))
+
+
+def _read_where(function: str, where: Any, x: Array) -> Array | None:
+    if where is True or where is NO_VALUE:
+        return None
+    mask = asarray(where, function=function, argument="where")
+    if mask.dtype != np.bool_:
+        raise TypeError(
+            f"{function}: argument 'where': expected an array of bool, got dtype {mask.dtype}; "
+            "compare to make one, such as where != 0"
+        )
+    try:
+        return np.broadcast_to(mask, x.shape)
+    except ValueError:
+        raise ValueError(
+            f"{function}: argument 'where': expected a shape that broadcasts to that of 'a', "
+            f"{x.shape}; got {mask.shape}"
+        ) from None

@@ -1,0 +1,389 @@
+"""Sums, products and moments."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .reference import other
+from .request import (
+    NO_VALUE,
+    Array,
+    DType,
+    Request,
+    Slot,
+    code_of,
+    execute,
+    read_dtype,
+    read_initial,
+)
+
+_WIDE = {"b": "i8", "i": "i8", "u": "u8", "f": "f8"}
+
+
+def sum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = NO_VALUE,
+    where: Any = True,
+) -> Any:
+    """Sum of the elements over axes.
+
+    Parameters
+    ----------
+    a : array_like
+        Any strides; read once, never copied.
+    axis : int, tuple of int or None, optional
+        Axes to sum over; None means all.
+    dtype : dtype, optional
+        Of the result. By default that of `a`, but int64 or uint64 for narrower integers and bool.
+    out : array, optional
+        Where the result goes: its shape, any strides. May overlap `a`.
+    keepdims : bool, optional
+        Whether reduced axes stay, with size 1.
+    initial : scalar, optional
+        Added to each sum.
+    where : array of bool, optional
+        Which elements count; broadcasts to the shape of `a`.
+
+    Returns
+    -------
+    scalar or array
+        `out` if given; a scalar where no axis is left.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, or `out` or `where` has another shape than expected.
+    TypeError
+        If the result cannot be cast to the dtype of `out` by the rule ``same_kind``.
+
+    Notes
+    -----
+    Sums of floats are kept in float64 and rounded once: a float32 sum is off by at most 1 ULP but
+    where terms cancel almost completely. The additions are the same, in the same order, for any
+    memory layout, number of threads and CPU. Integers wrap, as in NumPy.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.sum(np.ones((4, 5), np.float32), axis=0)
+    array([4., 4., 4., 4., 4.], dtype=float32)
+    """
+    return _accumulate("sum", a, axis, dtype, out, keepdims, initial, where)
+
+
+def prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = NO_VALUE,
+    where: Any = True,
+) -> Any:
+    """Product of the elements over axes.
+
+    Parameters, results and errors are those of `ufuse.sum`; `initial` is multiplied with each
+    product. Products of floats are kept in float64 and rounded once; integers wrap.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> int(uf.prod([2, 3, 7]))
+    42
+    """
+    return _accumulate("prod", a, axis, dtype, out, keepdims, initial, where)
+
+
+def _accumulate(
+    name: str, a: Any, axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any
+) -> Any:
+    function = f"ufuse.{name}"
+    request = Request(function, a, axis, out, keepdims, where)
+    x = request.x
+    result = read_dtype(function, dtype)
+    if result is None:
+        result = _default_dtype(x.dtype, request.out_dtype)
+    result = result.newbyteorder("=")
+    request.check_cast(result)
+    start = read_initial(function, initial, result)
+    target = request.target(result)
+    element = _element(name, x.dtype, result)
+    if target.size and element is None:
+        keywords: dict[str, Any] = {} if start is None else {"initial": start[()]}
+        keywords["where"] = True if request.where is None else request.where
+        target[...] = other(name, x, result, axis=request.axes, **keywords)
+    elif target.size == 0 or request.empty:
+        target[...] = (name == "prod") if start is None else start
+    elif element is not None:
+        wide = _WIDE[np.dtype(element).kind]
+        first = None if start is None else start.astype(wide)
+        execute(
+            x, request.axes, [Slot(name, element, "value", target, initial=first)], request.where
+        )
+    return request.answer(target)
+
+
+def _default_dtype(dtype: DType, out: DType | None) -> DType:
+    if out is not None:
+        return np.result_type(dtype, out)  # as NumPy: no wider than what is written
+    if dtype.kind in "bi" and dtype.itemsize < 8:
+        return np.dtype(np.int64)
+    if dtype.kind == "u" and dtype.itemsize < 8:
+        return np.dtype(np.uint64)
+    return dtype
+
+
+def _element(name: str, dtype: DType, result: DType) -> str | None:
+    """Code of the element type to reduce for a result of dtype `result`; None if there is none."""
+    code, to = code_of(dtype), code_of(result)
+    if code is None or to is None or result.kind == "b":
+        return None
+    if result.kind in "iu":
+        return None if dtype.kind == "f" else code
+    if dtype.kind != "f" and (name == "prod" or dtype.itemsize == 8):
+        return "f8"  # 64-bit sums could overflow where floats do not
+    return code
+
+
+def mean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    *,
+    where: Any = True,
+) -> Any:
+    """Arithmetic mean over axes.
+
+    Parameters
+    ----------
+    a, axis, out, keepdims, where
+        As for `ufuse.sum`.
+    dtype : dtype, optional
+        Of the result. By default that of `a`, float64 for integers and bool.
+
+    Returns
+    -------
+    scalar or array
+        `out` if given.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a mean is of no elements; it is NaN.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError, ValueError, TypeError
+        As `ufuse.sum`.
+
+    Notes
+    -----
+    The sum is as exact and reproducible as that of `ufuse.sum`; it is divided in float64.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> float(uf.mean(np.arange(5, dtype=np.int8)))
+    2.0
+    """
+    function = "ufuse.mean"
+    request = Request(function, a, axis, out, keepdims, where)
+    x = request.x
+    result = _moment_dtype(x.dtype, read_dtype(function, dtype))
+    request.check_cast(result)
+    target = request.target(result)
+    if target.size == 0:
+        return request.answer(target)
+    if code_of(x.dtype) is None or result.kind != "f" or code_of(result) is None:
+        _warn_of_empty_means(request)
+        mask = True if request.where is None else request.where
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # said already
+            target[...] = other("mean", x, result, axis=request.axes, where=mask)
+        return request.answer(target)
+    counts = _warn_of_empty_means(request)
+    if request.empty:
+        target[...] = np.nan
+        return request.answer(target)
+    element = "f8" if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else code_of(x.dtype)
+    assert element is not None
+    if counts is None:
+        slot = Slot("sum", element, "mean", target, divisor=float(request.count))
+        execute(x, request.axes, [slot], None)
+    else:
+        sums = np.empty(request.full_shape, np.float64)
+        execute(x, request.axes, [Slot("sum", element, "value", sums)], request.where)
+        with np.errstate(all="ignore"):
+            np.divide(sums, counts, out=target, casting="unsafe")
+    return request.answer(target)
+
+
+def _moment_dtype(dtype: DType, wanted: DType | None) -> DType:
+    if wanted is None:
+        wanted = np.dtype(np.float64) if dtype.kind in "biu" else dtype
+    return wanted.newbyteorder("=")
+
+
+def _counts(request: Request) -> Array | None:
+    """How many elements count for each result; None where it is all of them."""
+    if request.where is None:
+        return None
+    counts = np.zeros(request.full_shape, np.int64)
+    if not request.empty and counts.size:
+        execute(request.where, request.axes, [Slot("sum", "?", "value", counts)], None)
+    return counts
+
+
+def _warn_of_empty_means(request: Request) -> Array | None:
+    counts = _counts(request)
+    if request.count == 0 if counts is None else bool((counts == 0).any()):
+        warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=3)
+    return counts
+
+
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    *,
+    where: Any = True,
+    mean: Any = NO_VALUE,
+    correction: Any = NO_VALUE,
+) -> Any:
+    """Variance over axes: the mean of the squared deviations, in one read.
+
+    Parameters
+    ----------
+    a, axis, out, keepdims, where
+        As for `ufuse.sum`.
+    dtype : dtype, optional
+        Of the result. By default that of `a`, float64 for integers and bool.
+    ddof, correction : float, optional
+        What is subtracted from the number of elements that divides; only one of them.
+    mean : array, optional
+        Accepted for NumPy's sake. It saves nothing here, so it is checked and not used.
+
+    Returns
+    -------
+    scalar or array
+        `out` if given.
+
+    Warns
+    -----
+    RuntimeWarning
+        If `ddof` leaves no degree of freedom; the result is NaN or infinite.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError, ValueError, TypeError
+        As `ufuse.sum`; ValueError also for `ddof` and `correction` together.
+
+    Notes
+    -----
+    Deviations are taken in float64 from a pivot near the data (the first element of each chunk of
+    1024), and chunks are merged by Chan's formula, so that a large mean cancels nothing. No
+    temporary of the size of `a`. The same bits for any memory layout, number of threads and CPU
+    with fused multiply-add.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> float(uf.var(np.array([1.0, 2.0, 4.0]), ddof=1))
+    2.333333333333333...
+    """
+    return _spread("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    *,
+    where: Any = True,
+    mean: Any = NO_VALUE,
+    correction: Any = NO_VALUE,
+) -> Any:
+    """Take the standard deviation over axes: the square root of `ufuse.var`, rounded once.
+
+    Parameters, results, warnings and errors are those of `ufuse.var`.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> float(uf.std([1.0, 3.0]))
+    1.0
+    """
+    return _spread("std", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+def _spread(
+    name: str,
+    a: Any,
+    axis: Any,
+    dtype: Any,
+    out: Any,
+    ddof: Any,
+    keepdims: Any,
+    where: Any,
+    mean: Any,
+    correction: Any,
+) -> Any:
+    function = f"ufuse.{name}"
+    request = Request(function, a, axis, out, keepdims, where)
+    x = request.x
+    freedom = _read_ddof(function, ddof, correction)
+    if mean is not NO_VALUE and np.shape(mean) != request.full_shape:
+        raise ValueError(
+            f"{function}: argument 'mean': expected shape {request.full_shape}, the result's with "
+            f"keepdims=True; got {np.shape(mean)}"
+        )
+    result = _moment_dtype(x.dtype, read_dtype(function, dtype))
+    if x.dtype.kind == "c" and dtype is None:
+        result = x.real.dtype  # the variance of complex numbers is real
+    request.check_cast(result)
+    target = request.target(result)
+    if target.size == 0:
+        return request.answer(target)
+    counts = _counts(request)
+    least = request.count if counts is None else int(counts.min())
+    if least - freedom <= 0:
+        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
+    if code_of(x.dtype) is None or result.kind != "f" or code_of(result) is None:
+        mask = True if request.where is None else request.where
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # said already
+            target[...] = other(name, x, result, axis=request.axes, ddof=freedom, where=mask)
+    elif request.empty:
+        target[...] = np.nan
+    else:
+        element = code_of(x.dtype) if x.dtype.kind == "f" else "f8"
+        assert element is not None
+        finish = "variance" if name == "var" else "deviation"
+        slot = Slot("moments", element, finish, target, ddof=float(freedom))
+        execute(x, request.axes, [slot], request.where)
+    return request.answer(target)
+
+
+def _read_ddof(function: str, ddof: Any, correction: Any) -> Any:
+    if correction is NO_VALUE:
+        return ddof
+    if ddof != 0:
+        raise ValueError(f"{function}: arguments 'ddof' and 'correction' mean the same; pass one")
+    return correction
