@@ -24,14 +24,13 @@ UFUSE_INLINE void walk_columns(std::int64_t columns, Step step, Single single) {
 /// Calls `body(row, rows)`, with the number of rows as a constant where all are there, so that it unrolls.
 /// Pointers go by value: stores to the accumulators cannot change those. (Folding the rows of two lanes per
 /// call saves accumulators, and lost a third: 16 streams are more than the prefetcher follows.)
-template <class Body>
+template <bool Unrolled = true, class Body>
 UFUSE_INLINE void with_rows(const ColumnsCall& call, Body body) {
   const char* row[kRowsPerStep];
   for (std::int64_t r = 0; r < call.rows; ++r) row[r] = call.row[r];
-  if (call.rows == kRowsPerStep)
-    body(row, std::integral_constant<std::int64_t, kRowsPerStep>{});
-  else
-    body(row, call.rows);
+  if constexpr (Unrolled)
+    if (call.rows == kRowsPerStep) return body(row, std::integral_constant<std::int64_t, kRowsPerStep>{});
+  body(row, call.rows);
 }
 
 template <class R, class T>
@@ -45,7 +44,9 @@ void simple_columns(const ColumnsCall& call) {
   constexpr std::int64_t kSize = sizeof(S);
   auto* acc = static_cast<A*>(call.lanes[0]);
   const bool fresh = call.fresh;
-  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
+  // Products of integers are rare, and unrolled they are half of the code of all reducers.
+  constexpr bool kUnrolled = !(R::exact && std::is_same_v<R, reducers::prod<T>>);
+  with_rows<kUnrolled>(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {

@@ -34,9 +34,7 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
                      static_cast<std::int64_t>(item_size(slot.element)),
                      log2_size(stored)};
   }
-  bool gathered = r.source != nullptr || r.mask != nullptr;
-  for (int f = 0; f < feeds; ++f) gathered |= !feed[f].plain || p.inner.stride[feed[f].input] != feed[f].stored_size;
-  tile_columns = std::clamp<std::int64_t>(LB / lane_bytes, 256, GT);
+  tile_columns = std::clamp<std::int64_t>(kTileLaneBytes / lane_bytes, 256, kTileColumns);
 }
 
 Pieces::Pieces(const FirstPass& pass, std::int64_t capacity)

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import TraceError
-from .explain import Explanation
 from .function import CacheInfo, FusedFunction, fuse
 from .operations import public_functions
 from .program import Instruction, Program
 
 __all__ = [
     "CacheInfo",
-    "Explanation",
     "FusedFunction",
     "Instruction",
     "Program",

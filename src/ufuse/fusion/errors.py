@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import linecache
+import os.path
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 # Frames of these folders are machinery: the user's line is the first one outside.
 _MACHINERY = (
-    str(Path(__file__).resolve().parent.parent / "_")[:-1],
-    str(Path(np.__file__).resolve().parent / "_")[:-1],
+    os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), ""),
+    os.path.join(os.path.dirname(os.path.realpath(np.__file__)), ""),
 )
 
 

@@ -17,7 +17,6 @@ from .. import executors
 from ..interop import as_output, wrap_like
 from .arguments import Arguments, Environment
 from .errors import trace_error
-from .explain import Explanation, explain
 from .program import Program, code_of
 from .specialisation import Specialisation, is_traced, specialise
 from .traced import ValueNeeded
@@ -25,6 +24,7 @@ from .traced import ValueNeeded
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
+    from .explain import Explanation
 
     class ProgramCall:
         """Base of callables that end in a program; compiled where there is an extension."""
@@ -213,6 +213,8 @@ class FusedFunction(ProgramCall):
         Explanation
             Executor, passes, programs and bytes moved; ``print`` it.
         """
+        from .explain import explain  # nobody else needs it, and importing ufuse is to be quick
+
         arguments, spec = self._traced(args, kwargs)
         return explain(self._label, spec, arguments)
 
