@@ -105,11 +105,7 @@ def test_tier_code_shares_no_inline_function() -> None:
     Weak symbols of the tiers' sources therefore all live in the tier's namespace. Looked at in the
     build folder, where there is one.
     """
-    objects = [
-        path
-        for path in ROOT.glob("build/*/CMakeFiles/ufuse_*.dir/**/*.o")
-        if path.parts[-5].startswith("ufuse_v") or "ufuse_" in str(path)
-    ]
+    objects = list(ROOT.glob("build/*/CMakeFiles/ufuse_*.dir/**/*.o"))
     if not objects:
         pytest.skip("no build folder beside the tests")
     for path in objects:
@@ -119,6 +115,9 @@ def test_tier_code_shares_no_inline_function() -> None:
         weak = [
             line
             for line in listing.stdout.splitlines()
-            if len(line) > 17 and line[17] in "WVu" and f"ufuse::{tier}::" not in line
+            if len(line) > 17
+            and line[17] in "WVu"
+            and f"ufuse::{tier}::" not in line
+            and "DW.ref." not in line  # a pointer to the exception personality: no code
         ]
         assert not weak, f"{path.name} of tier {tier}: {weak[:5]}"

@@ -113,7 +113,7 @@ std::vector<Lowered> joined(const std::vector<InstructionSpec>& instructions, co
     ChainOp first, second;
     const bool floating = instruction.output == DType::F32 || instruction.output == DType::F64;
     if (floating && instruction.args.size() == 2 && chain_op_of(instruction.operation, second)) {
-      for (const std::size_t side : {0, 1}) {
+      for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
         const int value = instruction.args[side] - leaves;
         if (value < 0 || value >= static_cast<int>(lowered.size()) || uses[static_cast<std::size_t>(value)] != 1) continue;
         Lowered& inner = lowered[static_cast<std::size_t>(value)];

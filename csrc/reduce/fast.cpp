@@ -47,9 +47,9 @@ bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const st
   if (axes == 1 && reduced == 1 && shape[0] <= kChunk && shape[0] > 0 &&
       strides[0] == static_cast<std::int64_t>(item_size(dtype))) {
     alignas(8) char state[kMaxComponents][8];
-    void* const states[] = {state[0], state[1], state[2]};
+    void* const states[] = {state[0], state[1], state[2], state[3]};
     kernel.rows({static_cast<const char*>(data), 0, 1, shape[0], states, 1, 0, 0, nullptr, nullptr});
-    const void* const finished[] = {state[0], state[1], state[2]};
+    const void* const finished[] = {state[0], state[1], state[2], state[3]};
     last({out, finished, 1, static_cast<double>(shape[0]), ddof});
     return true;
   }

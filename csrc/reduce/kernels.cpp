@@ -36,7 +36,7 @@ template <template <class> class Reducer, class T>
   requires requires { &Reducer<T>::pivot_of; }
 ReducerKernel kernel_of() {
   ReducerKernel k{};
-  k.components = 3;
+  k.components = 4;
   k.lane_components = 2;
   for (auto& size : k.state_size) size = sizeof(double);
   k.lane_size[0] = k.lane_size[1] = sizeof(double);

@@ -21,7 +21,7 @@ namespace ufuse {
 inline constexpr std::int64_t kChunk = 1024;
 inline constexpr int kLanes = 16;
 inline constexpr int kRowsPerStep = 8;
-inline constexpr int kMaxComponents = 3;
+inline constexpr int kMaxComponents = 4;
 
 enum class ReducerId : std::uint8_t {
 #define UFUSE_REDUCER(name, components) name,

@@ -171,7 +171,9 @@ struct max {
 };
 
 /// Count, mean and sum of squared deviations. Within a chunk, sums of d = x - pivot and of d * d; the pivot
-/// is the chunk's first element, so that a large mean cancels nothing.
+/// is the chunk's first element, so that a large mean cancels nothing. The mean keeps what rounding takes
+/// from it (`low`): with a mean of 1e9 deviations, chunks' means are known to 1e-7 in one float64, and the
+/// variance to 9 digits only.
 template <class T>
 struct moments {
   using element = T;
@@ -193,6 +195,17 @@ struct moments {
     return p - p == 0.0 ? p : 0.0;  // infinity or NaN: the sums show it, the pivot must not
   }
 };
+
+struct Mean {
+  double high, low;
+};
+
+/// high + low as a mean whose parts do not overlap (Knuth's exact sum of two).
+UFUSE_INLINE Mean mean_of(double high, double low) {
+  const double sum = high + low, part = sum - high;
+  const double rest = (high - (sum - part)) + (low - part);
+  return {sum, rest - rest == 0.0 ? rest : 0.0};  // an infinite mean has no low part
+}
 
 template <class T, bool Largest>
 struct extreme_index {

@@ -54,7 +54,8 @@ void moments_rows(const RowsCall& call) {
   constexpr std::int64_t kStep = W * sizeof(T);
   auto* counts = static_cast<double*>(call.states[0]);
   auto* means = static_cast<double*>(call.states[1]);
-  auto* m2s = static_cast<double*>(call.states[2]);
+  auto* lows = static_cast<double*>(call.states[2]);
+  auto* m2s = static_cast<double*>(call.states[3]);
   for (std::int64_t r = 0; r < call.rows; ++r) {
     const char* data = call.data + r * call.row_stride;
     T first;
@@ -88,7 +89,9 @@ void moments_rows(const RowsCall& call) {
     const double total = fold_registers<Add>(s), squares = fold_registers<Add>(q);
     const double m2 = n > 0.0 ? squares - total * total / n : 0.0;
     counts[r * call.state_step] = n;
-    means[r * call.state_step] = n > 0.0 ? pivot + total / n : 0.0;
+    const auto mean = n > 0.0 ? reducers::mean_of(pivot, total / n) : reducers::Mean{0.0, 0.0};
+    means[r * call.state_step] = mean.high;
+    lows[r * call.state_step] = mean.low;
     m2s[r * call.state_step] = m2 < 0.0 ? 0.0 : m2;
   }
 }

@@ -38,15 +38,18 @@ inline void moments_fold(void* const* a, const void* const* b, std::int64_t colu
 inline void moments_close(void* const* states, const void* const* lanes, std::int64_t columns,
                           const double* pivots, const double* counts, std::int64_t count, std::int64_t) {
   auto* n = static_cast<double*>(states[0]);
-  auto* mean = static_cast<double*>(states[1]);
-  auto* m2 = static_cast<double*>(states[2]);
+  auto* high = static_cast<double*>(states[1]);
+  auto* low = static_cast<double*>(states[2]);
+  auto* m2 = static_cast<double*>(states[3]);
   const auto* total = static_cast<const double*>(lanes[0]);
   const auto* squares = static_cast<const double*>(lanes[1]);
   for (std::int64_t c = 0; c < columns; ++c) {
     const double k = counts != nullptr ? counts[c] : static_cast<double>(count);
     const double spread = squares[c] - total[c] * total[c] / k;
+    const auto mean = k > 0.0 ? reducers::mean_of(pivots[c], total[c] / k) : reducers::Mean{0.0, 0.0};
     n[c] = k;
-    mean[c] = k > 0.0 ? pivots[c] + total[c] / k : 0.0;
+    high[c] = mean.high;
+    low[c] = mean.low;
     m2[c] = k > 0.0 ? (spread < 0.0 ? 0.0 : spread) : 0.0;
   }
 }
@@ -54,20 +57,23 @@ inline void moments_close(void* const* states, const void* const* lanes, std::in
 // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
 inline void moments_merge(void* const* a, const void* const* b, std::int64_t count) {
   auto* na = static_cast<double*>(a[0]);
-  auto* mean_a = static_cast<double*>(a[1]);
-  auto* m2_a = static_cast<double*>(a[2]);
+  auto* high_a = static_cast<double*>(a[1]);
+  auto* low_a = static_cast<double*>(a[2]);
+  auto* m2_a = static_cast<double*>(a[3]);
   const auto* nb = static_cast<const double*>(b[0]);
-  const auto* mean_b = static_cast<const double*>(b[1]);
-  const auto* m2_b = static_cast<const double*>(b[2]);
+  const auto* high_b = static_cast<const double*>(b[1]);
+  const auto* low_b = static_cast<const double*>(b[2]);
+  const auto* m2_b = static_cast<const double*>(b[3]);
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < count; ++i) {
     const double n = na[i] + nb[i];
     const double share = nb[i] / (n > 0.0 ? n : 1.0);
-    const double d = mean_b[i] - mean_a[i];
-    const double mean = mean_a[i] + d * share;
+    const double d = (high_b[i] - high_a[i]) + (low_b[i] - low_a[i]);
+    const auto mean = reducers::mean_of(high_a[i], low_a[i] + d * share);
     const double m2 = m2_a[i] + m2_b[i] + d * d * (na[i] * share);
     const bool a_empty = na[i] == 0.0, b_empty = nb[i] == 0.0;
-    mean_a[i] = b_empty ? mean_a[i] : a_empty ? mean_b[i] : mean;
+    high_a[i] = b_empty ? high_a[i] : a_empty ? high_b[i] : mean.high;
+    low_a[i] = b_empty ? low_a[i] : a_empty ? low_b[i] : mean.low;
     m2_a[i] = b_empty ? m2_a[i] : a_empty ? m2_b[i] : m2;
     na[i] = n;
   }
@@ -136,7 +142,7 @@ void finish_mean(const FinishCall& call) {
 template <class To, bool Root>
 void finish_variance(const FinishCall& call) {
   const auto* n = static_cast<const double*>(call.states[0]);
-  const auto* m2 = static_cast<const double*>(call.states[2]);
+  const auto* m2 = static_cast<const double*>(call.states[3]);
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i) {
     const double left = n[i] - call.ddof;

@@ -25,16 +25,20 @@ REDUCERS: Final = (
     Reducer("max", ("max",), {code: (code,) for code in ALL}, "largest; NaN if there is one"),
     Reducer(
         "moments",
-        ("count", "mean", "m2"),
-        {code: ("f8", "f8", "f8") for code in FLOATS},
-        "count, mean and sum of squared deviations",
+        ("count", "mean", "low", "m2"),
+        {code: ("f8", "f8", "f8", "f8") for code in FLOATS},
+        "count, mean (and what rounding takes from it) and sum of squared deviations",
     ),
     Reducer(
-        "argmin", ("min", "index"), {code: (code, "i8") for code in NUMBERS},
+        "argmin",
+        ("min", "index"),
+        {code: (code, "i8") for code in NUMBERS},
         "smallest and where it is first; the first NaN wins",
     ),
     Reducer(
-        "argmax", ("max", "index"), {code: (code, "i8") for code in NUMBERS},
+        "argmax",
+        ("max", "index"),
+        {code: (code, "i8") for code in NUMBERS},
         "largest and where it is first; the first NaN wins",
     ),
 )

@@ -8,7 +8,7 @@ and for the element types and operations that are not compiled.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Literal, TypeVar, cast
 
@@ -73,6 +73,28 @@ def apart(array: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
 def fast_linear(general: _F) -> _F:
     """Put the native fast entry before a linear quantization function."""
     return general if native is None else cast(_F, native.fast_linear(general))
+
+
+def fast_reduction(
+    reducer: str, finish: str, results: Mapping[str, str]
+) -> Callable[[_F], _F]:
+    """Put the native fast entry before a reduction of the catalogue.
+
+    Parameters
+    ----------
+    reducer, finish : str
+        A row of the catalogue's reducers, and what becomes of its state: ``"value"``, ``"index"``,
+        ``"mean"``, ``"variance"`` or ``"deviation"``.
+    results : mapping
+        Element code of the array to that of the result, for the types the fast entry may take.
+    """
+
+    def decorate(general: _F) -> _F:
+        if native is None:
+            return general
+        return cast(_F, native.fast_reduction(general, reducer, finish, results))
+
+    return decorate
 
 
 def run_program(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core, _fast
+from ..catalogue import ELEMENT_TYPES, REDUCERS
 from ..catalogue.operations import BY_NAME
 from ..fusion.program import Instruction, Program, dtype_of
 
@@ -78,6 +79,21 @@ def fast_linear(general: Any) -> _fast.LinearCall:
         for spelling in (dtype, dtype.type, dtype.name)
     }
     return _fast.LinearCall(general, programs, codes, row.name != "dequantize_linear")
+
+
+# In the order of the core's enumeration (csrc/reduce/kernels.hpp).
+FINISHES = ("value", "index", "mean", "variance", "deviation")
+
+_fast.set_element_types([row.code for row in ELEMENT_TYPES])
+
+
+def fast_reduction(
+    general: Any, reducer: str, finish: str, results: Mapping[str, str]
+) -> _fast.ReductionCall:
+    """Return `general` behind its fast entry; see `executors.fast_reduction`."""
+    number = [row.name for row in REDUCERS].index(reducer)
+    dtypes = {code: dtype_of(result) for code, result in results.items()}
+    return _fast.ReductionCall(general, number, FINISHES.index(finish), dtypes)
 
 
 def contract(*args: Any) -> None:

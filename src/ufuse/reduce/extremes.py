@@ -122,7 +122,7 @@ def _extreme(
 
 def _require_elements(request: Request, name: str) -> None:
     operation = "minimum" if name == "min" else "maximum"
-    if request.empty:
+    if request.count == 0:
         raise ValueError(
             f"{request.function}: zero-size array to reduction operation {operation} which has no "
             f"identity (shape {request.x.shape}, axis={request.axes}); pass initial="
@@ -268,7 +268,7 @@ def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
         raise TypeError(
             f"{function}: argument 'out': expected an array of {dtype}, got {request.out_dtype}"
         )
-    if request.empty:
+    if request.count == 0:
         raise ValueError(
             f"{function}: attempt to get {name} of an empty sequence (shape {request.x.shape}, "
             f"axis={request.axes})"

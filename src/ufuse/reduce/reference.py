@@ -87,7 +87,8 @@ def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
     if function in ("sum", "prod", "mean", "var", "std"):
         # float16, bfloat16 and float8 stick or overflow in their own type (ml_dtypes#63).
         narrow = dtype.kind in "fV" and dtype.itemsize < 4 and code_of(dtype) is None
-        keywords["dtype"] = np.dtype(np.float64) if narrow else dtype
+        complex_spread = x.dtype.kind == "c" and dtype.kind == "f"  # its result alone is real
+        keywords["dtype"] = np.dtype(np.float64) if narrow else x.dtype if complex_spread else dtype
     with np.errstate(all="ignore"):
         result = getattr(np, function)(x, keepdims=True, **keywords)
         return np.asarray(result).astype(dtype, copy=False)

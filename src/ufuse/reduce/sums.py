@@ -204,6 +204,7 @@ def mean(
     request.check_cast(result)
     target = request.target(result)
     if target.size == 0:
+        _warn_of_empty_means(request)
         return request.answer(target)
     if code_of(x.dtype) is None or result.kind != "f" or code_of(result) is None:
         _warn_of_empty_means(request)
@@ -359,12 +360,12 @@ def _spread(
         result = x.real.dtype  # the variance of complex numbers is real
     request.check_cast(result)
     target = request.target(result)
-    if target.size == 0:
-        return request.answer(target)
     counts = _counts(request)
-    least = request.count if counts is None else int(counts.min())
+    least = request.count if counts is None else int(counts.min(initial=request.count))
     if least - freedom <= 0:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
+    if target.size == 0:
+        return request.answer(target)
     if code_of(x.dtype) is None or result.kind != "f" or code_of(result) is None:
         mask = True if request.where is None else request.where
         with warnings.catch_warnings():
