@@ -22,8 +22,9 @@ def _operations() -> str:
     lines = [
         "# Operations",
         "",
-        "Written from the catalogue: one row of it, one functor. An error of 0 means the bits of the",
-        "reference; others are bounds in units in the last place, checked by `tests/test_catalogue.py`",
+        "Written from the catalogue: one row of it, one functor. An error of 0 means the bits of",
+        "the reference; others are bounds in units in the last place, checked by",
+        "`tests/test_catalogue.py`",
         "(three times as much on the tier v2, which has no fused multiply-add).",
         "",
         "| operation | is | element types | ULP |",

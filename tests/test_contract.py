@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import NATIVE, tiers
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ufuse as uf
+from conftest import NATIVE, tiers
 
 SUBSCRIPTS = [
     "ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ki", "ij,jk->ki", "ij,ij->", "i,i->", "i,j->ij",
@@ -25,7 +25,7 @@ def operands(subscripts: str, seed: int, dtype: type, sizes: dict[str, int] | No
     rng = np.random.default_rng(seed)
     known = dict(sizes or {})
     arrays = []
-    for term in subscripts.split("->")[0].split(","):
+    for term in subscripts.split("->", maxsplit=1)[0].split(","):
         shape: list[int] = []
         before, dots, after = term.partition("...")
         for label in before:
@@ -100,7 +100,8 @@ def test_layouts_without_copies() -> None:
         np.testing.assert_array_equal(uf.einsum("ik,kj->ij", left, right), want)
     row = np.broadcast_to(b[:, :1], (300, 45))
     np.testing.assert_array_equal(
-        uf.einsum("ik,kj->ij", a, row), np.broadcast_to(uf.einsum("ik,kj->ij", a, row[:, :1]), (70, 45))
+        uf.einsum("ik,kj->ij", a, row),
+        np.broadcast_to(uf.einsum("ik,kj->ij", a, row[:, :1]), (70, 45)),
     )
 
 
@@ -197,7 +198,7 @@ def test_bad_out() -> None:
         uf.einsum("ij,jk->ik", a, a, out=np.empty((3, 4), np.float32))
 
 
-# --- linear -----------------------------------------------------------------------------------------
+# --- linear ---
 
 ACTIVATE = {
     None: lambda x: x,

@@ -6,9 +6,9 @@ import gc
 
 import numpy as np
 import pytest
-from conftest import NATIVE
 
 import ufuse as uf
+from conftest import NATIVE
 from ufuse import executors
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="the reference executor has no pool")

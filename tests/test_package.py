@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import NATIVE
 
 import ufuse
+from conftest import NATIVE
 
 FOLDER = Path(ufuse.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +58,9 @@ print(took, threading.active_count())
 
 @pytest.mark.skipif(not NATIVE, reason="there is no library in a pure installation")
 def test_the_package_holds_no_static_library_header_or_absolute_path() -> None:
-    files = [path for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    files = [
+        path for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
     assert not [p.name for p in files if p.suffix in {".a", ".h", ".hpp", ".lib"}]
     assert sum(path.stat().st_size for path in files) < 5_000_000
     libraries = [path for path in files if path.suffix in {".so", ".dylib", ".pyd"}]
@@ -111,7 +113,9 @@ def test_tier_code_shares_no_inline_function() -> None:
     for path in objects:
         tier = next(p for p in path.parts if p.startswith("ufuse_")).removeprefix("ufuse_")
         tier = tier.removesuffix(".dir")
-        listing = subprocess.run(["nm", "-C", str(path)], capture_output=True, text=True, check=True)
+        listing = subprocess.run(
+            ["nm", "-C", str(path)], capture_output=True, text=True, check=True
+        )
         weak = [
             line
             for line in listing.stdout.splitlines()

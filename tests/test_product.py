@@ -1,4 +1,4 @@
-"""The product's blocks: shapes at which its loops meet, and what the compiler made of its kernels."""
+"""The product's blocks: shapes at which its loops meet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 import ufuse as uf
 
 # A narrow last strip that stays resident over several k blocks once overran the staging buffer.
-SHAPES = [(700, 300, 9000), (113, 4097, 33), (5, 4200, 2), (2, 9000, 3), (1, 513, 1), (257, 1, 1025)]
+SHAPES = [
+    (700, 300, 9000),
+    (113, 4097, 33),
+    (5, 4200, 2),
+    (2, 9000, 3),
+    (1, 513, 1),
+    (257, 1, 1025),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

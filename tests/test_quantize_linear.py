@@ -15,7 +15,23 @@ from ufuse.catalogue import formulas
 
 CODES = [np.int8, np.uint8]
 HOSTILE = np.float32(
-    [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1e-38, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5, -1.5]
+    [
+        0.0,
+        -0.0,
+        np.nan,
+        np.inf,
+        -np.inf,
+        1e-45,
+        -1e-45,
+        1e-38,
+        3e38,
+        -3e38,
+        0.5,
+        1.5,
+        2.5,
+        -0.5,
+        -1.5,
+    ]
 )
 
 
@@ -163,17 +179,25 @@ def test_read_only_byte_swapped_and_unaligned_inputs() -> None:
 ERRORS = {
     "dtype of x": (lambda x: uf.quantize_linear(x.astype(np.int32), 0.1), TypeError, "'x'.*int32"),
     "dtype of codes": (
-        lambda x: uf.quantize_linear(x, 0.1, dtype=np.int16), TypeError, "int8 or uint8.*int16"
+        lambda x: uf.quantize_linear(x, 0.1, dtype=np.int16),
+        TypeError,
+        "int8 or uint8.*int16",
     ),
     "zero_point range": (
-        lambda x: uf.quantize_linear(x, 0.1, 300), ValueError, "zero_point.*0 to 255.*300"
+        lambda x: uf.quantize_linear(x, 0.1, 300),
+        ValueError,
+        "zero_point.*0 to 255.*300",
     ),
     "zero_point dtype": (
-        lambda x: uf.quantize_linear(x, 0.1, np.int8(1), dtype=np.uint8), TypeError, "zero_point"
+        lambda x: uf.quantize_linear(x, 0.1, np.int8(1), dtype=np.uint8),
+        TypeError,
+        "zero_point",
     ),
     "zero_point float": (lambda x: uf.quantize_linear(x, 0.1, 0.5), TypeError, "zero_point"),
     "scale without axis": (
-        lambda x: uf.quantize_linear(x, np.ones(4, np.float32)), ValueError, "pass axis="
+        lambda x: uf.quantize_linear(x, np.ones(4, np.float32)),
+        ValueError,
+        "pass axis=",
     ),
     "scale length": (
         lambda x: uf.quantize_linear(x, np.ones(5, np.float32), axis=1),
@@ -181,7 +205,9 @@ ERRORS = {
         r"expected 4 values for axis 1.*got 5",
     ),
     "scale shape": (
-        lambda x: uf.quantize_linear(x, np.ones((3, 4), np.float32), axis=1), ValueError, "scale"
+        lambda x: uf.quantize_linear(x, np.ones((3, 4), np.float32), axis=1),
+        ValueError,
+        "scale",
     ),
     "axis": (
         lambda x: uf.quantize_linear(x, np.ones(4, np.float32), axis=2),
@@ -189,13 +215,19 @@ ERRORS = {
         "axis 2",
     ),
     "out shape": (
-        lambda x: uf.quantize_linear(x, 0.1, out=np.empty(12, np.uint8)), ValueError, "'out'"
+        lambda x: uf.quantize_linear(x, 0.1, out=np.empty(12, np.uint8)),
+        ValueError,
+        "'out'",
     ),
     "out dtype": (
-        lambda x: uf.quantize_linear(x, 0.1, out=np.empty((3, 4), np.int8)), TypeError, "'out'"
+        lambda x: uf.quantize_linear(x, 0.1, out=np.empty((3, 4), np.int8)),
+        TypeError,
+        "'out'",
     ),
     "codes of another dtype": (
-        lambda x: uf.dequantize_linear(x, 0.1), TypeError, "int8, uint8 or int32 codes"
+        lambda x: uf.dequantize_linear(x, 0.1),
+        TypeError,
+        "int8, uint8 or int32 codes",
     ),
 }
 

@@ -9,9 +9,9 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import NATIVE
 
 import ufuse as uf
+from conftest import NATIVE
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="the reference executor has no threads")
 

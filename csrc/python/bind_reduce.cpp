@@ -70,10 +70,11 @@ ReduceInput input_of(const py::array& array, Strides& strides) {
           strides_of(array, strides)};
 }
 
-using SlotSpec = std::tuple<std::string, int, std::string, std::string, py::array, double, double, std::optional<py::bytes>>;
+using SlotSpec = std::tuple<std::string, int, std::string, std::string, py::array, double, double,
+                            std::optional<py::bytes>>;
 
-void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes, const std::vector<SlotSpec>& slots,
-                   const std::optional<py::array>& where) {
+void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
+                   const std::vector<SlotSpec>& slots, const std::optional<py::array>& where) {
   if (inputs.empty() || inputs.size() > kMaxReduceInputs || slots.empty() || slots.size() > kMaxSlots)
     throw std::invalid_argument("ufuse reduce: between 1 and 8 inputs and 1 and 16 slots");
   const py::array& x = inputs[0];
@@ -99,7 +100,8 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes, con
   r.slots = static_cast<int>(slots.size());
   alignas(8) char initial[kMaxSlots][8];
   for (int s = 0; s < r.slots; ++s) {
-    const auto& [reducer, input, element, finish, out, divisor, ddof, start] = slots[static_cast<std::size_t>(s)];
+    const auto& [reducer, input, element, finish, out, divisor, ddof, start] =
+        slots[static_cast<std::size_t>(s)];
     check_shape(out, x, "an output", axes);
     if (input < 0 || input >= r.inputs) throw std::invalid_argument("ufuse reduce: no such input");
     ReduceSlot& slot = r.slot[s];
@@ -114,7 +116,8 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes, con
     slot.ddof = ddof;
     if (!start) continue;
     const auto bytes = static_cast<std::string_view>(*start);
-    if (bytes.size() > sizeof initial[s]) throw std::invalid_argument("ufuse reduce: initial of the wrong size");
+    if (bytes.size() > sizeof initial[s])
+      throw std::invalid_argument("ufuse reduce: initial of the wrong size");
     std::memcpy(initial[s], bytes.data(), bytes.size());
     slot.initial = initial[s];
   }
@@ -130,11 +133,12 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes, con
 }  // namespace
 
 void register_reduce(py::module_& m) {
-  m.def("reduce", &reduce_arrays, py::arg("inputs"), py::arg("axes"), py::arg("slots"),
-        py::arg("where") = py::none(),
-        "Reduce arrays of one shape over the axes of a bit mask, in one read.\n\n"
-        "A slot is (reducer, input, element code, finish, out, divisor, ddof, initial): `out` has the inputs'\n"
-        "shape with 1 for each reduced axis, and `initial` is the bytes of a first state component, or None.");
+  m.def(
+      "reduce", &reduce_arrays, py::arg("inputs"), py::arg("axes"), py::arg("slots"),
+      py::arg("where") = py::none(),
+      "Reduce arrays of one shape over the axes of a bit mask, in one read.\n\n"
+      "A slot is (reducer, input, element code, finish, out, divisor, ddof, initial): `out` has the inputs'\n"
+      "shape with 1 for each reduced axis, and `initial` is the bytes of a first state component, or None.");
 }
 
 }  // namespace ufuse

@@ -20,7 +20,8 @@ bool continues(const Reduction& r, const ReduceAxis& outer, const ReduceAxis& in
   if (r.source != nullptr) return false;  // pieces are asked for by the axes of the shape
   for (int k = 0; k < r.inputs; ++k)
     if (outer.stride[k] != inner.stride[k] * inner.extent) return false;
-  if (r.mask != nullptr && outer.stride[kMaskOperand] != inner.stride[kMaskOperand] * inner.extent) return false;
+  if (r.mask != nullptr && outer.stride[kMaskOperand] != inner.stride[kMaskOperand] * inner.extent)
+    return false;
   for (int s = 0; targets && s < r.slots; ++s)
     if (outer.target[s] != inner.target[s] * inner.extent) return false;
   return true;
@@ -99,7 +100,8 @@ void plan_reduction(ReducePlan& plan, const Reduction& r) {
 
   // The nest in order of memory. The fastest axis is merged with all that continue it for the inputs (long
   // rows are worth more than where their few results go), the others where the results continue too.
-  std::stable_sort(nest, nest + nested, [](const ReduceAxis& a, const ReduceAxis& b) { return pace(a) > pace(b); });
+  std::stable_sort(nest, nest + nested,
+                   [](const ReduceAxis& a, const ReduceAxis& b) { return pace(a) > pace(b); });
   if (nested > 0) {
     plan.inner = plan.part[plan.parts++] = nest[--nested];
     while (nested > 0 && continues(r, nest[nested - 1], plan.inner, false)) {

@@ -22,9 +22,12 @@ const ReduceKernels* reduce_kernels();
 const ReduceKernels& reduce_kernels(Tier tier) {
 #if defined(__x86_64__)
   switch (tier) {
-    case Tier::v2: return *v2::reduce_kernels();
-    case Tier::v3: return *v3::reduce_kernels();
-    default: return *v4::reduce_kernels();  // no reducer gains from what v4x adds
+    case Tier::v2:
+      return *v2::reduce_kernels();
+    case Tier::v3:
+      return *v3::reduce_kernels();
+    default:
+      return *v4::reduce_kernels();  // no reducer gains from what v4x adds
   }
 #else
   (void)tier;
@@ -32,8 +35,8 @@ const ReduceKernels& reduce_kernels(Tier tier) {
 #endif
 }
 
-bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides, DType dtype,
-                 std::uint64_t reduced, void* out, const std::int64_t* out_strides, DType result,
+bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
+                 DType dtype, std::uint64_t reduced, void* out, const std::int64_t* out_strides, DType result,
                  ReducerId reducer, Finish finish, double ddof) {
   const ReduceKernels& kernels = reduce_kernels(active_tier());
   const ReducerKernel& kernel = kernels.at(reducer, dtype);
@@ -62,8 +65,11 @@ bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const st
   r.shape = shape;
   r.reduced = reduced;
   r.input[0] = {static_cast<const char*>(data), dtype, false, strides};
-  r.slot[0] = {reducer, 0,    dtype, finish, result, static_cast<char*>(out), out_strides, static_cast<double>(count),
-               ddof,    nullptr};
+  r.slot[0] = {reducer,     0,
+               dtype,       finish,
+               result,      static_cast<char*>(out),
+               out_strides, static_cast<double>(count),
+               ddof,        nullptr};
   reduce(r, kernels);
   return true;
 }

@@ -39,7 +39,6 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
 
 Pieces::Pieces(const FirstPass& pass, std::int64_t capacity)
     : pass_(pass),
-      capacity_(capacity),
       frame_(static_cast<std::size_t>(block_bytes(capacity) * (pass.feeds + pass.reduction.inputs + 2))) {
   char* at = frame_.data();
   const std::int64_t bytes = block_bytes(capacity);
@@ -76,7 +75,8 @@ void Pieces::seek(Place& place, std::int64_t j) const {
   if (plan.group_axes > 0) move(place, plan.group[0], j);
 }
 
-void Pieces::seek_lane(const Place& start, int operand, std::int64_t j, std::int64_t count, const char** to) const {
+void Pieces::seek_lane(const Place& start, int operand, std::int64_t j, std::int64_t count,
+                       const char** to) const {
   const ReducePlan& plan = pass_.plan;
   if (plan.group_axes <= 1) {
     const std::int64_t stride = plan.group_axes == 0 ? 0 : plan.group[0].stride[operand];
@@ -107,7 +107,8 @@ void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_
   r.source->read(index, axis.id < 0 ? 0 : axis.id, count, to);
 }
 
-void Pieces::fetch_one(const Feed& feed, const char* from, std::int64_t stride, std::int64_t count, char* to) {
+void Pieces::fetch_one(const Feed& feed, const char* from, std::int64_t stride, std::int64_t count,
+                       char* to) {
   const PieceKernels& moves = pass_.kernels.pieces;
   const bool converts = feed.stored != feed.element;
   char* stored = converts ? raw_[feed.input] : to;
@@ -135,8 +136,8 @@ void Pieces::fetch(const Place& place, const ReduceAxis& axis, std::int64_t coun
     else if (feed.stored == feed.element)
       std::memcpy(to, raw_[feed.input], static_cast<std::size_t>(count * feed.size));
     else
-      pass_.kernels.pieces.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to), raw_[feed.input],
-                                                                 count);
+      pass_.kernels.pieces.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to),
+                                                                 raw_[feed.input], count);
   }
 }
 
@@ -155,7 +156,8 @@ void Pieces::fetch_group(const Place& start, std::int64_t j, std::int64_t count,
     for (int f = 0; f < pass_.feeds; ++f) {
       const Feed& feed = pass_.feed[f];
       if (in_place(feed, axis))
-        std::memcpy(block_[f] + at * feed.size, place.data[feed.input], static_cast<std::size_t>(run * feed.size));
+        std::memcpy(block_[f] + at * feed.size, place.data[feed.input],
+                    static_cast<std::size_t>(run * feed.size));
     }
     if (mask) fetch_mask(place, axis, run, at);
     j += run;

@@ -57,7 +57,6 @@ class Pieces {
   void fetch_one(const Feed& feed, const char* from, std::int64_t stride, std::int64_t count, char* to);
 
   const FirstPass& pass_;
-  std::int64_t capacity_;
   ScratchFrame frame_;
   char* block_[kMaxSlots];
   char* raw_[kMaxReduceInputs];

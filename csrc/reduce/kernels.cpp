@@ -17,7 +17,7 @@ void put_identity(ReducerKernel& kernel, T value) {
 
 /// Sums, products, smallest, largest: whatever has a fold and an identity.
 template <template <class> class Reducer, class T>
-  requires requires { Reducer<T>::identity; }
+requires requires { Reducer<T>::identity; }
 ReducerKernel kernel_of() {
   using R = Reducer<T>;
   ReducerKernel k{};
@@ -33,7 +33,7 @@ ReducerKernel kernel_of() {
 }
 
 template <template <class> class Reducer, class T>
-  requires requires { &Reducer<T>::pivot_of; }
+requires requires { &Reducer<T>::pivot_of; }
 ReducerKernel kernel_of() {
   ReducerKernel k{};
   k.components = 4;
@@ -50,7 +50,7 @@ ReducerKernel kernel_of() {
 }
 
 template <template <class> class Reducer, class T>
-  requires requires { Reducer<T>::largest; }
+requires requires { Reducer<T>::largest; }
 ReducerKernel kernel_of() {
   using R = reducers::extreme_index<T, Reducer<T>::largest>;
   using S = typename R::element;
@@ -82,21 +82,21 @@ void put_mean(ReduceKernels& t, DType from) {
 
 ReduceKernels make_table() {
   ReduceKernels t{};
-#define UFUSE_REDUCER_KERNEL(name, in, ...)                                              \
-  t.reducer[static_cast<int>(ReducerId::name)][static_cast<int>(DType::in)] =            \
+#define UFUSE_REDUCER_KERNEL(name, in, ...)                                   \
+  t.reducer[static_cast<int>(ReducerId::name)][static_cast<int>(DType::in)] = \
       kernel_of<reducers::name, cpp_type<DType::in>>();
 #include "catalogue.inc"
 #undef UFUSE_REDUCER_KERNEL
 
   // Extremes keep their type; integer sums go to every integer (wrapping) and float, float sums to floats.
-#define UFUSE_ELEMENT_TYPE(name, cpp, code)                                                                 \
-  put_value<reducers::storage_t<cpp>, reducers::storage_t<cpp>>(t, DType::name, DType::name);               \
-  if constexpr (!std::is_same_v<cpp, Bool8>) {                                                              \
-    if constexpr (std::is_integral_v<cpp> || std::is_same_v<cpp, float>) {                                  \
-      put_value<std::int64_t, cpp>(t, DType::I64, DType::name);                                             \
-      put_value<std::uint64_t, cpp>(t, DType::U64, DType::name);                                            \
-    }                                                                                                       \
-  }                                                                                                         \
+#define UFUSE_ELEMENT_TYPE(name, cpp, code)                                                   \
+  put_value<reducers::storage_t<cpp>, reducers::storage_t<cpp>>(t, DType::name, DType::name); \
+  if constexpr (!std::is_same_v<cpp, Bool8>) {                                                \
+    if constexpr (std::is_integral_v<cpp> || std::is_same_v<cpp, float>) {                    \
+      put_value<std::int64_t, cpp>(t, DType::I64, DType::name);                               \
+      put_value<std::uint64_t, cpp>(t, DType::U64, DType::name);                              \
+    }                                                                                         \
+  }                                                                                           \
   t.pieces.to_f64[static_cast<int>(DType::name)] = to_f64<cpp>;
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
@@ -115,9 +115,9 @@ ReduceKernels make_table() {
   deviation[static_cast<int>(DType::F32)] = finish_variance<float, true>;
   deviation[static_cast<int>(DType::F64)] = finish_variance<double, true>;
 
-#define UFUSE_PIECES(i, type)            \
-  t.pieces.gather[i] = gather<type>;     \
-  t.pieces.swap[i] = swap_bytes<type>;   \
+#define UFUSE_PIECES(i, type)          \
+  t.pieces.gather[i] = gather<type>;   \
+  t.pieces.swap[i] = swap_bytes<type>; \
   t.pieces.mask[i] = mask_out<type>;
   UFUSE_PIECES(0, std::uint8_t)
   UFUSE_PIECES(1, std::uint16_t)

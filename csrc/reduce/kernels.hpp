@@ -63,13 +63,13 @@ struct ColumnsCall {
 
 /// One reducer over one element type.
 struct ReducerKernel {
-  std::int8_t components;                     // of a state
-  std::int8_t lane_components;                // of an accumulator within a chunk (columns)
-  std::int8_t state_size[kMaxComponents];     // bytes per component
-  std::int8_t lane_size[kMaxComponents];      // bytes per component
-  bool shifted;                               // wants a pivot per column (moments)
-  bool exact;                                 // the order of elements does not matter: one lane will do
-  alignas(8) char identity[8];                // an element that changes nothing (of the element type)
+  std::int8_t components;                  // of a state
+  std::int8_t lane_components;             // of an accumulator within a chunk (columns)
+  std::int8_t state_size[kMaxComponents];  // bytes per component
+  std::int8_t lane_size[kMaxComponents];   // bytes per component
+  bool shifted;                            // wants a pivot per column (moments)
+  bool exact;                              // the order of elements does not matter: one lane will do
+  alignas(8) char identity[8];             // an element that changes nothing (of the element type)
 
   void (*rows)(const RowsCall&);
   void (*columns)(const ColumnsCall&);

@@ -21,7 +21,8 @@ UFUSE_INLINE V load_partial(const void* from, std::int64_t count, lane_t<V> fill
   if constexpr (bytes_of<V> == 64) {
     return {(typename V::native)_mm512_mask_loadu_epi8((__m512i)filler.v, mask, from)};
   } else if constexpr (bytes_of<V> == 32) {
-    return {(typename V::native)_mm256_mask_loadu_epi8((__m256i)filler.v, static_cast<__mmask32>(mask), from)};
+    return {
+        (typename V::native)_mm256_mask_loadu_epi8((__m256i)filler.v, static_cast<__mmask32>(mask), from)};
   } else if constexpr (bytes_of<V> == 16) {
     return {(typename V::native)_mm_mask_loadu_epi8((__m128i)filler.v, static_cast<__mmask16>(mask), from)};
   }
@@ -37,7 +38,8 @@ UFUSE_INLINE V load_partial(const void* from, std::int64_t count, lane_t<V> fill
 template <class M, int N>
 UFUSE_INLINE bool any(Vec<M, N> mask) {
 #if defined(__AVX512BW__)
-  if constexpr (bytes_of<Vec<M, N>> == 64) return _mm512_test_epi8_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+  if constexpr (bytes_of<Vec<M, N>> == 64)
+    return _mm512_test_epi8_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
 #endif
 #if defined(__AVX2__)
   if constexpr (bytes_of<Vec<M, N>> == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
@@ -86,9 +88,8 @@ UFUSE_INLINE T canonical(T value) {  // which NaN came first would depend on the
 /// Accumulator within a chunk: 1024 elements of one or two bytes add up in 32 bits, in a quarter of the
 /// instructions that 64 bits take.
 template <class R, class T>
-using partial_t =
-    std::conditional_t<R::exact && sizeof(T) <= 2 && std::is_same_v<R, reducers::sum<T>>, std::int32_t,
-                       typename R::wide>;
+using partial_t = std::conditional_t<R::exact && sizeof(T) <= 2 && std::is_same_v<R, reducers::sum<T>>,
+                                     std::int32_t, typename R::wide>;
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

@@ -11,7 +11,8 @@ namespace UFUSE_TIER {
 // is twice as fast as element by element. Reads up to the element after the last one it takes, so it stops
 // before the last register. Returns how many are done.
 #if defined(__AVX512F__) || defined(__AVX2__)
-inline std::int64_t gather_permuted(std::uint32_t* out, const char* from, std::int64_t stride, std::int64_t count) {
+inline std::int64_t gather_permuted(std::uint32_t* out, const char* from, std::int64_t stride,
+                                    std::int64_t count) {
   constexpr int W = kRegisterBytes / 4;
   constexpr std::int64_t kMost = 8;
   const std::int64_t k = stride / 4;
@@ -51,11 +52,16 @@ inline std::int64_t gather_permuted(std::uint32_t* out, const char* from, std::i
     return i;
   };
   switch (k) {
-    case -1: return run(std::integral_constant<int, 1>{});
-    case 2: return run(std::integral_constant<int, 2>{});
-    case 3: return run(std::integral_constant<int, 3>{});
-    case 4: return run(std::integral_constant<int, 4>{});
-    default: return run(k);
+    case -1:
+      return run(std::integral_constant<int, 1>{});
+    case 2:
+      return run(std::integral_constant<int, 2>{});
+    case 3:
+      return run(std::integral_constant<int, 3>{});
+    case 4:
+      return run(std::integral_constant<int, 4>{});
+    default:
+      return run(k);
   }
 }
 #endif

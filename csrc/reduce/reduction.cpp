@@ -39,10 +39,8 @@ void check(const Reduction& r, const ReduceKernels& kernels) {
     const bool known = kernels.at(slot.reducer, slot.element).rows != nullptr &&
                        (stored == slot.element || slot.element == DType::F64);
     const int component = slot.finish == Finish::index ? 1 : 0;
-    if (!known ||
-        kernels.finish[static_cast<int>(slot.finish)]
-                      [static_cast<int>(component_type(slot.reducer, slot.element, component))]
-                      [static_cast<int>(slot.result)] == nullptr)
+    if (!known || kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(component_type(
+                      slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
       throw std::invalid_argument("reduce: no kernel for slot " + std::to_string(s) + " (elements " +
                                   std::string(code_of(stored)) + " as " + std::string(code_of(slot.element)) +
                                   ", result " + std::string(code_of(slot.result)) + ")");
@@ -82,7 +80,8 @@ class Execution {
   void first_pass() {
     const std::int64_t inner = plan_.inner.extent, chunks = first_.chunks;
     const std::int64_t row_bytes = std::max<std::int64_t>(1, plan_.count * element_bytes_);
-    width_ = plan_.columns ? first_.tile_columns : std::clamp<std::int64_t>(kTaskBytes / row_bytes, 1, kChunk);
+    width_ =
+        plan_.columns ? first_.tile_columns : std::clamp<std::int64_t>(kTaskBytes / row_bytes, 1, kChunk);
     width_ = std::min(width_, inner);
     const std::int64_t across = (inner + width_ - 1) / width_;
     const std::int64_t tiles = across * plan_.outers;
@@ -137,7 +136,8 @@ class Execution {
       states_of(task / parts, states);
       fold_tile(first_, tile_of(task / parts), chunks * part / parts, chunks * (part + 1) / parts, states);
     });
-    parallel_for(tiles, static_cast<int>(std::min<std::int64_t>(threads_, 1 + chunks * tiles * width_ / 65536)),
+    parallel_for(tiles,
+                 static_cast<int>(std::min<std::int64_t>(threads_, 1 + chunks * tiles * width_ / 65536)),
                  [&](std::int64_t t) {
                    States states[kMaxSlots];
                    states_of(t, states);
@@ -153,7 +153,8 @@ class Execution {
       for (int s = 0; s < r_.slots; ++s) base[s] += left % plan_.outer[i].extent * plan_.outer[i].target[s];
       left /= plan_.outer[i].extent;
     }
-    for (int s = 0; s < r_.slots; ++s) merge_rows(kernel(s), states[s], first_.chunks, tile.width, tile.width);
+    for (int s = 0; s < r_.slots; ++s)
+      merge_rows(kernel(s), states[s], first_.chunks, tile.width, tile.width);
     if (plan_.parts == 0) {
       put_run(states, 0, 1, base, kSingleAxis);
       return;
@@ -219,7 +220,8 @@ class Execution {
       for (int s = 0; s < r_.slots; ++s) {
         const States to = states_[s].at(kernel(s), b * width), from = states_[s].at(kernel(s), b * block);
         for (int i = 0; i < kernel(s).components; ++i)
-          std::memmove(to.component[i], from.component[i], static_cast<std::size_t>(width * kernel(s).state_size[i]));
+          std::memmove(to.component[i], from.component[i],
+                       static_cast<std::size_t>(width * kernel(s).state_size[i]));
       }
   }
 

@@ -28,7 +28,8 @@ void simple_close(void* const* states, const void* const* lanes, std::int64_t co
   for (std::int64_t c = 0; c < columns; ++c) to[c] = canonical(from[c]);
 }
 
-// --- moments ------------------------------------------------------------------------------------------------
+// --- moments
+// ------------------------------------------------------------------------------------------------
 
 inline void moments_fold(void* const* a, const void* const* b, std::int64_t columns) {
   simple_merge<reducers::sum<double>>(a, b, columns);
@@ -54,7 +55,8 @@ inline void moments_close(void* const* states, const void* const* lanes, std::in
   }
 }
 
-// Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+// Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
+// (1979).
 inline void moments_merge(void* const* a, const void* const* b, std::int64_t count) {
   auto* na = static_cast<double*>(a[0]);
   auto* high_a = static_cast<double*>(a[1]);
@@ -64,7 +66,6 @@ inline void moments_merge(void* const* a, const void* const* b, std::int64_t cou
   const auto* high_b = static_cast<const double*>(b[1]);
   const auto* low_b = static_cast<const double*>(b[2]);
   const auto* m2_b = static_cast<const double*>(b[3]);
-#pragma GCC ivdep
   for (std::int64_t i = 0; i < count; ++i) {
     const double n = na[i] + nb[i];
     const double share = nb[i] / (n > 0.0 ? n : 1.0);
@@ -79,7 +80,8 @@ inline void moments_merge(void* const* a, const void* const* b, std::int64_t cou
   }
 }
 
-// --- argmin, argmax -----------------------------------------------------------------------------------------
+// --- argmin, argmax
+// -----------------------------------------------------------------------------------------
 
 template <class R, class A, class I>
 UFUSE_INLINE void index_merge_of(A* value_a, I* index_a, const A* value_b, const I* index_b,
@@ -122,7 +124,8 @@ void index_merge(void* const* a, const void* const* b, std::int64_t count) {
                     static_cast<const std::int64_t*>(b[1]), count);
 }
 
-// --- results ------------------------------------------------------------------------------------------------
+// --- results
+// ------------------------------------------------------------------------------------------------
 
 template <class From, class To, int Component>
 void finish_value(const FinishCall& call) {

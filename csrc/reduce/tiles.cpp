@@ -36,7 +36,8 @@ void put_element(char* at, DType type, double value) {
     std::memcpy(at, &value, sizeof value);
 }
 
-// --- rows ---------------------------------------------------------------------------------------------------
+// --- rows
+// ---------------------------------------------------------------------------------------------------
 
 class RowTile {
  public:
@@ -79,7 +80,8 @@ class RowTile {
         for (int s = 0; s < pass_.reduction.slots; ++s) {
           const int input = pass_.reduction.slot[s].input;
           const std::int64_t stride = plan_.inner.stride[input];
-          call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0, false);
+          call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0,
+               false);
         }
       return;
     }
@@ -104,15 +106,17 @@ class RowTile {
     const Place start = pieces.place(tile_);
     // Rows that interleave in memory share its lines, so all of them take one chunk before the next; rows
     // apart go one after the other, as far as the prefetcher likes.
-    const bool interleaved = plan_.group_axes > 0 && std::abs(plan_.inner.stride[0]) <
-                                                         std::abs(plan_.group[plan_.group_axes - 1].stride[0]);
+    const bool interleaved =
+        plan_.group_axes > 0 &&
+        std::abs(plan_.inner.stride[0]) < std::abs(plan_.group[plan_.group_axes - 1].stride[0]);
     const std::int64_t together = interleaved || pass_.chunks == 1 ? tile_.width : 1;
     for (std::int64_t i = 0; i < tile_.width; i += together)
       for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk)
         gather_chunk(pieces, start, chunk, i, std::min(together, tile_.width - i));
   }
 
-  void gather_chunk(Pieces& pieces, const Place& start, std::int64_t chunk, std::int64_t first, std::int64_t width) {
+  void gather_chunk(Pieces& pieces, const Place& start, std::int64_t chunk, std::int64_t first,
+                    std::int64_t width) {
     const bool masked = pass_.reduction.mask != nullptr;
     const std::int64_t count = length(chunk);
     const std::int64_t block = std::clamp<std::int64_t>(kChunk / count, 1, kRowBlock);
@@ -137,17 +141,23 @@ class RowTile {
                    std::int64_t chunk) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const auto mask_kernel = pass_.kernels.pieces.mask[feed.size == 8 ? 3 : feed.size == 4 ? 2 : feed.size == 2 ? 1 : 0];
+    const auto mask_kernel = pass_.kernels.pieces.mask[feed.size == 8   ? 3
+                                                       : feed.size == 4 ? 2
+                                                       : feed.size == 2 ? 1
+                                                                        : 0];
     double pivots[kRowBlock], counts[kRowBlock];
-    std::memcpy(pieces.copy(), pieces.block(pass_.feed_of[s]), static_cast<std::size_t>(rows * count * feed.size));
+    std::memcpy(pieces.copy(), pieces.block(pass_.feed_of[s]),
+                static_cast<std::size_t>(rows * count * feed.size));
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::uint8_t* mask = pieces.mask() + r * count;
       char* data = pieces.copy() + r * count * feed.size;
       alignas(8) char fill[8];
       std::memcpy(fill, kernel.identity, sizeof fill);
       if (kernel.shifted) {
-        const auto* first = static_cast<const std::uint8_t*>(std::memchr(mask, 1, static_cast<std::size_t>(count)));
-        pivots[r] = first == nullptr ? 0.0 : usable_pivot(as_double(data + (first - mask) * feed.size, feed.element));
+        const auto* first =
+            static_cast<const std::uint8_t*>(std::memchr(mask, 1, static_cast<std::size_t>(count)));
+        pivots[r] =
+            first == nullptr ? 0.0 : usable_pivot(as_double(data + (first - mask) * feed.size, feed.element));
         std::int64_t kept = 0;
         for (std::int64_t j = 0; j < count; ++j) kept += mask[j];
         counts[r] = static_cast<double>(kept);
@@ -156,8 +166,8 @@ class RowTile {
       mask_kernel(data, mask, fill, count);
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
-    kernel.rows({pieces.copy(), count * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0, pivots,
-                 counts});
+    kernel.rows({pieces.copy(), count * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+                 pivots, counts});
   }
 
   const FirstPass& pass_;
@@ -166,7 +176,8 @@ class RowTile {
   const ReducePlan& plan_;
 };
 
-// --- columns ------------------------------------------------------------------------------------------------
+// --- columns
+// ------------------------------------------------------------------------------------------------
 
 class ColumnTile {
  public:
@@ -311,8 +322,10 @@ class ColumnTile {
     char* to = pieces_.copy() + r * tile_.width * feed.size;
     std::memcpy(to, data, static_cast<std::size_t>(tile_.width * feed.size));
     if (!kernel.shifted) {
-      pass_.kernels.pieces.mask[feed.size == 8 ? 3 : feed.size == 4 ? 2 : feed.size == 2 ? 1 : 0](
-          to, mask, kernel.identity, tile_.width);
+      pass_.kernels.pieces.mask[feed.size == 8   ? 3
+                                : feed.size == 4 ? 2
+                                : feed.size == 2 ? 1
+                                                 : 0](to, mask, kernel.identity, tile_.width);
       return to;
     }
     for (std::int64_t c = 0; c < tile_.width; ++c) {

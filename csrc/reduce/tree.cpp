@@ -23,7 +23,8 @@ void merge_chunk(const ReducerKernel& kernel, const States& states, std::int64_t
     if (dense) {
       merge(kernel, states, to * pitch, from * pitch, count * width);
     } else {
-      for (std::int64_t i = 0; i < count; ++i) merge(kernel, states, (to + i) * pitch, (from + i) * pitch, width);
+      for (std::int64_t i = 0; i < count; ++i)
+        merge(kernel, states, (to + i) * pitch, (from + i) * pitch, width);
     }
   };
   for (std::int64_t row = kLanes; row < rows; row += kLanes)
@@ -69,7 +70,8 @@ void merge_rows(const ReducerKernel& kernel, States states, std::int64_t rows, s
       if (chunk == 0) continue;
       const States to = states.at(kernel, chunk * pitch), from = states.at(kernel, first * pitch);
       for (int i = 0; i < kernel.components; ++i)
-        std::memcpy(to.component[i], from.component[i], static_cast<std::size_t>(width * kernel.state_size[i]));
+        std::memcpy(to.component[i], from.component[i],
+                    static_cast<std::size_t>(width * kernel.state_size[i]));
     }
     rows = chunks;
   }
@@ -80,14 +82,15 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
   const ReducerKernel& kernel = kernels.at(slot.reducer, slot.element);
   const int component = slot.finish == Finish::index ? 1 : 0;
   const DType from = component_type(slot.reducer, slot.element, component);
-  const FinishKernel finish = kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(from)]
-                                            [static_cast<int>(slot.result)];
+  const FinishKernel finish =
+      kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(from)][static_cast<int>(slot.result)];
   const auto size = static_cast<std::int64_t>(item_size(slot.result));
   constexpr std::int64_t kBlock = 256;
   alignas(64) char results[kBlock * 8], initial[kBlock * 8];
   if (slot.initial != nullptr)
     for (std::int64_t i = 0; i < std::min(count, kBlock); ++i)
-      std::memcpy(initial + i * kernel.state_size[0], slot.initial, static_cast<std::size_t>(kernel.state_size[0]));
+      std::memcpy(initial + i * kernel.state_size[0], slot.initial,
+                  static_cast<std::size_t>(kernel.state_size[0]));
   const bool dense = step == size;
   const std::int64_t block = dense && slot.initial == nullptr ? count : kBlock;
   for (std::int64_t done = 0; done < count; done += block) {
@@ -101,10 +104,18 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
     finish({dense ? to : results, at.constants(), some, slot.divisor, slot.ddof});
     if (dense) continue;
     switch (size) {
-      case 1: scatter<std::uint8_t>(to, step, results, some); break;
-      case 2: scatter<std::uint16_t>(to, step, results, some); break;
-      case 4: scatter<std::uint32_t>(to, step, results, some); break;
-      default: scatter<std::uint64_t>(to, step, results, some); break;
+      case 1:
+        scatter<std::uint8_t>(to, step, results, some);
+        break;
+      case 2:
+        scatter<std::uint16_t>(to, step, results, some);
+        break;
+      case 4:
+        scatter<std::uint32_t>(to, step, results, some);
+        break;
+      default:
+        scatter<std::uint64_t>(to, step, results, some);
+        break;
     }
   }
 }

@@ -11,7 +11,8 @@ struct States {
 
   States at(const ReducerKernel& kernel, std::int64_t index) const {
     States moved;
-    for (int i = 0; i < kernel.components; ++i) moved.component[i] = component[i] + index * kernel.state_size[i];
+    for (int i = 0; i < kernel.components; ++i)
+      moved.component[i] = component[i] + index * kernel.state_size[i];
     return moved;
   }
   void* const* pointers() const { return reinterpret_cast<void* const*>(component); }

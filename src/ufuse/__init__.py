@@ -1,8 +1,8 @@
 """ufuse: fused native kernels for NumPy arrays.
 
-Any NumPy expression, quantization, reductions over any strides, and einsum-like contractions, each in
-one pass over memory. See https://pypi.org/project/ufuse for the tour, and `ufuse.fuse`,
-`ufuse.quantize_linear`, `ufuse.sum` and `ufuse.einsum` to begin with.
+Any NumPy expression, quantization, reductions over any strides, and einsum-like contractions, each
+in one pass over memory. The README has the tour; `fuse`, `quantize_linear`, `sum` and `einsum` are
+the functions to begin with.
 """
 
 from .contract import einsum, linear

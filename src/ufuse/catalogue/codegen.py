@@ -12,7 +12,7 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: the package ufuse need not be importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from catalogue import ELEMENT_TYPES, OPERATIONS, REDUCERS
+    from catalogue import ELEMENT_TYPES, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
 else:
     from . import ELEMENT_TYPES, OPERATIONS, REDUCERS
 

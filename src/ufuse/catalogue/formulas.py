@@ -18,7 +18,8 @@ def identity(x: Array) -> Array:
 
 def nonzero(x: Array) -> Array:
     """Whether each element is not zero; NaN is not."""
-    return x != 0
+    result: Array = x != 0
+    return result
 
 
 _erf = np.frompyfunc(math.erf, 1, 1)
@@ -72,7 +73,7 @@ def gelu(x: Array) -> Array:
 
 
 def gelu_tanh(x: Array) -> Array:
-    """The tanh form of `gelu`: ``x * sigmoid(2 u)`` is the same as ``x/2 * (1 + tanh(u))``."""
+    """Tanh form of `gelu`: ``x * sigmoid(2 u)`` is the same as ``x/2 * (1 + tanh(u))``."""
     wide = _wider(x)
     with np.errstate(invalid="ignore", over="ignore"):
         root = np.sqrt(wide.dtype.type(2) / _PI.astype(wide.dtype))
@@ -86,7 +87,8 @@ _PI = np.longdouble(math.pi) + np.longdouble(1.2246467991473532e-16)
 
 def relu(x: Array) -> Array:
     """Larger of `x` and 0; NaN stays."""
-    return np.maximum(x, x.dtype.type(0))
+    result: Array = np.maximum(x, x.dtype.type(0))
+    return result
 
 
 def quantize_linear(x: Array, scale: Array, zero_point: Array) -> Array:

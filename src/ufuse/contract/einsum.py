@@ -18,9 +18,7 @@ Array = NDArray[Any]
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def einsum(
-    subscripts: str, *operands: ArrayLike, out: Array | None = None, **kwargs: Any
-) -> Array:
+def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kwargs: Any) -> Array:
     """Contract operands by the labels of their axes, as `numpy.einsum`.
 
     Parameters
@@ -77,8 +75,8 @@ def einsum(
         result = as_output(out, function="ufuse.einsum")
         if result.shape != shape or result.dtype != dtype or not result.dtype.isnative:
             raise ValueError(
-                f"ufuse.einsum: argument 'out': expected shape {shape} and dtype {dtype}, got shape "
-                f"{result.shape} and dtype {result.dtype}"
+                f"ufuse.einsum: argument 'out': expected shape {shape} and dtype {dtype}, got "
+                f"shape {result.shape} and dtype {result.dtype}"
             )
         a = a.copy() if np.may_share_memory(a, result) else a
         b = b.copy() if np.may_share_memory(b, result) else b

@@ -164,9 +164,7 @@ def _reference_int8(
     executors.run_program(program, (sums, row_scale, scale, *extras), (out,))
 
 
-def _check(
-    x: Array, w: Array | QuantizedArray, bias: Array | None, activation: str | None
-) -> None:
+def _check(x: Array, w: Array | QuantizedArray, bias: Array | None, activation: str | None) -> None:
     if activation is not None and activation not in ACTIVATIONS:
         raise ValueError(
             f"ufuse.linear: argument 'activation': expected None or one of "

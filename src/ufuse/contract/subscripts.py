@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -62,7 +61,8 @@ def parse(subscripts: str, ndim_a: int, ndim_b: int) -> Subscripts:
             )
     if len(terms) != 2:
         raise ValueError(
-            f"ufuse.einsum: argument 'subscripts': {subscripts!r} names {len(terms)} operands, got 2"
+            f"ufuse.einsum: argument 'subscripts': {subscripts!r} names {len(terms)} "
+            "operands, got 2"
         )
     a = _expand(terms[0], ndim_a, 0, subscripts)
     b = _expand(terms[1], ndim_b, 1, subscripts)

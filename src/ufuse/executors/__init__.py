@@ -75,9 +75,7 @@ def fast_linear(general: _F) -> _F:
     return general if native is None else cast(_F, native.fast_linear(general))
 
 
-def fast_reduction(
-    reducer: str, finish: str, results: Mapping[str, str]
-) -> Callable[[_F], _F]:
+def fast_reduction(reducer: str, finish: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
     """Put the native fast entry before a reduction of the catalogue.
 
     Parameters

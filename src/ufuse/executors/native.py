@@ -54,9 +54,7 @@ def run_program(
     _fast.run(compiled(program), inputs, outputs, shape)
 
 
-def fast_program(
-    program: Program, input_axes: Sequence[int]
-) -> _fast.FastProgram:
+def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgram:
     """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions."""
     return _fast.FastProgram(
         compiled(program),
@@ -114,8 +112,17 @@ def linear(
     extras = [] if bias is None else [_matrix(bias)]
     (m, k), n = x.shape, w.shape[0]
     _core.linear(
-        compiled(program).address, m, n, k, _matrix(x), _matrix(w), None, _matrix(out), extras,
-        False, x.dtype.str[1:],
+        compiled(program).address,
+        m,
+        n,
+        k,
+        _matrix(x),
+        _matrix(w),
+        None,
+        _matrix(out),
+        extras,
+        False,
+        x.dtype.str[1:],
     )
 
 
@@ -128,7 +135,7 @@ def linear_int8(
     program: Program,
     out: NDArray[Any],
 ) -> None:
-    """Write ``program(sums, row scale, scale, bias)`` into `out` for int8 weights `w` of `owner`."""
+    """Write ``program(sums, row scale, scale, bias)`` into `out`; `owner` keeps packed `w`."""
     (m, k), n = x.shape, w.shape[0]
     if k > _core.max_int8_k():
         raise ValueError(
@@ -141,6 +148,15 @@ def linear_int8(
         packed = owner._packed[tier] = _core.PackedMatrix("i1", _matrix(w), k, n)
     extras = [_matrix(scale), *([] if bias is None else [_matrix(bias)])]
     _core.linear(
-        compiled(program).address, m, n, k, _matrix(x), None, packed, _matrix(out), extras, True,
+        compiled(program).address,
+        m,
+        n,
+        k,
+        _matrix(x),
+        None,
+        packed,
+        _matrix(out),
+        extras,
+        True,
         "i1",
     )

@@ -90,7 +90,7 @@ def register_threadpoolctl() -> None:
     Done by ``import ufuse`` where threadpoolctl is imported already; call it where it is imported
     later.
     """
-    import threadpoolctl
+    import threadpoolctl  # type: ignore[import-untyped, unused-ignore]
 
     if any(c.user_api == "ufuse" for c in threadpoolctl._ALL_CONTROLLERS):
         return

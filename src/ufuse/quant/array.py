@@ -57,7 +57,9 @@ class QuantizedArray:
         return QuantizedArray, (self.data, self.scale, self.zero_point, self.axis)
 
     def __repr__(self) -> str:
-        scales = "one scale" if self.axis is None else f"{self.scale.size} scales on axis {self.axis}"
+        scales = (
+            "one scale" if self.axis is None else f"{self.scale.size} scales on axis {self.axis}"
+        )
         return (
             f"QuantizedArray(shape={self.shape}, {self.data.dtype} symmetric, {scales}, "
             f"{self.nbytes} bytes)"
@@ -108,7 +110,9 @@ def quantize(x: ArrayLike, scheme: str = "int8", *, axis: int | None = None) -> 
         )
     others: tuple[int, ...] | None = None
     if axis is not None:
-        axis = np.lib.array_utils.normalize_axis_index(axis, array.ndim, msg_prefix="ufuse.quantize")
+        axis = np.lib.array_utils.normalize_axis_index(
+            axis, array.ndim, msg_prefix="ufuse.quantize"
+        )
         others = tuple(i for i in range(array.ndim) if i != axis)
     zero = np.zeros((), np.int8)
     if array.size == 0:
@@ -117,7 +121,9 @@ def quantize(x: ArrayLike, scheme: str = "int8", *, axis: int | None = None) -> 
     low, high = minmax(array, axis=others)
     largest = np.maximum(np.abs(low), np.abs(high))
     if not np.all(np.isfinite(largest)):
-        raise ValueError("ufuse.quantize: argument 'x': expected finite values, got NaN or infinity")
+        raise ValueError(
+            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
+        )
     # A scale of 1 for zeros alone; one that underflows to 0 is raised to the smallest float32.
     scale = np.asarray(largest / np.float32(127.0), np.float32)
     scale = np.where(largest == 0, np.float32(1), np.maximum(scale, np.float32(1e-45)))

@@ -1,7 +1,7 @@
 """Linear quantization by ONNX's convention: QuantizeLinear and DequantizeLinear (opset 21).
 
-Each function is one program of one instruction; scale and zero point are broadcast operands, so that
-per tensor and per axis are the same pass over memory.
+Each function is one program of one instruction; scale and zero point are broadcast operands, so
+that per tensor and per axis are the same pass over memory.
 """
 
 from __future__ import annotations
@@ -82,15 +82,20 @@ def _along_axis(value: Array, x: Array, axis: int | None, name: str, function: s
     place = np.lib.array_utils.normalize_axis_index(axis, x.ndim, msg_prefix=f"ufuse.{function}")
     if value.size != x.shape[place]:
         raise ValueError(
-            f"ufuse.{function}: argument '{name}': expected {x.shape[place]} values for axis {axis} "
-            f"of x, whose shape is {x.shape}, got {value.size}"
+            f"ufuse.{function}: argument '{name}': expected {x.shape[place]} values for axis "
+            f"{axis} of x, whose shape is {x.shape}, got {value.size}"
         )
     return value.reshape([-1 if i == place else 1 for i in range(x.ndim)])
 
 
 def _parameters(
-    x: Array, scale: Any, zero_point: Any, axis: int | None, dtype: np.dtype[Any],
-    code: np.dtype[Any], function: str,
+    x: Array,
+    scale: Any,
+    zero_point: Any,
+    axis: int | None,
+    dtype: np.dtype[Any],
+    code: np.dtype[Any],
+    function: str,
 ) -> _Parameters:
     if axis is not None:
         np.lib.array_utils.normalize_axis_index(axis, x.ndim, msg_prefix=f"ufuse.{function}")
@@ -138,7 +143,7 @@ def _run(
     operation: str, x: Array, parameters: _Parameters, result: np.dtype[Any], out: Array | None
 ) -> Array:
     target = _output(out, x, result, operation)
-    inputs = (x, *parameters)
+    inputs: tuple[Array, ...] = (x, *parameters)
     program = program_of(operation, tuple(code_of(a.dtype) for a in inputs), code_of(result))
     if out is not None:
         inputs = tuple(executors.apart(array, target) for array in inputs)

@@ -6,9 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import executors
+from ..catalogue.dtypes import ALL, NUMBERS
 from ..interop import as_output
 from .reference import other
 from .request import NO_VALUE, Array, Request, Slot, code_of, execute, read_initial
+
+
+# Element codes and those of the results: what the native fast entries take.
+_SAME = {code: code for code in ALL}
+_INDICES = dict.fromkeys(NUMBERS, "i8")
 
 
 class MinMax(NamedTuple):
@@ -18,6 +25,7 @@ class MinMax(NamedTuple):
     max: Any
 
 
+@executors.fast_reduction("min", "value", _SAME)
 def min(
     a: Any,
     axis: Any = None,
@@ -71,6 +79,7 @@ def min(
     return _extreme("min", a, axis, out, keepdims, initial, where)
 
 
+@executors.fast_reduction("max", "value", _SAME)
 def max(
     a: Any,
     axis: Any = None,
@@ -203,6 +212,7 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
     )
 
 
+@executors.fast_reduction("argmax", "index", _INDICES)
 def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index of the first largest element along an axis.
 
@@ -245,6 +255,7 @@ def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
     return _index("argmax", a, axis, out, keepdims)
 
 
+@executors.fast_reduction("argmin", "index", _INDICES)
 def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index of the first smallest element along an axis.
 

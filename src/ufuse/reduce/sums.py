@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import executors
+from ..catalogue.dtypes import FLOATS, INTEGERS
+from ..catalogue.reducers import BY_NAME as REDUCERS
 from .reference import other
 from .request import (
     NO_VALUE,
@@ -20,9 +23,14 @@ from .request import (
     read_initial,
 )
 
+# Element codes and those of the results: what the native fast entries take.
+_SUMS = {code: REDUCERS["sum"].state[code][0] for code in (*INTEGERS, "?")} | {c: c for c in FLOATS}
+_MEANS = {code: code for code in FLOATS}
+
 _WIDE = {"b": "i8", "i": "i8", "u": "u8", "f": "f8"}
 
 
+@executors.fast_reduction("sum", "value", _SUMS)
 def sum(
     a: Any,
     axis: Any = None,
@@ -80,6 +88,7 @@ def sum(
     return _accumulate("sum", a, axis, dtype, out, keepdims, initial, where)
 
 
+@executors.fast_reduction("prod", "value", _SUMS)
 def prod(
     a: Any,
     axis: Any = None,
@@ -154,6 +163,7 @@ def _element(name: str, dtype: DType, result: DType) -> str | None:
     return code
 
 
+@executors.fast_reduction("sum", "mean", _MEANS)
 def mean(
     a: Any,
     axis: Any = None,
@@ -253,6 +263,7 @@ def _warn_of_empty_means(request: Request) -> Array | None:
     return counts
 
 
+@executors.fast_reduction("moments", "variance", _MEANS)
 def var(
     a: Any,
     axis: Any = None,
@@ -309,6 +320,7 @@ def var(
     return _spread("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
+@executors.fast_reduction("moments", "deviation", _MEANS)
 def std(
     a: Any,
     axis: Any = None,
