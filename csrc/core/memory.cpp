@@ -106,11 +106,13 @@ class BlockPool {
       if (end != text) return static_cast<std::size_t>(value);
     }
     const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
-    const std::size_t memory = static_cast<std::size_t>(std::max(pages, 0L)) * static_cast<std::size_t>(std::max(page, 0L));
+    const std::size_t memory =
+        static_cast<std::size_t>(std::max(pages, 0L)) * static_cast<std::size_t>(std::max(page, 0L));
     return std::min<std::size_t>(memory / 8, std::size_t{1} << 30);
   }
 
-  // Aligned to huge pages where large enough, which the system is asked to use: fewer faults, fewer TLB misses.
+  // Aligned to huge pages where large enough, which the system is asked to use: fewer faults, fewer TLB
+  // misses.
   static void* map(std::size_t size) {
     const std::size_t slack = size >= kHugePage ? kHugePage : 0;
     void* base = mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

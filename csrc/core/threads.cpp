@@ -82,7 +82,8 @@ void* worker_main(void* argument) {
   auto& self = *static_cast<Worker*>(argument);
   inside_gang = true;  // whatever runs here runs its nested calls inline
   for (;;) {
-    for (int spin = 0; spin < kSpins && self.state.load(std::memory_order_acquire) != kOffered; ++spin) relax();
+    for (int spin = 0; spin < kSpins && self.state.load(std::memory_order_acquire) != kOffered; ++spin)
+      relax();
     std::uint32_t state = self.state.load(std::memory_order_acquire);
     if (state != kOffered) {
       self.state.wait(state, std::memory_order_acquire);
@@ -133,7 +134,8 @@ class Pool {
   void collect(int index, bool may_withdraw) {
     Worker& worker = *workers_[static_cast<std::size_t>(index)];
     std::uint32_t offered = kOffered;
-    if (may_withdraw && worker.state.compare_exchange_strong(offered, kIdle, std::memory_order_acq_rel)) return;
+    if (may_withdraw && worker.state.compare_exchange_strong(offered, kIdle, std::memory_order_acq_rel))
+      return;
     for (int spin = 0; spin < kSpins; ++spin) {
       if (worker.state.load(std::memory_order_acquire) == kIdle) return;
       relax();
@@ -206,7 +208,8 @@ void Gang::barrier() const noexcept {
   const auto size = static_cast<std::uint32_t>(size_);
   const std::uint32_t arrived = barrier_->fetch_add(1, std::memory_order_acq_rel);
   const std::uint32_t goal = (arrived / size + 1) * size;
-  for (int spin = 0; static_cast<std::int32_t>(barrier_->load(std::memory_order_acquire) - goal) < 0; ++spin) {
+  for (int spin = 0; static_cast<std::int32_t>(barrier_->load(std::memory_order_acquire) - goal) < 0;
+       ++spin) {
     relax();
     if (spin > kSpins) {
       std::this_thread::yield();

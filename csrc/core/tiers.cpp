@@ -9,7 +9,10 @@ namespace {
 
 constexpr Tier kCompiled[] = {
 #if defined(__x86_64__)
-    Tier::v2, Tier::v3, Tier::v4, Tier::v4x,
+    Tier::v2,
+    Tier::v3,
+    Tier::v4,
+    Tier::v4x,
 #else
     Tier::neon,
 #endif
@@ -24,12 +27,16 @@ bool cpu_has(Tier tier) {
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
   switch (tier) {
-    case Tier::v2: return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-    case Tier::v3: return v3;
-    case Tier::v4: return v4;
+    case Tier::v2:
+      return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+    case Tier::v3:
+      return v3;
+    case Tier::v4:
+      return v4;
     case Tier::v4x:
       return v4 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
-    case Tier::neon: return false;
+    case Tier::neon:
+      return false;
   }
   return false;
 #else
@@ -62,11 +69,16 @@ std::atomic<int> decided{kUndecided};
 
 const char* tier_name(Tier tier) noexcept {
   switch (tier) {
-    case Tier::v2: return "v2";
-    case Tier::v3: return "v3";
-    case Tier::v4: return "v4";
-    case Tier::v4x: return "v4x";
-    case Tier::neon: return "neon";
+    case Tier::v2:
+      return "v2";
+    case Tier::v3:
+      return "v3";
+    case Tier::v4:
+      return "v4";
+    case Tier::v4x:
+      return "v4x";
+    case Tier::neon:
+      return "neon";
   }
   return "unknown";
 }
@@ -83,7 +95,8 @@ Tier active_tier() {
   if (tier == kUndecided) tier = decided.load(std::memory_order_relaxed);
   if (tier == kUndecided) {
     const auto tiers = available_tiers();
-    if (tiers.empty()) throw std::runtime_error("ufuse: this CPU has none of the compiled tiers (x86-64-v2 is the least)");
+    if (tiers.empty())
+      throw std::runtime_error("ufuse: this CPU has none of the compiled tiers (x86-64-v2 is the least)");
     const char* wanted = std::getenv("UFUSE_CPU_TIER");
     tier = static_cast<int>(wanted != nullptr && *wanted != '\0' ? checked(wanted, "UFUSE_CPU_TIER")
                                                                  : tiers.back());

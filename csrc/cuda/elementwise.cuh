@@ -46,7 +46,8 @@ UFUSE_INLINE storage<Out> at(const ElementwiseCall& call, std::int64_t i) {
 template <class F, DType Out, DType... In>
 __global__ void elementwise(ElementwiseCall call) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < call.count; i += step)
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < call.count;
+       i += step)
     static_cast<storage<Out>*>(call.out)[i] = at<F, Out, In...>(call, i);
 }
 

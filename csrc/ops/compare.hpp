@@ -29,12 +29,12 @@ UFUSE_INLINE mask_t<V> mask_of(B bytes) {
   }
 }
 
-#define UFUSE_COMPARISON(name, op)                \
-  struct name {                                   \
-    template <class R, class V>                   \
-    static UFUSE_INLINE R apply(V a, V b) {       \
-      return bytes_of<R>(a op b);                 \
-    }                                             \
+#define UFUSE_COMPARISON(name, op)          \
+  struct name {                             \
+    template <class R, class V>             \
+    static UFUSE_INLINE R apply(V a, V b) { \
+      return bytes_of<R>(a op b);           \
+    }                                       \
   };
 UFUSE_COMPARISON(equal, ==)
 UFUSE_COMPARISON(not_equal, !=)

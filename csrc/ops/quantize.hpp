@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ops/cast.hpp"
+#include "ops/math_core.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -20,21 +21,22 @@ struct CodeRange<uint8_t> {
   static constexpr float lowest = 0.0f, highest = 255.0f;
 };
 
-/// The code as a float, in the range of Q (the zero point's type).
+/// x / scale, clamped to where the codes of Q end once the zero point is added: the ends are integers, so
+/// that clamping before rounding is the same as after. NaN gives the lower end.
 template <class V, class Z>
-UFUSE_INLINE V level_of(V x, V scale, Z zero_point) {
+UFUSE_INLINE V clamped_ratio(V x, V scale, Z zero_point) {
   using Range = CodeRange<lane_t<Z>>;
   const V zero = convert<V>(convert<rebind_t<V, int32_t>>(zero_point));
-  const V level = UFUSE_TIER::rint(x / scale) + zero;
-  const V low = splat<V>(Range::lowest), high = splat<V>(Range::highest);
-  const V floored = select(level > low, level, low);  // false for NaN
-  return select(floored < high, floored, high);
+  const V low = splat<V>(Range::lowest) - zero, high = splat<V>(Range::highest) - zero;
+  return math::smaller(math::larger(x / scale, low), high);
 }
 
 struct quantize_linear {
   template <class R, class V, class Z>
   static UFUSE_INLINE R apply(V x, V scale, Z zero_point) {
-    return convert<R>(convert<rebind_t<R, int32_t>>(level_of(x, scale, zero_point)));
+    using I = rebind_t<V, int32_t>;
+    return convert<R>(
+        static_cast<I>(round_to_int(clamped_ratio(x, scale, zero_point)) + convert<I>(zero_point)));
   }
 };
 
@@ -49,8 +51,8 @@ struct dequantize_linear {
 struct fake_quantize {
   template <class V, class Z>
   static UFUSE_INLINE V apply(V x, V scale, Z zero_point) {
-    const V zero = convert<V>(convert<rebind_t<V, int32_t>>(zero_point));
-    return (level_of(x, scale, zero_point) - zero) * scale;  // the difference is exact
+    // + 0 because the code's difference to the zero point is an integer, which has no -0
+    return (UFUSE_TIER::rint(clamped_ratio(x, scale, zero_point)) + V{}) * scale;
   }
 };
 

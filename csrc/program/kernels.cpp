@@ -69,7 +69,8 @@ void binary(void* out, const void* a, const void* b, const void*, std::int64_t c
 template <class F, ScalarMask Mask, DType O, DType A, DType B, DType C>
 void ternary(void* out, const void* a, const void* b, const void* c, std::int64_t count) {
   using TO = storage<O>;
-  constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>));
+  constexpr int N =
+      kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>));
   const Operand<storage<A>, N, (Mask & 1) != 0> x(a);
   const Operand<storage<B>, N, (Mask & 2) != 0> y(b);
   const Operand<storage<C>, N, (Mask & 4) != 0> z(c);

@@ -50,9 +50,9 @@ struct MoveKernels {
   void (*stream)(char* to, const void* block, std::int64_t bytes);
 };
 
-/// Two operations in one step: op2(op1(a, b), c), or op2(c, op1(a, b)) where `reversed`. Each rounds as it does
-/// alone; what is saved is a store and a load per element, about 2.5 of the 5.5 cycles that a pair of steps
-/// takes per register on Zen 4.
+/// Two operations in one step: op2(op1(a, b), c), or op2(c, op1(a, b)) where `reversed`. Each rounds as it
+/// does alone; what is saved is a store and a load per element, about 2.5 of the 5.5 cycles that a pair of
+/// steps takes per register on Zen 4.
 enum class ChainOp : std::uint8_t { add, subtract, multiply };
 inline constexpr int kChainOps = 3;
 

@@ -23,9 +23,12 @@ extern const ProgramKernels program_kernels;
 const ProgramKernels& program_kernels(Tier tier) {
 #if defined(__x86_64__)
   switch (tier) {
-    case Tier::v2: return v2::program_kernels;
-    case Tier::v3: return v3::program_kernels;
-    default: return v4::program_kernels;  // VNNI and BF16 add nothing to elementwise operations
+    case Tier::v2:
+      return v2::program_kernels;
+    case Tier::v3:
+      return v3::program_kernels;
+    default:
+      return v4::program_kernels;  // VNNI and BF16 add nothing to elementwise operations
   }
 #else
   (void)tier;
@@ -115,7 +118,9 @@ std::vector<Lowered> joined(const std::vector<InstructionSpec>& instructions, co
     if (floating && instruction.args.size() == 2 && chain_op_of(instruction.operation, second)) {
       for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
         const int value = instruction.args[side] - leaves;
-        if (value < 0 || value >= static_cast<int>(lowered.size()) || uses[static_cast<std::size_t>(value)] != 1) continue;
+        if (value < 0 || value >= static_cast<int>(lowered.size()) ||
+            uses[static_cast<std::size_t>(value)] != 1)
+          continue;
         Lowered& inner = lowered[static_cast<std::size_t>(value)];
         if (inner.kernel >= 0 || inner.spec.args.size() != 2 || inner.spec.output != instruction.output ||
             !chain_op_of(inner.spec.operation, first))
@@ -231,7 +236,8 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       step.kernel = static_cast<std::int16_t>(
           lowered[i].kernel >= 0 ? lowered[i].kernel : find_kernel(spec.operation, spec.output, arg_types));
       if (any_row && any_full)
-        throw std::invalid_argument("ufuse program: " + spec.operation + " mixes row and full values; expand first");
+        throw std::invalid_argument("ufuse program: " + spec.operation +
+                                    " mixes row and full values; expand first");
       result_row = step.row = args_row = has_rows_ && !any_full;
     }
     for (std::size_t a = 0; a < spec.args.size(); ++a)
@@ -248,7 +254,8 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     }
     int reg = -1;
     const bool is_output = last_use[static_cast<std::size_t>(value)] == values;
-    if (!is_output && step.kind == StepKind::map) {  // outputs keep a register of their own: it may be the result's memory
+    if (!is_output &&
+        step.kind == StepKind::map) {  // outputs keep a register of their own: it may be the result's memory
       for (std::size_t f = 0; f < free_registers.size(); ++f) {
         const auto& candidate = registers_[static_cast<std::size_t>(free_registers[f])];
         if (candidate.row == result_row && item_size(candidate.dtype) == item_size(spec.output)) {

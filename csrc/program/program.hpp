@@ -55,7 +55,9 @@ class UFUSE_API Program {
   int outputs() const noexcept { return static_cast<int>(outputs_.size()); }
   int registers() const noexcept { return static_cast<int>(registers_.size()); }
   DType input_dtype(int i) const { return inputs_[static_cast<std::size_t>(i)]; }
-  DType output_dtype(int i) const { return value_dtype_[static_cast<std::size_t>(outputs_[static_cast<std::size_t>(i)])]; }
+  DType output_dtype(int i) const {
+    return value_dtype_[static_cast<std::size_t>(outputs_[static_cast<std::size_t>(i)])];
+  }
   bool has_rows() const noexcept { return has_rows_; }
   /// Arithmetic weight: instructions per element, for the choice of threads.
   int steps() const noexcept { return static_cast<int>(steps_.size()); }
@@ -76,7 +78,8 @@ class UFUSE_API Program {
     std::int16_t in[kMaxArity];
   };
   static const KernelRow& row_of(const ProgramKernels& kernels, const Step& step) {
-    return step.kernel < kernels.count ? kernels.rows[step.kernel] : kernels.chains[step.kernel - kernels.count];
+    return step.kernel < kernels.count ? kernels.rows[step.kernel]
+                                       : kernels.chains[step.kernel - kernels.count];
   }
   struct RegisterSpec {
     DType dtype;
@@ -88,7 +91,7 @@ class UFUSE_API Program {
   };
 
   std::vector<DType> inputs_;
-  std::vector<int> outputs_;          // value numbers
+  std::vector<int> outputs_;  // value numbers
   std::vector<DType> value_dtype_;
   std::vector<int> register_of_;      // value number to register
   std::vector<int> row_register_of_;  // input to its register as a row value, or -1
@@ -96,7 +99,7 @@ class UFUSE_API Program {
   std::vector<Fill> constants_;
   std::vector<Step> steps_;
   bool has_rows_ = false;
-  int row_bytes_ = 0;    // bytes per element over all full registers
+  int row_bytes_ = 0;  // bytes per element over all full registers
 };
 
 }  // namespace ufuse

@@ -10,10 +10,14 @@ namespace {
 
 ReducerId reducer_of(RowReduction reduction) {
   switch (reduction) {
-    case RowReduction::sum: return ReducerId::sum;
-    case RowReduction::prod: return ReducerId::prod;
-    case RowReduction::min: return ReducerId::min;
-    default: return ReducerId::max;
+    case RowReduction::sum:
+      return ReducerId::sum;
+    case RowReduction::prod:
+      return ReducerId::prod;
+    case RowReduction::min:
+      return ReducerId::min;
+    default:
+      return ReducerId::max;
   }
 }
 
@@ -31,7 +35,8 @@ void reduce_rows(Tier tier, RowReduction reduction, DType dtype, const void* blo
   const ReduceKernels& kernels = reduce_kernels(tier);
   const ReducerId id = reducer_of(reduction);
   const DType wide = component_type(id, dtype, 0);
-  const auto size = static_cast<std::int64_t>(item_size(dtype)), state = static_cast<std::int64_t>(item_size(wide));
+  const auto size = static_cast<std::int64_t>(item_size(dtype)),
+             state = static_cast<std::int64_t>(item_size(wide));
   const auto* data = static_cast<const char*>(block);
 
   ScratchFrame row_states(static_cast<std::size_t>(rows * state));

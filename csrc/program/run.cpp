@@ -22,17 +22,27 @@ namespace {
 // All full registers of a tile together: leaves room in a 32 KiB L1 for the lines being read.
 constexpr std::int64_t kTileBytes = 24 << 10;
 constexpr std::int64_t kMaxTile = 4096;
+// Where results are streamed past the cache, reading a tile and storing it must overlap: 2*a + 3*b reaches 44
+// GB/s with tiles of 256 or 512 elements, 38 with 1024 and more, of 55 that a copy does. The next tile is
+// prefetched besides, whole: a product of two float32 operands went from 37 to 62 GB/s of 87.
+constexpr std::int64_t kStreamTile = 512;
 
 int log2_size(DType dtype) {
   switch (item_size(dtype)) {
-    case 1: return 0;
-    case 2: return 1;
-    case 4: return 2;
-    default: return 3;
+    case 1:
+      return 0;
+    case 2:
+      return 1;
+    case 4:
+      return 2;
+    default:
+      return 3;
   }
 }
 
-std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 // Results of a run that together exceed half the last-level cache are stored past it: nobody will find
 // them there, and a plain store reads each line before it writes it.
@@ -54,10 +64,14 @@ class ProgramRun {
  public:
   ProgramRun(const Program& program, int axes, const std::int64_t* shape,
              std::span<const ProgramOperand> operands)
-      : program_(program), operands_(operands), kernels_(program_kernels(active_tier())), tier_(active_tier()) {
+      : program_(program),
+        operands_(operands),
+        kernels_(program_kernels(active_tier())),
+        tier_(active_tier()) {
     StridedOperand strided[kMaxOperands];
     for (std::size_t k = 0; k < operands.size(); ++k) strided[k] = {operands[k].data, operands[k].strides};
     plan_loop(plan_, axes, shape, static_cast<int>(operands.size()), strided, program.has_rows_ && axes > 0);
+    decide_streaming();
     choose_tile();
     prepare_operands();
     prepare_steps();
@@ -82,13 +96,23 @@ class ProgramRun {
   }
 
  private:
+  /// How an input gets into its register.
+  enum class Feed : std::uint8_t {
+    once,     // the same for every tile
+    pointer,  // one value per tile: the register points at it
+    direct,   // the register is the operand's own memory, where the tile is a whole multiple
+    load,
+  };
   struct OperandPlan {
     int reg;
+    int row_reg;  // an input's register as a row value, or -1
     int log2;
+    Feed feed;
     bool swapped;
     bool row;
-    bool direct;     // where a tile is contiguous, the register is the operand's own memory
-    bool invariant;  // the same for every tile: loaded once
+    bool direct;        // the tile is contiguous in the operand
+    bool invariant;     // the same for every tile
+    std::int64_t step;  // bytes from a tile to the next one along the fastest axis
   };
 
   int count() const { return static_cast<int>(operands_.size()); }
@@ -97,17 +121,29 @@ class ProgramRun {
     return is_output(k) ? program_.output_dtype(k) : program_.input_dtype(k - program_.outputs());
   }
 
+  void decide_streaming() {
+    std::int64_t traffic = 0;
+    for (int k = 0; k < count(); ++k) {
+      bool broadcast = true;
+      for (int axis = 0; axis < plan_.axes; ++axis) broadcast &= plan_.stride[k][axis] == 0;
+      if (!broadcast) traffic += plan_.size * static_cast<std::int64_t>(item_size(dtype(k)));
+    }
+    stream_ = traffic > streaming_threshold();
+  }
+
   void choose_tile() {
     n0_ = plan_.axes > 0 ? plan_.extent[0] : 1;
-    const std::int64_t room =
-        std::clamp<std::int64_t>(kTileBytes / std::max(1, program_.row_bytes_) / kBlockMultiple * kBlockMultiple,
-                                 kBlockMultiple, kMaxTile);
+    std::int64_t room = std::clamp<std::int64_t>(
+        kTileBytes / std::max(1, program_.row_bytes_) / kBlockMultiple * kBlockMultiple, kBlockMultiple,
+        kMaxTile);
+    if (stream_) room = std::min(room, kStreamTile);
     bool crossed = false;
     if (!program_.has_rows_) crossed = bring_crossed_axis_next();
     n1_ = plan_.axes > 1 ? plan_.extent[1] : 1;
     if (program_.has_rows_) {
       t0_ = n0_;
-      t1_ = std::clamp<std::int64_t>(room / std::max<std::int64_t>(1, n0_), 1, std::max<std::int64_t>(1, n1_));
+      t1_ =
+          std::clamp<std::int64_t>(room / std::max<std::int64_t>(1, n0_), 1, std::max<std::int64_t>(1, n1_));
     } else if (crossed) {
       // Both directions get whole cache lines of 4-byte elements, twice over.
       t0_ = std::clamp<std::int64_t>(n0_, 1, 32);
@@ -145,30 +181,32 @@ class ProgramRun {
   }
 
   void prepare_operands() {
-    std::int64_t traffic = 0;
     for (int k = 0; k < count(); ++k) {
       OperandPlan& p = operand_plan_[k];
-      const int value = is_output(k) ? program_.outputs_[static_cast<std::size_t>(k)] : k - program_.outputs();
+      const int value =
+          is_output(k) ? program_.outputs_[static_cast<std::size_t>(k)] : k - program_.outputs();
       p.reg = program_.register_of_[static_cast<std::size_t>(value)];
       p.row = program_.registers_[static_cast<std::size_t>(p.reg)].row;
       p.log2 = log2_size(dtype(k));
       p.swapped = operands_[static_cast<std::size_t>(k)].swapped;
       const std::int64_t size = std::int64_t{1} << p.log2;
-      const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0, s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
-      if (s0 != 0) traffic += plan_.size << p.log2;
-      p.direct = !p.swapped && !p.row && (s0 == size || n0_ == 1) && (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
+      const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0,
+                         s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
+      p.direct =
+          !p.swapped && !p.row && (s0 == size || n0_ == 1) && (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
+      p.step = t0_ * s0;
       p.invariant = !is_output(k) && t0_ == n0_;
       for (int axis = 1; axis < plan_.axes; ++axis) p.invariant &= plan_.stride[k][axis] == 0;
     }
-    stream_ = traffic > streaming_threshold();
     for (int k = 0; k < program_.outputs(); ++k) {
       // Stores wait for the end of the tile where later steps may still read an input from that memory,
       // where the value is read from a register that is not its own, or where they go past the cache.
       const int value = program_.outputs_[static_cast<std::size_t>(k)];
       bool own = value >= static_cast<int>(program_.inputs_.size()) && !stream_ && is_instruction(value);
       for (int j = 0; j < count(); ++j)
-        if (j != k && (operands_[static_cast<std::size_t>(j)].data == operands_[static_cast<std::size_t>(k)].data ||
-                       (j < program_.outputs() && operand_plan_[j].reg == operand_plan_[k].reg)))
+        if (j != k &&
+            (operands_[static_cast<std::size_t>(j)].data == operands_[static_cast<std::size_t>(k)].data ||
+             (j < program_.outputs() && operand_plan_[j].reg == operand_plan_[k].reg)))
           own = false;
       operand_plan_[k].direct = operand_plan_[k].direct && own;
       contiguous_out_[k] = !operand_plan_[k].swapped && !operand_plan_[k].row && plan_.axes > 0 &&
@@ -184,114 +222,158 @@ class ProgramRun {
     return true;
   }
 
-  /// Constants and operands with one element stay single values; only where a step has no kernel for that
-  /// are they copied into a block.
+  /// Constants and operands with one element per tile stay single values: their register points at the value.
+  /// Only where a step has no kernel for that are they copied into a block.
   void prepare_steps() {
     const int registers = program_.registers();
-    for (int r = 0; r < registers; ++r) scalar_[r] = nullptr;
-    for (const auto& fill : program_.constants_) scalar_[fill.reg] = fill.value.bytes;
-    for (int k = program_.outputs(); k < count(); ++k) {
-      bool single = !operand_plan_[k].swapped;
-      for (int axis = 0; axis < plan_.axes; ++axis) single &= plan_.stride[k][axis] == 0;
-      if (single && plan_.size > 0) scalar_[operand_plan_[k].reg] = plan_.data[k];
+    for (int r = 0; r < registers; ++r) {
+      scalar_[r] = nullptr;
+      single_[r] = false;
     }
-    for (int r = 0; r < registers; ++r) block_wanted_[r] = scalar_[r] == nullptr;
-    for (int k = 0; k < program_.outputs(); ++k) block_wanted_[operand_plan_[k].reg] = true;
-    for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
-      const auto& step = program_.steps_[i];
-      if (step.kind != StepKind::map) {
-        block_wanted_[step.in[0]] = true;
-        continue;
+    for (const auto& fill : program_.constants_) {
+      scalar_[fill.reg] = fill.value.bytes;
+      single_[fill.reg] = true;
+    }
+    for (int k = program_.outputs(); k < count(); ++k) {
+      OperandPlan& p = operand_plan_[k];
+      if (p.swapped || plan_.size == 0) continue;
+      bool constant = true;
+      for (int axis = 0; axis < plan_.axes; ++axis) constant &= plan_.stride[k][axis] == 0;
+      if (constant) scalar_[p.reg] = plan_.data[k];
+      single_[p.reg] = constant || (plan_.stride[k][0] == 0 && t1_ == 1);
+    }
+    for (int k = 0; k < program_.outputs(); ++k) single_[operand_plan_[k].reg] = false;
+    for (const auto& step : program_.steps_)
+      if (step.kind != StepKind::map) single_[step.in[0]] = false;
+    for (bool again = true; again;) {  // a value that one step needs as a block is a block for all
+      again = false;
+      for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
+        const auto& step = program_.steps_[i];
+        if (step.kind != StepKind::map) continue;
+        const KernelRow& row = Program::row_of(kernels_, step);
+        ScalarMask mask = 0;
+        for (int a = 0; a < row.arity; ++a) mask |= (single_[step.in[a]] ? 1U : 0U) << a;
+        kernel_[i] = row.kernel[mask];
+        if (kernel_[i] != nullptr) continue;
+        for (int a = 0; a < row.arity; ++a) single_[step.in[a]] = false;
+        again = true;
       }
-      const KernelRow& row = Program::row_of(kernels_, step);
-      ScalarMask mask = 0;
-      for (int a = 0; a < row.arity; ++a) mask |= (scalar_[step.in[a]] != nullptr ? 1U : 0U) << a;
-      if (row.kernel[mask] == nullptr) {
-        for (int a = 0; a < row.arity; ++a) block_wanted_[step.in[a]] = true;
-        mask = 0;
-      }
-      kernel_[i] = row.kernel[mask];
-      mask_[i] = static_cast<std::uint8_t>(mask);
+    }
+    for (int k = program_.outputs(); k < count(); ++k) {
+      OperandPlan& p = operand_plan_[k];
+      p.row_reg = program_.row_register_of_[static_cast<std::size_t>(k - program_.outputs())];
+      if (single_[p.reg])
+        p.feed = scalar_[p.reg] != nullptr ? Feed::once : Feed::pointer;
+      else if (scalar_[p.reg] != nullptr || p.invariant)
+        p.feed = Feed::once;
+      else
+        p.feed = p.direct ? Feed::direct : Feed::load;
     }
   }
 
   void run_tiles(std::int64_t first, std::int64_t last) {
     // Registers of this thread, one after another.
-    std::int64_t offset[kMaxRegisters], total = 0;
     const int registers = program_.registers();
+    std::int64_t offset[kMaxRegisters], total = 0;
     for (int r = 0; r < registers; ++r) {
       const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
       offset[r] = total;
-      if (block_wanted_[r]) total += round_up((spec.row ? rows_block_ : block_) * static_cast<std::int64_t>(item_size(spec.dtype)), 64);
+      const std::int64_t elements = single_[r] ? 0 : spec.row ? rows_block_ : block_;
+      total += round_up(elements * static_cast<std::int64_t>(item_size(spec.dtype)), 64);
     }
     ScratchFrame frame(static_cast<std::size_t>(total));
     char* own[kMaxRegisters];
     char* reg[kMaxRegisters];
-    for (int r = 0; r < registers; ++r) own[r] = reg[r] = frame.data() + offset[r];
-
     for (int r = 0; r < registers; ++r) {
+      own[r] = reg[r] = frame.data() + offset[r];
+      if (scalar_[r] == nullptr) continue;
       const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
-      if (scalar_[r] != nullptr && block_wanted_[r])
+      if (single_[r])
+        reg[r] = const_cast<char*>(static_cast<const char*>(scalar_[r]));  // inputs of kernels are read only
+      else
         kernels_.move.fill[log2_size(spec.dtype)](own[r], scalar_[r], spec.row ? rows_block_ : block_);
     }
-    for (int k = program_.outputs(); k < count(); ++k)
-      if (operand_plan_[k].invariant && scalar_[operand_plan_[k].reg] == nullptr)
-        load(k, plan_.data[k], own[operand_plan_[k].reg], t1_, t0_);
-    const auto row_register = [&](int k) {
-      return program_.row_register_of_[static_cast<std::size_t>(k - program_.outputs())];
-    };
+    for (int k = program_.outputs(); k < count(); ++k) {
+      const OperandPlan& p = operand_plan_[k];
+      if (p.feed == Feed::once && scalar_[p.reg] == nullptr) load(k, plan_.data[k], own[p.reg], t1_, t0_);
+    }
 
-    for (std::int64_t tile = first; tile < last; ++tile) {
-      std::int64_t rest = tile;
-      const std::int64_t i0 = rest % tiles0_;
-      rest /= tiles0_;
-      const std::int64_t i1 = rest % tiles1_;
-      rest /= tiles1_;
-      const std::int64_t cols = std::min(t0_, n0_ - i0 * t0_), rows = std::min(t1_, n1_ - i1 * t1_);
-      const std::int64_t elements = rows * cols;
-      char* at[kMaxOperands];
-      for (int k = 0; k < count(); ++k)
-        at[k] = plan_.data[k] + (plan_.axes > 0 ? i0 * t0_ * plan_.stride[k][0] : 0) +
-                (plan_.axes > 1 ? i1 * t1_ * plan_.stride[k][1] : 0);
-      for (int axis = 2; axis < plan_.axes; ++axis) {
-        const std::int64_t index = rest % plan_.extent[axis];
-        rest /= plan_.extent[axis];
-        for (int k = 0; k < count(); ++k) at[k] += index * plan_.stride[k][axis];
+    // Taking turns between lines, so that a scale per column is read from L1 for several of them, was tried
+    // with 4, 16 and 64 lines: 25 GB/s instead of 30; memory wants its lines in order.
+    char* start[kMaxOperands];  // of each operand, in the current line of tiles
+    std::int64_t i0 = first % tiles0_, line = first / tiles0_, rows = locate(line, start);
+    for (std::int64_t tile = first; tile < last; ++tile, ++i0) {
+      if (i0 == tiles0_) {
+        i0 = 0;
+        rows = locate(++line, start);
       }
-      // Kernels work on whole multiples: a ragged tile never touches the operands' memory itself.
-      const bool whole = elements % kBlockMultiple == 0;
-      for (int k = program_.outputs(); k < count(); ++k) {
-        const OperandPlan& p = operand_plan_[k];
-        if (row_register(k) >= 0) load_rows(k, at[k], own[row_register(k)], rows);
-        if (p.invariant || scalar_[p.reg] != nullptr) continue;
-        if (p.direct && whole) {
-          reg[p.reg] = at[k];
-        } else {
-          reg[p.reg] = own[p.reg];
-          load(k, at[k], own[p.reg], rows, cols);
-        }
-      }
-      for (int k = 0; k < program_.outputs(); ++k) {
-        const OperandPlan& p = operand_plan_[k];
-        if (p.direct) reg[p.reg] = whole ? at[k] : own[p.reg];
-      }
-      run_steps(reg, rows, cols);
-      for (int k = 0; k < program_.outputs(); ++k)
-        if (!(operand_plan_[k].direct && whole)) store(k, at[k], reg[operand_plan_[k].reg], rows, cols);
+      run_tile(own, reg, start, i0, rows);
     }
 #if defined(__x86_64__)
     if (stream_) _mm_sfence();  // streamed stores become visible before the task counts as done
 #endif
   }
 
+  void run_tile(char* const* own, char** reg, char* const* start, std::int64_t i0, std::int64_t rows) {
+    const std::int64_t cols = std::min(t0_, n0_ - i0 * t0_);
+    // Kernels work on whole multiples: a ragged tile never touches the operands' memory itself.
+    const bool whole = rows * cols % kBlockMultiple == 0;
+    for (int k = program_.outputs(); k < count(); ++k) {
+      const OperandPlan& p = operand_plan_[k];
+      char* at = start[k] + i0 * p.step;
+      if (p.row_reg >= 0) load_rows(k, at, own[p.row_reg], rows);
+      if (p.feed == Feed::pointer || (p.feed == Feed::direct && whole)) {
+        reg[p.reg] = at;
+      } else if (p.feed != Feed::once) {
+        reg[p.reg] = own[p.reg];
+        load(k, at, own[p.reg], rows, cols);
+      }
+    }
+    for (int k = 0; k < program_.outputs(); ++k) {
+      const OperandPlan& p = operand_plan_[k];
+      if (p.direct) reg[p.reg] = whole ? start[k] + i0 * p.step : own[p.reg];
+    }
+    if (stream_) prefetch_next(start, i0, cols);
+    run_steps(reg, rows, cols);
+    for (int k = 0; k < program_.outputs(); ++k) {
+      const OperandPlan& p = operand_plan_[k];
+      if (!(p.direct && whole)) store(k, start[k] + i0 * p.step, reg[p.reg], rows, cols);
+    }
+  }
+
+  /// Reading the next tile overlaps with the steps over this one. (Past the end of an array it has no
+  /// effect.)
+  void prefetch_next(char* const* start, std::int64_t i0, std::int64_t cols) const {
+    for (int k = program_.outputs(); k < count(); ++k) {
+      const OperandPlan& p = operand_plan_[k];
+      if (p.feed != Feed::direct) continue;
+      const char* next = start[k] + (i0 + 1) * p.step;
+      for (std::int64_t byte = 0; byte < cols << p.log2; byte += 64) __builtin_prefetch(next + byte);
+    }
+  }
+
+  /// Where the operands are at the beginning of a line of tiles, and how many rows its tiles have.
+  std::int64_t locate(std::int64_t line, char** start) const {
+    const std::int64_t i1 = line % tiles1_;
+    std::int64_t rest = line / tiles1_;
+    for (int k = 0; k < count(); ++k)
+      start[k] = plan_.data[k] + (plan_.axes > 1 ? i1 * t1_ * plan_.stride[k][1] : 0);
+    for (int axis = 2; axis < plan_.axes; ++axis) {
+      const std::int64_t index = rest % plan_.extent[axis];
+      rest /= plan_.extent[axis];
+      for (int k = 0; k < count(); ++k) start[k] += index * plan_.stride[k][axis];
+    }
+    return std::min(t1_, n1_ - i1 * t1_);
+  }
+
   void run_steps(char* const* reg, std::int64_t rows, std::int64_t cols) {
     const std::int64_t full = round_up(rows * cols, kBlockMultiple), per_row = round_up(rows, kBlockMultiple);
-    for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
+    const std::size_t steps = program_.steps_.size();
+    for (std::size_t i = 0; i < steps; ++i) {
       const auto& step = program_.steps_[i];
       if (step.kind == StepKind::map) {
-        const void* in[kMaxArity];
-        for (int a = 0; a < kMaxArity; ++a) in[a] = mask_[i] >> a & 1 ? scalar_[step.in[a]] : reg[step.in[a]];
-        kernel_[i](reg[step.out], in[0], in[1], in[2], step.row ? per_row : full);
+        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]],
+                   step.row ? per_row : full);
         continue;
       }
       const DType type = program_.registers_[static_cast<std::size_t>(step.out)].dtype;
@@ -309,7 +391,8 @@ class ProgramRun {
   void load(int k, const char* from, char* block, std::int64_t rows, std::int64_t cols) const {
     const OperandPlan& p = operand_plan_[k];
     const std::int64_t size = std::int64_t{1} << p.log2;
-    const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0, s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
+    const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0,
+                       s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
     if (s0 == 0 && (s1 == 0 || rows == 1)) {
       kernels_.move.fill[p.log2](block, from, rows * cols);
     } else if (s0 == size && (rows == 1 || s1 == cols * size)) {
@@ -339,7 +422,8 @@ class ProgramRun {
   void store(int k, char* to, char* block, std::int64_t rows, std::int64_t cols) const {
     const OperandPlan& p = operand_plan_[k];
     const std::int64_t size = std::int64_t{1} << p.log2;
-    const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0, s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
+    const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0,
+                       s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
     if (p.swapped) {  // the register may be an input's: swap a copy in place and back
       kernels_.move.swap[p.log2](block, p.row ? rows : rows * cols);
     }
@@ -352,7 +436,8 @@ class ProgramRun {
       else
         std::memcpy(to, block, static_cast<std::size_t>(bytes));
     } else {
-      for (std::int64_t r = 0; r < rows; ++r) kernels_.move.store[p.log2](to + r * s1, s0, block + r * cols * size, cols);
+      for (std::int64_t r = 0; r < rows; ++r)
+        kernels_.move.store[p.log2](to + r * s1, s0, block + r * cols * size, cols);
     }
     if (p.swapped) kernels_.move.swap[p.log2](block, p.row ? rows : rows * cols);
   }
@@ -364,12 +449,12 @@ class ProgramRun {
   LoopPlan plan_;
   OperandPlan operand_plan_[kMaxOperands];
   bool contiguous_out_[kMaxOperands];
-  const void* scalar_[kMaxRegisters];  // where a register is a single value: that value
-  bool block_wanted_[kMaxRegisters];
+  const void* scalar_[kMaxRegisters];  // where a register holds one value for the whole run: that value
+  bool single_[kMaxRegisters];         // its kernels take it as a single value
   BlockKernel kernel_[kMaxSteps];
-  std::uint8_t mask_[kMaxSteps];  // operands the step's kernel takes as single values
   bool stream_ = false;
-  std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64, rows_block_ = 64;
+  std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64,
+               rows_block_ = 64;
 };
 
 void Program::run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {

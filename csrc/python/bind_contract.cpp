@@ -42,7 +42,8 @@ class FusedAxis {
     }
     size_ = 1;
     for (const auto& label : merged) size_ *= label.first;
-    for (int k = 0; k < Operands; ++k) axes_[idx(k)] = {size_, merged.empty() ? 0 : merged[0].second[idx(k)], nullptr};
+    for (int k = 0; k < Operands; ++k)
+      axes_[idx(k)] = {size_, merged.empty() ? 0 : merged[0].second[idx(k)], nullptr};
     if (merged.size() <= 1 || size_ == 0) return;
     for (int k = 0; k < Operands; ++k) {
       auto& offsets = offsets_[idx(k)];
@@ -148,7 +149,9 @@ void linear(const Program& program, std::int64_t m, std::int64_t n, std::int64_t
     layer.n = n;
     layer.k = k;
     layer.x = x.matrix(m, k);
-    if (w != nullptr) layer.w = {reinterpret_cast<const void*>(w->data), {k, w->col_stride, nullptr}, {n, w->row_stride, nullptr}};
+    if (w != nullptr)
+      layer.w = {
+          reinterpret_cast<const void*>(w->data), {k, w->col_stride, nullptr}, {n, w->row_stride, nullptr}};
     layer.packed = packed;
     layer.scales = scales.data();
     multiply_quantized(kernels, layer, epilogue);
@@ -159,7 +162,9 @@ void linear(const Program& program, std::int64_t m, std::int64_t n, std::int64_t
     product.n = n;
     product.k = k;
     product.a = x.matrix(m, k);
-    if (w != nullptr) product.b = {reinterpret_cast<const void*>(w->data), {k, w->col_stride, nullptr}, {n, w->row_stride, nullptr}};
+    if (w != nullptr)
+      product.b = {
+          reinterpret_cast<const void*>(w->data), {k, w->col_stride, nullptr}, {n, w->row_stride, nullptr}};
     product.packed = packed;
     product.epilogue = &epilogue;
     multiply(kernels, product);
@@ -181,7 +186,9 @@ void register_contract(py::module_& m) {
       .def(py::init([](const std::string& code, const MatrixTuple& w, std::int64_t k, std::int64_t n) {
              const MatrixSpec spec = spec_of(w);
              const Elements elements = code == "i1" ? Elements::offset_u8s8 : elements_of(code);
-             const Matrix b = {reinterpret_cast<const void*>(spec.data), {k, spec.col_stride, nullptr}, {n, spec.row_stride, nullptr}};
+             const Matrix b = {reinterpret_cast<const void*>(spec.data),
+                               {k, spec.col_stride, nullptr},
+                               {n, spec.row_stride, nullptr}};
              const py::gil_scoped_release release;
              return std::make_unique<PackedMatrix>(contract_kernels(active_tier()), elements, b, k, n);
            }),
@@ -197,11 +204,11 @@ void register_contract(py::module_& m) {
         for (const auto& e : extras) operands.push_back({std::get<0>(e), std::get<1>(e), std::get<2>(e)});
         MatrixSpec weights{};
         if (w) weights = spec_of(*w);
-        linear(*reinterpret_cast<const Program*>(program), rows, n, k, spec_of(x), w ? &weights : nullptr, packed,
-               spec_of(out), operands, quantized, code);
+        linear(*reinterpret_cast<const Program*>(program), rows, n, k, spec_of(x), w ? &weights : nullptr,
+               packed, spec_of(out), operands, quantized, code);
       },
-      py::arg("program"), py::arg("m"), py::arg("n"), py::arg("k"), py::arg("x"), py::arg("w"), py::arg("packed"),
-      py::arg("out"), py::arg("extras"), py::arg("quantized"), py::arg("code"));
+      py::arg("program"), py::arg("m"), py::arg("n"), py::arg("k"), py::arg("x"), py::arg("w"),
+      py::arg("packed"), py::arg("out"), py::arg("extras"), py::arg("quantized"), py::arg("code"));
   m.def("max_int8_k", [] { return max_k(Elements::offset_u8s8); });
 }
 

@@ -28,19 +28,22 @@ Program make_program(const std::vector<std::string>& inputs,
   for (const auto& [code, bytes] : constants) {
     ConstantSpec spec{checked_dtype(code), {}};
     const auto view = static_cast<std::string_view>(bytes);
-    if (view.size() != item_size(spec.dtype)) throw std::invalid_argument("ufuse program: constant of the wrong size");
+    if (view.size() != item_size(spec.dtype))
+      throw std::invalid_argument("ufuse program: constant of the wrong size");
     std::memcpy(spec.bytes, view.data(), view.size());
     constant_specs.push_back(spec);
   }
   std::vector<InstructionSpec> steps;
-  for (const auto& [operation, code, args] : instructions) steps.push_back({operation, checked_dtype(code), args});
+  for (const auto& [operation, code, args] : instructions)
+    steps.push_back({operation, checked_dtype(code), args});
   return Program(std::move(input_types), constant_specs, steps, std::move(outputs), rows);
 }
 
 }  // namespace
 
 void register_program(py::module_& m) {
-  py::class_<Program>(m, "Program", "A straight-line list of scalar operations, compiled to kernels and registers.")
+  py::class_<Program>(m, "Program",
+                      "A straight-line list of scalar operations, compiled to kernels and registers.")
       .def(py::init(&make_program), py::arg("inputs"), py::arg("constants"), py::arg("instructions"),
            py::arg("outputs"), py::arg("rows") = std::vector<int>{})
       .def_property_readonly("address", [](const Program& p) { return reinterpret_cast<std::uintptr_t>(&p); })

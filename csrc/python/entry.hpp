@@ -19,8 +19,8 @@ namespace ufuse {
 
 inline const Program* program_at(std::uintptr_t address) { return reinterpret_cast<const Program*>(address); }
 
-inline void run_program(const Program* program, int axes, const std::int64_t* shape, const ProgramOperand* operands,
-                        int count) {
+inline void run_program(const Program* program, int axes, const std::int64_t* shape,
+                        const ProgramOperand* operands, int count) {
   program->run(axes, shape, {operands, static_cast<std::size_t>(count)});
 }
 

@@ -75,10 +75,7 @@ template <class V>
 using mask_t = typename MaskOf<V>::type;
 
 template <class V>
-  requires(!is_vector<V>)
-UFUSE_INLINE V splat(V value) {
-  return value;
-}
+requires(!is_vector<V>) UFUSE_INLINE V splat(V value) { return value; }
 
 template <class T>
 UFUSE_INLINE T select(bool mask, T a, T b) {
@@ -110,6 +107,7 @@ UFUSE_INLINE float sqrt(float a) { return ::sqrtf(a); }
 UFUSE_INLINE double sqrt(double a) { return ::sqrt(a); }
 UFUSE_INLINE float rint(float a) { return ::rintf(a); }
 UFUSE_INLINE double rint(double a) { return ::rint(a); }
+UFUSE_INLINE int32_t round_to_int(float a) { return static_cast<int32_t>(::rintf(a)); }
 UFUSE_INLINE float floor(float a) { return ::floorf(a); }
 UFUSE_INLINE double floor(double a) { return ::floor(a); }
 UFUSE_INLINE float ceil(float a) { return ::ceilf(a); }

@@ -72,15 +72,14 @@ template <class T>
 using Register = Vec<T, kRegisterBytes / static_cast<int>(sizeof(T))>;
 
 template <class V>
-  requires(is_vector<V>)
-UFUSE_INLINE V splat(lane_t<V> value) {
+requires(is_vector<V>) UFUSE_INLINE V splat(lane_t<V> value) {
   return V{value - typename V::native{}};  // x - 0 keeps -0.0 and NaN; the compiler folds it to a broadcast
 }
 
-#define UFUSE_BINARY(op)                                          \
-  template <class T, int N>                                       \
-  UFUSE_INLINE Vec<T, N> operator op(Vec<T, N> a, Vec<T, N> b) {  \
-    return {a.v op b.v};                                          \
+#define UFUSE_BINARY(op)                                         \
+  template <class T, int N>                                      \
+  UFUSE_INLINE Vec<T, N> operator op(Vec<T, N> a, Vec<T, N> b) { \
+    return {a.v op b.v};                                         \
   }
 UFUSE_BINARY(+)
 UFUSE_BINARY(-)
@@ -91,10 +90,10 @@ UFUSE_BINARY(|)
 UFUSE_BINARY(^)
 #undef UFUSE_BINARY
 
-#define UFUSE_COMPARE(op)                                                 \
-  template <class T, int N>                                               \
-  UFUSE_INLINE mask_t<Vec<T, N>> operator op(Vec<T, N> a, Vec<T, N> b) {  \
-    return {a.v op b.v};                                                  \
+#define UFUSE_COMPARE(op)                                                \
+  template <class T, int N>                                              \
+  UFUSE_INLINE mask_t<Vec<T, N>> operator op(Vec<T, N> a, Vec<T, N> b) { \
+    return {a.v op b.v};                                                 \
   }
 UFUSE_COMPARE(<)
 UFUSE_COMPARE(<=)
@@ -149,12 +148,12 @@ UFUSE_INLINE V widen(Vec<T, N> a) {
     std::memcpy(&low, &a.v, kFrom);
     x = _mm_cvtsi64_si128(low);
   }
-#define UFUSE_WIDEN(from, to, si, ui)                           \
-  if constexpr (sizeof(T) == from && sizeof(U) == to) {         \
-    if constexpr (kSigned)                                      \
-      return {reinterpret_cast<typename V::native>(si(x))};     \
-    else                                                        \
-      return {reinterpret_cast<typename V::native>(ui(x))};     \
+#define UFUSE_WIDEN(from, to, si, ui)                       \
+  if constexpr (sizeof(T) == from && sizeof(U) == to) {     \
+    if constexpr (kSigned)                                  \
+      return {reinterpret_cast<typename V::native>(si(x))}; \
+    else                                                    \
+      return {reinterpret_cast<typename V::native>(ui(x))}; \
   }
 #if defined(__AVX512F__)
   if constexpr (sizeof(U) * N == 64) {
@@ -219,18 +218,18 @@ UFUSE_INLINE V convert(Vec<T, N> a) {
 #define UFUSE_128(expression)
 #endif
 
-#define UFUSE_UNARY(name, f32x16, f64x8, f32x8, f64x4, f32x4, f64x2)      \
-  template <int N>                                                        \
-  UFUSE_INLINE Vec<float, N> name(Vec<float, N> a) {                      \
-    UFUSE_512(f32x16) UFUSE_256(f32x8) UFUSE_128(f32x4) Vec<float, N> r;  \
-    for (int i = 0; i < N; ++i) r.v[i] = __builtin_##name##f(a.v[i]);     \
-    return r;                                                             \
-  }                                                                       \
-  template <int N>                                                        \
-  UFUSE_INLINE Vec<double, N> name(Vec<double, N> a) {                    \
-    UFUSE_512(f64x8) UFUSE_256(f64x4) UFUSE_128(f64x2) Vec<double, N> r;  \
-    for (int i = 0; i < N; ++i) r.v[i] = __builtin_##name(a.v[i]);        \
-    return r;                                                             \
+#define UFUSE_UNARY(name, f32x16, f64x8, f32x8, f64x4, f32x4, f64x2)     \
+  template <int N>                                                       \
+  UFUSE_INLINE Vec<float, N> name(Vec<float, N> a) {                     \
+    UFUSE_512(f32x16) UFUSE_256(f32x8) UFUSE_128(f32x4) Vec<float, N> r; \
+    for (int i = 0; i < N; ++i) r.v[i] = __builtin_##name##f(a.v[i]);    \
+    return r;                                                            \
+  }                                                                      \
+  template <int N>                                                       \
+  UFUSE_INLINE Vec<double, N> name(Vec<double, N> a) {                   \
+    UFUSE_512(f64x8) UFUSE_256(f64x4) UFUSE_128(f64x2) Vec<double, N> r; \
+    for (int i = 0; i < N; ++i) r.v[i] = __builtin_##name(a.v[i]);       \
+    return r;                                                            \
   }
 
 UFUSE_UNARY(sqrt, _mm512_sqrt_ps(a.v), _mm512_sqrt_pd(a.v), _mm256_sqrt_ps(a.v), _mm256_sqrt_pd(a.v),
@@ -244,6 +243,23 @@ UFUSE_UNARY(ceil, _mm512_roundscale_ps(a.v, 2), _mm512_roundscale_pd(a.v, 2), _m
 UFUSE_UNARY(trunc, _mm512_roundscale_ps(a.v, 3), _mm512_roundscale_pd(a.v, 3), _mm256_round_ps(a.v, 11),
             _mm256_round_pd(a.v, 11), _mm_round_ps(a.v, 11), _mm_round_pd(a.v, 11))
 #undef UFUSE_UNARY
+
+/// rint as an integer, one instruction: for |a| < 2**31.
+template <int N>
+UFUSE_INLINE Vec<int32_t, N> round_to_int(Vec<float, N> a) {
+  using R = Vec<int32_t, N>;
+  [[maybe_unused]] const auto as = [](auto v) { return R{reinterpret_cast<typename R::native>(v)}; };
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a.v) == 64) return as(_mm512_maskz_cvtps_epi32(0xffff, a.v));
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(a.v) == 32) return as(_mm256_cvtps_epi32(a.v));
+#endif
+#if defined(__SSE4_1__)
+  if constexpr (sizeof(a.v) == 16) return as(_mm_cvtps_epi32(a.v));
+#endif
+  return convert<R>(rint(a));
+}
 
 /// a * b + c with one rounding where the tier has the instruction (v3 up, NEON), with two on v2.
 template <int N>
