@@ -280,3 +280,29 @@ def test_explain() -> None:
         assert explanation.tier in text
     with pytest.raises(TypeError, match="no array"):
         combine.explain(1, 2)
+
+
+SCALE = np.float32(2.0)
+
+
+def test_fast_calls_notice_rebound_variables() -> None:
+    """The compiled entry point repeats a call only while globals and cells are what was traced."""
+    offset = 1.0
+
+    @uf.fuse
+    def shifted(x):
+        return SCALE * x + offset
+
+    x = np.arange(3, dtype=np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(shifted(x), 2 * x + 1)
+    offset = 5.0
+    for _ in range(3):
+        np.testing.assert_array_equal(shifted(x), 2 * x + 5)
+    try:
+        globals()["SCALE"] = np.float32(3.0)
+        for _ in range(3):
+            np.testing.assert_array_equal(shifted(x), 3 * x + 5)
+    finally:
+        globals()["SCALE"] = np.float32(2.0)
+    np.testing.assert_array_equal(shifted(x), 2 * x + 5)

@@ -140,10 +140,12 @@ cdef class FastProgram:
     cdef int types[MAX_OPERANDS]      # NumPy type numbers: outputs, then inputs
     cdef Py_ssize_t itemsizes[MAX_OPERANDS]
     cdef int axes[MAX_OPERANDS]       # of each input; -1: any number
+    cdef tuple guards                 # (globals or cell, name, value): what the trace has seen there
 
     def __cinit__(self, program, output_dtypes, input_dtypes, input_axes):
         cdef int k = 0
         self.owner = program
+        self.guards = ()
         self.program = program_at(program.address)
         self.outputs = len(output_dtypes)
         self.inputs = len(input_dtypes)
@@ -155,6 +157,34 @@ cdef class FastProgram:
             k += 1
         for k in range(self.inputs):
             self.axes[k] = input_axes[k]
+
+    def guarded(self, guards):
+        """A copy that holds only while each variable of `guards` is bound to the same object.
+
+        `guards` are tuples (globals, name, value) or (cell, None, value).
+        """
+        cdef FastProgram copy = FastProgram.__new__(FastProgram, self.owner, (), (), ())
+        cdef int k
+        copy.inputs, copy.outputs = self.inputs, self.outputs
+        for k in range(self.inputs + self.outputs):
+            copy.types[k], copy.itemsizes[k] = self.types[k], self.itemsizes[k]
+        for k in range(self.inputs):
+            copy.axes[k] = self.axes[k]
+        copy.guards = tuple(guards)
+        return copy
+
+    cdef bint holds(self):
+        cdef tuple guard
+        for guard in self.guards:
+            if guard[1] is None:
+                try:
+                    if guard[0].cell_contents is not guard[2]:
+                        return False
+                except ValueError:  # no longer assigned
+                    return False
+            elif (<dict>guard[0]).get(guard[1]) is not guard[2]:
+                return False
+        return True
 
 
 cdef bint _apart(cnp.ndarray a, cnp.ndarray b) noexcept:
@@ -244,7 +274,7 @@ cdef class ProgramCall:
     def __call__(self, *args, **kwargs):
         cdef FastProgram fast = self._fast
         cdef object result = NotImplemented
-        if fast is not None:
+        if fast is not None and fast.holds():
             if not kwargs:
                 result = _run_fast(fast, args, None)
             elif len(kwargs) == 1 and "out" in kwargs:

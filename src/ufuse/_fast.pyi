@@ -25,6 +25,7 @@ class FastProgram:
         input_dtypes: Sequence[np.dtype[Any]],
         input_axes: Sequence[int],
     ) -> None: ...
+    def guarded(self, guards: Sequence[tuple[Any, str | None, Any]]) -> FastProgram: ...
 
 class ProgramCall:
     _fast: FastProgram | None

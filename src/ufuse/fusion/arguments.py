@@ -211,6 +211,20 @@ class Environment:
             ]
         )
 
+    def guards(self) -> list[tuple[Any, str | None, Any]]:
+        """Return where each value of `key` is: ``(globals, name, value)`` or ``(cell, None, value)``."""
+        found: list[tuple[Any, str | None, Any]] = [
+            (self._globals, name, self._globals[name])
+            for name in self._names
+            if name in self._globals
+        ]
+        for cell in self._cells:
+            try:
+                found.append((cell, None, cell.cell_contents))
+            except ValueError:  # not yet assigned
+                continue
+        return [guard for guard in found if isinstance(guard[2], (*_BY_VALUE, np.ndarray))]
+
 
 def _names(code: CodeType) -> set[str]:
     names = set(code.co_names)

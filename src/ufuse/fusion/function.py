@@ -160,13 +160,15 @@ class FusedFunction(ProgramCall):
             try:
                 with self._lock:
                     spec = self._look_up(key, arguments)
-                    self._fast = spec.fast(
+                    fast = spec.fast(
                         arguments,
                         spec.plan(arguments.shapes),
                         positional=not kwargs
-                        and not environment
                         and len(args) == len(arguments.arrays)
                         and all(type(arg) is np.ndarray for arg in args),
+                    )
+                    self._fast = (
+                        fast.guarded(self._environment.guards()) if fast and environment else fast
                     )
                 return arguments, spec
             except ValueNeeded as needed:
