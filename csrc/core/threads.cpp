@@ -100,13 +100,15 @@ void* worker_main(void* argument) {
 
 class Pool {
  public:
+  Pool() { workers_.reserve(kMaxThreads); }
   bool try_enter() noexcept { return busy_.try_lock(); }
   void leave() noexcept { busy_.unlock(); }
 
-  /// Makes up to `wanted` workers exist; returns how many do.
-  int ensure(int wanted) {
+  /// Makes up to `wanted` workers exist; returns how many do: no memory for one means fewer.
+  int ensure(int wanted) noexcept {
     while (static_cast<int>(workers_.size()) < wanted) {
-      auto* worker = new Worker;  // lives as long as the process: its thread may be asleep on it
+      auto* worker = new (std::nothrow) Worker;  // lives as long as the process: its thread may sleep on it
+      if (worker == nullptr) break;
       worker->rank = static_cast<int>(workers_.size()) + 1;
       pthread_attr_t attributes;
       pthread_attr_init(&attributes);
@@ -184,6 +186,28 @@ Pool& pool() {
   return *existing;
 }
 
+/// Holds the pool for one job; whatever happens, workers that have been offered it are collected before the
+/// job goes, and the pool is given back.
+class Session {
+ public:
+  Session(Pool& pool, Job& job, bool may_withdraw) : pool_(pool), may_withdraw_(may_withdraw) {
+    inside_gang = true;
+    for (; offered_ < job.size - 1; ++offered_) pool_.offer(offered_, job);
+  }
+  ~Session() {
+    for (int i = 0; i < offered_; ++i) pool_.collect(i, may_withdraw_);
+    inside_gang = false;
+    pool_.leave();
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+ private:
+  Pool& pool_;
+  bool may_withdraw_;
+  int offered_ = 0;
+};
+
 void run(int max_threads, FunctionRef<void(const Gang&)> body, bool may_withdraw) {
   if (max_threads <= 1 || inside_gang || !pool().try_enter()) {
     std::atomic<std::uint32_t> barrier{0};
@@ -191,15 +215,25 @@ void run(int max_threads, FunctionRef<void(const Gang&)> body, bool may_withdraw
     return;
   }
   Pool& mine = pool();
-  const int helpers = mine.ensure(std::min(max_threads, kMaxThreads) - 1);
-  Job job{body, helpers + 1};
-  inside_gang = true;
-  for (int i = 0; i < helpers; ++i) mine.offer(i, job);
+  Job job{body, mine.ensure(std::min(max_threads, kMaxThreads) - 1) + 1};
+  const Session session(mine, job, may_withdraw);
   body(Gang(0, job.size, &job.barrier));
-  for (int i = 0; i < helpers; ++i) mine.collect(i, may_withdraw);
-  inside_gang = false;
-  mine.leave();
 }
+
+/// The first exception of a job's threads, to be thrown again on the caller's.
+class Failure {
+ public:
+  void keep() noexcept {
+    if (!failed_.exchange(true)) exception_ = std::current_exception();
+  }
+  void rethrow() const {
+    if (exception_) std::rethrow_exception(exception_);
+  }
+
+ private:
+  std::atomic<bool> failed_{false};
+  std::exception_ptr exception_;
+};
 
 }  // namespace
 
@@ -244,8 +278,7 @@ void parallel_for(std::int64_t tasks, int max_threads, FunctionRef<void(std::int
   if (tasks <= 0) return;
   const int threads = static_cast<int>(std::min<std::int64_t>(max_threads, tasks));
   std::atomic<std::int64_t> next{0};
-  std::atomic<bool> failed{false};
-  std::exception_ptr failure;
+  Failure failure;
   run(
       threads,
       [&](const Gang&) {
@@ -253,11 +286,11 @@ void parallel_for(std::int64_t tasks, int max_threads, FunctionRef<void(std::int
           for (std::int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(task);
         } catch (...) {  // out of memory, in practice: the caller hears of it, on its own thread
           next.store(tasks, std::memory_order_relaxed);
-          if (!failed.exchange(true)) failure = std::current_exception();
+          failure.keep();
         }
       },
       true);
-  if (failure) std::rethrow_exception(failure);
+  failure.rethrow();
 }
 
 int threads_for_bytes(std::int64_t bytes) noexcept {

@@ -275,8 +275,11 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     stage.push_back(result_row ? Stage::row : Stage::full);
     register_of_.push_back(reg);
   }
-  for (const int value : outputs_)  // an output may be a bare constant
-    if (is_leaf(value)) register_for(value, false);
+  for (const int value : outputs_) {  // may be a constant or an input; a row input is stored as rows
+    const bool row = value < inputs() && stage[static_cast<std::size_t>(value)] == Stage::either;
+    output_register_.push_back(is_leaf(value) ? register_for(value, row)
+                                              : register_of_[static_cast<std::size_t>(value)]);
+  }
   if (registers() > kMaxRegisters || steps() > kMaxSteps)
     throw std::invalid_argument("ufuse program: needs more than " + std::to_string(kMaxRegisters) +
                                 " registers or " + std::to_string(kMaxSteps) + " steps");

@@ -183,9 +183,8 @@ class ProgramRun {
   void prepare_operands() {
     for (int k = 0; k < count(); ++k) {
       OperandPlan& p = operand_plan_[k];
-      const int value =
-          is_output(k) ? program_.outputs_[static_cast<std::size_t>(k)] : k - program_.outputs();
-      p.reg = program_.register_of_[static_cast<std::size_t>(value)];
+      p.reg = is_output(k) ? program_.output_register_[static_cast<std::size_t>(k)]
+                           : program_.register_of_[static_cast<std::size_t>(k - program_.outputs())];
       p.row = program_.registers_[static_cast<std::size_t>(p.reg)].row;
       p.log2 = log2_size(dtype(k));
       p.swapped = operands_[static_cast<std::size_t>(k)].swapped;
@@ -419,14 +418,25 @@ class ProgramRun {
     if (p.swapped) kernels_.move.swap[p.log2](block, rows);
   }
 
-  void store(int k, char* to, char* block, std::int64_t rows, std::int64_t cols) const {
+  void store(int k, char* to, const char* block, std::int64_t rows, std::int64_t cols) const {
+    const OperandPlan& p = operand_plan_[k];
+    const std::int64_t elements = p.row ? rows : rows * cols;
+    if (!p.swapped) {
+      store_native(k, to, block, rows, cols);
+      return;
+    }
+    // The register may be an input's own memory, which is not ours to swap.
+    ScratchFrame copy(static_cast<std::size_t>(elements << p.log2));
+    std::memcpy(copy.data(), block, static_cast<std::size_t>(elements << p.log2));
+    kernels_.move.swap[p.log2](copy.data(), elements);
+    store_native(k, to, copy.data(), rows, cols);
+  }
+
+  void store_native(int k, char* to, const char* block, std::int64_t rows, std::int64_t cols) const {
     const OperandPlan& p = operand_plan_[k];
     const std::int64_t size = std::int64_t{1} << p.log2;
     const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0,
                        s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
-    if (p.swapped) {  // the register may be an input's: swap a copy in place and back
-      kernels_.move.swap[p.log2](block, p.row ? rows : rows * cols);
-    }
     if (p.row) {
       kernels_.move.store[p.log2](to, s1, block, rows);
     } else if (contiguous_out_[k]) {
@@ -439,7 +449,6 @@ class ProgramRun {
       for (std::int64_t r = 0; r < rows; ++r)
         kernels_.move.store[p.log2](to + r * s1, s0, block + r * cols * size, cols);
     }
-    if (p.swapped) kernels_.move.swap[p.log2](block, p.row ? rows : rows * cols);
   }
 
   const Program& program_;

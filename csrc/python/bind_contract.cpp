@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -122,6 +124,8 @@ void linear(const Program& program, std::int64_t m, std::int64_t n, std::int64_t
   std::vector<float> scales(quantized ? static_cast<std::size_t>(m) : 0);
   const auto item = static_cast<std::int64_t>(item_size(program.input_dtype(0)));
 
+  std::mutex failing;
+  std::exception_ptr failure;
   const auto finish = [&](const EpilogueTile& tile) {
     const std::int64_t shape[] = {tile.rows, tile.cols};
     std::int64_t strides[kMaxOperands][2];
@@ -139,7 +143,12 @@ void linear(const Program& program, std::int64_t m, std::int64_t n, std::int64_t
     add(reinterpret_cast<std::uintptr_t>(tile.acc), tile.ld * item, item, true);
     if (quantized) add(reinterpret_cast<std::uintptr_t>(scales.data()), sizeof(float), 0, false);
     for (const auto& extra : extras) add(extra.data, extra.row_stride, extra.col_stride, false);
-    program.run(2, shape, {operands, static_cast<std::size_t>(count)});
+    try {
+      program.run(2, shape, {operands, static_cast<std::size_t>(count)});
+    } catch (...) {  // an epilogue must not throw through the product's threads
+      const std::lock_guard lock(failing);
+      failure = std::current_exception();
+    }
   };
   const Epilogue epilogue(finish);
   const ContractKernels& kernels = packed != nullptr ? packed->kernels() : contract_kernels(active_tier());
@@ -169,6 +178,7 @@ void linear(const Program& program, std::int64_t m, std::int64_t n, std::int64_t
     product.epilogue = &epilogue;
     multiply(kernels, product);
   }
+  if (failure) std::rethrow_exception(failure);
 }
 
 using MatrixTuple = std::tuple<std::uintptr_t, std::int64_t, std::int64_t>;

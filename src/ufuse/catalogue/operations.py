@@ -2,8 +2,8 @@
 
 From a row come the opcode and kernel tables (``codegen.py``), the CUDA source, the reference
 executor, what tracing recognises, the public functions NumPy lacks, the documentation's table and
-the test matrix. To add an operation: a row here and a functor of the same name in the row's header
-under ``csrc/ops``. ``CONTRIBUTING.md`` walks through it.
+the test matrix. To add an operation: a row here and a functor of the same name under
+``csrc/ops``. ``CONTRIBUTING.md`` walks through it.
 """
 
 from __future__ import annotations
@@ -75,42 +75,32 @@ OPERATIONS: Final = (
     ),
     Operation("invert", same(INTEGERS, 1), np.invert, "~a", ufunc=np.invert, boolean="logical_not"),
     # --- comparison and logic ---------------------------------------------------------------
-    Operation("equal", predicate(ALL, 2), np.equal, "a == b", "compare", np.equal),
-    Operation("not_equal", predicate(ALL, 2), np.not_equal, "a != b", "compare", np.not_equal),
-    Operation("less", predicate(ALL, 2), np.less, "a < b", "compare", np.less),
-    Operation("less_equal", predicate(ALL, 2), np.less_equal, "a <= b", "compare", np.less_equal),
-    Operation("greater", predicate(ALL, 2), np.greater, "a > b", "compare", np.greater),
-    Operation(
-        "greater_equal", predicate(ALL, 2), np.greater_equal, "a >= b", "compare", np.greater_equal
-    ),
-    Operation("logical_and", same("?", 2), np.logical_and, "a and b", "compare", np.logical_and),
-    Operation("logical_or", same("?", 2), np.logical_or, "a or b", "compare", np.logical_or),
-    Operation("logical_xor", same("?", 2), np.logical_xor, "a xor b", "compare", np.logical_xor),
-    Operation("logical_not", same("?", 1), np.logical_not, "not a", "compare", np.logical_not),
-    Operation("isnan", predicate(FLOATS, 1), np.isnan, "whether a is NaN", "compare", np.isnan),
-    Operation(
-        "isinf", predicate(FLOATS, 1), np.isinf, "whether a is infinite", "compare", np.isinf
-    ),
-    Operation(
-        "isfinite", predicate(FLOATS, 1), np.isfinite, "whether a is finite", "compare", np.isfinite
-    ),
+    Operation("equal", predicate(ALL, 2), np.equal, "a == b", np.equal),
+    Operation("not_equal", predicate(ALL, 2), np.not_equal, "a != b", np.not_equal),
+    Operation("less", predicate(ALL, 2), np.less, "a < b", np.less),
+    Operation("less_equal", predicate(ALL, 2), np.less_equal, "a <= b", np.less_equal),
+    Operation("greater", predicate(ALL, 2), np.greater, "a > b", np.greater),
+    Operation("greater_equal", predicate(ALL, 2), np.greater_equal, "a >= b", np.greater_equal),
+    Operation("logical_and", same("?", 2), np.logical_and, "a and b", np.logical_and),
+    Operation("logical_or", same("?", 2), np.logical_or, "a or b", np.logical_or),
+    Operation("logical_xor", same("?", 2), np.logical_xor, "a xor b", np.logical_xor),
+    Operation("logical_not", same("?", 1), np.logical_not, "not a", np.logical_not),
+    Operation("isnan", predicate(FLOATS, 1), np.isnan, "whether a is NaN", np.isnan),
+    Operation("isinf", predicate(FLOATS, 1), np.isinf, "whether a is infinite", np.isinf),
+    Operation("isfinite", predicate(FLOATS, 1), np.isfinite, "whether a is finite", np.isfinite),
     Operation(
         "where",
         tuple(Signature(("?", code, code), code) for code in ALL),
         np.where,
         "b where a, else c",
-        "compare",
     ),
     # --- exponential and error functions ----------------------------------------------------
-    Operation(
-        "exp", same(FLOATS, 1), np.exp, "e ** a", "math", np.exp, domain=(-110.0, 95.0), ulp=1.0
-    ),
+    Operation("exp", same(FLOATS, 1), np.exp, "e ** a", np.exp, domain=(-110.0, 95.0), ulp=1.0),
     Operation(
         "log",
         same(FLOATS, 1),
         np.log,
         "natural logarithm",
-        "math",
         np.log,
         domain=(0.0, 1e6),
         ulp=1.0,
@@ -120,7 +110,6 @@ OPERATIONS: Final = (
         same(FLOATS, 1),
         np.tanh,
         "hyperbolic tangent",
-        "math",
         np.tanh,
         domain=(-12.0, 12.0),
         ulp=1.0,
@@ -130,7 +119,6 @@ OPERATIONS: Final = (
         same(FLOATS, 1),
         formulas.erf,
         "error function",
-        "math",
         domain=(-6.0, 6.0),
         ulp=1.0,
         public=True,
@@ -140,7 +128,6 @@ OPERATIONS: Final = (
         same(FLOATS, 1),
         formulas.sigmoid,
         "1 / (1 + exp(-a))",
-        "math",
         domain=(-100.0, 100.0),
         ulp=1.5,
         public=True,
@@ -150,7 +137,6 @@ OPERATIONS: Final = (
         same(FLOATS, 1),
         formulas.silu,
         "a * sigmoid(a)",
-        "math",
         domain=(-100.0, 100.0),
         ulp=2.0,
         public=True,
@@ -160,7 +146,6 @@ OPERATIONS: Final = (
         same(FLOATS, 1),
         formulas.gelu,
         "a/2 * (1 + erf(a / sqrt 2))",
-        "math",
         domain=(-12.0, 12.0),
         ulp=2.0,
         public=True,
@@ -170,7 +155,6 @@ OPERATIONS: Final = (
         same(FLOATS, 1),
         formulas.gelu_tanh,
         "a/2 * (1 + tanh(sqrt(2/pi) * (a + 0.044715 a**3)))",
-        "math",
         domain=(-12.0, 12.0),
         ulp=2.0,
         public=True,
@@ -182,30 +166,26 @@ OPERATIONS: Final = (
         tuple(Signature((a,), b) for a in ALL for b in NUMBERS if a != b),
         formulas.identity,
         "a in another dtype, as C converts; float to integer truncates, integers wrap",
-        "cast",
     ),
-    Operation("nonzero", predicate(NUMBERS, 1), formulas.nonzero, "a != 0", "cast"),
+    Operation("nonzero", predicate(NUMBERS, 1), formulas.nonzero, "a != 0"),
     # --- quantization -----------------------------------------------------------------------
     Operation(
         "quantize_linear",
         signatures("f4,f4,i1->i1", "f4,f4,u1->u1"),
         formulas.quantize_linear,
         "saturate(round_half_even(x / scale) + zero_point)",
-        "quantize",
     ),
     Operation(
         "dequantize_linear",
         signatures("i1,f4,i1->f4", "u1,f4,u1->f4", "i4,f4,i4->f4"),
         formulas.dequantize_linear,
         "(q - zero_point) * scale",
-        "quantize",
     ),
     Operation(
         "fake_quantize",
         signatures("f4,f4,i1->f4", "f4,f4,u1->f4"),
         formulas.fake_quantize,
         "dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)",
-        "quantize",
     ),
 )
 

@@ -35,8 +35,6 @@ class Operation:
         (the executor casts what it returns to that dtype).
     doc : str
         One line for the documentation's table.
-    header : str
-        Which header of ``csrc/ops`` holds the functor.
     ufunc : np.ufunc or None
         The NumPy ufunc a traced call of which becomes this operation; None for what NumPy lacks.
     boolean : str or None
@@ -54,7 +52,6 @@ class Operation:
     signatures: tuple[Signature, ...]
     reference: Callable[..., Any]
     doc: str
-    header: str = "arithmetic"
     ufunc: np.ufunc | None = None
     boolean: str | None = None
     domain: tuple[float, float] = (-100.0, 100.0)

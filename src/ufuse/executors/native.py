@@ -13,12 +13,12 @@ from .. import _core, _fast
 from ..catalogue import ELEMENT_TYPES, REDUCERS
 from ..catalogue.operations import BY_NAME
 from ..fusion.program import Instruction, Program, dtype_of
+from ..fusion.shapes import broadcast_shapes
 
 # The core's limits (csrc/core/plan.hpp, csrc/program/program.hpp): larger programs go to the
 # reference executor.
 MAX_OPERANDS = 32
 MAX_VALUES = 200
-MAX_AXES = 64
 
 
 empty = _fast.empty
@@ -50,7 +50,7 @@ def run_program(
     program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
 ) -> None:
     """Run `program`; see `reference.run_program` for the arguments."""
-    shape = np.broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
+    shape = broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
     _fast.run(compiled(program), inputs, outputs, shape)
 
 

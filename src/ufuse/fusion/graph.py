@@ -16,6 +16,7 @@ from ..catalogue.dtypes import UNSIGNED
 from ..catalogue.rows import Operation
 from .errors import trace_error, user_line
 from .program import Instruction, Program, code_of, constant_key, dtype_of
+from .shapes import broadcast_shapes
 
 Shape = tuple[int, ...]
 
@@ -132,7 +133,7 @@ class Graph:
 
     def _broadcast(self, operation: str, shapes: Sequence[Shape]) -> Shape:
         try:
-            return np.broadcast_shapes(*shapes)
+            return broadcast_shapes(*shapes)
         except ValueError:
             raise ValueError(
                 f"{user_line()}\n  operands could not be broadcast together with shapes "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .graph import Leaf, Length, Shape, Source
 from .program import EXPAND, Instruction, Program, dtype_of
+from .shapes import broadcast_shapes
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def infer_shapes(program: Program, inputs: Sequence[Shape]) -> list[Shape]:
             shapes.append(operands[0])
         else:
             try:
-                shapes.append(np.broadcast_shapes(*operands))
+                shapes.append(broadcast_shapes(*operands))
             except ValueError:
                 raise _ShapeError(
                     "operands could not be broadcast together with shapes "

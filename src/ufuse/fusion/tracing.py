@@ -14,6 +14,7 @@ from .array_functions import call_function
 from .errors import trace_error
 from .graph import Graph, Shape
 from .traced import TracedArray, TracedScalar
+from .shapes import broadcast_shapes
 
 _BRANCH = "use np.where(condition, a, b) instead of a Python branch"
 _MUTATE = "build a new array instead: np.where(mask, value, x)"
@@ -313,7 +314,7 @@ def _store(graph: Graph, value: int, target: Any) -> Tracer:
         )
     shape, expected = (graph.values[v].shape for v in (value, target.value))
     if shape != expected:
-        if np.broadcast_shapes(shape, expected) != expected:
+        if broadcast_shapes(shape, expected) != expected:
             raise ValueError(
                 f"non-broadcastable output operand with shape {expected} doesn't match "
                 f"the broadcast shape {shape}"

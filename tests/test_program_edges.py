@@ -1,0 +1,69 @@
+"""Programs at their edges: what a reviewer once broke, each by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+
+
+def test_an_input_returned_byte_swapped_is_not_swapped_in_place(tmp_path: Path) -> None:
+    """The identity into a byte-swapped out once wrote to the (here read-only) input."""
+    path = tmp_path / "x.bin"
+    np.arange(100_000, dtype=np.float32).tofile(path)
+    source = np.memmap(path, np.float32, "r")
+    out = np.empty(100_000, ">f4")
+    uf.fuse(lambda a: a)(source, out=out)
+    np.testing.assert_array_equal(out, source)
+
+
+@pytest.mark.parametrize("dimensions", [33, 40, 63, 64])
+def test_more_than_32_dimensions(dimensions: int) -> None:
+    """numpy.broadcast_shapes stops at 32 dimensions; arrays do not."""
+    shape = tuple(2 if i % 16 == 0 else 1 for i in range(dimensions))
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.testing.assert_array_equal(uf.fuse(lambda a, b: a + 2 * b)(x, x[0]), x + 2 * x[0])
+    np.testing.assert_array_equal(uf.relu(x - 3), np.maximum(x - 3, 0))
+    codes = uf.quantize_linear(x, np.float32([0.5, 0.25]), axis=0)
+    assert codes.shape == shape
+
+
+def test_a_row_input_beside_an_empty_reduction_is_returned() -> None:
+    """Over a loop of length 0 the second result was once never written."""
+
+    @uf.fuse
+    def both(a, b):
+        return a.sum(axis=-1, keepdims=True), b.max(axis=-1, keepdims=True)
+
+    empty, seven = np.zeros((3, 0), np.float32), np.full((3, 1), 7, np.float32)
+    total, largest = both(empty, seven)
+    np.testing.assert_array_equal(total, np.zeros((3, 1)))
+    np.testing.assert_array_equal(largest, seven)
+
+
+def test_the_sum_of_nothing_is_positive_zero() -> None:
+    empty = np.zeros((2, 0), np.float32)
+    total = uf.fuse(lambda a: a.sum(axis=-1, keepdims=True))(empty)
+    assert not np.signbit(total).any()
+    assert not np.signbit(uf.sum(np.float32([-0.0])))
+    assert not np.signbit(np.sum(np.float32([-0.0])))  # as NumPy's
+
+
+def test_running_out_of_memory_in_a_worker_is_a_memory_error() -> None:
+    """An exception on a pool thread reaches the caller instead of ending the process."""
+    x = np.broadcast_to(np.float32(1), (4, 1 << 40))
+    with pytest.raises(MemoryError):
+        uf.fuse(lambda a: a - a.max(axis=-1, keepdims=True))(x)
+
+
+def test_every_dtype_through_strides_broadcast_and_tails() -> None:
+    rng = np.random.default_rng(0)
+    for code in "?bhilBHILfd":
+        x = rng.integers(0, 2, (37, 5, 130)).astype(code)
+        for view in (x, x.T, x[::-2, :, ::3], x[:, ::-1], np.broadcast_to(x[:1], x.shape)):
+            same = uf.fuse(lambda a: np.where(a == a, a, a))(view)
+            np.testing.assert_array_equal(same, view)
+            assert same.dtype == x.dtype
