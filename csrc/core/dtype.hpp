@@ -27,6 +27,20 @@ struct CppTypeOf;
 template <DType D>
 using cpp_type = typename CppTypeOf<D>::type;
 
+/// What an element of type T is stored as: itself, but for the bool's byte.
+template <class T>
+struct StorageOf {
+  using type = T;
+};
+template <>
+struct StorageOf<Bool8> {
+  using type = std::uint8_t;
+};
+template <class T>
+using storage_t = typename StorageOf<T>::type;
+template <DType D>
+using storage = storage_t<cpp_type<D>>;
+
 constexpr std::size_t item_size(DType dtype) {
   constexpr std::size_t sizes[] = {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) sizeof(cpp),
@@ -34,6 +48,11 @@ constexpr std::size_t item_size(DType dtype) {
 #undef UFUSE_ELEMENT_TYPE
   };
   return sizes[static_cast<std::size_t>(dtype)];
+}
+
+constexpr int log2_size(DType dtype) {
+  const std::size_t size = item_size(dtype);
+  return size == 8 ? 3 : size == 4 ? 2 : size == 2 ? 1 : 0;
 }
 
 constexpr std::string_view code_of(DType dtype) {

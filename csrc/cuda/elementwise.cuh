@@ -7,17 +7,6 @@
 namespace ufuse {
 namespace cuda {
 
-template <class T>
-struct StorageOf {
-  using type = T;
-};
-template <>
-struct StorageOf<Bool8> {
-  using type = std::uint8_t;
-};
-template <DType D>
-using storage = typename StorageOf<cpp_type<D>>::type;
-
 struct ElementwiseCall {
   void* out;
   const void* in[3];

@@ -5,21 +5,11 @@
 #include <utility>
 
 #include "ops/all.hpp"
+#include "simd/moves.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 namespace {
-
-template <class T>
-struct StorageOf {
-  using type = T;
-};
-template <>
-struct StorageOf<Bool8> {
-  using type = std::uint8_t;
-};
-template <DType D>
-using storage = typename StorageOf<cpp_type<D>>::type;
 
 constexpr int largest(int a, int b, int c = 1, int d = 1) {
   const int x = a > b ? a : b, y = c > d ? c : d;
@@ -162,8 +152,7 @@ constexpr auto kChains = make_chains(std::make_integer_sequence<int, kChainRows>
 
 template <class T>
 void load_strided(void* block, const char* from, std::int64_t stride, std::int64_t count) {
-  auto* to = static_cast<T*>(block);
-  for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i, from + i * stride, sizeof(T));
+  gather<T>(block, 0, &from, 1, stride, count);
 }
 
 template <class T>
@@ -178,16 +167,6 @@ void fill(void* block, const void* value, std::int64_t count) {
   std::memcpy(&x, value, sizeof x);
   auto* to = static_cast<T*>(block);
   for (std::int64_t i = 0; i < count; ++i) to[i] = x;
-}
-
-template <class T>
-void swap_bytes(void* block, std::int64_t count) {
-  auto* data = static_cast<T*>(block);
-  for (std::int64_t i = 0; i < count; ++i) {
-    if constexpr (sizeof(T) == 2) data[i] = __builtin_bswap16(data[i]);
-    if constexpr (sizeof(T) == 4) data[i] = __builtin_bswap32(data[i]);
-    if constexpr (sizeof(T) == 8) data[i] = __builtin_bswap64(data[i]);
-  }
 }
 
 void stream(char* to, const void* block, std::int64_t bytes) {

@@ -93,7 +93,7 @@ class UFUSE_API Program {
   std::vector<DType> inputs_;
   std::vector<int> outputs_;  // value numbers
   std::vector<DType> value_dtype_;
-  std::vector<int> register_of_;      // value number to register
+  std::vector<int> register_of_;  // value number to register
   std::vector<int> output_register_;
   std::vector<int> row_register_of_;  // input to its register as a row value, or -1
   std::vector<RegisterSpec> registers_;

@@ -27,19 +27,6 @@ constexpr std::int64_t kMaxTile = 4096;
 // prefetched besides, whole: a product of two float32 operands went from 37 to 62 GB/s of 87.
 constexpr std::int64_t kStreamTile = 512;
 
-int log2_size(DType dtype) {
-  switch (item_size(dtype)) {
-    case 1:
-      return 0;
-    case 2:
-      return 1;
-    case 4:
-      return 2;
-    default:
-      return 3;
-  }
-}
-
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }

@@ -107,62 +107,78 @@ void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_
   r.source->read(index, axis.id < 0 ? 0 : axis.id, count, to);
 }
 
-void Pieces::fetch_one(const Feed& feed, const char* from, std::int64_t stride, std::int64_t count,
-                       char* to) {
+void Pieces::fetch_feed(const Feed& feed, const Place* places, std::int64_t rows, std::int64_t stride,
+                        std::int64_t count, char* to, std::int64_t pitch) {
   const PieceKernels& moves = pass_.kernels.pieces;
-  const bool converts = feed.stored != feed.element;
-  char* stored = converts ? raw_[feed.input] : to;
-  if (stride == feed.stored_size) {
-    if (converts && !feed.swapped)
-      stored = const_cast<char*>(from);
-    else
-      std::memcpy(stored, from, static_cast<std::size_t>(count * feed.stored_size));
-  } else {
-    moves.gather[feed.stored_log2](stored, from, stride, count);
+  const auto gather = moves.gather[feed.stored_log2];
+  const char* from[kRowsPerStep] = {};
+  for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[feed.input];
+  if (feed.stored == feed.element) {
+    gather(to, pitch * feed.size, from, rows, stride, count);
+    for (std::int64_t r = 0; feed.swapped && r < rows; ++r)
+      moves.swap[feed.stored_log2](to + r * pitch * feed.size, count);
+    return;
   }
-  if (feed.swapped) moves.swap[feed.stored_log2](stored, count);
-  if (converts) moves.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to), stored, count);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const void* stored = from[r];
+    if (feed.swapped || stride != feed.stored_size) {
+      gather(raw_[feed.input], 0, from + r, 1, stride, count);
+      if (feed.swapped) moves.swap[feed.stored_log2](raw_[feed.input], count);
+      stored = raw_[feed.input];
+    }
+    moves.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to + r * pitch * feed.size), stored,
+                                                count);
+  }
 }
 
-void Pieces::fetch(const Place& place, const ReduceAxis& axis, std::int64_t count, std::int64_t at) {
+void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                   std::int64_t at, std::int64_t pitch, bool all) {
   const Reduction& r = pass_.reduction;
-  if (r.source != nullptr) read_source(place, axis, count);
-  for (int f = 0; f < pass_.feeds; ++f) {
-    const Feed& feed = pass_.feed[f];
-    if (in_place(feed, axis)) continue;
-    char* to = block_[f] + at * feed.size;
-    if (r.source == nullptr)
-      fetch_one(feed, place.data[feed.input], axis.stride[feed.input], count, to);
-    else if (feed.stored == feed.element)
-      std::memcpy(to, raw_[feed.input], static_cast<std::size_t>(count * feed.size));
-    else
-      pass_.kernels.pieces.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to),
-                                                                 raw_[feed.input], count);
-  }
-}
-
-void Pieces::fetch_mask(const Place& place, const ReduceAxis& axis, std::int64_t count, std::int64_t at) {
-  pass_.kernels.pieces.gather[0](mask_ + at, place.data[kMaskOperand], axis.stride[kMaskOperand], count);
-}
-
-void Pieces::fetch_group(const Place& start, std::int64_t j, std::int64_t count, std::int64_t at, bool mask) {
-  const ReducePlan& plan = pass_.plan;
-  const ReduceAxis& axis = plan.group_axes > 0 ? plan.group[plan.group_axes - 1] : kSingleAxis;
-  while (count > 0) {
-    Place place = start;
-    seek(place, j);
-    const std::int64_t run = std::min(count, axis.extent - j % axis.extent);
-    fetch(place, axis, run, at);
+  if (r.source == nullptr) {
     for (int f = 0; f < pass_.feeds; ++f) {
       const Feed& feed = pass_.feed[f];
-      if (in_place(feed, axis))
-        std::memcpy(block_[f] + at * feed.size, place.data[feed.input],
-                    static_cast<std::size_t>(run * feed.size));
+      if (all || !in_place(feed, axis))
+        fetch_feed(feed, places, rows, axis.stride[feed.input], count, block_[f] + at * feed.size, pitch);
     }
-    if (mask) fetch_mask(place, axis, run, at);
-    j += run;
-    at += run;
-    count -= run;
+    return;
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    read_source(places[row], axis, count);
+    for (int f = 0; f < pass_.feeds; ++f) {
+      const Feed& feed = pass_.feed[f];
+      char* to = block_[f] + (at + row * pitch) * feed.size;
+      if (feed.stored == feed.element)
+        std::memcpy(to, raw_[feed.input], static_cast<std::size_t>(count * feed.size));
+      else
+        pass_.kernels.pieces.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to),
+                                                                   raw_[feed.input], count);
+    }
+  }
+}
+
+void Pieces::fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                        std::int64_t at, std::int64_t pitch) {
+  const char* from[kRowsPerStep] = {};
+  for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[kMaskOperand];
+  pass_.kernels.pieces.gather[0](mask_ + at, pitch, from, rows, axis.stride[kMaskOperand], count);
+}
+
+void Pieces::fetch_group(const Place& start, std::int64_t rows, std::int64_t j, std::int64_t count,
+                         std::int64_t at, std::int64_t pitch, bool mask) {
+  const ReducePlan& plan = pass_.plan;
+  const ReduceAxis& axis = plan.group_axes > 0 ? plan.group[plan.group_axes - 1] : kSingleAxis;
+  for (std::int64_t done = 0; done < count;) {
+    Place places[kRowsPerStep];
+    places[0] = start;
+    seek(places[0], j + done);
+    for (std::int64_t r = 1; r < rows; ++r) {
+      places[r] = places[r - 1];
+      advance_inner(places[r], 1);
+    }
+    const std::int64_t run = std::min(count - done, axis.extent - (j + done) % axis.extent);
+    fetch(places, rows, axis, run, at + done, pitch, true);
+    if (mask) fetch_mask(places, rows, axis, run, at + done, pitch);
+    done += run;
   }
 }
 

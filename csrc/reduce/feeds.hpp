@@ -27,6 +27,11 @@ class Pieces {
     move(place, pass_.plan.inner, steps);
     place.inner += steps;
   }
+  /// Moves a place along a group of one axis.
+  void advance_group(Place& place, std::int64_t steps) const {
+    move(place, pass_.plan.group[0], steps);
+    place.element += steps;
+  }
   /// Moves a place at the group's first element to its element `j`.
   void seek(Place& place, std::int64_t j) const;
   /// Addresses of one operand at elements `j` + k * kLanes of the group, k < `count`.
@@ -36,11 +41,16 @@ class Pieces {
   bool in_place(const Feed& feed, const ReduceAxis& axis) const {
     return feed.plain && (axis.stride[feed.input] == feed.stored_size || axis.extent == 1);
   }
-  /// Brings `count` elements along `axis` of every feed that is not in place to its block, at `at`.
-  void fetch(const Place& place, const ReduceAxis& axis, std::int64_t count, std::int64_t at);
-  /// The same for `count` elements of the group from element `j` on; in-place feeds are copied too.
-  void fetch_group(const Place& start, std::int64_t j, std::int64_t count, std::int64_t at, bool mask);
-  void fetch_mask(const Place& place, const ReduceAxis& axis, std::int64_t count, std::int64_t at);
+  /// Brings `count` elements along `axis` from each of `rows` <= kRowsPerStep places to its block, row r at
+  /// `at` + r * `pitch`: of every feed that is not in place, or of `all`.
+  void fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+             std::int64_t at, std::int64_t pitch, bool all);
+  void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                  std::int64_t at, std::int64_t pitch);
+  /// All feeds' elements [j, j + count) of the group, from `rows` neighbours along the inner axis, to rows
+  /// `pitch` apart in the blocks, from `at` on.
+  void fetch_group(const Place& start, std::int64_t rows, std::int64_t j, std::int64_t count, std::int64_t at,
+                   std::int64_t pitch, bool mask);
 
   char* block(int feed) const { return block_[feed]; }
   std::uint8_t* mask() const { return mask_; }
@@ -54,7 +64,8 @@ class Pieces {
     if (pass_.reduction.mask != nullptr) place.data[kMaskOperand] += steps * axis.stride[kMaskOperand];
   }
   void read_source(const Place& place, const ReduceAxis& axis, std::int64_t count);
-  void fetch_one(const Feed& feed, const char* from, std::int64_t stride, std::int64_t count, char* to);
+  void fetch_feed(const Feed& feed, const Place* places, std::int64_t rows, std::int64_t stride,
+                  std::int64_t count, char* to, std::int64_t pitch);
 
   const FirstPass& pass_;
   ScratchFrame frame_;

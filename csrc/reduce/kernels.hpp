@@ -96,7 +96,9 @@ using FinishKernel = void (*)(const FinishCall&);
 
 /// Moves of the gathered pieces, by log2 of the element's size where that is all that matters.
 struct PieceKernels {
-  void (*gather[4])(void* to, const char* from, std::int64_t stride, std::int64_t count);
+  /// Elements `stride` apart of `rows` <= kRowsPerStep rows, to rows `pitch` bytes apart.
+  void (*gather[4])(void* to, std::int64_t pitch, const char* const* from, std::int64_t rows,
+                    std::int64_t stride, std::int64_t count);
   void (*swap[4])(void* data, std::int64_t count);
   /// to[i] = mask[i] ? to[i] : *fill
   void (*mask[4])(void* data, const std::uint8_t* mask, const void* fill, std::int64_t count);

@@ -8,14 +8,14 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/dtype.hpp"
 #include "simd/vec.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 namespace reducers {
 
-template <class T>
-using storage_t = std::conditional_t<std::is_same_v<T, Bool8>, uint8_t, T>;
+using ufuse::storage_t;
 
 /// Accumulator of sums and products: as NumPy for integers, float64 for every float.
 template <class T>
@@ -122,9 +122,8 @@ template <class T>
 struct sum {
   using wide = wide_t<T>;
   static constexpr bool exact = std::is_integral_v<wide>;  // any order gives the same bits
-  // -0.0 and not 0.0: a sum of negative zeros is a negative zero.
-  static constexpr wide identity = exact ? wide{0} : wide(-0.0);
-  static constexpr storage_t<T> element_identity = exact ? storage_t<T>{0} : storage_t<T>(-0.0);
+  static constexpr wide identity{0};  // a sum of negative zeros, and of nothing, is 0.0, as NumPy's
+  static constexpr storage_t<T> element_identity{0};
   template <class V>
   static UFUSE_INLINE V fold(V a, V b) {
     return a + b;

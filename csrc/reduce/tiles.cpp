@@ -14,6 +14,11 @@ constexpr std::int64_t kWindow = kLanes * kRowsPerStep;
 /// With several slots, pieces of this size go through all of them while in L1.
 constexpr std::int64_t kSharedBytes = 16 << 10;
 constexpr std::int64_t kRowBlock = 64;  // rows gathered together at most
+/// Elements from one gathered row to the next. Rows of 4 KB would share the sets of L1 among each other and,
+/// as often as not, with the rows they are gathered from.
+constexpr std::int64_t pitch_of(std::int64_t count) { return count < 128 ? count : count + 16; }
+/// Columns gathered together: kRowsPerStep rows of 512 float32 stay in L1.
+constexpr std::int64_t kGatheredColumns = 512;
 
 double as_double(const char* at, DType type) {
   if (type == DType::F32) {
@@ -58,6 +63,17 @@ class RowTile {
   }
 
  private:
+  /// Whether reading rows one after the other breaks a core's prefetching: rows with gaps between them, or
+  /// backwards, and not long. Of (8192, 4096) float32 [::2, ::3] that costs 19 cycles a line, eight rows side
+  /// by side 11; of [:, ::3], whose rows follow each other, 9 and 11.
+  bool apart() const {
+    constexpr std::int64_t kLongRow = 64 << 10, kNear = 256;
+    if (plan_.group_axes == 0) return false;
+    const ReduceAxis& axis = plan_.group[plan_.group_axes - 1];
+    const std::int64_t stride = axis.stride[0], span = axis.extent * stride;
+    return std::abs(span) <= kLongRow && (stride < 0 || std::abs(plan_.inner.stride[0] - span) > kNear);
+  }
+
   std::int64_t length(std::int64_t chunk) const { return std::min(kChunk, plan_.count - chunk * kChunk); }
 
   void call(int s, const char* data, std::int64_t row_stride, std::int64_t rows, std::int64_t count,
@@ -102,14 +118,17 @@ class RowTile {
   }
 
   void gather(std::int64_t first_chunk, std::int64_t last_chunk) {
-    Pieces pieces(pass_, kChunk);
-    const Place start = pieces.place(tile_);
     // Rows that interleave in memory share its lines, so all of them take one chunk before the next; rows
-    // apart go one after the other, as far as the prefetcher likes.
+    // apart go side by side; others one after the other, as far as the prefetcher likes.
     const bool interleaved =
         plan_.group_axes > 0 &&
         std::abs(plan_.inner.stride[0]) < std::abs(plan_.group[plan_.group_axes - 1].stride[0]);
-    const std::int64_t together = interleaved || pass_.chunks == 1 ? tile_.width : 1;
+    // The blocks of many feeds would not fit the thread's scratch, nor L2.
+    const bool side = interleaved || plan_.count < kShortGroup || apart();
+    side_ = side && pass_.feeds <= 2 ? kRowsPerStep : 1;
+    Pieces pieces(pass_, pitch_of(kChunk) * side_);
+    const Place start = pieces.place(tile_);
+    const std::int64_t together = interleaved || pass_.chunks == 1 ? tile_.width : side_;
     for (std::int64_t i = 0; i < tile_.width; i += together)
       for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk)
         gather_chunk(pieces, start, chunk, i, std::min(together, tile_.width - i));
@@ -119,20 +138,21 @@ class RowTile {
                     std::int64_t width) {
     const bool masked = pass_.reduction.mask != nullptr;
     const std::int64_t count = length(chunk);
-    const std::int64_t block = std::clamp<std::int64_t>(kChunk / count, 1, kRowBlock);
+    const std::int64_t pitch = pitch_of(count);
+    const std::int64_t block = std::clamp<std::int64_t>(pitch_of(kChunk) * side_ / pitch, 1, kRowBlock);
     for (std::int64_t i = first; i < first + width; i += block) {
       const std::int64_t rows = std::min(block, first + width - i);
-      for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t r = 0; r < rows; r += side_) {
         Place place = start;
         pieces.advance_inner(place, i + r);
-        pieces.fetch_group(place, chunk * kChunk, count, r * count, masked);
+        pieces.fetch_group(place, std::min(side_, rows - r), chunk * kChunk, count, r * pitch, pitch, masked);
       }
       for (int s = 0; s < pass_.reduction.slots; ++s) {
         const int f = pass_.feed_of[s];
         if (masked)
           fold_masked(pieces, s, rows, count, i, chunk);
         else
-          call(s, pieces.block(f), count * pass_.feed[f].size, rows, count, i, chunk, false);
+          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false);
       }
     }
   }
@@ -145,12 +165,13 @@ class RowTile {
                                                        : feed.size == 4 ? 2
                                                        : feed.size == 2 ? 1
                                                                         : 0];
+    const std::int64_t pitch = pitch_of(count);
     double pivots[kRowBlock], counts[kRowBlock];
     std::memcpy(pieces.copy(), pieces.block(pass_.feed_of[s]),
-                static_cast<std::size_t>(rows * count * feed.size));
+                static_cast<std::size_t>(((rows - 1) * pitch + count) * feed.size));
     for (std::int64_t r = 0; r < rows; ++r) {
-      const std::uint8_t* mask = pieces.mask() + r * count;
-      char* data = pieces.copy() + r * count * feed.size;
+      const std::uint8_t* mask = pieces.mask() + r * pitch;
+      char* data = pieces.copy() + r * pitch * feed.size;
       alignas(8) char fill[8];
       std::memcpy(fill, kernel.identity, sizeof fill);
       if (kernel.shifted) {
@@ -166,7 +187,7 @@ class RowTile {
       mask_kernel(data, mask, fill, count);
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
-    kernel.rows({pieces.copy(), count * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+    kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
                  pivots, counts});
   }
 
@@ -174,6 +195,7 @@ class RowTile {
   const Tile& tile_;
   const States* states_;
   const ReducePlan& plan_;
+  std::int64_t side_ = 1;  // rows gathered side by side
 };
 
 // --- columns
@@ -225,11 +247,16 @@ class ColumnTile {
     return arrays * lane_bytes();
   }
 
+  /// Columns brought to the blocks at once. Computed inputs cost a call of their program per piece.
+  std::int64_t piece() const {
+    return pass_.reduction.source == nullptr ? std::min(tile_.width, kGatheredColumns) : tile_.width;
+  }
+
   std::int64_t block_elements() const {
     bool in_place = pass_.reduction.source == nullptr && !masked_;
     for (int f = 0; f < pass_.feeds; ++f)
       in_place &= pass_.feed[f].plain && plan_.inner.stride[pass_.feed[f].input] == pass_.feed[f].stored_size;
-    return in_place ? 0 : tile_.width * kRowsPerStep;
+    return in_place ? 0 : pitch_of(piece()) * kRowsPerStep;
   }
 
   void fold_chunk(const Place& start, std::int64_t chunk) {
@@ -258,79 +285,106 @@ class ColumnTile {
   void find_pivots(const Place& start, std::int64_t chunk, std::int64_t rows) {
     for (int s = 0; s < pass_.reduction.slots; ++s) {
       if (!pass_.kernel[s]->shifted) continue;
-      const int f = pass_.feed_of[s];
-      const Feed& feed = pass_.feed[f];
       bool missing = true;
       std::fill(counts_[s], counts_[s] + tile_.width, 0.0);  // here: whether a column has its pivot
       std::fill(pivots_[s], pivots_[s] + tile_.width, 0.0);
       for (std::int64_t j = 0; j < rows && missing; ++j) {
+        missing = false;
         Place place = start;
         pieces_.seek(place, chunk * kChunk + j);
-        pieces_.fetch(place, plan_.inner, tile_.width, 0);
-        if (masked_) pieces_.fetch_mask(place, plan_.inner, tile_.width, 0);
-        const char* data = pieces_.in_place(feed, plan_.inner) ? place.data[feed.input] : pieces_.block(f);
-        missing = false;
-        for (std::int64_t c = 0; c < tile_.width; ++c) {
-          if (counts_[s][c] != 0.0) continue;
-          if (masked_ && pieces_.mask()[c] == 0) {
-            missing = true;
-            continue;
-          }
-          counts_[s][c] = 1.0;
-          pivots_[s][c] = usable_pivot(as_double(data + c * feed.size, feed.element));
-        }
+        for (std::int64_t c = 0; c < tile_.width; c += piece(), pieces_.advance_inner(place, piece()))
+          missing |= !find_pivots(s, place, c, std::min(piece(), tile_.width - c));
       }
       std::fill(counts_[s], counts_[s] + tile_.width, 0.0);
     }
+  }
+
+  /// Whether columns [first, first + columns) of slot s have their pivots, once those at `place` are used.
+  bool find_pivots(int s, const Place& place, std::int64_t first, std::int64_t columns) {
+    const int f = pass_.feed_of[s];
+    const Feed& feed = pass_.feed[f];
+    pieces_.fetch(&place, 1, plan_.inner, columns, 0, 0, false);
+    if (masked_) pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0);
+    const char* data = pieces_.in_place(feed, plan_.inner) ? place.data[feed.input] : pieces_.block(f);
+    bool all = true;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      if (counts_[s][first + c] != 0.0) continue;
+      if (masked_ && pieces_.mask()[c] == 0) {
+        all = false;
+        continue;
+      }
+      counts_[s][first + c] = 1.0;
+      pivots_[s][first + c] = usable_pivot(as_double(data + c * feed.size, feed.element));
+    }
+    return all;
   }
 
   /// Adds elements `first` + k * kLanes of the chunk at `base`, up to kRowsPerStep of its `count`, to their
   /// lane.
   void add_rows(const Place& start, std::int64_t base, std::int64_t first, std::int64_t count) {
     const std::int64_t rows = std::min<std::int64_t>((count - first + kLanes - 1) / kLanes, kRowsPerStep);
-    if (!all_in_place_) {
-      for (std::int64_t r = 0; r < rows; ++r) {
-        Place place = start;
-        pieces_.seek(place, base + first + r * kLanes);
-        pieces_.fetch(place, plan_.inner, tile_.width, r * tile_.width);
-        if (masked_) pieces_.fetch_mask(place, plan_.inner, tile_.width, r * tile_.width);
+    if (all_in_place_) {
+      for (int s = 0; s < pass_.reduction.slots; ++s) {
+        const char* row[kRowsPerStep];
+        pieces_.seek_lane(start, pass_.feed[pass_.feed_of[s]].input, base + first, rows, row);
+        add_slot(s, row, rows, 0, tile_.width, first);
       }
+      return;
     }
-    for (int s = 0; s < pass_.reduction.slots; ++s) {
-      const ReducerKernel& kernel = *pass_.kernel[s];
-      const int f = pass_.feed_of[s];
-      const Feed& feed = pass_.feed[f];
-      const char* row[kRowsPerStep];
-      if (pieces_.in_place(feed, plan_.inner)) {
-        pieces_.seek_lane(start, feed.input, base + first, rows, row);
-      } else {
-        for (std::int64_t r = 0; r < rows; ++r) row[r] = pieces_.block(f) + r * tile_.width * feed.size;
+    Place places[kRowsPerStep];
+    for (std::int64_t r = 0; r < rows; ++r) {
+      places[r] = start;
+      pieces_.seek(places[r], base + first + r * kLanes);
+    }
+    for (std::int64_t c = 0; c < tile_.width; c += piece()) {
+      const std::int64_t columns = std::min(piece(), tile_.width - c), pitch = pitch_of(columns);
+      pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false);
+      if (masked_) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch);
+      for (int s = 0; s < pass_.reduction.slots; ++s) {
+        const int f = pass_.feed_of[s];
+        const Feed& feed = pass_.feed[f];
+        const bool in_place = pieces_.in_place(feed, plan_.inner);
+        const char* row[kRowsPerStep];
+        for (std::int64_t r = 0; r < rows; ++r) {
+          row[r] = in_place ? places[r].data[feed.input] : pieces_.block(f) + r * pitch * feed.size;
+          if (masked_) row[r] = mask_row(s, row[r], r, c, columns);
+        }
+        add_slot(s, row, rows, c, columns, first);
       }
-      if (masked_)
-        for (std::int64_t r = 0; r < rows; ++r) row[r] = mask_row(s, row[r], r);
-      const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
-      const bool fresh = kernel.exact ? first == 0 : first < kLanes;
-      kernel.columns({lanes_[s][lane], row, rows, tile_.width, pivots_[s], first, fresh});
+      for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
     }
   }
 
-  /// A copy of row `r` with what the mask leaves out replaced by what changes nothing.
-  const char* mask_row(int s, const char* data, std::int64_t r) {
+  /// Adds `rows` of one lane, of columns [c, c + columns), to the accumulators of slot s.
+  void add_slot(int s, const char* const* row, std::int64_t rows, std::int64_t c, std::int64_t columns,
+                std::int64_t first) {
+    const ReducerKernel& kernel = *pass_.kernel[s];
+    const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
+    void* lanes[2];
+    for (int i = 0; i < kernel.lane_components; ++i)
+      lanes[i] = static_cast<char*>(lanes_[s][lane][i]) + c * kernel.lane_size[i];
+    const bool fresh = kernel.exact ? first == 0 : first < kLanes;
+    kernel.columns({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh});
+  }
+
+  /// A copy of columns [first, first + columns) of row `r` with what the mask leaves out replaced by what
+  /// changes nothing.
+  const char* mask_row(int s, const char* data, std::int64_t r, std::int64_t first, std::int64_t columns) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const std::uint8_t* mask = pieces_.mask() + r * tile_.width;
-    char* to = pieces_.copy() + r * tile_.width * feed.size;
-    std::memcpy(to, data, static_cast<std::size_t>(tile_.width * feed.size));
+    const std::uint8_t* mask = pieces_.mask() + r * pitch_of(columns);
+    char* to = pieces_.copy() + r * pitch_of(columns) * feed.size;
+    std::memcpy(to, data, static_cast<std::size_t>(columns * feed.size));
     if (!kernel.shifted) {
       pass_.kernels.pieces.mask[feed.size == 8   ? 3
                                 : feed.size == 4 ? 2
                                 : feed.size == 2 ? 1
-                                                 : 0](to, mask, kernel.identity, tile_.width);
+                                                 : 0](to, mask, kernel.identity, columns);
       return to;
     }
-    for (std::int64_t c = 0; c < tile_.width; ++c) {
-      counts_[s][c] += mask[c];
-      if (mask[c] == 0) put_element(to + c * feed.size, feed.element, pivots_[s][c]);
+    for (std::int64_t c = 0; c < columns; ++c) {
+      counts_[s][first + c] += mask[c];
+      if (mask[c] == 0) put_element(to + c * feed.size, feed.element, pivots_[s][first + c]);
     }
     return to;
   }

@@ -8,7 +8,7 @@ namespace ufuse {
 
 /// Columns per tile at most: 16 KB of float32 per row, since the hardware prefetches well in long runs only.
 /// Sums of (4096, 4096) float32 over axis 0 on one core read 18 GB/s with 512 columns, 28 with 2048, 32 with
-/// 4096 and 8192; every third column, gathered, 8, 15, 22 and 21.
+/// 4096 and 8192.
 inline constexpr std::int64_t kTileColumns = 4096;
 /// The accumulators of a tile's lanes stay in L2: 16 lanes of 4096 float64 columns, or of 2048 for moments.
 inline constexpr std::int64_t kTileLaneBytes = 512 << 10;

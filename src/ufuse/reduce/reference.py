@@ -27,8 +27,6 @@ def _value(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     initial = {} if slot.initial is None else {"initial": slot.initial[()]}
     keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, **initial}
     if slot.reducer == "sum":
-        # -0.0 changes no sum; NumPy's own 0 would make a sum of negative zeros positive.
-        keywords.setdefault("initial", -0.0 if state.kind == "f" else 0)
         return np.asarray(np.add.reduce(x, dtype=state, **keywords))
     if slot.reducer == "prod":
         return np.asarray(np.multiply.reduce(x, dtype=state, **keywords))
