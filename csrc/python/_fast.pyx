@@ -9,7 +9,7 @@ import functools
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
-from cpython.long cimport PyLong_CheckExact
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 
 cnp.import_array()
@@ -349,6 +349,7 @@ cdef class LinearCall(Entry):
         cdef FastProgram fast
         cdef float scale_value
         cdef long zero = 0
+        cdef int overflow = 0
         cdef uint8_t zero_byte
         cdef int axes, axis
         cdef int64_t extents[MAX_AXES]
@@ -370,13 +371,18 @@ cdef class LinearCall(Entry):
         if dtype is not None:
             if not self.quantizes:
                 return NotImplemented
-            code = self.codes.get(dtype)
+            try:
+                code = self.codes.get(dtype)
+            except TypeError:  # not hashable: the general function says what is expected
+                return NotImplemented
             if code is None:
                 return NotImplemented
         if zero_point is None:
             pass
         elif PyLong_CheckExact(zero_point):
-            zero = zero_point
+            zero = PyLong_AsLongAndOverflow(zero_point, &overflow)
+            if overflow:
+                return NotImplemented
         elif type(zero_point) is _int8 or type(zero_point) is _uint8:
             own = "i1" if type(zero_point) is _int8 else "u1"
             if code is None:

@@ -6,8 +6,6 @@ namespace {
 // Blocks start on different sets of the L1 cache, 4 KB apart plus two lines.
 std::int64_t block_bytes(std::int64_t capacity) { return (capacity * 8 + 63) / 64 * 64 + 128; }
 
-int log2_size(std::int64_t size) { return size == 8 ? 3 : size == 4 ? 2 : size == 2 ? 1 : 0; }
-
 }  // namespace
 
 FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernels& k)
@@ -32,7 +30,7 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
                      !swapped && input.dtype == slot.element && r.source == nullptr,
                      stored,
                      static_cast<std::int64_t>(item_size(slot.element)),
-                     log2_size(stored)};
+                     log2_size(input.dtype)};
   }
   tile_columns = std::clamp<std::int64_t>(kTileLaneBytes / lane_bytes, 256, kTileColumns);
 }
