@@ -332,7 +332,8 @@ class ProgramRun {
   void prefetch_next(char* const* start, std::int64_t i0, std::int64_t cols) const {
     for (int k = program_.outputs(); k < count(); ++k) {
       const OperandPlan& p = operand_plan_[k];
-      if (p.feed != Feed::direct) continue;
+      // What every line reads again is in a cache already.
+      if (p.feed != Feed::direct || (plan_.axes > 1 && plan_.stride[k][1] == 0)) continue;
       const char* next = start[k] + (i0 + 1) * p.step;
       for (std::int64_t byte = 0; byte < cols << p.log2; byte += 64) __builtin_prefetch(next + byte);
     }
