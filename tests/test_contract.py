@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 import ufuse as uf
 from conftest import NATIVE, tiers
+from ufuse import executors
+from ufuse.catalogue import OPERATIONS
+from ufuse.contract.linear import ACTIVATIONS
 
 SUBSCRIPTS = [
     "ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ki", "ij,jk->ki", "ij,ij->", "i,i->", "i,j->ij",
@@ -288,3 +291,67 @@ def test_linear_bad_input(change: dict, kind: type, message: str) -> None:
     call = {"x": np.ones((2, 3), np.float32), "w": np.ones((4, 3), np.float32), **change}
     with pytest.raises(kind, match=message):
         uf.linear(**call)
+
+
+def test_activations_are_the_catalogues() -> None:
+    """A new public row is an activation at once; the message lists them all."""
+    public = {
+        row.name
+        for row in OPERATIONS
+        if row.public and row.arity == 1 and all(s.output in ("f4", "f8") for s in row.signatures)
+    }
+    assert set(ACTIVATIONS) == public | {"tanh"} and "erf" in ACTIVATIONS
+    x, w = np.linspace(-2, 2, 6).reshape(2, 3), np.eye(3)
+    for name in ACTIVATIONS:
+        function = np.tanh if name == "tanh" else getattr(uf, name)
+        np.testing.assert_allclose(uf.linear(x, w, activation=name), function(x), rtol=1e-14)
+    for wrong in ("swish", 3, ["relu"]):
+        with pytest.raises(ValueError, match="'activation': expected None.*" + "|".join(public)):
+            uf.linear(x, w, activation=wrong)
+
+
+@pytest.mark.parametrize("subscripts", [",", "i,i->", "ij,ij->", "ij,jk->ik"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_einsum_gives_a_scalar_where_numpy_does(subscripts: str, dtype: type) -> None:
+    a, b = operands(subscripts, 3, dtype)
+    want, got = np.einsum(subscripts, a, b), uf.einsum(subscripts, a, b)
+    assert type(got) is type(want) and got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+    out = np.empty(want.shape, dtype)
+    assert uf.einsum(subscripts, a, b, out=out) is out
+    assert type(uf.einsum(",", 2.0, 3.0)) is type(np.einsum(",", 2.0, 3.0))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_einsum_takes_byte_swapped_operands(dtype: str) -> None:
+    """Converted and computed here, so that the bits are those of native operands."""
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(size=(30, 70)).astype(dtype), rng.normal(size=(70, 20)).astype(dtype)
+    want = uf.einsum("ij,jk->ik", a, b)
+    for left, right in ((a.astype(">" + dtype), b), (a, b.astype(">" + dtype))):
+        got = uf.einsum("ij,jk->ik", left, right)
+        assert got.dtype.isnative
+        np.testing.assert_array_equal(got, want)
+        both = uf.einsum("ij,jk->ik", a.astype(">" + dtype), b.astype(">" + dtype))
+        np.testing.assert_array_equal(both, want)
+
+
+def test_interleaved_out_is_no_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns of one array share no element: nothing is copied; hard cases count as overlapping."""
+    memory = np.random.default_rng(1).normal(size=(8, 16)).astype(np.float32)
+    x, out = memory[:, ::2], memory[:, 1::2]
+    assert not executors.overlap(x, out) and executors.apart(x, out) is x
+    assert executors.overlap(memory, x) and executors.overlap(memory[1:], memory[:-1])
+    w = np.eye(8, dtype=np.float32)
+    want = x.copy()
+    assert uf.linear(x, w, out=out) is out
+    np.testing.assert_array_equal(out, want)
+    np.testing.assert_array_equal(x, want)
+    monkeypatch.setattr(executors, "_OVERLAP_WORK", 1)
+    hard = np.lib.stride_tricks.as_strided
+    base = np.zeros(10_000, np.int8)
+    a = hard(base, (7, 9, 11), (101, 37, 13))
+    b = hard(base[3:], (5, 8, 13), (97, 41, 7))
+    with pytest.raises(np.exceptions.TooHardError):
+        np.shares_memory(a, b, max_work=1)
+    assert executors.overlap(a, b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import pytest
 
 import ufuse as uf
 from test_fuse import assert_same
+from ufuse import executors
 
 
 @uf.fuse
@@ -306,3 +308,109 @@ def test_fast_calls_notice_rebound_variables() -> None:
     finally:
         globals()["SCALE"] = np.float32(2.0)
     np.testing.assert_array_equal(shifted(x), 2 * x + 5)
+
+
+# --- findings of a review --------------------------------------------------------------------
+
+
+def test_interleaved_arrays_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = []
+    apart = executors.apart
+
+    def counting(array: Any, out: Any) -> Any:
+        result = apart(array, out)
+        copied.append(result is not array)
+        return result
+
+    monkeypatch.setattr(executors, "apart", counting)
+    b = np.arange(20.0)
+    expected = b.copy()
+    expected[1::2] = 5 * b[::2]
+    combine(b[::2], b[::2], out=b[1::2])
+    assert_same(b, expected)
+    assert copied and not any(copied)
+    combine(b[::2], b[::2], out=b[:10])  # these do overlap
+    assert any(copied)
+
+    both = uf.fuse(lambda x: (x + 1, x > 0))
+    x, o = np.arange(-3.0, 3), np.zeros((6, 2))
+    both(x, out=(o[:, 0], o[:, 1]))
+    assert_same(o, np.stack([x + 1, x > 0], axis=1))
+    with pytest.raises(ValueError, match="overlap each other"):
+        both(x, out=(o[:, 0], o.reshape(-1)[4:10]))
+
+
+def test_a_string_among_the_arrays_is_named() -> None:
+    x = np.ones(3)
+    for call in (lambda: combine(x, "a"), lambda: combine(x, b="a")):
+        with pytest.raises(TypeError, match="combine: argument 'b': expected an array or a number"):
+            call()
+
+    @uf.fuse
+    def picky(x: Any, mode: str) -> Any:
+        raise TypeError("no such mode")
+
+    with pytest.raises(TypeError, match=r"^no such mode$"):
+        picky(x, "sum")
+
+
+def test_fuse_wants_a_callable() -> None:
+    message = r"ufuse\.fuse: argument 'function': expected a callable, got 3 \(int\)"
+    with pytest.raises(TypeError, match=message):
+        uf.fuse(3)
+
+
+def test_reductions_name_bad_arguments() -> None:
+    x = np.ones(3, np.float32)
+    message = "argument 'initial': expected a number that float32 can hold, got "
+    for wrong in ("x", "1", 1j):
+        with pytest.raises(TypeError, match=r"ufuse\.sum: " + message):
+            uf.sum(x, initial=wrong)
+    with pytest.raises(TypeError, match=r"ufuse\.max: " + message):
+        uf.max(x, initial="x")
+    with pytest.raises(OverflowError, match=r"ufuse\.prod: argument 'initial'.*int8 can hold"):
+        uf.prod(np.ones(3, np.int8), dtype=np.int8, initial=300)
+    for wrong in ("x", "1", None, 1j, np.ones(2)):
+        with pytest.raises(TypeError, match=r"ufuse\.var: argument 'ddof': expected a number, got"):
+            uf.var(x, ddof=wrong)
+    with pytest.raises(TypeError, match=r"ufuse\.std: argument 'correction': expected a number"):
+        uf.std(x, correction="x")
+
+
+def test_reductions_write_beside_what_they_read() -> None:
+    memory = np.arange(24.0).reshape(4, 6)
+    expected = memory[:, ::2].sum(axis=0)
+    out = memory[0, 1::2]
+    assert uf.sum(memory[:, ::2], axis=0, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    low_high = np.zeros((3, 2))
+    uf.minmax(memory[:, ::2], axis=0, out=(low_high[:, 0], low_high[:, 1]))
+    np.testing.assert_array_equal(low_high[:, 1], memory[:, ::2].max(axis=0))
+
+
+def test_threads_trace_at_the_same_time_and_the_first_is_kept() -> None:
+    """Tracing holds no lock: each of these waits for the other to be tracing too."""
+    meeting = threading.Barrier(2, timeout=30)
+
+    @uf.fuse
+    def slow(x: Any) -> Any:
+        meeting.wait()
+        return x + 1
+
+    x = np.arange(3.0)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(slow, [x, x]))
+    for result in results:
+        assert_same(result, x + 1)
+    assert slow.cache_info() == (1, 1, 64, 1)
+
+
+def test_a_trace_from_before_cache_clear_is_not_kept() -> None:
+    @uf.fuse
+    def cleared(x: Any) -> Any:
+        cleared.cache_clear()
+        return x + 1
+
+    x = np.arange(3.0)
+    assert_same(cleared(x), x + 1)
+    assert cleared.cache_info().currsize == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import pickle
 
 import numpy as np
 import pytest
@@ -298,3 +299,108 @@ def test_quantized_array() -> None:
         uf.quantize(w, "int3")
     with pytest.raises(TypeError, match="float32"):
         uf.quantize(w.astype(np.float64))
+
+
+# --- records ---
+
+
+def test_quantized_array_is_checked() -> None:
+    data, scale, zero = np.ones((2, 3), np.int8), np.ones(3, np.float32), np.int8(0)
+    assert uf.QuantizedArray(data, scale, zero, axis=-1).axis == 1
+    for arguments, error, message in (
+        (([[1]], scale, zero, 1), TypeError, "'data': expected an ndarray of int8, got list"),
+        ((data.astype(np.uint8), scale, zero, 1), TypeError, "'data': expected dtype int8, got"),
+        ((data, np.ones(3), zero, 1), TypeError, "'scale': expected dtype float32, got"),
+        ((data, scale, np.uint8(0), 1), TypeError, "'zero_point': expected dtype int8, got"),
+        ((data, scale, np.int8(1), 1), ValueError, "'zero_point': expected a 0-d array of 0"),
+        ((data, scale, np.zeros(1, np.int8), 1), ValueError, "'zero_point': expected a 0-d array"),
+        ((data, scale, zero, 0), ValueError, r"'scale': expected shape \(2,\).*got shape \(3,\)"),
+        ((data, scale, zero), ValueError, r"'scale': expected shape \(\).*got shape \(3,\)"),
+        ((data, scale[0], zero, 1), ValueError, r"'scale': expected shape \(3,\).*got shape \(\)"),
+        ((data, scale, zero, 2), np.exceptions.AxisError, "axis 2 is out of bounds"),
+        ((data, scale, zero, "x"), TypeError, "'axis': expected an int or None, got 'x'"),
+    ):
+        with pytest.raises(error, match=r"ufuse\.QuantizedArray: .*" + message):
+            uf.QuantizedArray(*arguments)
+
+
+def test_quantized_array_is_read_only_and_the_callers_arrays_are_not() -> None:
+    data, scale = np.ones((2, 3), np.int8), np.ones(2, np.float32)
+    q = uf.QuantizedArray(data, scale, np.zeros((), np.int8), axis=0)
+    for part in (q.data, q.scale, q.zero_point):
+        assert type(part) is np.ndarray
+        with pytest.raises(ValueError, match="read-only"):
+            part[...] = 2
+    assert np.shares_memory(q.data, data) and np.shares_memory(q.scale, scale)
+    data[0, 0], scale[0] = 2, 3
+    again = pickle.loads(pickle.dumps(q))
+    np.testing.assert_array_equal(again.data, q.data)
+    assert not again.data.flags.writeable and again.axis == 0
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_quantize_takes_byte_swapped_arrays(axis: int | None) -> None:
+    x = np.random.default_rng(5).normal(size=(6, 50)).astype(np.float32)
+    want, got = uf.quantize(x, axis=axis), uf.quantize(x.astype(">f4"), axis=axis)
+    np.testing.assert_array_equal(got.data, want.data, strict=True)
+    np.testing.assert_array_equal(got.scale, want.scale, strict=True)
+
+
+# --- messages, ranks ---
+
+
+@pytest.mark.parametrize("zero_point", [10**30, -(10**30), 256, -1])
+def test_zero_points_out_of_range_are_named(zero_point: int) -> None:
+    x = np.ones(4, np.float32)
+    for function in (uf.quantize_linear, uf.fake_quantize):
+        message = (
+            rf"ufuse\.{function.__name__}: argument 'zero_point': expected values from 0 to 255"
+        )
+        with pytest.raises(ValueError, match=message):
+            function(x, 0.1, zero_point)
+    with pytest.raises(ValueError, match=r"ufuse\.dequantize_linear: argument 'zero_point'"):
+        uf.dequantize_linear(np.ones(4, np.uint8), 0.1, zero_point)
+
+
+@pytest.mark.parametrize("dtype", [[], {}, "foo", np.int32])
+def test_bad_dtypes_are_named(dtype: object) -> None:
+    x = np.ones(4, np.float32)
+    for function in (uf.quantize_linear, uf.fake_quantize):
+        message = rf"ufuse\.{function.__name__}: argument 'dtype': expected int8 or uint8, got"
+        with pytest.raises(TypeError, match=message):
+            function(x, 0.1, dtype=dtype)
+    message = (
+        r"ufuse\.dequantize_linear: argument 'dtype': expected float32, float64 or float16, got"
+    )
+    with pytest.raises(TypeError, match=message):
+        uf.dequantize_linear(np.ones(4, np.uint8), 0.1, dtype=dtype)
+
+
+def test_an_axis_that_is_no_integer_is_named() -> None:
+    x = np.ones(4, np.float32)
+    message = r"ufuse\.quantize_linear: argument 'axis': expected an int or None, got 'q'"
+    with pytest.raises(TypeError, match=message):
+        uf.quantize_linear(x, 0.1, axis="q")
+    with pytest.raises(TypeError, match=r"ufuse\.quantize: argument 'axis'.*'q'"):
+        uf.quantize(x, axis="q")
+
+
+def test_a_tuple_as_out_is_refused() -> None:
+    x = np.ones(4, np.float32)
+    with pytest.raises(
+        TypeError, match=r"ufuse\.fake_quantize: argument 'out': expected one array"
+    ):
+        uf.fake_quantize(x, 0.1, out=(x,))
+
+
+def test_forty_dimensions() -> None:
+    """np.broadcast_shapes stops at 32."""
+    x = np.random.default_rng(6).normal(size=(2, *(1,) * 37, 3, 4)).astype(np.float32)[..., ::-1]
+    flat = x.reshape(2, 3, 4)
+    want = uf.quantize_linear(flat, 0.05, dtype=np.int8)
+    got = uf.quantize_linear(x, 0.05, dtype=np.int8)
+    np.testing.assert_array_equal(got, want.reshape(x.shape), strict=True)
+    scale = np.float32([0.1, 0.2, 0.3])
+    want = uf.quantize_linear(flat, scale, axis=1, dtype=np.int8)
+    got = uf.quantize_linear(x, scale, axis=38, dtype=np.int8)
+    np.testing.assert_array_equal(got, want.reshape(x.shape), strict=True)

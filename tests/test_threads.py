@@ -126,3 +126,50 @@ def test_threadpoolctl_sees_and_limits_the_pool() -> None:
     ours = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "ufuse"]
     assert len(ours) == 1 and ours[0]["num_threads"] == before
     assert ours[0]["version"] == uf.__version__
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("held", ["while tracing", "with the lock"])
+def test_a_child_forked_while_another_thread_traces_works(held: str) -> None:
+    """The child has the lock's state, but not the thread that would release it."""
+    code = """
+import os, signal, sys, threading, numpy as np, ufuse as uf
+parent = os.getpid()
+inside, done = threading.Event(), threading.Event()
+
+def body(x):
+    if os.getpid() == parent:
+        inside.set()
+        done.wait(30)
+    return x + 1
+
+f = uf.fuse(body)
+x = np.arange(5.0)
+
+def other():
+    if sys.argv[1] == "while tracing":
+        f(x)
+    else:
+        with f._lock:
+            inside.set()
+            done.wait(30)
+
+thread = threading.Thread(target=other)
+thread.start()
+inside.wait(30)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # a deadlock ends as a signal
+    ok = np.array_equal(f(x), x + 1) and np.array_equal(f(x), x + 1)
+    os._exit(0 if ok else 3)
+_, status = os.waitpid(child, 0)
+done.set()
+thread.join()
+assert np.array_equal(f(x), x + 1)
+print(os.waitstatus_to_exitcode(status))
+"""
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, held], capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert finished.stdout.strip() == "0", finished.stderr

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kwargs: Any) -> Array:
+def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kwargs: Any) -> Any:
     """Contract operands by the labels of their axes, as `numpy.einsum`.
 
     Parameters
@@ -28,7 +28,8 @@ def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kw
         and implicit result.
     *operands : array_like
         Two operands of float32 or float64, of any strides, are contracted in place, whatever the
-        order of their axes. Everything else is handed to `numpy.einsum`.
+        order of their axes; one that is byte-swapped is converted, which is a copy of it.
+        Everything else is handed to `numpy.einsum`.
     out : ndarray, optional
         Written to and returned; shape and dtype of the result. It may overlap the operands.
     **kwargs
@@ -36,8 +37,8 @@ def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kw
 
     Returns
     -------
-    ndarray
-        The contraction, in C order.
+    ndarray or scalar
+        The contraction, in C order; a scalar if no label is left and `out` is not given.
 
     Raises
     ------
@@ -62,9 +63,10 @@ def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kw
         return _by_numpy(subscripts, operands, out, kwargs)
     a = asarray(operands[0], function="ufuse.einsum", argument="operands[0]")
     b = asarray(operands[1], function="ufuse.einsum", argument="operands[1]")
-    dtype = np.result_type(a, b)
-    if dtype not in _NATIVE or not a.dtype.isnative or not b.dtype.isnative:
+    dtype = np.result_type(a, b).newbyteorder("=")
+    if dtype not in _NATIVE:
         return _by_numpy(subscripts, operands, out, kwargs)
+    # The product reads native memory alone: another dtype or byte order is converted first.
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     parsed = parse(subscripts, a.ndim, b.ndim)
     sizes = extents(parsed, a, b, subscripts)
@@ -78,18 +80,17 @@ def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kw
                 f"ufuse.einsum: argument 'out': expected shape {shape} and dtype {dtype}, got "
                 f"shape {result.shape} and dtype {result.dtype}"
             )
-        a = a.copy() if np.may_share_memory(a, result) else a
-        b = b.copy() if np.may_share_memory(b, result) else b
+        a = a.copy() if executors.overlap(a, result) else a
+        b = b.copy() if executors.overlap(b, result) else b
     _contract(parsed, sizes, a, b, result)
     if out is not None:
         return out
-    wrapped: Array = wrap_like(result, *operands)
-    return wrapped
+    return wrap_like(result[()] if result.ndim == 0 else result, *operands)
 
 
 def _by_numpy(
     subscripts: Any, operands: tuple[Any, ...], out: Array | None, kwargs: dict[str, Any]
-) -> Array:
+) -> Any:
     if not isinstance(subscripts, str):
         return np.einsum(subscripts, *operands, out=out, **kwargs)  # the list form
     arrays = [
@@ -97,10 +98,9 @@ def _by_numpy(
         for i, operand in enumerate(operands)
     ]
     if out is None:
-        wrapped: Array = wrap_like(np.einsum(subscripts, *arrays, **kwargs), *operands)
-        return wrapped
+        return wrap_like(np.einsum(subscripts, *arrays, **kwargs), *operands)
     target = as_output(out, function="ufuse.einsum")
-    arrays = [a.copy() if np.may_share_memory(a, target) else a for a in arrays]
+    arrays = [a.copy() if executors.overlap(a, target) else a for a in arrays]
     np.einsum(subscripts, *arrays, out=target, **kwargs)
     return out
 

@@ -10,15 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
-from ..catalogue import operations
+from ..catalogue import OPERATIONS, Operation
+from ..catalogue.dtypes import FLOATS
 from ..fusion.program import Instruction, Program, code_of
 from ..interop import accepts_buffers, asarray
 from ..quant.array import QuantizedArray
 
 Array = NDArray[Any]
 
-# Names of `activation=` and the catalogue operation each is.
-ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu")
+
+def _is_activation(row: Operation) -> bool:
+    """Whether a row is a function of one float, and public; or tanh, which is public in NumPy."""
+    floats = all(s.inputs == (s.output,) and s.output in FLOATS for s in row.signatures)
+    return floats and (row.public or row.name == "tanh")
+
+
+# Names of `activation=`; each is an operation of the catalogue.
+ACTIVATIONS = tuple(row.name for row in OPERATIONS if _is_activation(row))
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -68,8 +76,9 @@ def linear(
         ``quantize(w, "int8", axis=0)``, for float32 `x`.
     bias : array_like, shape (out,), optional
         Of the dtype of `x`.
-    activation : {"relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"}, optional
-        Applied to the sum before it is stored. ``"gelu"`` is the erf form.
+    activation : str, optional
+        Applied to the sum before it is stored: the name of a function of one array that ufuse adds
+        to NumPy (``"relu"``, ``"gelu"``, ``"silu"``...), or ``"tanh"``. ``"gelu"`` is the erf form.
     out : ndarray, shape (..., out), optional
         Written to and returned; dtype of `x`. It may overlap the other arguments.
 
@@ -122,9 +131,9 @@ def linear(
     rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
     result = _as_rows(target, weights.shape[0])
     if out is not None:
-        rows = rows.copy() if np.may_share_memory(rows, out) else rows
-        weights = weights.copy() if np.may_share_memory(weights, out) else weights
-        shift = shift.copy() if shift is not None and np.may_share_memory(shift, out) else shift
+        rows = rows.copy() if executors.overlap(rows, out) else rows
+        weights = weights.copy() if executors.overlap(weights, out) else weights
+        shift = shift.copy() if shift is not None and executors.overlap(shift, out) else shift
     if shift is not None:
         shift = shift.astype(dtype, copy=False)
     program = epilogue(code_of(dtype), quantized, shift is not None, activation)
@@ -139,7 +148,7 @@ def linear(
         executors.run_program(program, (rows @ weights.T, *extras), (result,))
     else:
         executors.native.linear(rows, weights, shift, program, result)
-    if not np.may_share_memory(result, target):
+    if not np.may_share_memory(result, target):  # it is a view of `target`, or memory of its own
         np.copyto(target, result.reshape(shape))
     return target
 
@@ -165,7 +174,7 @@ def _reference_int8(
 
 
 def _check(x: Array, w: Array | QuantizedArray, bias: Array | None, activation: str | None) -> None:
-    if activation is not None and activation not in ACTIVATIONS:
+    if activation is not None and not (isinstance(activation, str) and activation in ACTIVATIONS):
         raise ValueError(
             f"ufuse.linear: argument 'activation': expected None or one of "
             f"{', '.join(ACTIVATIONS)}, got {activation!r}"
@@ -204,6 +213,3 @@ def _check(x: Array, w: Array | QuantizedArray, bias: Array | None, activation: 
             raise TypeError(
                 f"ufuse.linear: argument 'bias': expected dtype {dtype}, got {bias.dtype}"
             )
-
-
-assert all(name in operations.BY_NAME for name in ACTIVATIONS)

@@ -54,12 +54,30 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return result
 
 
+# Candidates that `overlap` may look at. Views of one array, whatever their steps, are decided at
+# once; the bound keeps a contrived pair of strides from costing more than a copy.
+_OVERLAP_WORK = 1000
+
+
+def overlap(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return whether two arrays have a byte in common, or True where that is hard to find out.
+
+    Interleaved views (``x[::2]`` and ``x[1::2]``, or two columns) do not overlap.
+    """
+    if not np.may_share_memory(a, b):  # their bounds: almost always the whole answer
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]  # any int
+    except (np.exceptions.TooHardError, OverflowError):
+        return True
+
+
 def apart(array: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
     """Return `array`, or a copy of it where writing `out` would change what is still to be read.
 
     The same elements at the same places need no copy: they are read before they are written.
     """
-    if not np.may_share_memory(array, out):
+    if not overlap(array, out):
         return array
     same = (
         array.shape == out.shape

@@ -212,7 +212,7 @@ class Environment:
         )
 
     def guards(self) -> list[tuple[Any, str | None, Any]]:
-        """Return where each value of `key` is: ``(globals, name, value)`` or ``(cell, None, value)``."""
+        """Return where the values of `key` are: (globals, name, value) or (cell, None, value)."""
         found: list[tuple[Any, str | None, Any]] = [
             (self._globals, name, self._globals[name])
             for name in self._names

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +85,8 @@ class FusedFunction(ProgramCall):
         self._shape_keys: set[Any] = set()  # keys of traces that looked at shapes
         self._static: frozenset[str] = frozenset()  # scalars whose values are part of the key
         self._hits = self._misses = 0
+        self._epoch = 0  # how often the cache was cleared
+        _FUNCTIONS.add(self)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -150,50 +154,94 @@ class FusedFunction(ProgramCall):
     def _specialised(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Arguments, Specialisation | None]:
-        """Return the specialisation for these arguments, tracing where there is none yet."""
+        """Return the specialisation for these arguments, tracing where there is none yet.
+
+        The lock is not held while tracing, which runs the user's code: that may wait for another
+        thread, or fork. Threads may so trace the same twice; the first to be done is kept.
+        """
         while True:
             arguments = Arguments(args, kwargs, self._names, self._static, self._label)
             if not arguments.arrays:
                 return arguments, None
+            # Before the key: a variable rebound in between then fails its guard.
+            guards = self._environment.guards()
             environment = self._environment.key()
             key: Any = (arguments.key, environment)
             try:
-                with self._lock:
-                    spec = self._look_up(key, arguments)
-                    fast = spec.fast(
-                        arguments,
-                        spec.plan(arguments.shapes),
-                        positional=not kwargs
-                        and len(args) == len(arguments.arrays)
-                        and all(type(arg) is np.ndarray for arg in args),
-                    )
-                    self._fast = (
-                        fast.guarded(self._environment.guards()) if fast and environment else fast
-                    )
-                return arguments, spec
+                spec, epoch = self._look_up(key, arguments)
+                if spec is None:
+                    traced = self._trace(arguments, args, kwargs)
+                    spec = self._keep(key, arguments, traced, epoch)
+                fast = spec.fast(
+                    arguments,
+                    spec.plan(arguments.shapes),
+                    positional=not kwargs
+                    and len(args) == len(arguments.arrays)
+                    and all(type(arg) is np.ndarray for arg in args),
+                )
             except ValueNeeded as needed:
-                self._static = self._static | needed.labels
+                with self._lock:
+                    self._static = self._static | needed.labels
+                continue
+            if fast and environment:
+                fast = fast.guarded(guards)
+            with self._lock:
+                if epoch == self._epoch:
+                    self._fast = fast
+            return arguments, spec
 
-    def _look_up(self, key: Any, arguments: Arguments) -> Specialisation:
-        shaped = key in self._shape_keys
-        if shaped:
-            key = (key, arguments.shapes)
-        spec = self._specialisations.get(key)
-        if spec is not None:
-            self._hits += 1
-            self._specialisations.move_to_end(key)
-            return spec
-        self._misses += 1
-        spec = specialise(self._function, arguments)
-        if spec.shape_dependent and not shaped:
-            if len(self._shape_keys) >= self._cache_size:
-                self._shape_keys.clear()
-            self._shape_keys.add(key)
-            key = (key, arguments.shapes)
-        self._specialisations[key] = spec
-        while len(self._specialisations) > self._cache_size:
-            self._specialisations.popitem(last=False)
-        return spec
+    def _look_up(self, key: Any, arguments: Arguments) -> tuple[Specialisation | None, int]:
+        """Return the specialisation that is kept, if any, and the epoch of the cache."""
+        with self._lock:
+            if key in self._shape_keys:
+                key = (key, arguments.shapes)
+            spec = self._specialisations.get(key)
+            if spec is not None:
+                self._hits += 1
+                self._specialisations.move_to_end(key)
+            return spec, self._epoch
+
+    def _keep(
+        self, key: Any, arguments: Arguments, traced: Specialisation, epoch: int
+    ) -> Specialisation:
+        """Keep what was traced in `epoch`; return what another thread has kept before, if any."""
+        with self._lock:
+            if epoch != self._epoch:  # cleared meanwhile: it holds for this call alone
+                return traced
+            if traced.shape_dependent and key not in self._shape_keys:
+                if len(self._shape_keys) >= self._cache_size:
+                    self._shape_keys.clear()
+                self._shape_keys.add(key)
+            if key in self._shape_keys:
+                key = (key, arguments.shapes)
+            known = self._specialisations.get(key)
+            if known is not None:
+                self._hits += 1
+                return known
+            self._misses += 1
+            self._specialisations[key] = traced
+            while len(self._specialisations) > self._cache_size:
+                self._specialisations.popitem(last=False)
+            return traced
+
+    def _trace(
+        self, arguments: Arguments, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Specialisation:
+        try:
+            return specialise(self._function, arguments)
+        except TypeError as error:
+            # A string is an option, which the function may test; only where it has been computed
+            # with does the trace complain of a str, without knowing whose it was.
+            given = [*zip(self._names, args, strict=False), *kwargs.items()]
+            strings = [(name, value) for name, value in given if type(value) is str]
+            if type(error) is not TypeError or "(str)" not in str(error) or not strings:
+                raise
+            names = " or ".join(repr(name) for name, _ in strings)
+            values = " or ".join(repr(value) for _, value in strings)
+            raise TypeError(
+                f"{self._label}: argument {names}: expected an array or a number, since the "
+                f"function computes with it, got {values} (str)"
+            ) from error
 
     # --- inspection --------------------------------------------------------------------------
 
@@ -243,7 +291,26 @@ class FusedFunction(ProgramCall):
             self._shape_keys.clear()
             self._static = frozenset()
             self._hits = self._misses = 0
+            self._epoch += 1
             self._fast = None
+
+
+# Those alive, for `_renew_locks`.
+_FUNCTIONS: WeakSet[FusedFunction] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """Give every function a lock of its own in a forked child.
+
+    A thread that held one is not in the child, and would never release it. What it guards changes
+    by single operations on built-in containers, so that the child finds them whole.
+    """
+    for function in list(_FUNCTIONS):
+        function._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _result(array: Array, templates: Sequence[Any]) -> Any:
@@ -282,7 +349,7 @@ def _check_shapes(
             )
     given = [target for target in targets if target is not None]
     for place, target in enumerate(given):
-        if any(np.may_share_memory(target, other) for other in given[:place]):
+        if any(executors.overlap(target, other) for other in given[:place]):
             raise ValueError(f"{function}: argument 'out': its arrays overlap each other")
 
 
@@ -295,7 +362,7 @@ def _moved_apart(
         for target in targets:
             if target is not None:
                 array = executors.apart(array, target)
-                if not single_run and np.may_share_memory(array, target):
+                if not single_run and executors.overlap(array, target):
                     array = array.copy()
         return array
 
@@ -337,6 +404,8 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
 
     Raises
     ------
+    TypeError
+        If `function` cannot be called.
     TraceError
         At the first call, where the function does what cannot be recorded: branches on values,
         indexing, assignment into an array, functions that are not known. It names the line.
@@ -366,4 +435,9 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     """
     if function is None:
         return functools.partial(fuse, cache_size=cache_size)
+    if not callable(function):
+        raise TypeError(
+            f"ufuse.fuse: argument 'function': expected a callable, got {function!r} "
+            f"({type(function).__name__})"
+        )
     return FusedFunction(function, cache_size=cache_size)

@@ -13,8 +13,8 @@ from . import reductions, ufuncs
 from .array_functions import call_function
 from .errors import trace_error
 from .graph import Graph, Shape
-from .traced import TracedArray, TracedScalar
 from .shapes import broadcast_shapes
+from .traced import TracedArray, TracedScalar
 
 _BRANCH = "use np.where(condition, a, b) instead of a Python branch"
 _MUTATE = "build a new array instead: np.where(mask, value, x)"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..interop import asarray
 from ..reduce import minmax
-from .linear import dequantize_linear, quantize_linear
+from .linear import dequantize_linear, quantize_linear, read_axis
 
 Array = NDArray[Any]
 
@@ -28,7 +28,31 @@ class QuantizedArray:
     zero_point : ndarray
         0-d, dtype of `data`; 0, since the scheme is symmetric.
     axis : int or None
-        The axis that `scale` runs along; None for one scale.
+        The axis that `scale` runs along, counted from the front; None for one scale.
+
+    Raises
+    ------
+    TypeError
+        If an attribute is no array, or not of the dtype above.
+    ValueError
+        If the shape of `scale` or `zero_point` is none of those above, or `zero_point` is not 0.
+    numpy.exceptions.AxisError
+        If `data` has no such axis.
+
+    Notes
+    -----
+    The arrays are read-only views of those given, which stay as writable as they were. Codes are
+    not to change, through them or otherwise: what `linear` has packed would not follow. Make a new
+    record of new codes.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> codes = np.int8([[1, -2], [3, 4]])
+    >>> q = uf.QuantizedArray(codes, np.float32([0.5, 2.0]), np.int8(0), axis=0)
+    >>> q.dequantize()
+    array([[ 0.5, -1. ],
+           [ 6. ,  8. ]], dtype=float32)
     """
 
     data: Array
@@ -36,6 +60,44 @@ class QuantizedArray:
     zero_point: Array
     axis: int | None = None
     _packed: dict[str, Any] = field(default_factory=dict)  # by tier: contract.linear keeps it here
+
+    def __post_init__(self) -> None:
+        data = self._frozen("data", np.dtype(np.int8))
+        scale = self._frozen("scale", np.dtype(np.float32))
+        zero = self._frozen("zero_point", data.dtype)
+        shape: tuple[int, ...] = ()
+        if self.axis is not None:
+            axis = read_axis(self.axis, data.ndim, "QuantizedArray")
+            object.__setattr__(self, "axis", axis)
+            shape = data.shape[axis : axis + 1]
+        if scale.shape != shape:
+            raise ValueError(
+                f"ufuse.QuantizedArray: attribute 'scale': expected shape {shape} for data of "
+                f"shape {data.shape} and axis={self.axis}, got shape {scale.shape}"
+            )
+        if zero.shape != () or zero != 0:
+            raise ValueError(
+                "ufuse.QuantizedArray: attribute 'zero_point': expected a 0-d array of 0, since "
+                f"int8 codes are symmetric, got {zero!r}"
+            )
+
+    def _frozen(self, name: str, dtype: np.dtype[Any]) -> Array:
+        """Put a read-only view in place of an attribute, checked, and return it."""
+        value = getattr(self, name)
+        if not isinstance(value, (np.ndarray, np.generic)):
+            raise TypeError(
+                f"ufuse.QuantizedArray: attribute {name!r}: expected an ndarray of {dtype}, got "
+                f"{type(value).__name__}"
+            )
+        if value.dtype != dtype:
+            raise TypeError(
+                f"ufuse.QuantizedArray: attribute {name!r}: expected dtype {dtype}, got dtype "
+                f"{value.dtype}; convert it"
+            )
+        view: Array = np.asarray(value).view()
+        view.flags.writeable = False
+        object.__setattr__(self, name, view)  # the record itself is frozen
+        return view
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,7 +134,7 @@ def quantize(x: ArrayLike, scheme: str = "int8", *, axis: int | None = None) -> 
     Parameters
     ----------
     x : array_like
-        float32, any shape and strides; finite.
+        float32, any shape, strides and byte order; finite.
     scheme : {"int8"}
         ``"int8"``: symmetric, codes -127 to 127, ``scale = max(abs(x)) / 127``.
     axis : int, optional
@@ -103,16 +165,14 @@ def quantize(x: ArrayLike, scheme: str = "int8", *, axis: int | None = None) -> 
     if scheme != "int8":
         raise ValueError(f"ufuse.quantize: argument 'scheme': expected 'int8', got {scheme!r}")
     array = asarray(x, function="ufuse.quantize", argument="x")
-    if array.dtype != np.float32:
+    if array.dtype.newbyteorder("=") != np.float32:
         raise TypeError(
             f"ufuse.quantize: argument 'x': expected float32, got dtype {array.dtype}; convert it "
             "with x.astype(np.float32)"
         )
     others: tuple[int, ...] | None = None
     if axis is not None:
-        axis = np.lib.array_utils.normalize_axis_index(
-            axis, array.ndim, msg_prefix="ufuse.quantize"
-        )
+        axis = read_axis(axis, array.ndim, "quantize")
         others = tuple(i for i in range(array.ndim) if i != axis)
     zero = np.zeros((), np.int8)
     if array.size == 0:

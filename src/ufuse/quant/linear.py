@@ -45,12 +45,31 @@ def _float_dtype(x: Array, function: str) -> np.dtype[Any]:
     return dtype
 
 
+def _read_dtype(dtype: DTypeLike, expected: str, function: str) -> np.dtype[Any]:
+    try:
+        return np.dtype(dtype).newbyteorder("=")
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"ufuse.{function}: argument 'dtype': expected {expected}, got {dtype!r}"
+        ) from error
+
+
+def read_axis(axis: Any, ndim: int, function: str) -> int:
+    """Return `axis` counted from the front; raise, naming `function`, where there is none such."""
+    try:
+        return int(np.lib.array_utils.normalize_axis_index(axis, ndim, f"ufuse.{function}"))
+    except TypeError:
+        raise TypeError(
+            f"ufuse.{function}: argument 'axis': expected an int or None, got {axis!r}"
+        ) from None
+
+
 def _code_dtype(dtype: DTypeLike | None, zero_point: Any, function: str) -> np.dtype[Any]:
     """Return the dtype of the codes: `dtype`, else the zero point's, else uint8 as in ONNX."""
     own = getattr(zero_point, "dtype", None)
     if dtype is None:
         dtype = own if own is not None else np.uint8
-    code = np.dtype(dtype).newbyteorder("=")
+    code = _read_dtype(dtype, "int8 or uint8", function)
     if code not in CODE_DTYPES:
         source = "dtype" if own is None or np.dtype(own) != code else "zero_point"
         raise TypeError(
@@ -79,7 +98,7 @@ def _along_axis(value: Array, x: Array, axis: int | None, name: str, function: s
             f"ufuse.{function}: argument '{name}': got {value.size} values but no axis; pass axis= "
             "for the axis of x they belong to"
         )
-    place = np.lib.array_utils.normalize_axis_index(axis, x.ndim, msg_prefix=f"ufuse.{function}")
+    place = read_axis(axis, x.ndim, function)
     if value.size != x.shape[place]:
         raise ValueError(
             f"ufuse.{function}: argument '{name}': expected {x.shape[place]} values for axis "
@@ -98,12 +117,18 @@ def _parameters(
     function: str,
 ) -> _Parameters:
     if axis is not None:
-        np.lib.array_utils.normalize_axis_index(axis, x.ndim, msg_prefix=f"ufuse.{function}")
+        read_axis(axis, x.ndim, function)
     scales = np.asarray(scale)
     if scales.dtype.kind not in "fiu":
         raise TypeError(
             f"ufuse.{function}: argument 'scale': expected floating-point values, got dtype "
             f"{scales.dtype}"
+        )
+    limits = np.iinfo(code)
+    if type(zero_point) is int and not limits.min <= zero_point <= limits.max:
+        raise ValueError(  # before NumPy makes an object of an integer that no dtype holds
+            f"ufuse.{function}: argument 'zero_point': expected values from {limits.min} to "
+            f"{limits.max} ({code}), got {zero_point}"
         )
     zeros = np.asarray(0 if zero_point is None else zero_point)
     if zeros.dtype.kind not in "iu":
@@ -111,7 +136,6 @@ def _parameters(
             f"ufuse.{function}: argument 'zero_point': expected integers of the codes' dtype "
             f"{code}, got dtype {zeros.dtype}"
         )
-    limits = np.iinfo(code)
     if zeros.size and (zeros.min() < limits.min or zeros.max() > limits.max):
         raise ValueError(
             f"ufuse.{function}: argument 'zero_point': expected values from {limits.min} to "
@@ -131,6 +155,10 @@ def _parameters(
 def _output(out: Array | None, x: Array, dtype: np.dtype[Any], function: str) -> Array:
     if out is None:
         return executors.empty(x.shape, dtype)
+    if not isinstance(out, np.ndarray):  # a tuple: everything else is an array by now
+        raise TypeError(
+            f"ufuse.{function}: argument 'out': expected one array, got {type(out).__name__}"
+        )
     if out.shape != x.shape or out.dtype != dtype:
         raise (TypeError if out.dtype != dtype else ValueError)(
             f"ufuse.{function}: argument 'out': expected shape {x.shape} and dtype {dtype}, got "
@@ -269,7 +297,9 @@ def dequantize_linear(
             f"ufuse.dequantize_linear: argument 'x': expected int8, uint8 or int32 codes, got "
             f"dtype {array.dtype}"
         )
-    result = np.dtype(np.float32 if dtype is None else dtype)
+    result = _read_dtype(
+        np.float32 if dtype is None else dtype, "float32, float64 or float16", "dequantize_linear"
+    )
     if result not in _FLOATS:
         raise TypeError(
             f"ufuse.dequantize_linear: argument 'dtype': expected float32, float64 or float16, got "

@@ -12,7 +12,6 @@ from ..interop import as_output
 from .reference import other
 from .request import NO_VALUE, Array, Request, Slot, code_of, execute, read_initial
 
-
 # Element codes and those of the results: what the native fast entries take.
 _SAME = {code: code for code in ALL}
 _INDICES = dict.fromkeys(NUMBERS, "i8")
@@ -191,7 +190,7 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
             raise TypeError(
                 f"{function}: argument 'out': cannot cast the result from {dtype} to {view.dtype}"
             )
-    if views[0] is not None and views[1] is not None and np.may_share_memory(views[0], views[1]):
+    if views[0] is not None and views[1] is not None and executors.overlap(views[0], views[1]):
         raise ValueError(f"{function}: argument 'out': the two arrays share memory")
     targets = [request.target_in(view, dtype) for view in views]
     code = code_of(x.dtype)

@@ -156,8 +156,8 @@ class Request:
         return out.reshape(self.full_shape) if self.keepdims else np.expand_dims(out, self.axes)
 
     def _overlaps(self, out: Array) -> bool:
-        return np.may_share_memory(out, self.x) or (
-            self.where is not None and np.may_share_memory(out, self.where)
+        return executors.overlap(out, self.x) or (
+            self.where is not None and executors.overlap(out, self.where)
         )
 
     def answer(self, result: Array) -> Any:
@@ -168,7 +168,7 @@ class Request:
         if out is None:
             result = result if self.keepdims else result.reshape(self.shape)
             return wrap_like(result[()] if result.ndim == 0 else result, self.template)
-        if not np.may_share_memory(result, out):
+        if not np.may_share_memory(result, out):  # it is a view of `out`, or memory of its own
             np.copyto(out, result.reshape(self.shape), casting="unsafe")  # `check_cast` has checked
         return given
 
@@ -201,7 +201,16 @@ def read_initial(function: str, initial: Any, dtype: DType) -> Array | None:
             f"{function}: argument 'initial': expected a scalar, got an array of shape "
             f"{value.shape}"
         )
-    return np.asarray(value[()] if isinstance(initial, np.ndarray) else initial, dtype=dtype)
+    try:
+        if value.dtype.kind in "SU":  # NumPy would read the digits
+            raise TypeError("not a number")
+        return np.asarray(value[()] if isinstance(initial, np.ndarray) else initial, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = OverflowError if isinstance(error, OverflowError) else TypeError
+        raise kind(
+            f"{function}: argument 'initial': expected a number that {dtype} can hold, got "
+            f"{initial!r}"
+        ) from error
 
 
 def execute(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
