@@ -167,9 +167,9 @@ struct U8S8 {
 };
 
 template <class E>
-inline constexpr int kGroupBytes = E::kGroup* static_cast<int>(sizeof(typename E::Storage));
+inline constexpr int kGroupBytes = E::kGroup * static_cast<int>(sizeof(typename E::Storage));
 template <class E>
-inline constexpr int kTileColumns = E::kShape.vectors* E::Vector::size;
+inline constexpr int kTileColumns = E::kShape.vectors * E::Vector::size;
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

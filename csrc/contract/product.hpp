@@ -98,8 +98,8 @@ UFUSE_API std::int64_t k_block(const ContractKernels& kernels, Elements elements
 /// Quantizes each of `rows` rows of float32 to `out` (rows x k, C-contiguous), symmetrically with a scale of
 /// its own: scales[i] = max|x[i]| / 127, out = round-half-even(x / scale) + 128. A row of zeros has scale 1;
 /// one with NaN or Inf has that as its scale and 128 throughout, so that what is computed from it is NaN.
-UFUSE_API void quantize_rows(const ContractKernels& kernels, const Matrix& x, std::int64_t rows, std::int64_t k,
-                   std::uint8_t* out, float* scales, int threads = 0);
+UFUSE_API void quantize_rows(const ContractKernels& kernels, const Matrix& x, std::int64_t rows,
+                             std::int64_t k, std::uint8_t* out, float* scales, int threads = 0);
 
 /// An int8 linear layer on float32 activations: quantizes the rows of `x` (m x k) into scratch (at most 16
 /// MiB at a time), fills `scales` (m floats) before the epilogue sees the row, multiplies with `w` (k x n,
@@ -114,6 +114,6 @@ struct QuantizedLinear {
   int threads = 0;
 };
 UFUSE_API void multiply_quantized(const ContractKernels& kernels, const QuantizedLinear& layer,
-                        const Epilogue& epilogue);
+                                  const Epilogue& epilogue);
 
 }  // namespace ufuse

@@ -42,7 +42,8 @@ UFUSE_INLINE Sum<V> exact_step(V x, double c0, Sum<V> p) {
 
 /// y G(y), G(y) = Q(y) e^(y^2/2), Q the normal distribution's upper tail (G is Mills' ratio / sqrt(2 pi)).
 template <class V>
-requires(is_single<V>) UFUSE_INLINE Sum<V> times_mills(V y) {
+  requires(is_single<V>)
+UFUSE_INLINE Sum<V> times_mills(V y) {
   // 16 intervals of [0, 15), bounded where 1 + y is 2^i (1 + j/4). In each G = c0 + c1 d + ... + c6 d^6, d
   // from the middle; relative error 2^-27.6. The rows are c0, what its rounding lost, c1, ..., c6. A table
   // keeps c0 dominant, so that the sum loses half an ULP; a quotient of polynomials on [0, 15) loses 3.
@@ -97,7 +98,8 @@ requires(is_single<V>) UFUSE_INLINE Sum<V> times_mills(V y) {
 }
 
 template <class V>
-requires(!is_single<V>) UFUSE_INLINE Sum<V> times_mills(V y) {
+  requires(!is_single<V>)
+UFUSE_INLINE Sum<V> times_mills(V y) {
   // Rational minimax on [0, 38.8]: relative error 2^-59.9.
   const Sum<V> num =
       exact_step(y, 0.5,

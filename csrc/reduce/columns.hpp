@@ -46,36 +46,35 @@ void simple_columns(const ColumnsCall& call) {
   const bool fresh = call.fresh;
   // Products of integers are rare, and unrolled they are half of the code of all reducers.
   constexpr bool kUnrolled = !(R::exact && std::is_same_v<R, reducers::prod<T>>);
-  with_rows<kUnrolled>(
-      call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
-        auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+  with_rows<kUnrolled>(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
+    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-          for (int k = 0; k < K; ++k) {
-            const std::int64_t at = c + k * W;
-            auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
-            if constexpr (kPartial) {
-              auto p = splat<Vec<P, W>>(0);
-              for (std::int64_t r = 0; r < rows; ++r)
-                p = p + convert<Vec<P, W>>(Vec<S, W>::load(row[r] + at * kSize));
-              a = a + convert<Vec<A, W>>(p);
-            } else {
-              for (std::int64_t r = 0; r < rows; ++r)
-                a = R::fold(a, convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize)));
-            }
-            a.store(acc + at);
-          }
-        };
-        auto single = [=](std::int64_t c) {
-          A a = fresh ? R::identity : acc[c];
-          for (std::int64_t r = 0; r < rows; ++r) {
-            S x;
-            std::memcpy(&x, row[r] + c * kSize, sizeof x);
-            a = R::fold(a, static_cast<A>(x));
-          }
-          acc[c] = a;
-        };
-        walk_columns<K * W>(call.columns, step, single);
-      });
+      for (int k = 0; k < K; ++k) {
+        const std::int64_t at = c + k * W;
+        auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
+        if constexpr (kPartial) {
+          auto p = splat<Vec<P, W>>(0);
+          for (std::int64_t r = 0; r < rows; ++r)
+            p = p + convert<Vec<P, W>>(Vec<S, W>::load(row[r] + at * kSize));
+          a = a + convert<Vec<A, W>>(p);
+        } else {
+          for (std::int64_t r = 0; r < rows; ++r)
+            a = R::fold(a, convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize)));
+        }
+        a.store(acc + at);
+      }
+    };
+    auto single = [=](std::int64_t c) {
+      A a = fresh ? R::identity : acc[c];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        S x;
+        std::memcpy(&x, row[r] + c * kSize, sizeof x);
+        a = R::fold(a, static_cast<A>(x));
+      }
+      acc[c] = a;
+    };
+    walk_columns<K * W>(call.columns, step, single);
+  });
 }
 
 template <class T>
@@ -89,38 +88,37 @@ void moments_columns(const ColumnsCall& call) {
   auto* squares = static_cast<double*>(call.lanes[1]);
   const double* pivots = call.pivots;
   const bool fresh = call.fresh;
-  with_rows(
-      call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
-        auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
+    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-          for (int k = 0; k < K; ++k) {
-            const std::int64_t at = c + k * W;
-            const auto p = Wide::load(pivots + at);
-            auto s = fresh ? splat<Wide>(0.0) : Wide::load(sums + at);
-            auto q = fresh ? splat<Wide>(0.0) : Wide::load(squares + at);
-            for (std::int64_t r = 0; r < rows; ++r) {
-              const Wide d = R::shifted(convert<Wide>(Vec<T, W>::load(row[r] + at * kSize)), p);
-              s = s + d;
-              q = R::add_square(q, d);
-            }
-            s.store(sums + at);
-            q.store(squares + at);
-          }
-        };
-        auto single = [=](std::int64_t c) {
-          double s = fresh ? 0.0 : sums[c], q = fresh ? 0.0 : squares[c];
-          for (std::int64_t r = 0; r < rows; ++r) {
-            T x;
-            std::memcpy(&x, row[r] + c * kSize, sizeof x);
-            const double d = R::shifted(static_cast<double>(x), pivots[c]);
-            s += d;
-            q = R::add_square(q, d);
-          }
-          sums[c] = s;
-          squares[c] = q;
-        };
-        walk_columns<K * W>(call.columns, step, single);
-      });
+      for (int k = 0; k < K; ++k) {
+        const std::int64_t at = c + k * W;
+        const auto p = Wide::load(pivots + at);
+        auto s = fresh ? splat<Wide>(0.0) : Wide::load(sums + at);
+        auto q = fresh ? splat<Wide>(0.0) : Wide::load(squares + at);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const Wide d = R::shifted(convert<Wide>(Vec<T, W>::load(row[r] + at * kSize)), p);
+          s = s + d;
+          q = R::add_square(q, d);
+        }
+        s.store(sums + at);
+        q.store(squares + at);
+      }
+    };
+    auto single = [=](std::int64_t c) {
+      double s = fresh ? 0.0 : sums[c], q = fresh ? 0.0 : squares[c];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        T x;
+        std::memcpy(&x, row[r] + c * kSize, sizeof x);
+        const double d = R::shifted(static_cast<double>(x), pivots[c]);
+        s += d;
+        q = R::add_square(q, d);
+      }
+      sums[c] = s;
+      squares[c] = q;
+    };
+    walk_columns<K * W>(call.columns, step, single);
+  });
 }
 
 /// Accumulated value of an arg reducer: at least two bytes wide, so that the index within the chunk fits
@@ -142,39 +140,38 @@ void index_columns(const ColumnsCall& call) {
   auto* indices = static_cast<I*>(call.lanes[1]);
   const bool fresh = call.fresh;
   const std::int64_t first = call.index;
-  with_rows(
-      call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
-        auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
+    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-          for (int k = 0; k < K; ++k) {
-            const std::int64_t at = c + k * W;
-            auto value = Vec<A, W>::load(values + at);
-            auto index = Vec<I, W>::load(indices + at);
-            if (fresh) {  // the first row is better than nothing, whatever it holds
-              value = convert<Vec<A, W>>(Vec<S, W>::load(row[0] + at * kSize));
-              index = splat<Vec<I, W>>(static_cast<I>(first));
-            }
-            for (std::int64_t r = 0; r < rows; ++r) {
-              const auto x = convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize));
-              const auto wins = R::better(x, value);
-              value = select(wins, x, value);
-              index = select(wins, splat<Vec<I, W>>(static_cast<I>(first + r * kLanes)), index);
-            }
-            value.store(values + at);
-            index.store(indices + at);
-          }
-        };
-        auto single = [=](std::int64_t c) {
-          for (std::int64_t r = 0; r < rows; ++r) {
-            S x;
-            std::memcpy(&x, row[r] + c * kSize, sizeof x);
-            if (!(fresh && r == 0) && !R::better(static_cast<A>(x), values[c])) continue;
-            values[c] = static_cast<A>(x);
-            indices[c] = static_cast<I>(first + r * kLanes);
-          }
-        };
-        walk_columns<K * W>(call.columns, step, single);
-      });
+      for (int k = 0; k < K; ++k) {
+        const std::int64_t at = c + k * W;
+        auto value = Vec<A, W>::load(values + at);
+        auto index = Vec<I, W>::load(indices + at);
+        if (fresh) {  // the first row is better than nothing, whatever it holds
+          value = convert<Vec<A, W>>(Vec<S, W>::load(row[0] + at * kSize));
+          index = splat<Vec<I, W>>(static_cast<I>(first));
+        }
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const auto x = convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize));
+          const auto wins = R::better(x, value);
+          value = select(wins, x, value);
+          index = select(wins, splat<Vec<I, W>>(static_cast<I>(first + r * kLanes)), index);
+        }
+        value.store(values + at);
+        index.store(indices + at);
+      }
+    };
+    auto single = [=](std::int64_t c) {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        S x;
+        std::memcpy(&x, row[r] + c * kSize, sizeof x);
+        if (!(fresh && r == 0) && !R::better(static_cast<A>(x), values[c])) continue;
+        values[c] = static_cast<A>(x);
+        indices[c] = static_cast<I>(first + r * kLanes);
+      }
+    };
+    walk_columns<K * W>(call.columns, step, single);
+  });
 }
 
 }  // namespace UFUSE_TIER

@@ -17,7 +17,7 @@ void put_identity(ReducerKernel& kernel, T value) {
 
 /// Sums, products, smallest, largest: whatever has a fold and an identity.
 template <template <class> class Reducer, class T>
-requires requires { Reducer<T>::identity; }
+  requires requires { Reducer<T>::identity; }
 ReducerKernel kernel_of() {
   using R = Reducer<T>;
   ReducerKernel k{};
@@ -33,7 +33,7 @@ ReducerKernel kernel_of() {
 }
 
 template <template <class> class Reducer, class T>
-requires requires { &Reducer<T>::pivot_of; }
+  requires requires { &Reducer<T>::pivot_of; }
 ReducerKernel kernel_of() {
   ReducerKernel k{};
   k.components = 4;
@@ -50,7 +50,7 @@ ReducerKernel kernel_of() {
 }
 
 template <template <class> class Reducer, class T>
-requires requires { Reducer<T>::largest; }
+  requires requires { Reducer<T>::largest; }
 ReducerKernel kernel_of() {
   using R = reducers::extreme_index<T, Reducer<T>::largest>;
   using S = typename R::element;

@@ -31,41 +31,41 @@ inline constexpr bool floating = std::is_floating_point_v<lane_t<V>>;
 // show either: for zeros the union of the bits is the smaller, their intersection the larger; for a NaN
 // the union is a NaN.
 #if defined(__x86_64__)
-#define UFUSE_X86_EXTREME(name, op)                                                               \
-  template <class T, int N>                                                                       \
-  requires(std::is_floating_point_v<T> && sizeof(T) * N == 16) UFUSE_INLINE Vec<T, N> x86_##name( \
-      Vec<T, N> a, Vec<T, N> b) {                                                                 \
-    if constexpr (sizeof(T) == 4)                                                                 \
-      return {_mm_##op##_ps(a.v, b.v)};                                                           \
-    else                                                                                          \
-      return {_mm_##op##_pd(a.v, b.v)};                                                           \
+#define UFUSE_X86_EXTREME(name, op)                              \
+  template <class T, int N>                                      \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N == 16) \
+  UFUSE_INLINE Vec<T, N> x86_##name(Vec<T, N> a, Vec<T, N> b) {  \
+    if constexpr (sizeof(T) == 4)                                \
+      return {_mm_##op##_ps(a.v, b.v)};                          \
+    else                                                         \
+      return {_mm_##op##_pd(a.v, b.v)};                          \
   }
 UFUSE_X86_EXTREME(minimum, min)
 UFUSE_X86_EXTREME(maximum, max)
 #undef UFUSE_X86_EXTREME
 #if defined(__AVX2__)
-#define UFUSE_X86_EXTREME(name, op)                                                               \
-  template <class T, int N>                                                                       \
-  requires(std::is_floating_point_v<T> && sizeof(T) * N == 32) UFUSE_INLINE Vec<T, N> x86_##name( \
-      Vec<T, N> a, Vec<T, N> b) {                                                                 \
-    if constexpr (sizeof(T) == 4)                                                                 \
-      return {_mm256_##op##_ps(a.v, b.v)};                                                        \
-    else                                                                                          \
-      return {_mm256_##op##_pd(a.v, b.v)};                                                        \
+#define UFUSE_X86_EXTREME(name, op)                              \
+  template <class T, int N>                                      \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N == 32) \
+  UFUSE_INLINE Vec<T, N> x86_##name(Vec<T, N> a, Vec<T, N> b) {  \
+    if constexpr (sizeof(T) == 4)                                \
+      return {_mm256_##op##_ps(a.v, b.v)};                       \
+    else                                                         \
+      return {_mm256_##op##_pd(a.v, b.v)};                       \
   }
 UFUSE_X86_EXTREME(minimum, min)
 UFUSE_X86_EXTREME(maximum, max)
 #undef UFUSE_X86_EXTREME
 #endif
 #if defined(__AVX512F__)
-#define UFUSE_X86_EXTREME(name, op)                                                               \
-  template <class T, int N>                                                                       \
-  requires(std::is_floating_point_v<T> && sizeof(T) * N == 64) UFUSE_INLINE Vec<T, N> x86_##name( \
-      Vec<T, N> a, Vec<T, N> b) {                                                                 \
-    if constexpr (sizeof(T) == 4)                                                                 \
-      return {_mm512_##op##_ps(a.v, b.v)};                                                        \
-    else                                                                                          \
-      return {_mm512_##op##_pd(a.v, b.v)};                                                        \
+#define UFUSE_X86_EXTREME(name, op)                              \
+  template <class T, int N>                                      \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N == 64) \
+  UFUSE_INLINE Vec<T, N> x86_##name(Vec<T, N> a, Vec<T, N> b) {  \
+    if constexpr (sizeof(T) == 4)                                \
+      return {_mm512_##op##_ps(a.v, b.v)};                       \
+    else                                                         \
+      return {_mm512_##op##_pd(a.v, b.v)};                       \
   }
 UFUSE_X86_EXTREME(minimum, min)
 UFUSE_X86_EXTREME(maximum, max)

@@ -75,7 +75,10 @@ template <class V>
 using mask_t = typename MaskOf<V>::type;
 
 template <class V>
-requires(!is_vector<V>) UFUSE_INLINE V splat(V value) { return value; }
+  requires(!is_vector<V>)
+UFUSE_INLINE V splat(V value) {
+  return value;
+}
 
 template <class T>
 UFUSE_INLINE T select(bool mask, T a, T b) {

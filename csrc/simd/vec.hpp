@@ -72,7 +72,8 @@ template <class T>
 using Register = Vec<T, kRegisterBytes / static_cast<int>(sizeof(T))>;
 
 template <class V>
-requires(is_vector<V>) UFUSE_INLINE V splat(lane_t<V> value) {
+  requires(is_vector<V>)
+UFUSE_INLINE V splat(lane_t<V> value) {
   return V{value - typename V::native{}};  // x - 0 keeps -0.0 and NaN; the compiler folds it to a broadcast
 }
 
