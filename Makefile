@@ -42,11 +42,15 @@ test: $(VENV)/installed $(VENV)/test-group
 	UFUSE_BACKEND=reference $(BIN)/python -m pytest -q -p no:cacheprovider
 	$(BIN)/python -m pytest -p no:cacheprovider
 
-## test-pythons: a smoke run on the other Python versions that are installed
+## test-pythons: a smoke run on the other Python versions that are installed, by themselves or by pyenv
 test-pythons:
 	for version in 3.12 3.13; do \
-	  python$$version -c '' 2>/dev/null || { echo "python$$version: not installed, skipped"; continue; }; \
-	  $(MAKE) smoke PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+	  python=; \
+	  for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
+	    if "$$candidate" -c '' 2>/dev/null; then python=$$candidate; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then echo "Python $$version: not installed, skipped"; continue; fi; \
+	  $(MAKE) smoke PYTHON=$$python VENV=.venv-$$version || exit 1; \
 	done
 
 .PHONY: smoke
