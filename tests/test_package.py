@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,17 @@ def test_a_lower_tier_can_be_forced() -> None:
         UFUSE_CPU_TIER="v2",
     )
     assert done.stdout.split() == ["3.0", "v2"], done.stderr
+
+
+def test_without_the_extension_the_reference_executor_runs(tmp_path: Path) -> None:
+    """UFUSE_PURE=1: the same package without its libraries."""
+    ignore = shutil.ignore_patterns("*.so", "*.dylib", "*.pyd", "__pycache__")
+    shutil.copytree(FOLDER, tmp_path / "ufuse", ignore=ignore)
+    code = "import ufuse, numpy; print(ufuse.executors.backend(), ufuse.sum(numpy.ones(3)))"
+    path = {"PYTHONPATH": str(tmp_path)}
+    assert run(code, UFUSE_BACKEND="", **path).stdout.split() == ["reference", "3.0"]
+    failed = run(code, UFUSE_BACKEND="native", **path)
+    assert "no native extension" in failed.stderr and "C++ compiler" in failed.stderr
 
 
 def test_unknown_backend_is_a_clear_error() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -31,14 +32,14 @@ if _wanted not in ("", "native", "reference"):
 
 native: Any = None
 if _wanted != "reference":
-    try:
+    # An extension that is there and does not load is an error, and not a reason to be slow.
+    if find_spec("ufuse._core") is not None:
         native = import_module(".native", __name__)
-    except ModuleNotFoundError as error:  # one that is there and does not load is an error
-        if _wanted == "native":
-            raise ImportError(
-                "UFUSE_BACKEND=native, but this installation has no native extension "
-                f"({error}); reinstall with a C++ compiler present and UFUSE_PURE unset"
-            ) from error
+    elif _wanted == "native":
+        raise ImportError(
+            "UFUSE_BACKEND=native, but this installation has no native extension; reinstall with "
+            "a C++ compiler present and UFUSE_PURE unset"
+        )
 
 _BACKEND: Backend = "reference" if native is None else "native"
 
