@@ -1,0 +1,147 @@
+# quantize_linear and its kin, with one scale and one zero point.
+
+cdef object _float32, _int8, _uint8
+import numpy as _numpy
+_float32 = _numpy.float32
+_int8 = _numpy.int8
+_uint8 = _numpy.uint8
+del _numpy
+
+
+cdef class LinearCall(Entry):
+    """Fast entry of quantize_linear and its kin: one scale, one zero point.
+
+    Parameters
+    ----------
+    general : callable
+        The general function; it defines the signature and the documentation.
+    programs : dict
+        Code dtype ('i1', 'u1') of the zero point to the compiled program.
+    codes : dict
+        What `dtype=` may be on the fast path to a code.
+    """
+    cdef FastProgram signed, unsigned
+    cdef object codes
+    cdef bint quantizes  # the zero point's dtype may be given by dtype=, and is uint8 where nothing says
+
+    def __init__(self, general, programs, codes, quantizes):
+        Entry.__init__(self, general)
+        self.signed = programs["i1"]
+        self.unsigned = programs["u1"]
+        self.codes = codes
+        self.quantizes = quantizes
+
+    def __call__(self, *args, **kwargs):
+        cdef object result
+        cdef Py_ssize_t given = len(args)
+        if 2 <= given <= 3:
+            zero_point = args[2] if given == 3 else None
+            dtype = out = None
+            for key, value in kwargs.items():
+                if key == "dtype":
+                    dtype = value
+                elif key == "out":
+                    out = value
+                elif key == "zero_point" and given == 2:
+                    zero_point = value
+                elif key != "axis" or value is not None:
+                    return self.general(*args, **kwargs)
+            result = self._run(args[0], args[1], zero_point, dtype, out)
+            if result is not NotImplemented:
+                return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, object x, object scale, object zero_point, object dtype, object out):
+        cdef cnp.ndarray array, target
+        cdef FastProgram fast
+        cdef float scale_value
+        cdef long zero = 0
+        cdef int overflow = 0
+        cdef uint8_t zero_byte
+        cdef int axes, axis
+        cdef int64_t extents[MAX_AXES]
+        cdef int64_t strides[2][MAX_AXES]
+        cdef int64_t nothing[MAX_AXES]
+        cdef ProgramOperand operands[4]
+        if not cnp.PyArray_CheckExact(x):
+            return NotImplemented
+        array = x
+        # The scale: a Python float or a float32 scalar. (Other dtypes carry other arithmetic.)
+        if PyFloat_CheckExact(scale):
+            scale_value = <float>PyFloat_AsDouble(scale)
+        elif type(scale) is _float32:
+            scale_value = <float>PyFloat_AsDouble(scale)
+        else:
+            return NotImplemented
+        # The zero point's dtype decides; a bare integer takes the one asked for.
+        code = None
+        if dtype is not None:
+            if not self.quantizes:
+                return NotImplemented
+            try:
+                code = self.codes.get(dtype)
+            except TypeError:  # not hashable: the general function says what is expected
+                return NotImplemented
+            if code is None:
+                return NotImplemented
+        if zero_point is None:
+            pass
+        elif PyLong_CheckExact(zero_point):
+            zero = PyLong_AsLongAndOverflow(zero_point, &overflow)
+            if overflow:
+                return NotImplemented
+        elif type(zero_point) is _int8 or type(zero_point) is _uint8:
+            own = "i1" if type(zero_point) is _int8 else "u1"
+            if code is None:
+                code = own
+            elif code != own:
+                return NotImplemented
+            zero = int(zero_point)
+        else:
+            return NotImplemented
+        if self.quantizes:
+            if code is None:
+                code = "u1"
+            fast = self.signed if code == "i1" else self.unsigned
+        else:  # the codes' dtype is the array's
+            fast = self.signed if cnp.PyArray_TYPE(array) == cnp.NPY_INT8 else self.unsigned
+            if code is not None and (code == "i1") != (fast is self.signed):
+                return NotImplemented
+        if fast is self.signed:
+            if zero < -128 or zero > 127:
+                return NotImplemented
+        elif zero < 0 or zero > 255:
+            return NotImplemented
+        zero_byte = <uint8_t>(zero & 255)
+        axes = cnp.PyArray_NDIM(array)
+        if axes == 0 or cnp.PyArray_TYPE(array) != fast.types[1] or PyArray_ISBYTESWAPPED(array):
+            return NotImplemented
+        for axis in range(axes):
+            extents[axis] = cnp.PyArray_DIM(array, axis)
+            nothing[axis] = 0
+        if out is None:
+            target = new_array(axes, cnp.PyArray_DIMS(array), fast.types[0], fast.itemsizes[0])
+        else:
+            if not cnp.PyArray_CheckExact(out):
+                return NotImplemented
+            target = out
+            if (cnp.PyArray_TYPE(target) != fast.types[0] or PyArray_ISBYTESWAPPED(target)
+                    or not cnp.PyArray_ISWRITEABLE(target) or cnp.PyArray_NDIM(target) != axes
+                    or not cnp.PyArray_IS_C_CONTIGUOUS(target) or not cnp.PyArray_IS_C_CONTIGUOUS(array)
+                    or not _apart(array, target)):
+                return NotImplemented
+            for axis in range(axes):
+                if cnp.PyArray_DIM(target, axis) != extents[axis]:
+                    return NotImplemented
+        _broadcast_strides(target, axes, extents, strides[0])
+        _broadcast_strides(array, axes, extents, strides[1])
+        set_operand(operands[0], cnp.PyArray_BYTES(target), strides[0], False)
+        set_operand(operands[1], cnp.PyArray_BYTES(array), strides[1], False)
+        set_operand(operands[2], <char*>&scale_value, nothing, False)
+        set_operand(operands[3], <char*>&zero_byte, nothing, False)
+        if cnp.PyArray_SIZE(array) <= SMALL:
+            run_program(fast.program, axes, extents, operands, 4)
+        else:
+            with nogil:
+                run_program(fast.program, axes, extents, operands, 4)
+        return target
