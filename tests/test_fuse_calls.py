@@ -414,3 +414,12 @@ def test_a_trace_from_before_cache_clear_is_not_kept() -> None:
     x = np.arange(3.0)
     assert_same(cleared(x), x + 1)
     assert cleared.cache_info().currsize == 0
+
+
+def test_outputs_may_be_given_as_a_list() -> None:
+    both = uf.fuse(lambda a: (a + 1, a * 2))
+    x = np.arange(3, dtype=np.float32)
+    outs = [np.empty_like(x), np.empty_like(x)]
+    both(x, out=outs)
+    np.testing.assert_array_equal(outs[0], x + 1)
+    np.testing.assert_array_equal(outs[1], x * 2)

@@ -404,3 +404,12 @@ def test_forty_dimensions() -> None:
     want = uf.quantize_linear(flat, scale, axis=1, dtype=np.int8)
     got = uf.quantize_linear(x, scale, axis=38, dtype=np.int8)
     np.testing.assert_array_equal(got, want.reshape(x.shape), strict=True)
+
+
+def test_quantized_array_is_an_array_where_numpy_asks() -> None:
+    """np.asarray once made a 0-d object array of it, and `x @ q` failed far from the cause."""
+    q = uf.quantize(np.float32([[1.0, -2.0], [0.5, 0.25]]), axis=0)
+    np.testing.assert_array_equal(np.asarray(q), q.dequantize())
+    assert np.asarray(q, np.float64).dtype == np.float64
+    with pytest.raises(TypeError, match="QuantizedArray"):
+        np.ones((2, 2), np.float32) @ q

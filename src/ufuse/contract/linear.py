@@ -187,7 +187,8 @@ def _check(x: Array, w: Array | QuantizedArray, bias: Array | None, activation: 
     if isinstance(w, QuantizedArray):
         if dtype != np.float32:
             raise TypeError(
-                f"ufuse.linear: argument 'x': expected float32 with int8 weights, got {x.dtype}"
+                f"ufuse.linear: argument 'x': expected float32 with int8 weights, got {x.dtype}; "
+                "convert it with x.astype(np.float32)"
             )
         if w.axis not in (None, 0):
             raise ValueError(

@@ -32,6 +32,8 @@ def user_line() -> str:
         return "<unknown line>"
     name, number = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(name, number, frame.f_globals).strip()
+    if len(text) > 120:
+        text = text[:117] + "..."
     return f"{name}:{number}: {text}" if text else f"{name}:{number}"
 
 

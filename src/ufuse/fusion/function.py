@@ -319,7 +319,8 @@ def _result(array: Array, templates: Sequence[Any]) -> Any:
 
 
 def _tuple_of_outputs(function: str, out: Any, count: int) -> tuple[Any, ...]:
-    given = out if isinstance(out, tuple) else (out,)
+    several = isinstance(out, tuple) or (isinstance(out, list) and count > 1)
+    given = tuple(out) if several else (out,)
     if len(given) != count:
         raise ValueError(
             f"{function}: argument 'out': expected {count} array{'s' * (count > 1)}, "

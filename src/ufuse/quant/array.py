@@ -115,6 +115,14 @@ class QuantizedArray:
         )
         return result
 
+    # Operators of arrays with it are refused (`x @ q`): `linear` multiplies, `dequantize` converts.
+    __array_ufunc__ = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("QuantizedArray: dequantizing makes a copy; use copy=None")
+        return self.dequantize().astype(dtype or np.float32, copy=False)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return QuantizedArray, (self.data, self.scale, self.zero_point, self.axis)
 
