@@ -33,7 +33,7 @@ cdef class FastProgram:
     cdef int inputs, outputs
     cdef int types[MAX_OPERANDS]      # NumPy type numbers: outputs, then inputs
     cdef Py_ssize_t itemsizes[MAX_OPERANDS]
-    cdef int axes[MAX_OPERANDS]       # of each input; -1: any number
+    cdef int axes[MAX_OPERANDS]       # of each input; LinearCall does not look
     cdef tuple guards                 # (globals or cell, name, value): what the trace has seen there
 
     def __cinit__(self, program, output_dtypes, input_dtypes, input_axes):
