@@ -67,3 +67,25 @@ def test_every_dtype_through_strides_broadcast_and_tails() -> None:
             same = uf.fuse(lambda a: np.where(a == a, a, a))(view)
             np.testing.assert_array_equal(same, view)
             assert same.dtype == x.dtype
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("columns", [4096, 1000, 100])
+def test_results_stored_past_the_cache(columns: int, offset: int) -> None:
+    """Large results take another way to memory: any alignment, ragged tiles, and in place."""
+    rows = 6_000_001 // columns  # 24 MB of float32: more than half of most last-level caches
+    memory = np.random.default_rng(5).standard_normal(rows * columns + 1).astype(np.float32)
+    x = memory[offset : offset + rows * columns].reshape(rows, columns)
+    row, column = x[:, :1].copy(), x[0].copy()
+
+    def expression(a, r, c):
+        return (a * r + c) * 0.5, a - c, a < c
+
+    fused = uf.fuse(expression)
+    expected = expression(x, row, column)
+    out = tuple(np.empty(e.size + 1, e.dtype)[offset:][: e.size].reshape(e.shape) for e in expected)
+    fused(x, row, column, out=out)
+    for got, want in zip(out, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+    uf.fuse(lambda a, c: a - c)(x, column, out=x)
+    np.testing.assert_array_equal(x, expected[1])

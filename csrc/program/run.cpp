@@ -4,13 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <unistd.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
+#include "core/cache.hpp"
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
 #include "program/program.hpp"
@@ -23,24 +21,18 @@ namespace {
 constexpr std::int64_t kTileBytes = 24 << 10;
 constexpr std::int64_t kMaxTile = 4096;
 // Where results are streamed past the cache, reading a tile and storing it must overlap: 2*a + 3*b reaches 44
-// GB/s with tiles of 256 or 512 elements, 38 with 1024 and more, of 55 that a copy does. The next tile is
-// prefetched besides, whole: a product of two float32 operands went from 37 to 62 GB/s of 87.
+// GB/s with tiles of 256 or 512 elements, 38 with 1024 and more, of 55 that a copy does. Prefetching the next
+// tile in software is not worth its instructions: the hardware sees the same lines coming.
 constexpr std::int64_t kStreamTile = 512;
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-// Results of a run that together exceed half the last-level cache are stored past it: nobody will find
-// them there, and a plain store reads each line before it writes it.
+// Operands of a run that together exceed half the last-level cache are stored past it: nobody will find them
+// there, and a plain store reads each line before it writes it.
 std::int64_t streaming_threshold() {
-  static const std::int64_t bytes = [] {
-    std::int64_t cache = 0;
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-    cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-    return std::max<std::int64_t>(cache / 2, 4 << 20);
-  }();
+  static const std::int64_t bytes = std::max<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20);
   return bytes;
 }
 
@@ -255,6 +247,10 @@ class ProgramRun {
       else
         p.feed = p.direct ? Feed::direct : Feed::load;
     }
+    steady_ = !program_.has_rows_ && t0_ * t1_ % kBlockMultiple == 0;
+    for (int k = 0; k < count(); ++k)
+      steady_ &= is_output(k) ? operand_plan_[k].direct || (stream_ && contiguous_out_[k])
+                              : operand_plan_[k].feed != Feed::load;
   }
 
   void run_tiles(std::int64_t first, std::int64_t last) {
@@ -288,12 +284,21 @@ class ProgramRun {
     // with 4, 16 and 64 lines: 25 GB/s instead of 30; memory wants its lines in order.
     char* start[kMaxOperands];  // of each operand, in the current line of tiles
     std::int64_t i0 = first % tiles0_, line = first / tiles0_, rows = locate(line, start);
-    for (std::int64_t tile = first; tile < last; ++tile, ++i0) {
+    for (std::int64_t tile = first; tile < last;) {
       if (i0 == tiles0_) {
         i0 = 0;
         rows = locate(++line, start);
       }
-      run_tile(own, reg, start, i0, rows);
+      std::int64_t done = 1;
+      const std::int64_t full = std::min(i0 + last - tile, n0_ / t0_) - i0;
+      if (steady_ && rows == t1_ && full > 0) {
+        run_steady(reg, start, i0, full);
+        done = full;
+      } else {
+        run_tile(own, reg, start, i0, rows);
+      }
+      tile += done;
+      i0 += done;
     }
 #if defined(__x86_64__)
     if (stream_) _mm_sfence();  // streamed stores become visible before the task counts as done
@@ -319,7 +324,6 @@ class ProgramRun {
       const OperandPlan& p = operand_plan_[k];
       if (p.direct) reg[p.reg] = whole ? start[k] + i0 * p.step : own[p.reg];
     }
-    if (stream_) prefetch_next(start, i0, cols);
     run_steps(reg, rows, cols);
     for (int k = 0; k < program_.outputs(); ++k) {
       const OperandPlan& p = operand_plan_[k];
@@ -327,15 +331,44 @@ class ProgramRun {
     }
   }
 
-  /// Reading the next tile overlaps with the steps over this one. (Past the end of an array it has no
-  /// effect.)
-  void prefetch_next(char* const* start, std::int64_t i0, std::int64_t cols) const {
-    for (int k = program_.outputs(); k < count(); ++k) {
+  /// Full tiles one after another along the fastest axis, where no input needs a block of its own: from one
+  /// tile to the next only pointers move. (A tile of 512 floats comes from memory in 300 cycles: what
+  /// `run_tile` decides for each was up to a quarter of that.)
+  void run_steady(char** reg, char* const* start, std::int64_t i0, std::int64_t tiles) const {
+    struct Moving {
+      char** at;
+      std::int64_t step;
+    };
+    struct Streamed {
+      char* to;
+      char* const* block;
+      std::int64_t bytes, step;
+    };
+    Moving moving[kMaxOperands];
+    Streamed streamed[kMaxOperands];
+    int moves = 0, streams = 0;
+    const std::int64_t elements = t0_ * t1_;
+    for (int k = 0; k < count(); ++k) {
       const OperandPlan& p = operand_plan_[k];
-      // What every line reads again is in a cache already.
-      if (p.feed != Feed::direct || (plan_.axes > 1 && plan_.stride[k][1] == 0)) continue;
-      const char* next = start[k] + (i0 + 1) * p.step;
-      for (std::int64_t byte = 0; byte < cols << p.log2; byte += 64) __builtin_prefetch(next + byte);
+      char* at = start[k] + i0 * p.step;
+      if (is_output(k) && !p.direct) {
+        streamed[streams++] = {at, &reg[p.reg], elements << p.log2, p.step};
+      } else if (is_output(k) || p.feed != Feed::once) {
+        reg[p.reg] = at;
+        if (p.step != 0) moving[moves++] = {&reg[p.reg], p.step};
+      }
+    }
+    const std::size_t steps = program_.steps_.size();
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      for (std::size_t i = 0; i < steps; ++i) {
+        const auto& step = program_.steps_[i];
+        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], elements);
+      }
+      for (int k = 0; k < streams; ++k) {
+        kernels_.move.stream(streamed[k].to, *streamed[k].block, streamed[k].bytes);
+        streamed[k].to += streamed[k].step;
+      }
+      for (int k = 0; k < moves; ++k) *moving[k].at += moving[k].step;
     }
   }
 
@@ -450,6 +483,7 @@ class ProgramRun {
   bool single_[kMaxRegisters];         // its kernels take it as a single value
   BlockKernel kernel_[kMaxSteps];
   bool stream_ = false;
+  bool steady_ = false;  // full tiles need no block of an input
   std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64,
                rows_block_ = 64;
 };

@@ -1,0 +1,38 @@
+#include "core/cache.hpp"
+
+#include <cstdio>
+#include <memory>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+
+namespace ufuse {
+namespace {
+
+std::int64_t from_sysfs() {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+      std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r"), [](std::FILE* f) {
+        return f == nullptr ? 0 : std::fclose(f);
+      });
+  long kilobytes = 0;
+  if (file == nullptr || std::fscanf(file.get(), "%ldK", &kilobytes) != 1) return 0;
+  return std::int64_t{kilobytes} << 10;
+}
+
+}  // namespace
+
+std::int64_t last_level_cache_bytes() noexcept {
+  static const std::int64_t bytes = [] {
+    // The kernel first: the C library adds up the caches of a whole socket on some virtual machines (320 MB
+    // for a core that reaches 32).
+    std::int64_t size = from_sysfs();
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    if (size <= 0) size = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return size > 0 ? size : 0;
+  }();
+  return bytes;
+}
+
+}  // namespace ufuse
