@@ -128,3 +128,27 @@ def test_minus_zero_and_nan_constants_are_kept() -> None:
     result = uf.fuse(lambda x: (x * 0.0, x * -0.0))(x)
     np.testing.assert_array_equal(np.signbit(result), [[False, True], [True, False]])
     assert np.isnan(uf.fuse(lambda x: x + np.nan)(x)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("single", range(16))
+@pytest.mark.parametrize("join", [np.add, np.subtract])
+def test_sums_of_two_products_round_each_operation(join, single: int, dtype) -> None:
+    """They run in one step; any of the four operands may be a scalar, or one value per row."""
+    rng = np.random.default_rng(single)
+    full = rng.standard_normal((4, 6, 1024)).astype(dtype)
+    full[:, 0, :4] = np.array([[np.nan, np.inf, -0.0, 1e-310]]).astype(dtype)
+    operands = [full[k, :, :1] if single >> k & 1 else full[k] for k in range(4)]
+    fused = uf.fuse(lambda a, b, c, d: join(a * b, c * d))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(
+            fused(*operands),
+            np.broadcast_to(
+                join(operands[0] * operands[1], operands[2] * operands[3]), fused(*operands).shape
+            ),
+        )
+        a, b = full[:2]
+        np.testing.assert_array_equal(
+            uf.fuse(lambda a, b: join(2 * a, b * 3))(a, b), join(2 * a, b * 3)
+        )
+        np.testing.assert_array_equal(uf.fuse(lambda a: join(a * a, a * a))(a), join(a * a, a * a))

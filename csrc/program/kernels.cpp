@@ -36,7 +36,7 @@ struct Operand {
 // Lanes per step: the widest type involved fills one register. Two steps at a time hide the latency of the
 // long functions.
 template <class F, ScalarMask Mask, DType O, DType A>
-void unary(void* out, const void* a, const void*, const void*, std::int64_t count) {
+void unary(void* out, const void* a, const void*, const void*, const void*, std::int64_t count) {
   using TO = storage<O>;
   constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>));
   const Operand<storage<A>, N, Mask & 1> x(a);
@@ -46,7 +46,7 @@ void unary(void* out, const void* a, const void*, const void*, std::int64_t coun
 }
 
 template <class F, ScalarMask Mask, DType O, DType A, DType B>
-void binary(void* out, const void* a, const void* b, const void*, std::int64_t count) {
+void binary(void* out, const void* a, const void* b, const void*, const void*, std::int64_t count) {
   using TO = storage<O>;
   constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>));
   const Operand<storage<A>, N, (Mask & 1) != 0> x(a);
@@ -57,7 +57,7 @@ void binary(void* out, const void* a, const void* b, const void*, std::int64_t c
 }
 
 template <class F, ScalarMask Mask, DType O, DType A, DType B, DType C>
-void ternary(void* out, const void* a, const void* b, const void* c, std::int64_t count) {
+void ternary(void* out, const void* a, const void* b, const void* c, const void*, std::int64_t count) {
   using TO = storage<O>;
   constexpr int N =
       kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>));
@@ -148,6 +148,34 @@ constexpr std::array<KernelRow, sizeof...(Index)> make_chains(std::integer_seque
 }
 constexpr auto kChains = make_chains(std::make_integer_sequence<int, kChainRows>());
 
+template <bool Subtracted, ScalarMask Mask, class T>
+void pair(void* out, const void* a, const void* b, const void* c, const void* d, std::int64_t count) {
+  constexpr int N = kRegisterBytes / static_cast<int>(sizeof(T));
+  const Operand<T, N, (Mask & 1) != 0> p(a);
+  const Operand<T, N, (Mask & 2) != 0> q(b);
+  const Operand<T, N, (Mask & 4) != 0> r(c);
+  const Operand<T, N, (Mask & 8) != 0> s(d);
+  using Join = std::conditional_t<Subtracted, ops::subtract, ops::add>;
+#pragma GCC unroll 2
+  for (std::int64_t i = 0; i < count; i += N)
+    Join::template apply<Vec<T, N>>(ops::multiply::apply<Vec<T, N>>(p.at(i), q.at(i)),
+                                    ops::multiply::apply<Vec<T, N>>(r.at(i), s.at(i)))
+        .store(static_cast<T*>(out) + i);
+}
+
+template <bool Subtracted, class T>
+constexpr PairRow pairs() {
+  PairRow row{};
+  auto fill = [&row]<ScalarMask... Mask>(std::integer_sequence<ScalarMask, Mask...>) {
+    ((row.kernel[Mask] = pair<Subtracted, Mask, T>), ...);
+  };
+  fill(std::integer_sequence<ScalarMask, 0, 1, 2, 4, 5, 6, 8, 9, 10>());
+  return row;
+}
+constexpr PairRow kPairs[] = {pairs<false, float>(), pairs<false, double>(), pairs<true, float>(),
+                              pairs<true, double>()};
+static_assert(sizeof kPairs / sizeof kPairs[0] == kPairRows && pair_row(true, DType::F32) == 2);
+
 // --- moves -------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -212,7 +240,7 @@ constexpr MoveKernels kMove = {
 
 extern const ProgramKernels program_kernels;
 const ProgramKernels program_kernels = {kRows, static_cast<int>(sizeof kRows / sizeof kRows[0]),
-                                        kChains.data(), kMove};
+                                        kChains.data(), kPairs, kMove};
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

@@ -91,50 +91,82 @@ bool chain_op_of(const std::string& name, ChainOp& op) {
   return false;
 }
 
-/// An instruction, or two of them: `kernel` is that of the pair, or -1.
+/// An instruction, or several in one step: `kernel` is then that step's, else -1.
 struct Lowered {
   InstructionSpec spec;
   int kernel = -1;
   bool dead = false;  // it is part of a later one
 };
 
-/// Joins an addition, subtraction or product whose result is read once, by another of them, to its reader.
-std::vector<Lowered> joined(const std::vector<InstructionSpec>& instructions, const std::vector<int>& outputs,
-                            int leaves, int kernels) {
-  std::vector<int> uses(instructions.size(), 0);
-  const auto count = [&](int value) {
-    if (value >= leaves && value - leaves < static_cast<int>(instructions.size()))
-      ++uses[static_cast<std::size_t>(value - leaves)];
-  };
-  for (const auto& instruction : instructions)
-    for (const int value : instruction.args) count(value);
-  for (const int value : outputs) count(value);
+/// Joins additions, subtractions and products whose result is read once, by another of them, to their reader.
+class Joiner {
+ public:
+  Joiner(const std::vector<InstructionSpec>& instructions, const std::vector<int>& outputs, int leaves,
+         int kernels)
+      : leaves_(leaves), chains_(kernels), pairs_(kernels + kChainRows), uses_(instructions.size(), 0) {
+    for (const auto& instruction : instructions)
+      for (const int value : instruction.args) count(value);
+    for (const int value : outputs) count(value);
+    for (const auto& instruction : instructions) add(instruction);
+  }
 
   std::vector<Lowered> lowered;
-  for (const auto& instruction : instructions) {
+
+ private:
+  void count(int value) {
+    if (value >= leaves_ && value - leaves_ < static_cast<int>(uses_.size()))
+      ++uses_[static_cast<std::size_t>(value - leaves_)];
+  }
+
+  void add(const InstructionSpec& instruction) {
     Lowered current{instruction};
-    ChainOp first, second;
+    ChainOp op{};
     const bool floating = instruction.output == DType::F32 || instruction.output == DType::F64;
-    if (floating && instruction.args.size() == 2 && chain_op_of(instruction.operation, second)) {
-      for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
-        const int value = instruction.args[side] - leaves;
-        if (value < 0 || value >= static_cast<int>(lowered.size()) ||
-            uses[static_cast<std::size_t>(value)] != 1)
-          continue;
-        Lowered& inner = lowered[static_cast<std::size_t>(value)];
-        if (inner.kernel >= 0 || inner.spec.args.size() != 2 || inner.spec.output != instruction.output ||
-            !chain_op_of(inner.spec.operation, first))
-          continue;
-        current.kernel = kernels + chain_row(first, second, side == 1, instruction.output);
-        current.spec.args = {inner.spec.args[0], inner.spec.args[1], instruction.args[1 - side]};
-        inner.dead = true;
-        break;
-      }
-    }
+    if (floating && instruction.args.size() == 2 && chain_op_of(instruction.operation, op) &&
+        !join_pair(current, op))
+      join_chain(current, op);
     lowered.push_back(std::move(current));
   }
-  return lowered;
-}
+
+  /// What computes an argument of `reader`, where it can be part of it.
+  Lowered* inner(const Lowered& reader, std::size_t argument, ChainOp& op) {
+    const int value = reader.spec.args[argument] - leaves_;
+    if (value < 0 || value >= static_cast<int>(lowered.size()) || uses_[static_cast<std::size_t>(value)] != 1)
+      return nullptr;
+    Lowered& found = lowered[static_cast<std::size_t>(value)];
+    const bool joins = found.kernel < 0 && found.spec.args.size() == 2 &&
+                       found.spec.output == reader.spec.output && chain_op_of(found.spec.operation, op);
+    return joins ? &found : nullptr;
+  }
+
+  bool join_pair(Lowered& reader, ChainOp op) {
+    ChainOp of_left{}, of_right{};
+    if (op == ChainOp::multiply) return false;
+    Lowered* left = inner(reader, 0, of_left);
+    Lowered* right = inner(reader, 1, of_right);
+    if (left == nullptr || right == nullptr || of_left != ChainOp::multiply || of_right != ChainOp::multiply)
+      return false;
+    reader.kernel = pairs_ + pair_row(op == ChainOp::subtract, reader.spec.output);
+    reader.spec.args = {left->spec.args[0], left->spec.args[1], right->spec.args[0], right->spec.args[1]};
+    left->dead = right->dead = true;
+    return true;
+  }
+
+  void join_chain(Lowered& reader, ChainOp op) {
+    for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
+      ChainOp first{};
+      Lowered* part = inner(reader, side, first);
+      if (part == nullptr) continue;
+      reader.kernel = chains_ + chain_row(first, op, side == 1, reader.spec.output);
+      reader.spec.args = {part->spec.args[0], part->spec.args[1], reader.spec.args[1 - side]};
+      part->dead = true;
+      return;
+    }
+  }
+
+  const int leaves_, chains_, pairs_;  // number of leaves; where the joined rows begin
+  std::vector<int> uses_;
+};
 
 }  // namespace
 
@@ -191,7 +223,8 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
 
   for (std::size_t i = 0; i < instructions.size(); ++i)
     for (const int value : instructions[i].args) check(value, leaves + static_cast<int>(i));
-  const std::vector<Lowered> lowered = joined(instructions, outputs_, leaves, any_table().count);
+  const std::vector<Lowered> lowered =
+      std::move(Joiner(instructions, outputs_, leaves, any_table().count).lowered);
 
   // When each value is last read; outputs are read after the end.
   std::vector<int> last_use(static_cast<std::size_t>(values), -1);
@@ -240,6 +273,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
                                     " mixes row and full values; expand first");
       result_row = step.row = args_row = has_rows_ && !any_full;
     }
+    step.arity = static_cast<std::int8_t>(spec.args.size());
     for (std::size_t a = 0; a < spec.args.size(); ++a)
       step.in[a] = static_cast<std::int16_t>(register_for(spec.args[a], args_row));
     // A register is free again after its value's last use, and at once for the result of this very step

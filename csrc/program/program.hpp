@@ -73,13 +73,18 @@ class UFUSE_API Program {
     StepKind kind;
     bool row;  // a map over row values
     RowReduction reduction;
-    std::int16_t kernel;  // index into the kernel tables (the same rows on every tier): `row_of`
+    std::int8_t arity;
+    std::int16_t kernel;  // index into the kernel tables (the same rows on every tier): `kernel_of`
     std::int16_t out;     // registers
-    std::int16_t in[kMaxArity];
+    std::int16_t in[kMaxStepArity];
   };
-  static const KernelRow& row_of(const ProgramKernels& kernels, const Step& step) {
-    return step.kernel < kernels.count ? kernels.rows[step.kernel]
-                                       : kernels.chains[step.kernel - kernels.count];
+  /// The rows of the catalogue, those of the chains, those of the pairs. Null where there is no kernel for
+  /// these operands as single values.
+  static BlockKernel kernel_of(const ProgramKernels& kernels, const Step& step, ScalarMask mask) {
+    const int chain = step.kernel - kernels.count, pair = chain - kChainRows;
+    return chain < 0  ? kernels.rows[step.kernel].kernel[mask]
+           : pair < 0 ? kernels.chains[chain].kernel[mask]
+                      : kernels.pairs[pair].kernel[mask];
   }
   struct RegisterSpec {
     DType dtype;

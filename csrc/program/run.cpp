@@ -228,12 +228,11 @@ class ProgramRun {
       for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
         const auto& step = program_.steps_[i];
         if (step.kind != StepKind::map) continue;
-        const KernelRow& row = Program::row_of(kernels_, step);
         ScalarMask mask = 0;
-        for (int a = 0; a < row.arity; ++a) mask |= (single_[step.in[a]] ? 1U : 0U) << a;
-        kernel_[i] = row.kernel[mask];
+        for (int a = 0; a < step.arity; ++a) mask |= (single_[step.in[a]] ? 1U : 0U) << a;
+        kernel_[i] = Program::kernel_of(kernels_, step, mask);
         if (kernel_[i] != nullptr) continue;
-        for (int a = 0; a < row.arity; ++a) single_[step.in[a]] = false;
+        for (int a = 0; a < step.arity; ++a) single_[step.in[a]] = false;
         again = true;
       }
     }
@@ -362,7 +361,8 @@ class ProgramRun {
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       for (std::size_t i = 0; i < steps; ++i) {
         const auto& step = program_.steps_[i];
-        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], elements);
+        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
+                   elements);
       }
       for (int k = 0; k < streams; ++k) {
         kernels_.move.stream(streamed[k].to, *streamed[k].block, streamed[k].bytes);
@@ -392,7 +392,7 @@ class ProgramRun {
     for (std::size_t i = 0; i < steps; ++i) {
       const auto& step = program_.steps_[i];
       if (step.kind == StepKind::map) {
-        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]],
+        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
                    step.row ? per_row : full);
         continue;
       }
