@@ -195,6 +195,16 @@ def test_bad_subscripts(case: str) -> None:
         uf.einsum(subscripts, a, b)
 
 
+def test_out_of_a_wider_dtype() -> None:
+    """As in NumPy, the result is cast where that is safe."""
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    out = np.empty((2, 2), np.float64)[:, ::-1]
+    assert uf.einsum("ij,kj->ik", a, a, out=out) is out
+    np.testing.assert_array_equal(out, a @ a.T)
+    with pytest.raises(TypeError, match="float64.*float32"):
+        uf.einsum("ij,kj->ik", a.astype(np.float64), a, out=out.astype(np.float32))
+
+
 def test_bad_out() -> None:
     a = np.ones((3, 3), np.float32)
     with pytest.raises(ValueError):

@@ -71,19 +71,22 @@ def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kw
     parsed = parse(subscripts, a.ndim, b.ndim)
     sizes = extents(parsed, a, b, subscripts)
     shape = tuple(sizes[label] for label in parsed.out)
-    if out is None:
+    given = None if out is None else as_output(out, function="ufuse.einsum")
+    if given is not None and (given.shape != shape or not np.can_cast(dtype, given.dtype, "safe")):
+        raise (ValueError if given.shape != shape else TypeError)(
+            f"ufuse.einsum: argument 'out': expected shape {shape} and a dtype that {dtype} casts "
+            f"to safely, got shape {given.shape} and dtype {given.dtype}"
+        )
+    if given is None or given.dtype != dtype or not given.dtype.isnative:
         result = executors.empty(shape, dtype)
     else:
-        result = as_output(out, function="ufuse.einsum")
-        if result.shape != shape or result.dtype != dtype or not result.dtype.isnative:
-            raise ValueError(
-                f"ufuse.einsum: argument 'out': expected shape {shape} and dtype {dtype}, got "
-                f"shape {result.shape} and dtype {result.dtype}"
-            )
+        result = given
         a = a.copy() if executors.overlap(a, result) else a
         b = b.copy() if executors.overlap(b, result) else b
     _contract(parsed, sizes, a, b, result)
-    if out is not None:
+    if given is not None:
+        if result is not given:
+            given[...] = result
         return out
     return wrap_like(result[()] if result.ndim == 0 else result, *operands)
 

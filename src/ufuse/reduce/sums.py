@@ -397,7 +397,9 @@ def _spread(
 def _read_ddof(function: str, ddof: Any, correction: Any) -> Any:
     name, value = ("ddof", ddof) if correction is NO_VALUE else ("correction", correction)
     if name == "correction" and ddof != 0:
-        raise ValueError(f"{function}: arguments 'ddof' and 'correction' mean the same; pass one")
+        raise ValueError(
+            f"{function}: ddof and correction can't be provided simultaneously. They mean the same."
+        )
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__") or np.ndim(value):
         raise TypeError(f"{function}: argument {name!r}: expected a number, got {value!r}")
     return value

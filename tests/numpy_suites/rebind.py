@@ -1,0 +1,55 @@
+"""Pytest plugin: NumPy's names are ours while NumPy's own tests run (``-p numpy_suites.rebind``).
+
+The names are bound before anything is collected, because test modules bind some when they are
+imported. What is ours and asks NumPy in turn (dtypes that are not compiled) gets NumPy's own
+function.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+
+from .suites import FUNCTIONS, SUITES
+
+_state = threading.local()
+
+
+def _rebound(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if getattr(_state, "inside", False):
+            return original(*args, **kwargs)
+        _state.inside = True
+        try:
+            return ours(*args, **kwargs)
+        finally:
+            _state.inside = False
+
+    return call
+
+
+for _name in FUNCTIONS:
+    if hasattr(uf, _name):
+        setattr(np, _name, _rebound(getattr(uf, _name), getattr(np, _name)))
+for _alias, _name in (("amin", "min"), ("amax", "max")):
+    setattr(np, _alias, getattr(np, _name))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is skipped, with the reason."""
+    reasons = {place: why for suite in SUITES for place, why in suite.skips.items()}
+    for item in items:
+        place = item.nodeid.split("::", 1)[1]
+        bare = place.split("[", 1)[0]
+        for key in (place, bare, bare.split("::", 1)[0]):
+            if key in reasons:
+                item.add_marker(pytest.mark.skip(reason=reasons[key]))
+                break

@@ -1,0 +1,90 @@
+"""Which of NumPy's own tests run against ufuse, and which do not, with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+#: NumPy's names that become ours where ufuse has them.
+FUNCTIONS: Final = (
+    "sum prod mean var std min max ptp argmin argmax any all count_nonzero average median quantile "
+    "percentile cumsum cumprod nansum nanprod nanmean nanvar nanstd nanmin nanmax nanargmin "
+    "nanargmax nanmedian nanquantile nanpercentile nancumsum nancumprod histogram bincount einsum"
+).split()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests of one module of NumPy.
+
+    Attributes
+    ----------
+    module : str
+    classes : tuple of str
+        Which of its classes; all where empty.
+    skips : dict
+        Test (``Class::test``, with or without parameters) or class, and why it does not run.
+    """
+
+    module: str
+    classes: tuple[str, ...] = ()
+    skips: dict[str, str] = field(default_factory=dict)
+
+
+#: The version of NumPy whose tests these are; those of another need another list.
+VERSION: Final = "2.4"
+
+_MASKED = "masked arrays are refused: their mask would be ignored"
+_SUBCLASS = "a subclass gives a plain array; its own methods are not called"
+_OBJECTS = "arrays of objects and strings are refused"
+
+SUITES: Final = (
+    Suite(
+        "numpy.lib.tests.test_nanfunctions",
+        skips={
+            "TestNanFunctions_SumProd::test_subclass": _SUBCLASS,
+            "TestNanFunctions_MeanVarStd::test_subclass": _SUBCLASS,
+        },
+    ),
+    Suite("numpy.lib.tests.test_histograms", ("TestHistogram",)),
+    Suite(
+        "numpy.lib.tests.test_function_base",
+        (
+            "TestAny",
+            "TestAll",
+            "TestAverage",
+            "TestAmax",
+            "TestAmin",
+            "TestPtp",
+            "TestCumsum",
+            "TestProd",
+            "TestCumprod",
+            "TestBincount",
+            "TestPercentile",
+            "TestQuantile",
+            "TestMedian",
+        ),
+    ),
+    Suite(
+        "numpy._core.tests.test_multiarray",
+        ("TestArgmaxArgminCommon", "TestArgmax", "TestArgmin", "TestMinMax", "TestStats"),
+        {
+            f"Test{name}::test_combinations[data{k}]": _OBJECTS
+            for name in ("Argmax", "Argmin")
+            for k in (88, 89, 90)
+        },
+    ),
+    Suite(
+        "numpy._core.tests.test_numeric",
+        ("TestNonarrayArgs", "TestStdVar", "TestStdVarComplex", "TestKeepdims"),
+        {
+            "TestNonarrayArgs::test_std_with_mean_keyword_keepdims_true_masked": _MASKED,
+            "TestNonarrayArgs::test_var_with_mean_keyword_keepdims_true_masked": _MASKED,
+            "TestKeepdims::test_raise": _SUBCLASS,
+        },
+    ),
+    Suite(
+        "numpy._core.tests.test_einsum",
+        skips={"TestEinsum::test_einsum_errors": "without subscripts it is Python's TypeError"},
+    ),
+)
