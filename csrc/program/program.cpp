@@ -282,6 +282,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       const int arg = spec.args[a];
       if (!is_leaf(arg) && last_use[static_cast<std::size_t>(arg)] == static_cast<int>(i)) {
         const int reg = register_of_[static_cast<std::size_t>(arg)];
+        if (registers_[static_cast<std::size_t>(reg)].expanded) continue;  // runs write it in part only
         if (std::find(free_registers.begin(), free_registers.end(), reg) == free_registers.end())
           free_registers.push_back(reg);
       }
@@ -301,7 +302,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     }
     if (reg < 0) {
       reg = registers();
-      registers_.push_back({spec.output, result_row});
+      registers_.push_back({spec.output, result_row, step.kind == StepKind::expand});
     }
     step.out = static_cast<std::int16_t>(reg);
     steps_.push_back(step);
@@ -314,11 +315,17 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     output_register_.push_back(is_leaf(value) ? register_for(value, row)
                                               : register_of_[static_cast<std::size_t>(value)]);
   }
+  for (const int reg : output_register_) registers_[static_cast<std::size_t>(reg)].expanded = false;
+  for (const Step& step : steps_)
+    if (step.kind == StepKind::reduce) registers_[static_cast<std::size_t>(step.in[0])].expanded = false;
   if (registers() > kMaxRegisters || steps() > kMaxSteps)
     throw std::invalid_argument("ufuse program: needs more than " + std::to_string(kMaxRegisters) +
                                 " registers or " + std::to_string(kMaxSteps) + " steps");
-  for (const RegisterSpec& spec : registers_)
-    if (!spec.row) row_bytes_ += static_cast<int>(item_size(spec.dtype));
+  for (const RegisterSpec& spec : registers_) {
+    if (spec.row) continue;
+    row_bytes_ += static_cast<int>(item_size(spec.dtype));
+    if (!spec.expanded) across_bytes_ += static_cast<int>(item_size(spec.dtype));
+  }
 }
 
 }  // namespace ufuse

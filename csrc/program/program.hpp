@@ -89,6 +89,7 @@ class UFUSE_API Program {
   struct RegisterSpec {
     DType dtype;
     bool row;
+    bool expanded = false;  // holds row values beside full ones, and is read by maps alone
   };
   struct Fill {
     int reg;
@@ -105,7 +106,8 @@ class UFUSE_API Program {
   std::vector<Fill> constants_;
   std::vector<Step> steps_;
   bool has_rows_ = false;
-  int row_bytes_ = 0;  // bytes per element over all full registers
+  int row_bytes_ = 0;     // bytes per element over all full registers
+  int across_bytes_ = 0;  // without the expanded ones
 };
 
 }  // namespace ufuse

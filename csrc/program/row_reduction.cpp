@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/scratch.hpp"
-#include "reduce/kernels.hpp"
+#include "reduce/reduction.hpp"
 
 namespace ufuse {
 namespace {
@@ -68,6 +68,14 @@ void reduce_rows(Tier tier, RowReduction reduction, DType dtype, const void* blo
   const void* states[] = {row_states.data()};
   kernels.finish[static_cast<int>(Finish::value)][static_cast<int>(wide)][static_cast<int>(dtype)](
       {out, states, rows, 1.0, 0.0});
+}
+
+void reduce_columns(RowReduction reduction, DType dtype, const void* block, std::int64_t rows,
+                    std::int64_t cols, void* out) {
+  const auto size = static_cast<std::int64_t>(item_size(dtype));
+  const std::int64_t shape[] = {rows, cols}, strides[] = {cols * size, size}, out_strides[] = {0, size};
+  reduce_fast(block, 2, shape, strides, dtype, 1, out, out_strides, dtype, reducer_of(reduction),
+              Finish::value, 0.0);
 }
 
 }  // namespace ufuse

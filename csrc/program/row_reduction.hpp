@@ -14,4 +14,8 @@ namespace ufuse {
 void reduce_rows(Tier tier, RowReduction reduction, DType dtype, const void* block, std::int64_t rows,
                  std::int64_t cols, void* out);
 
+/// The same of `cols` columns of `rows` elements, in a block of `rows` contiguous lines.
+void reduce_columns(RowReduction reduction, DType dtype, const void* block, std::int64_t rows,
+                    std::int64_t cols, void* out);
+
 }  // namespace ufuse
