@@ -201,7 +201,7 @@ def test_out_of_a_wider_dtype() -> None:
     out = np.empty((2, 2), np.float64)[:, ::-1]
     assert uf.einsum("ij,kj->ik", a, a, out=out) is out
     np.testing.assert_array_equal(out, a @ a.T)
-    with pytest.raises(TypeError, match="float64.*float32"):
+    with pytest.raises(TypeError, match=r"float64.*float32"):
         uf.einsum("ij,kj->ik", a.astype(np.float64), a, out=out.astype(np.float32))
 
 

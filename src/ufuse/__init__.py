@@ -10,7 +10,21 @@ from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
 from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
-from .reduce import argmax, argmin, max, mean, min, minmax, prod, std, sum, var
+from .reduce import (
+    argmax,
+    argmin,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    minmax,
+    prod,
+    softmax,
+    std,
+    sum,
+    var,
+)
 
 __version__ = "0.1.0"
 
@@ -26,6 +40,8 @@ __all__ = [
     "fuse",
     "get_num_threads",
     "linear",
+    "log_softmax",
+    "logsumexp",
     "max",
     "mean",
     "min",
@@ -35,6 +51,7 @@ __all__ = [
     "quantize_linear",
     "register_threadpoolctl",
     "set_num_threads",
+    "softmax",
     "std",
     "sum",
     "threads",
