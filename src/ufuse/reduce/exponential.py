@@ -34,7 +34,17 @@ def _shifted(x: Any, largest: Any, log: Any) -> Any:
 
 
 @fuse
+def _row_terms(x: Any) -> Any:
+    largest = x.max(axis=-1, keepdims=True)
+    return largest, *_split(x, largest)
+
+
+@fuse
 def _terms(x: Any, largest: Any) -> Any:
+    return _split(x, largest)
+
+
+def _split(x: Any, largest: Any) -> Any:
     """Count the largest elements and sum the other powers, which may be far below 1."""
     at_top = x == largest
     others = np.where(at_top, 0, np.exp(x - largest))
@@ -131,8 +141,7 @@ def log_softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
     call = _Call("ufuse.log_softmax", x, axis, out)
     if call.result.size:
         rows, target = call.rows()
-        largest = max(rows, axis=-1, keepdims=True)
-        count, others = _sums(rows, largest)
+        largest, count, others = _parts(rows)
         with np.errstate(all="ignore"):
             log = (np.log(count) + np.log1p(others / count)).astype(rows.dtype)
         _shifted(rows, largest, log, out=target)
@@ -207,8 +216,7 @@ def logsumexp(
     rows, shape = _as_rows(x.astype(compute, copy=False), request.axes)
     with np.errstate(all="ignore"):
         if weights is None:
-            largest = max(rows, axis=-1, keepdims=True) if rows.size else rows[..., :1]
-            top, others = _sums(rows, largest)
+            largest, top, others = _parts(rows)
         else:
             scales, _ = _as_rows(weights.astype(compute, copy=False), request.axes)
             candidates = _candidates(rows, scales)
@@ -231,6 +239,15 @@ def logsumexp(
         return answer
     sign = np.sign(total).reshape(shape if request.keepdims else request.shape).astype(dtype)
     return LogSum(answer, wrap_like(sign[()] if sign.ndim == 0 else sign, a))
+
+
+def _parts(rows: Array) -> tuple[Array, Array, Array]:
+    """Return the largest element of each row, how many there are, and the other powers' sum."""
+    if rows.shape[-1] <= _LONG and rows.size:
+        largest, top, others = _row_terms(rows)
+        return largest, top.astype(np.float64), others.astype(np.float64)
+    largest = max(rows, axis=-1, keepdims=True) if rows.size else rows[..., :1]
+    return largest, *_sums(rows, largest)
 
 
 def _sums(rows: Array, largest: Array, weights: Array | None = None) -> tuple[Array, Array]:
