@@ -74,7 +74,7 @@ using SlotSpec = std::tuple<std::string, int, std::string, std::string, py::arra
                             std::optional<py::bytes>>;
 
 void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
-                   const std::vector<SlotSpec>& slots, const std::optional<py::array>& where) {
+                   const std::vector<SlotSpec>& slots, const std::optional<py::array>& where, bool skip_nan) {
   if (inputs.empty() || inputs.size() > kMaxReduceInputs || slots.empty() || slots.size() > kMaxSlots)
     throw std::invalid_argument("ufuse reduce: between 1 and 8 inputs and 1 and 16 slots");
   const py::array& x = inputs[0];
@@ -97,6 +97,7 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     if (mask.dtype != DType::Bool) throw std::invalid_argument("ufuse reduce: where is not bool");
     r.mask = &mask;
   }
+  r.skip_nan = skip_nan;
   r.slots = static_cast<int>(slots.size());
   alignas(8) char initial[kMaxSlots][8];
   for (int s = 0; s < r.slots; ++s) {
@@ -135,7 +136,7 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
 void register_reduce(py::module_& m) {
   m.def(
       "reduce", &reduce_arrays, py::arg("inputs"), py::arg("axes"), py::arg("slots"),
-      py::arg("where") = py::none(),
+      py::arg("where") = py::none(), py::arg("skip_nan") = false,
       "Reduce arrays of one shape over the axes of a bit mask, in one read.\n\n"
       "A slot is (reducer, input, element code, finish, out, divisor, ddof, initial): `out` has the inputs'\n"
       "shape with 1 for each reduced axis, and `initial` is the bytes of a first state component, or None.");

@@ -55,11 +55,11 @@ void simple_columns(const ColumnsCall& call) {
         if constexpr (kPartial) {
           auto p = splat<Vec<P, W>>(0);
           for (std::int64_t r = 0; r < rows; ++r)
-            p = p + convert<Vec<P, W>>(Vec<S, W>::load(row[r] + at * kSize));
+            p = p + reducers::element_of<R, Vec<P, W>>(Vec<S, W>::load(row[r] + at * kSize));
           a = a + convert<Vec<A, W>>(p);
         } else {
           for (std::int64_t r = 0; r < rows; ++r)
-            a = R::fold(a, convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize)));
+            a = R::fold(a, reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize)));
         }
         a.store(acc + at);
       }
@@ -69,7 +69,7 @@ void simple_columns(const ColumnsCall& call) {
       for (std::int64_t r = 0; r < rows; ++r) {
         S x;
         std::memcpy(&x, row[r] + c * kSize, sizeof x);
-        a = R::fold(a, static_cast<A>(x));
+        a = R::fold(a, reducers::element_of<R, A>(x));
       }
       acc[c] = a;
     };

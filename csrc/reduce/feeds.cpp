@@ -9,7 +9,11 @@ std::int64_t block_bytes(std::int64_t capacity) { return (capacity * 8 + 63) / 6
 }  // namespace
 
 FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernels& k)
-    : reduction(r), plan(p), kernels(k), chunks((p.count + kChunk - 1) / kChunk) {
+    : reduction(r),
+      plan(p),
+      kernels(k),
+      masked(r.mask != nullptr || r.skip_nan),
+      chunks((p.count + kChunk - 1) / kChunk) {
   std::int64_t lane_bytes = 0;
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
@@ -155,10 +159,16 @@ void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axi
 }
 
 void Pieces::fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                        std::int64_t at, std::int64_t pitch) {
-  const char* from[kRowsPerStep] = {};
-  for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[kMaskOperand];
-  pass_.kernels.pieces.gather[0](mask_ + at, pitch, from, rows, axis.stride[kMaskOperand], count);
+                        std::int64_t at, std::int64_t pitch, const char* const* data) {
+  const bool given = pass_.reduction.mask != nullptr;
+  if (given) {
+    const char* from[kRowsPerStep] = {};
+    for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[kMaskOperand];
+    pass_.kernels.pieces.gather[0](mask_ + at, pitch, from, rows, axis.stride[kMaskOperand], count);
+  }
+  if (!pass_.reduction.skip_nan) return;
+  const auto not_nan = pass_.kernels.pieces.not_nan[pass_.feed[0].size == 8 ? 1 : 0];
+  for (std::int64_t r = 0; r < rows; ++r) not_nan(mask_ + at + r * pitch, data[r], count, given);
 }
 
 void Pieces::fetch_group(const Place& start, std::int64_t rows, std::int64_t j, std::int64_t count,
@@ -175,7 +185,12 @@ void Pieces::fetch_group(const Place& start, std::int64_t rows, std::int64_t j, 
     }
     const std::int64_t run = std::min(count - done, axis.extent - (j + done) % axis.extent);
     fetch(places, rows, axis, run, at + done, pitch, true);
-    if (mask) fetch_mask(places, rows, axis, run, at + done, pitch);
+    if (mask) {
+      const char* data[kRowsPerStep];
+      for (std::int64_t r = 0; r < rows; ++r)
+        data[r] = block_[0] + (at + done + r * pitch) * pass_.feed[0].size;
+      fetch_mask(places, rows, axis, run, at + done, pitch, data);
+    }
     done += run;
   }
 }

@@ -45,8 +45,9 @@ class Pieces {
   /// `at` + r * `pitch`: of every feed that is not in place, or of `all`.
   void fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
              std::int64_t at, std::int64_t pitch, bool all);
+  /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced.
   void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                  std::int64_t at, std::int64_t pitch);
+                  std::int64_t at, std::int64_t pitch, const char* const* data);
   /// All feeds' elements [j, j + count) of the group, from `rows` neighbours along the inner axis, to rows
   /// `pitch` apart in the blocks, from `at` on.
   void fetch_group(const Place& start, std::int64_t rows, std::int64_t j, std::int64_t count, std::int64_t at,

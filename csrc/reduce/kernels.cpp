@@ -115,6 +115,8 @@ ReduceKernels make_table() {
   deviation[static_cast<int>(DType::F32)] = finish_variance<float, true>;
   deviation[static_cast<int>(DType::F64)] = finish_variance<double, true>;
 
+  t.pieces.not_nan[0] = not_nan<float>;
+  t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \
   t.pieces.gather[i] = gather<type>;   \
   t.pieces.swap[i] = swap_bytes<type>; \

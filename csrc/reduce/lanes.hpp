@@ -88,8 +88,10 @@ UFUSE_INLINE T canonical(T value) {  // which NaN came first would depend on the
 /// Accumulator within a chunk: 1024 elements of one or two bytes add up in 32 bits, in a quarter of the
 /// instructions that 64 bits take.
 template <class R, class T>
-using partial_t = std::conditional_t<R::exact && sizeof(T) <= 2 && std::is_same_v<R, reducers::sum<T>>,
-                                     std::int32_t, typename R::wide>;
+using partial_t =
+    std::conditional_t<R::exact && sizeof(T) <= 2 &&
+                           (std::is_same_v<R, reducers::sum<T>> || std::is_same_v<R, reducers::nonzero<T>>),
+                       std::int32_t, typename R::wide>;
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

@@ -16,6 +16,16 @@ void mask_out(void* data, const std::uint8_t* mask, const void* fill, std::int64
 }
 
 template <class T>
+void not_nan(std::uint8_t* mask, const void* data, std::int64_t count, bool both) {
+  const auto* at = static_cast<const T*>(data);
+  if (both) {
+    for (std::int64_t i = 0; i < count; ++i) mask[i] = static_cast<std::uint8_t>(mask[i] & (at[i] == at[i]));
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) mask[i] = at[i] == at[i];
+  }
+}
+
+template <class T>
 void to_f64(double* to, const void* from, std::int64_t count) {
   using S = reducers::storage_t<T>;
   constexpr int W = kRegisterBytes / 8;

@@ -169,6 +169,100 @@ struct max {
   }
 };
 
+// --- reducers of a map of the element: `map` before the element is widened, `map_wide` after ---------------
+
+/// The same reducer over the elements that are no NaN: the others become what changes nothing.
+template <class Base>
+struct skip_nan : Base {
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    return select(x == x, x, splat<V>(static_cast<lane_t<V>>(Base::element_identity)));
+  }
+};
+template <class T>
+struct nansum : skip_nan<sum<T>> {};
+template <class T>
+struct nanprod : skip_nan<prod<T>> {};
+template <class T>
+struct nanmin : skip_nan<min<T>> {};
+template <class T>
+struct nanmax : skip_nan<max<T>> {};
+
+/// How many elements are no NaN. A masked element is one.
+template <class T>
+struct valid : sum<T> {
+  static constexpr bool exact = true;  // sums of ones: exact to 2^53
+  static constexpr T element_identity = std::numeric_limits<T>::quiet_NaN();
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    return select(x == x, splat<V>(1), splat<V>(0));
+  }
+};
+
+/// How many elements are not zero (NaN is not).
+template <class T>
+struct nonzero {
+  using wide = int64_t;
+  static constexpr bool exact = true;
+  static constexpr wide identity{0};
+  static constexpr storage_t<T> element_identity{0};
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    using L = lane_t<V>;
+    return select(x == splat<V>(L{0}), splat<V>(L{0}), splat<V>(L{1}));
+  }
+  template <class V>
+  static UFUSE_INLINE V fold(V a, V b) {
+    return a + b;
+  }
+};
+
+template <class T>
+struct sum_of_squares : sum<T> {
+  template <class V>
+  static UFUSE_INLINE V map_wide(V x) {
+    return x * x;
+  }
+};
+
+template <class V>
+UFUSE_INLINE V magnitude(V x) {
+  using I = rebind_t<V, typename IntOf<sizeof(lane_t<V>)>::type>;
+  using L = lane_t<I>;
+  return bitcast<V>(static_cast<I>(bitcast<I>(x) & splat<I>(std::numeric_limits<L>::max())));
+}
+template <class T>
+struct sum_of_magnitudes : sum<T> {
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    return magnitude(x);
+  }
+};
+template <class T>
+struct largest_magnitude : max<T> {
+  static constexpr T element_identity{0};
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    return magnitude(x);
+  }
+};
+template <class T>
+struct smallest_magnitude : min<T> {
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    return magnitude(x);
+  }
+};
+
+/// An element as reducer R sees it, of its own type; then widened to lanes of W.
+template <class R, class W, class V>
+UFUSE_INLINE W element_of(V x) {
+  if constexpr (requires { R::map(x); }) x = R::map(x);
+  auto wide = convert<W>(x);
+  if constexpr (requires { R::map_wide(wide); }) wide = R::map_wide(wide);
+  return wide;
+}
+
 /// Count, mean and sum of squared deviations. Within a chunk, sums of d = x - pivot and of d * d; the pivot
 /// is the chunk's first element, so that a large mean cancels nothing. The mean keeps what rounding takes
 /// from it (`low`): with a mean of 1e9 deviations, chunks' means are known to 1e-7 in one float64, and the

@@ -33,6 +33,9 @@ Memory allocate(std::int64_t bytes) {
 }
 
 void check(const Reduction& r, const ReduceKernels& kernels) {
+  const DType element = r.slot[0].element;
+  if (r.skip_nan && (r.inputs != 1 || (element != DType::F32 && element != DType::F64)))
+    throw std::invalid_argument("reduce: NaN can only be skipped in one input of floats");
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
     const DType stored = r.input[slot.input].dtype;

@@ -64,6 +64,7 @@ struct Reduction {
   ReduceInput input[kMaxReduceInputs];
   const PieceSource* source = nullptr;  // where the inputs are computed
   const ReduceInput* mask = nullptr;    // bool: elements that count; null means all
+  bool skip_nan = false;                // NaN do not count: of the one input, float32 or float64
   int slots = 1;
   ReduceSlot slot[kMaxSlots];
 };

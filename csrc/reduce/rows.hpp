@@ -21,7 +21,8 @@ UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count) {
   std::int64_t i = 0;
   for (; i + K * W <= count; i += K * W, data += K * kStep) {
 #pragma GCC unroll 8
-    for (int k = 0; k < K; ++k) acc[k] = R::fold(acc[k], convert<Wide>(Narrow::load(data + k * kStep)));
+    for (int k = 0; k < K; ++k)
+      acc[k] = R::fold(acc[k], reducers::element_of<R, Wide>(Narrow::load(data + k * kStep)));
   }
 #pragma GCC unroll 8
   for (int k = 0; k < K; ++k) {
@@ -29,7 +30,7 @@ UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count) {
     if (left <= 0) break;
     const auto x = left >= W ? Narrow::load(data + k * kStep)
                              : load_partial<Narrow>(data + k * kStep, left, R::element_identity);
-    acc[k] = R::fold(acc[k], convert<Wide>(x));
+    acc[k] = R::fold(acc[k], reducers::element_of<R, Wide>(x));
   }
   return fold_registers<R>(acc);
 }

@@ -51,7 +51,7 @@ class RowTile {
 
   void run(std::int64_t first_chunk, std::int64_t last_chunk) {
     const ReduceAxis& axis = plan_.group_axes > 0 ? plan_.group[plan_.group_axes - 1] : kSingleAxis;
-    bool direct = plan_.group_axes <= 1 && pass_.reduction.mask == nullptr;
+    bool direct = plan_.group_axes <= 1 && !pass_.masked;
     for (int f = 0; f < pass_.feeds && direct; ++f) {
       const Feed& feed = pass_.feed[f];
       direct = feed.plain && (axis.stride[feed.input] == feed.stored_size || axis.extent == 1);
@@ -136,7 +136,7 @@ class RowTile {
 
   void gather_chunk(Pieces& pieces, const Place& start, std::int64_t chunk, std::int64_t first,
                     std::int64_t width) {
-    const bool masked = pass_.reduction.mask != nullptr;
+    const bool masked = pass_.masked;
     const std::int64_t count = length(chunk);
     const std::int64_t pitch = pitch_of(count);
     const std::int64_t block = std::clamp<std::int64_t>(pitch_of(kChunk) * side_ / pitch, 1, kRowBlock);
@@ -208,7 +208,7 @@ class ColumnTile {
         tile_(tile),
         states_(states),
         plan_(pass.plan),
-        masked_(pass.reduction.mask != nullptr),
+        masked_(pass.masked),
         all_in_place_(block_elements() == 0),
         pieces_(pass, block_elements()),
         frame_(static_cast<std::size_t>(bytes_needed())) {
@@ -304,8 +304,8 @@ class ColumnTile {
     const int f = pass_.feed_of[s];
     const Feed& feed = pass_.feed[f];
     pieces_.fetch(&place, 1, plan_.inner, columns, 0, 0, false);
-    if (masked_) pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0);
     const char* data = pieces_.in_place(feed, plan_.inner) ? place.data[feed.input] : pieces_.block(f);
+    if (masked_) pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0, &data);
     bool all = true;
     for (std::int64_t c = 0; c < columns; ++c) {
       if (counts_[s][first + c] != 0.0) continue;
@@ -339,15 +339,16 @@ class ColumnTile {
     for (std::int64_t c = 0; c < tile_.width; c += piece()) {
       const std::int64_t columns = std::min(piece(), tile_.width - c), pitch = pitch_of(columns);
       pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false);
-      if (masked_) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch);
       for (int s = 0; s < pass_.reduction.slots; ++s) {
         const int f = pass_.feed_of[s];
         const Feed& feed = pass_.feed[f];
         const bool in_place = pieces_.in_place(feed, plan_.inner);
         const char* row[kRowsPerStep];
-        for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t r = 0; r < rows; ++r)
           row[r] = in_place ? places[r].data[feed.input] : pieces_.block(f) + r * pitch * feed.size;
-          if (masked_) row[r] = mask_row(s, row[r], r, c, columns);
+        if (masked_) {
+          if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row);
+          for (std::int64_t r = 0; r < rows; ++r) row[r] = mask_row(s, row[r], r, c, columns);
         }
         add_slot(s, row, rows, c, columns, first);
       }

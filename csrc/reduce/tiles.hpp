@@ -32,6 +32,7 @@ struct FirstPass {
   const Reduction& reduction;
   const ReducePlan& plan;
   const ReduceKernels& kernels;
+  bool masked;  // not every element counts
   std::int64_t chunks;
   int feeds = 0;
   Feed feed[kMaxSlots];

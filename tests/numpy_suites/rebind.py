@@ -2,14 +2,16 @@
 
 The names are bound before anything is collected, because test modules bind some when they are
 imported. What is ours and asks NumPy in turn (dtypes that are not compiled) gets NumPy's own
-function.
+function, and so does NumPy itself: it calls its functions with what is no array.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,16 @@ from .suites import FUNCTIONS, SUITES
 _state = threading.local()
 
 
+def _inside_numpy(caller: FrameType) -> bool:
+    module = caller.f_globals.get("__name__", "")
+    tests = ".tests." in module or module.startswith("numpy.testing")
+    return module.startswith("numpy.") and not tests
+
+
 def _rebound(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if getattr(_state, "inside", False):
+        if getattr(_state, "inside", False) or _inside_numpy(sys._getframe(1)):
             return original(*args, **kwargs)
         _state.inside = True
         try:

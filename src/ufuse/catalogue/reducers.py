@@ -23,6 +23,18 @@ REDUCERS: Final = (
     Reducer("prod", ("prod",), {code: (_WIDE[code],) for code in ALL}, "product"),
     Reducer("min", ("min",), {code: (code,) for code in ALL}, "smallest; NaN if there is one"),
     Reducer("max", ("max",), {code: (code,) for code in ALL}, "largest; NaN if there is one"),
+    Reducer("nansum", ("sum",), {code: ("f8",) for code in FLOATS}, "sum of what is no NaN"),
+    Reducer("nanprod", ("prod",), {code: ("f8",) for code in FLOATS}, "product of what is no NaN"),
+    Reducer("nanmin", ("min",), {code: (code,) for code in FLOATS}, "smallest that is no NaN"),
+    Reducer("nanmax", ("max",), {code: (code,) for code in FLOATS}, "largest that is no NaN"),
+    Reducer("valid", ("count",), {code: ("f8",) for code in FLOATS}, "how many are no NaN"),
+    Reducer("nonzero", ("count",), {code: ("i8",) for code in ALL}, "how many are not zero"),
+    Reducer("sum_of_squares", ("sum",), {code: ("f8",) for code in FLOATS}, "sum of the squares"),
+    Reducer("sum_of_magnitudes", ("sum",), {code: ("f8",) for code in FLOATS}, "sum of magnitudes"),
+    Reducer("largest_magnitude", ("max",), {code: (code,) for code in FLOATS}, "largest magnitude"),
+    Reducer(
+        "smallest_magnitude", ("min",), {code: (code,) for code in FLOATS}, "smallest magnitude"
+    ),
     Reducer(
         "moments",
         ("count", "mean", "low", "m2"),

@@ -2,20 +2,37 @@
 
 from .exponential import LogSum, log_softmax, logsumexp, softmax
 from .extremes import MinMax, argmax, argmin, max, min, minmax
+from .logic import all, any, count_nonzero, ptp
+from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .norms import norm
 from .sums import mean, prod, std, sum, var
 
 __all__ = [
     "LogSum",
     "MinMax",
+    "all",
+    "any",
     "argmax",
     "argmin",
+    "count_nonzero",
     "log_softmax",
     "logsumexp",
     "max",
     "mean",
     "min",
     "minmax",
+    "nanargmax",
+    "nanargmin",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nanprod",
+    "nanstd",
+    "nansum",
+    "nanvar",
+    "norm",
     "prod",
+    "ptp",
     "softmax",
     "std",
     "sum",

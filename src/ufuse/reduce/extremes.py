@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ def min(
     >>> uf.min(np.array([[3, 1], [2, 5]]), axis=1)
     array([1, 2])
     """
-    return _extreme("min", a, axis, out, keepdims, initial, where)
+    return extreme("min", a, axis, out, keepdims, initial, where)
 
 
 @executors.fast_reduction("max", "value", _SAME)
@@ -97,15 +98,16 @@ def max(
     >>> int(uf.max([3, 7, 2]))
     7
     """
-    return _extreme("max", a, axis, out, keepdims, initial, where)
+    return extreme("max", a, axis, out, keepdims, initial, where)
 
 
-def _extreme(
-    name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any
-) -> Any:
+def extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+    """Run min, max, nanmin or nanmax."""
     function = f"ufuse.{name}"
     request = Request(function, a, axis, out, keepdims, where)
     x = request.x
+    if x.dtype.kind in "biu":
+        name = name.removeprefix("nan")
     result = x.dtype.newbyteorder("=")
     request.check_cast(result)
     start = read_initial(function, initial, result)
@@ -125,11 +127,27 @@ def _extreme(
         else:
             slot = Slot(name, code, "value", target, initial=start)
             execute(x, request.axes, [slot], request.where)
+            if name.startswith("nan") and start is None:
+                _mark_all_nan(request, code, target)
     return request.answer(target)
 
 
+def _mark_all_nan(request: Request, code: str, target: Array) -> None:
+    """Put NaN where there was nothing else, and warn.
+
+    The result is infinite there, which it hardly ever is: only then are elements counted.
+    """
+    if not np.isinf(target).any():
+        return
+    counts = np.empty(request.full_shape)
+    execute(request.x, request.axes, [Slot("valid", code, "value", counts)], request.where)
+    if not counts.all():
+        target[counts == 0] = np.nan
+        warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=4)
+
+
 def _require_elements(request: Request, name: str) -> None:
-    operation = "minimum" if name == "min" else "maximum"
+    operation = "minimum" if name.endswith("min") else "maximum"
     if request.count == 0:
         raise ValueError(
             f"{request.function}: zero-size array to reduction operation {operation} which has no "
@@ -273,16 +291,8 @@ def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
 def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
     function = f"ufuse.{name}"
     request = Request(function, a, axis, out, keepdims, single=True)
-    dtype = np.dtype(np.intp)
-    if request.out_dtype is not None and request.out_dtype.newbyteorder("=") != dtype:
-        raise TypeError(
-            f"{function}: argument 'out': expected an array of {dtype}, got {request.out_dtype}"
-        )
-    if request.count == 0:
-        raise ValueError(
-            f"{function}: attempt to get {name} of an empty sequence (shape {request.x.shape}, "
-            f"axis={request.axes})"
-        )
+    dtype = check_index_out(request)
+    require_positions(request, name)
     target = request.target(dtype)
     x = request.x
     if x.dtype == np.bool_:
@@ -294,3 +304,23 @@ def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
         else:
             execute(x, request.axes, [Slot(name, code, "index", target)], None)
     return request.answer(target)
+
+
+def require_positions(request: Request, name: str) -> None:
+    """Raise where there is nothing to find an index of."""
+    if request.count == 0:
+        raise ValueError(
+            f"{request.function}: attempt to get {name} of an empty sequence (shape "
+            f"{request.x.shape}, axis={request.axes})"
+        )
+
+
+def check_index_out(request: Request) -> np.dtype[Any]:
+    """Return the dtype of indices, which is that of `out` if it is given."""
+    dtype = np.dtype(np.intp)
+    if request.out_dtype is not None and request.out_dtype.newbyteorder("=") != dtype:
+        raise TypeError(
+            f"{request.function}: argument 'out': expected an array of {dtype}, got "
+            f"{request.out_dtype}"
+        )
+    return dtype

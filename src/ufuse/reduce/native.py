@@ -8,7 +8,9 @@ from .. import _core
 from .request import Array, Slot
 
 
-def reduce(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
+def reduce(
+    x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
+) -> None:
     """Fill the outputs of `slots` from one read of `x`, which has elements."""
     mask = 0
     for axis in axes:
@@ -30,4 +32,5 @@ def reduce(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | 
             for slot in slots
         ],
         where,
+        skip_nan,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,14 @@ from ..catalogue.reducers import BY_NAME
 from .request import Array, DType, Slot, code_of
 
 
-def reduce(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
+def reduce(
+    x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
+) -> None:
     """Fill the outputs of `slots`; `x` has elements."""
     x = x.astype(x.dtype.newbyteorder("="), copy=False)
     axes = tuple(axes)
+    if skip_nan:
+        where = ~np.isnan(x) if where is None else where & ~np.isnan(x)
     for slot in slots:
         # Native kernels raise no floating-point warnings; neither does their reference.
         with np.errstate(all="ignore"):
@@ -26,12 +30,41 @@ def _value(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     state = np.dtype(BY_NAME[slot.reducer].state[slot.element][0])
     initial = {} if slot.initial is None else {"initial": slot.initial[()]}
     keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, **initial}
-    if slot.reducer == "sum":
-        return np.asarray(np.add.reduce(x, dtype=state, **keywords))
-    if slot.reducer == "prod":
-        return np.asarray(np.multiply.reduce(x, dtype=state, **keywords))
-    ufunc = np.minimum if slot.reducer == "min" else np.maximum
-    return np.asarray(ufunc.reduce(x, **keywords))
+    ufunc, elements = _ELEMENTS[slot.reducer]
+    if slot.reducer.startswith("nan"):
+        keywords["where"] = where & ~np.isnan(x)
+    if ufunc in (np.add, np.multiply):
+        return np.asarray(ufunc.reduce(elements(x), dtype=state, **keywords))
+    if keywords["where"] is not True and slot.initial is None:  # NumPy wants to know
+        keywords["initial"] = np.inf if ufunc is np.minimum else -np.inf
+    return np.asarray(ufunc.reduce(elements(x), **keywords))
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+def _square(x: Array) -> Array:
+    return np.square(x, dtype=np.float64)
+
+
+#: What a reducer folds, and of which function of the elements.
+_ELEMENTS: dict[str, tuple[np.ufunc, Callable[[Array], Array]]] = {
+    "sum": (np.add, _same),
+    "prod": (np.multiply, _same),
+    "min": (np.minimum, _same),
+    "max": (np.maximum, _same),
+    "nansum": (np.add, _same),
+    "nanprod": (np.multiply, _same),
+    "nanmin": (np.minimum, _same),
+    "nanmax": (np.maximum, _same),
+    "valid": (np.add, lambda x: ~np.isnan(x)),
+    "nonzero": (np.add, lambda x: x != 0),
+    "sum_of_squares": (np.add, _square),
+    "sum_of_magnitudes": (np.add, np.abs),
+    "largest_magnitude": (np.maximum, np.abs),
+    "smallest_magnitude": (np.minimum, np.abs),
+}
 
 
 def _mean(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
@@ -55,6 +88,8 @@ def _deviation(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array
 
 def _index(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     function = np.argmin if slot.reducer == "argmin" else np.argmax
+    if where is not True:
+        x = np.where(where, x, np.inf if slot.reducer == "argmin" else -np.inf)
     if len(axes) == 1:
         return np.asarray(function(x, axis=axes[0], keepdims=True))
     return np.asarray(function(x)).reshape((1,) * x.ndim)
@@ -82,7 +117,7 @@ def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
     **keywords
         What NumPy's function takes, but for `dtype` and `out`.
     """
-    if function in ("sum", "prod", "mean", "var", "std"):
+    if function.removeprefix("nan") in ("sum", "prod", "mean", "var", "std"):
         # float16, bfloat16 and float8 stick or overflow in their own type (ml_dtypes#63).
         narrow = dtype.kind in "fV" and dtype.itemsize < 4 and code_of(dtype) is None
         complex_spread = x.dtype.kind == "c" and dtype.kind == "f"  # its result alone is real

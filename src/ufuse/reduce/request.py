@@ -213,13 +213,20 @@ def read_initial(function: str, initial: Any, dtype: DType) -> Array | None:
         ) from error
 
 
-def execute(x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None) -> None:
-    """Run slots over one array with the executor of this process."""
+def execute(
+    x: Array,
+    axes: Sequence[int],
+    slots: Sequence[Slot],
+    where: Array | None,
+    *,
+    skip_nan: bool = False,
+) -> None:
+    """Run slots over one array, NaN and all or without, with the executor of this process."""
     if executors.backend() == "native":
         from . import native as executor
     else:
         from . import reference as executor  # type: ignore[no-redef]
-    executor.reduce(x, axes, slots, where)
+    executor.reduce(x, axes, slots, where, skip_nan)
 
 
 def _read_axes(function: str, axis: Any, ndim: int, single: bool) -> tuple[int, ...]:

@@ -85,7 +85,7 @@ def sum(
     >>> uf.sum(np.ones((4, 5), np.float32), axis=0)
     array([4., 4., 4., 4., 4.], dtype=float32)
     """
-    return _accumulate("sum", a, axis, dtype, out, keepdims, initial, where)
+    return accumulate("sum", a, axis, dtype, out, keepdims, initial, where)
 
 
 @executors.fast_reduction("prod", "value", _SUMS)
@@ -109,15 +109,18 @@ def prod(
     >>> int(uf.prod([2, 3, 7]))
     42
     """
-    return _accumulate("prod", a, axis, dtype, out, keepdims, initial, where)
+    return accumulate("prod", a, axis, dtype, out, keepdims, initial, where)
 
 
-def _accumulate(
+def accumulate(
     name: str, a: Any, axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any
 ) -> Any:
+    """Run sum, prod, nansum or nanprod."""
     function = f"ufuse.{name}"
     request = Request(function, a, axis, out, keepdims, where)
     x = request.x
+    if x.dtype.kind in "biu":
+        name = name.removeprefix("nan")
     result = read_dtype(function, dtype)
     if result is None:
         result = _default_dtype(x.dtype, request.out_dtype)
@@ -131,7 +134,7 @@ def _accumulate(
         keywords["where"] = True if request.where is None else request.where
         target[...] = other(name, x, result, axis=request.axes, **keywords)
     elif target.size == 0 or request.empty:
-        target[...] = (name == "prod") if start is None else start
+        target[...] = name.endswith("prod") if start is None else start
     elif element is not None:
         wide = _WIDE[np.dtype(element).kind]
         first = None if start is None else start.astype(wide)
@@ -158,7 +161,7 @@ def _element(name: str, dtype: DType, result: DType) -> str | None:
         return None
     if result.kind in "iu":
         return None if dtype.kind == "f" else code
-    if dtype.kind != "f" and (name == "prod" or dtype.itemsize == 8):
+    if dtype.kind != "f" and (name.endswith("prod") or dtype.itemsize == 8):
         return "f8"  # 64-bit sums could overflow where floats do not
     return code
 
@@ -210,7 +213,7 @@ def mean(
     function = "ufuse.mean"
     request = Request(function, a, axis, out, keepdims, where)
     x = request.x
-    result = _moment_dtype(x.dtype, read_dtype(function, dtype))
+    result = moment_dtype(x.dtype, read_dtype(function, dtype))
     request.check_cast(result)
     target = request.target(result)
     if target.size == 0:
@@ -240,7 +243,8 @@ def mean(
     return request.answer(target)
 
 
-def _moment_dtype(dtype: DType, wanted: DType | None) -> DType:
+def moment_dtype(dtype: DType, wanted: DType | None) -> DType:
+    """Return the dtype of a mean or variance."""
     if wanted is None:
         wanted = np.dtype(np.float64) if dtype.kind in "biu" else dtype
     return wanted.newbyteorder("=")
@@ -361,13 +365,9 @@ def _spread(
     function = f"ufuse.{name}"
     request = Request(function, a, axis, out, keepdims, where)
     x = request.x
-    freedom = _read_ddof(function, ddof, correction)
-    if mean is not NO_VALUE and np.shape(mean) != request.full_shape:
-        raise ValueError(
-            f"{function}: argument 'mean': expected shape {request.full_shape}, the result's with "
-            f"keepdims=True; got {np.shape(mean)}"
-        )
-    result = _moment_dtype(x.dtype, read_dtype(function, dtype))
+    freedom = read_ddof(function, ddof, correction)
+    check_mean(request, mean)
+    result = moment_dtype(x.dtype, read_dtype(function, dtype))
     if x.dtype.kind == "c" and dtype is None:
         result = x.real.dtype  # the variance of complex numbers is real
     request.check_cast(result)
@@ -394,7 +394,17 @@ def _spread(
     return request.answer(target)
 
 
-def _read_ddof(function: str, ddof: Any, correction: Any) -> Any:
+def check_mean(request: Request, mean: Any) -> None:
+    """Check the argument `mean` of var and std."""
+    if mean is not NO_VALUE and np.shape(mean) != request.full_shape:
+        raise ValueError(
+            f"{request.function}: argument 'mean': expected shape {request.full_shape}, the "
+            f"result's with keepdims=True; got {np.shape(mean)}"
+        )
+
+
+def read_ddof(function: str, ddof: Any, correction: Any) -> Any:
+    """Return what is subtracted from the number of elements."""
     name, value = ("ddof", ddof) if correction is NO_VALUE else ("correction", correction)
     if name == "correction" and ddof != 0:
         raise ValueError(
