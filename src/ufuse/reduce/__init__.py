@@ -6,6 +6,7 @@ from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
 from .sums import mean, prod, std, sum, var
+from .together import reduce
 
 __all__ = [
     "LogSum",
@@ -33,6 +34,7 @@ __all__ = [
     "norm",
     "prod",
     "ptp",
+    "reduce",
     "softmax",
     "std",
     "sum",

@@ -123,12 +123,12 @@ def accumulate(
         name = name.removeprefix("nan")
     result = read_dtype(function, dtype)
     if result is None:
-        result = _default_dtype(x.dtype, request.out_dtype)
+        result = default_dtype(x.dtype, request.out_dtype)
     result = result.newbyteorder("=")
     request.check_cast(result)
     start = read_initial(function, initial, result)
     target = request.target(result)
-    element = _element(name, x.dtype, result)
+    element = element_for(name, x.dtype, result)
     if target.size and element is None:
         keywords: dict[str, Any] = {} if start is None else {"initial": start[()]}
         keywords["where"] = True if request.where is None else request.where
@@ -144,7 +144,8 @@ def accumulate(
     return request.answer(target)
 
 
-def _default_dtype(dtype: DType, out: DType | None) -> DType:
+def default_dtype(dtype: DType, out: DType | None) -> DType:
+    """Return the dtype of a sum or product."""
     if out is not None:
         return np.result_type(dtype, out)  # as NumPy: no wider than what is written
     if dtype.kind in "bi" and dtype.itemsize < 8:
@@ -154,7 +155,7 @@ def _default_dtype(dtype: DType, out: DType | None) -> DType:
     return dtype
 
 
-def _element(name: str, dtype: DType, result: DType) -> str | None:
+def element_for(name: str, dtype: DType, result: DType) -> str | None:
     """Code of the element type to reduce for a result of dtype `result`; None if there is none."""
     code, to = code_of(dtype), code_of(result)
     if code is None or to is None or result.kind == "b":
