@@ -12,9 +12,8 @@ namespace {
 
 std::int64_t from_sysfs() {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
-      std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r"), [](std::FILE* f) {
-        return f == nullptr ? 0 : std::fclose(f);
-      });
+      std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r"),
+      [](std::FILE* f) { return f == nullptr ? 0 : std::fclose(f); });
   long kilobytes = 0;
   if (file == nullptr || std::fscanf(file.get(), "%ldK", &kilobytes) != 1) return 0;
   return std::int64_t{kilobytes} << 10;
