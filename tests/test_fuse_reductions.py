@@ -119,3 +119,26 @@ def test_errors_are_numpys() -> None:
         uf.fuse(lambda x: x.sum(axis=2, keepdims=True))(np.ones((3, 4)))
     with pytest.raises(np.exceptions.AxisError):
         uf.fuse(lambda x: x.sum(axis=-1, keepdims=True))(np.array(1.0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [16, 100, 4096, 5003, 9000])
+@pytest.mark.parametrize("length", [2, 3, 16, 33])
+def test_weights_along_rows_that_lie_across_memory(length: int, rows: int, dtype: type) -> None:
+    """The last tile once read a block shaped like the full ones."""
+    rng = np.random.default_rng(length)
+    x = rng.standard_normal((rows, length)).astype(dtype)
+    w = rng.standard_normal(length).astype(dtype)
+    column = rng.standard_normal((rows, 1)).astype(dtype)
+
+    @uf.fuse
+    def weighted(x, w, column):
+        y = x * w + column
+        return y - y.max(axis=-1, keepdims=True), (y * w).sum(axis=-1, keepdims=True)
+
+    y = x * w + column
+    want = y - y.max(axis=-1, keepdims=True), (y * w).sum(axis=-1, keepdims=True, dtype=np.float64)
+    for array in (x, np.asfortranarray(x), x[::-1].copy()[::-1]):
+        got = weighted(array, w, column)
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_allclose(got[1], want[1], rtol=1e-5, atol=1e-5)

@@ -202,7 +202,8 @@ class ProgramRun {
       p.direct = !across_ && !p.swapped && !p.row && (s0 == size || n0_ == 1) &&
                  (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
       p.step = t0_ * s0;
-      p.invariant = !is_output(k) && t0_ == n0_;
+      // Across memory, the last tile may have fewer rows, and then a block of another shape.
+      p.invariant = !is_output(k) && t0_ == n0_ && !(across_ && n1_ % t1_ != 0);
       for (int axis = 1; axis < plan_.axes; ++axis) p.invariant &= plan_.stride[k][axis] == 0;
     }
     for (int k = 0; k < program_.outputs(); ++k) {
