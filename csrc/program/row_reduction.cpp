@@ -75,7 +75,7 @@ void reduce_columns(RowReduction reduction, DType dtype, const void* block, std:
   const auto size = static_cast<std::int64_t>(item_size(dtype));
   const std::int64_t shape[] = {rows, cols}, strides[] = {cols * size, size}, out_strides[] = {0, size};
   reduce_fast(block, 2, shape, strides, dtype, 1, out, out_strides, dtype, reducer_of(reduction),
-              Finish::value, 0.0);
+              Finish::value, 0, 0.0);
 }
 
 }  // namespace ufuse

@@ -46,9 +46,10 @@ ReducerId reducer_of(const std::string& wanted) {
 }
 
 Finish finish_of(const std::string& wanted) {
-  constexpr const char* names[] = {"value", "index", "mean", "variance", "deviation"};
-  for (int i = 0; i < 5; ++i)
-    if (wanted == names[i]) return static_cast<Finish>(i);
+#define UFUSE_FINISH(name) \
+  if (wanted == #name) return Finish::name;
+#include "catalogue.inc"
+#undef UFUSE_FINISH
   throw std::invalid_argument("ufuse reduce: no finish '" + wanted + "'");
 }
 
@@ -70,7 +71,7 @@ ReduceInput input_of(const py::array& array, Strides& strides) {
           strides_of(array, strides)};
 }
 
-using SlotSpec = std::tuple<std::string, int, std::string, std::string, py::array, double, double,
+using SlotSpec = std::tuple<std::string, int, std::string, std::string, int, py::array, double, double,
                             std::optional<py::bytes>>;
 
 void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
@@ -101,7 +102,7 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
   r.slots = static_cast<int>(slots.size());
   alignas(8) char initial[kMaxSlots][8];
   for (int s = 0; s < r.slots; ++s) {
-    const auto& [reducer, input, element, finish, out, divisor, ddof, start] =
+    const auto& [reducer, input, element, finish, component, out, divisor, ddof, start] =
         slots[static_cast<std::size_t>(s)];
     check_shape(out, x, "an output", axes);
     if (input < 0 || input >= r.inputs) throw std::invalid_argument("ufuse reduce: no such input");
@@ -110,6 +111,8 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     slot.input = input;
     slot.element = dtype_of_code(element);
     slot.finish = finish_of(finish);
+    if (component < 0) throw std::invalid_argument("ufuse reduce: no such component");
+    slot.component = component;
     slot.result = dtype_of_array(out.dtype());
     slot.out = static_cast<char*>(py::array(out).mutable_data());  // throws where it is read-only
     slot.out_strides = strides_of(out, out_strides[s]);
@@ -138,7 +141,8 @@ void register_reduce(py::module_& m) {
       "reduce", &reduce_arrays, py::arg("inputs"), py::arg("axes"), py::arg("slots"),
       py::arg("where") = py::none(), py::arg("skip_nan") = false,
       "Reduce arrays of one shape over the axes of a bit mask, in one read.\n\n"
-      "A slot is (reducer, input, element code, finish, out, divisor, ddof, initial): `out` has the inputs'\n"
+      "A slot is (reducer, input, element code, finish, component, out, divisor, ddof, initial): `out` has "
+      "the inputs'\n"
       "shape with 1 for each reduced axis, and `initial` is the bytes of a first state component, or None.");
 }
 

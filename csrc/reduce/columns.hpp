@@ -77,50 +77,6 @@ void simple_columns(const ColumnsCall& call) {
   });
 }
 
-template <class T>
-void moments_columns(const ColumnsCall& call) {
-  using R = reducers::moments<T>;
-  constexpr int W = kRegisterBytes / 8;
-  constexpr int K = kColumnRegisters;
-  constexpr std::int64_t kSize = sizeof(T);
-  using Wide = Vec<double, W>;
-  auto* sums = static_cast<double*>(call.lanes[0]);
-  auto* squares = static_cast<double*>(call.lanes[1]);
-  const double* pivots = call.pivots;
-  const bool fresh = call.fresh;
-  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
-    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
-#pragma GCC unroll 8
-      for (int k = 0; k < K; ++k) {
-        const std::int64_t at = c + k * W;
-        const auto p = Wide::load(pivots + at);
-        auto s = fresh ? splat<Wide>(0.0) : Wide::load(sums + at);
-        auto q = fresh ? splat<Wide>(0.0) : Wide::load(squares + at);
-        for (std::int64_t r = 0; r < rows; ++r) {
-          const Wide d = R::shifted(convert<Wide>(Vec<T, W>::load(row[r] + at * kSize)), p);
-          s = s + d;
-          q = R::add_square(q, d);
-        }
-        s.store(sums + at);
-        q.store(squares + at);
-      }
-    };
-    auto single = [=](std::int64_t c) {
-      double s = fresh ? 0.0 : sums[c], q = fresh ? 0.0 : squares[c];
-      for (std::int64_t r = 0; r < rows; ++r) {
-        T x;
-        std::memcpy(&x, row[r] + c * kSize, sizeof x);
-        const double d = R::shifted(static_cast<double>(x), pivots[c]);
-        s += d;
-        q = R::add_square(q, d);
-      }
-      sums[c] = s;
-      squares[c] = q;
-    };
-    walk_columns<K * W>(call.columns, step, single);
-  });
-}
-
 /// Accumulated value of an arg reducer: at least two bytes wide, so that the index within the chunk fits
 /// a lane of the same size.
 template <class S>
@@ -148,11 +104,11 @@ void index_columns(const ColumnsCall& call) {
         auto value = Vec<A, W>::load(values + at);
         auto index = Vec<I, W>::load(indices + at);
         if (fresh) {  // the first row is better than nothing, whatever it holds
-          value = convert<Vec<A, W>>(Vec<S, W>::load(row[0] + at * kSize));
+          value = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(row[0] + at * kSize));
           index = splat<Vec<I, W>>(static_cast<I>(first));
         }
         for (std::int64_t r = 0; r < rows; ++r) {
-          const auto x = convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize));
+          const auto x = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize));
           const auto wins = R::better(x, value);
           value = select(wins, x, value);
           index = select(wins, splat<Vec<I, W>>(static_cast<I>(first + r * kLanes)), index);
@@ -165,8 +121,9 @@ void index_columns(const ColumnsCall& call) {
       for (std::int64_t r = 0; r < rows; ++r) {
         S x;
         std::memcpy(&x, row[r] + c * kSize, sizeof x);
-        if (!(fresh && r == 0) && !R::better(static_cast<A>(x), values[c])) continue;
-        values[c] = static_cast<A>(x);
+        const A value = reducers::element_of<R, A>(x);
+        if (!(fresh && r == 0) && !R::better(value, values[c])) continue;
+        values[c] = value;
         indices[c] = static_cast<I>(first + r * kLanes);
       }
     };

@@ -17,12 +17,22 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
   std::int64_t lane_bytes = 0;
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
-    kernel[s] = &k.at(slot.reducer, slot.element);
-    for (int i = 0; i < kernel[s]->lane_components; ++i)
-      lane_bytes += kernel[s]->lane_size[i] * (kernel[s]->exact ? 1 : kLanes);
     int f = 0;
     while (f < feeds && (feed[f].input != slot.input || feed[f].element != slot.element)) ++f;
-    feed_of[s] = f;
+    const ReducerKernel* const wanted = &k.at(slot.reducer, slot.element);
+    int state = 0;
+    while (state < states && !(kernel[state] == wanted && feed_of[state] == f && slot.initial == nullptr &&
+                               r.slot[slot_of[state]].initial == nullptr))
+      ++state;
+    state_of[s] = state;
+    if (state == states) {
+      kernel[state] = wanted;
+      feed_of[state] = f;
+      slot_of[state] = s;
+      ++states;
+      for (int i = 0; i < wanted->lane_components; ++i)
+        lane_bytes += wanted->lane_size[i] * (wanted->exact ? 1 : kLanes);
+    }
     if (f < feeds) continue;
     const ReduceInput& input = r.input[slot.input];
     const auto stored = static_cast<std::int64_t>(item_size(input.dtype));

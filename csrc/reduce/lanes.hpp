@@ -76,14 +76,7 @@ UFUSE_INLINE lane_t<V> fold_registers(V (&r)[K]) {
   return fold_lanes<R>(r[0]);
 }
 
-template <class T>
-UFUSE_INLINE T canonical(T value) {  // which NaN came first would depend on the order
-  if constexpr (std::is_floating_point_v<T>) {
-    return value == value ? value : std::numeric_limits<T>::quiet_NaN();
-  } else {
-    return value;
-  }
-}
+using reducers::canonical;
 
 /// Accumulator within a chunk: 1024 elements of one or two bytes add up in 32 bits, in a quarter of the
 /// instructions that 64 bits take.

@@ -48,10 +48,11 @@ struct ReduceSlot {
   int input = 0;
   DType element = DType::F32;  // type reduced: the input's, or F64 to convert each element first
   Finish finish = Finish::value;
+  int component = 0;  // of the state: where the finish starts
   DType result = DType::F32;
   char* out = nullptr;
   const std::int64_t* out_strides = nullptr;  // one per axis of the shape; those of reduced axes are ignored
-  double divisor = 1.0;                       // Finish::mean
+  double divisor = 1.0;                       // Finish::mean, all: the number of elements
   double ddof = 0.0;                          // Finish::variance, deviation
   const void* initial = nullptr;              // a first component to merge the result with, or null
 };
@@ -79,6 +80,6 @@ UFUSE_API void reduce(const Reduction& reduction, const ReduceKernels& kernels);
 /// such kernel; the caller then takes the general way, which explains.
 UFUSE_API bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
                            DType dtype, std::uint64_t reduced, void* out, const std::int64_t* out_strides,
-                           DType result, ReducerId reducer, Finish finish, double ddof);
+                           DType result, ReducerId reducer, Finish finish, int component, double ddof);
 
 }  // namespace ufuse

@@ -44,61 +44,8 @@ void simple_rows(const RowsCall& call) {
         canonical(fold_chunk<R, T, P>(call.data + r * call.row_stride, call.count)));
 }
 
-template <class T>
-void moments_rows(const RowsCall& call) {
-  using R = reducers::moments<T>;
-  using Add = reducers::sum<double>;
-  constexpr int W = kRegisterBytes / 8;
-  constexpr int K = kLanes / W;
-  using Narrow = Vec<T, W>;
-  using Wide = Vec<double, W>;
-  constexpr std::int64_t kStep = W * sizeof(T);
-  auto* counts = static_cast<double*>(call.states[0]);
-  auto* means = static_cast<double*>(call.states[1]);
-  auto* lows = static_cast<double*>(call.states[2]);
-  auto* m2s = static_cast<double*>(call.states[3]);
-  for (std::int64_t r = 0; r < call.rows; ++r) {
-    const char* data = call.data + r * call.row_stride;
-    T first;
-    std::memcpy(&first, data, sizeof first);
-    const double pivot = call.pivots != nullptr ? call.pivots[r] : R::pivot_of(first);
-    const double n = call.counts != nullptr ? call.counts[r] : static_cast<double>(call.count);
-    const Wide p = splat<Wide>(pivot);
-    Wide s[K], q[K];
-#pragma GCC unroll 8
-    for (int k = 0; k < K; ++k) s[k] = q[k] = splat<Wide>(0.0);
-    std::int64_t i = 0;
-    for (; i + kLanes <= call.count; i += kLanes, data += K * kStep) {
-#pragma GCC unroll 8
-      for (int k = 0; k < K; ++k) {
-        const Wide d = R::shifted(convert<Wide>(Narrow::load(data + k * kStep)), p);
-        s[k] = s[k] + d;
-        q[k] = R::add_square(q[k], d);
-      }
-    }
-#pragma GCC unroll 8
-    for (int k = 0; k < K; ++k) {
-      const std::int64_t left = call.count - i - k * W;
-      if (left <= 0) break;
-      // Lanes past the end get the pivot: d = +0 changes neither sum (they start at +0).
-      const auto x = left >= W ? Narrow::load(data + k * kStep)
-                               : load_partial<Narrow>(data + k * kStep, left, static_cast<T>(pivot));
-      const Wide d = R::shifted(convert<Wide>(x), p);
-      s[k] = s[k] + d;
-      q[k] = R::add_square(q[k], d);
-    }
-    const double total = fold_registers<Add>(s), squares = fold_registers<Add>(q);
-    const double m2 = n > 0.0 ? squares - total * total / n : 0.0;
-    counts[r * call.state_step] = n;
-    const auto mean = n > 0.0 ? reducers::mean_of(pivot, total / n) : reducers::Mean{0.0, 0.0};
-    means[r * call.state_step] = mean.high;
-    lows[r * call.state_step] = mean.low;
-    m2s[r * call.state_step] = m2 < 0.0 ? 0.0 : m2;
-  }
-}
-
-/// Where `value` is first; where it is a NaN, the first NaN. There is one.
-template <class S>
+/// Where `value` is first as R sees the elements; where it is a NaN, the first NaN. There is one.
+template <class R, class S>
 UFUSE_INLINE std::int64_t first_of(const char* data, std::int64_t count, S value) {
   using V = Register<S>;
   const V wanted = splat<V>(value);
@@ -111,12 +58,13 @@ UFUSE_INLINE std::int64_t first_of(const char* data, std::int64_t count, S value
     }
   } else {
     for (; i + V::size <= count; i += V::size)
-      if (any(V::load(data + i * static_cast<std::int64_t>(sizeof(S))) == wanted)) break;
+      if (any(reducers::element_of<R, V>(V::load(data + i * static_cast<std::int64_t>(sizeof(S)))) == wanted))
+        break;
   }
   for (; i < count; ++i) {
     S x;
     std::memcpy(&x, data + i * static_cast<std::int64_t>(sizeof(S)), sizeof x);
-    if (nan ? x != x : x == value) return i;
+    if (nan ? x != x : reducers::element_of<R, S>(x) == value) return i;
   }
   return 0;
 }
@@ -136,7 +84,7 @@ void index_rows(const RowsCall& call) {
     std::int64_t& index = indices[r * call.state_step];
     index = call.first_index + r * call.index_step;
     if (call.index_step == 0 || r == 0 || R::better(value, best)) {
-      index += first_of<S>(data, call.count, value);
+      index += first_of<R, S>(data, call.count, value);
       best = value;
     }
   }

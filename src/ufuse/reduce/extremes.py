@@ -217,8 +217,7 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
             target[...] = other(name, x, dtype, axis=request.axes)
     elif targets[0].size and code is not None:
         slots = [
-            Slot(name, code, "value", target)
-            for name, target in zip(("min", "max"), targets, strict=True)
+            Slot("minmax", code, "value", target, component=i) for i, target in enumerate(targets)
         ]
         execute(x, request.axes, slots, None)
     return MinMax(
@@ -229,7 +228,7 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
     )
 
 
-@executors.fast_reduction("argmax", "index", _INDICES)
+@executors.fast_reduction("argmax", "value", _INDICES, component=1)
 def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index of the first largest element along an axis.
 
@@ -272,7 +271,7 @@ def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
     return _index("argmax", a, axis, out, keepdims)
 
 
-@executors.fast_reduction("argmin", "index", _INDICES)
+@executors.fast_reduction("argmin", "value", _INDICES, component=1)
 def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index of the first smallest element along an axis.
 
@@ -302,7 +301,7 @@ def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
         if code is None:
             target[...] = other(name, x, dtype, axis=request.axes[0] if axis is not None else None)
         else:
-            execute(x, request.axes, [Slot(name, code, "index", target)], None)
+            execute(x, request.axes, [Slot(name, code, "value", target, component=1)], None)
     return request.answer(target)
 
 

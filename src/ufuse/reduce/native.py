@@ -24,6 +24,7 @@ def reduce(
                 0,
                 slot.element,
                 slot.finish,
+                slot.component,
                 slot.out,
                 slot.divisor,
                 slot.ddof,

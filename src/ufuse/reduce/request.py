@@ -37,13 +37,15 @@ class Slot:
     element : str
         Code of the element type that is reduced: that of the array, or ``"f8"`` to convert first.
     finish : str
-        ``"value"``, ``"index"``, ``"mean"``, ``"variance"`` or ``"deviation"``.
+        What becomes of the state: of `ufuse.catalogue.FINISHES`.
     out : numpy.ndarray
         Where the result goes: the array's rank, 1 for each reduced axis.
     divisor, ddof : float
         Of a mean; of a variance or deviation.
     initial : numpy.ndarray or None
         0-d, of the type of the first component of the state: merged with the result.
+    component : int
+        Of the state: where the finish starts.
     """
 
     reducer: str
@@ -53,6 +55,7 @@ class Slot:
     divisor: float = 1.0
     ddof: float = 0.0
     initial: Array | None = None
+    component: int = 0
 
 
 class Request:
