@@ -58,6 +58,11 @@ ReducerKernel kernel_of() {
     k.maskable = false;
     k.state_size[5] = k.state_size[6] = sizeof(T);
     k.merge = summary_merge<T>;
+  } else if constexpr (std::is_same_v<R, reducers::minmax<T>>) {
+    k.components = 2;
+    k.state_size[0] = k.state_size[1] = sizeof(T);
+    k.maskable = false;
+    k.merge = pair_merge<reducers::min<T>, reducers::max<T>>;
   } else {
     k.components = 4;
     k.merge = moments_merge;

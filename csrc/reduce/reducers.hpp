@@ -475,16 +475,19 @@ struct summary : moments<T> {
     auto& [shifts, squares, total, least, most] = lanes;
     moments<T>::add_moments(shifts, squares, pivot, x);
     total = total + convert<Wide>(x(T{0}));
-    least = smaller(least, x(min<T>::identity));
-    most = larger(most, x(max<T>::identity));
+    least = smaller_number(least, x(min<T>::identity));
+    most = larger_number(most, x(max<T>::identity));
   }
   template <class Folded>
   static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double n,
                                  double pivot) {
     moments<T>::close(states, at, std::get<0>(folded), std::get<1>(folded), n, pivot);
     static_cast<double*>(states[4])[at] = canonical(std::get<2>(folded));
-    static_cast<T*>(states[5])[at] = canonical(std::get<3>(folded));
-    static_cast<T*>(states[6])[at] = canonical(std::get<4>(folded));
+    // Infinities of two signs make the other sums NaN; the squares only a NaN.
+    const bool number = std::get<1>(folded) == std::get<1>(folded);
+    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+    static_cast<T*>(states[5])[at] = number ? std::get<3>(folded) : nan;
+    static_cast<T*>(states[6])[at] = number ? std::get<4>(folded) : nan;
   }
 };
 
@@ -493,6 +496,31 @@ template <class T>
 struct minmax {
   using first = min<T>;
   using second = max<T>;
+};
+template <class T>
+  requires(std::is_floating_point_v<T>)
+struct minmax<T> {
+  using element = T;
+  using parts = parts_of<min<T>, max<T>, lane_count<T>>;  // the last: NaN once there was one
+  static constexpr bool shifted = false;
+  static constexpr bool skips_nan = false;
+
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide, X x) {
+    auto& [least, most, flag] = lanes;
+    const auto low = x(min<T>::identity);
+    least = smaller_number(least, low);
+    most = larger_number(most, x(max<T>::identity));
+    flag = select(low == low, flag, low);
+  }
+  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) { return 0.0; }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double, double) {
+    const T flag = std::get<2>(folded);
+    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+    static_cast<T*>(states[0])[at] = flag == flag ? std::get<0>(folded) : nan;
+    static_cast<T*>(states[1])[at] = flag == flag ? std::get<1>(folded) : nan;
+  }
 };
 
 // --- extremes and where they are
