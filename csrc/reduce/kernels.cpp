@@ -167,6 +167,9 @@ ReduceKernels make_table() {
   deviation[static_cast<int>(DType::F32)] = finish_variance<float, true>;
   deviation[static_cast<int>(DType::F64)] = finish_variance<double, true>;
 
+  t.pieces.decode[1] = decode_half;
+  t.pieces.decode[2] = decode_bfloat16;
+  t.pieces.decode[3] = decode_table;
   t.pieces.not_nan[0] = not_nan<float>;
   t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \

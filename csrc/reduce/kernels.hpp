@@ -114,6 +114,8 @@ struct PieceKernels {
   void (*mask[4])(void* data, const std::uint8_t* mask, const void* fill, std::int64_t count);
   /// mask[i] = data[i] is no NaN, and mask[i] besides where `both`; float32, float64.
   void (*not_nan[2])(std::uint8_t* mask, const void* data, std::int64_t count, bool both);
+  /// Codes of narrow floats as float32, by `Coding`; `table` has 256 values.
+  void (*decode[4])(float* to, const void* from, std::int64_t count, const float* table);
   /// Elements of any type as float64.
   void (*to_f64[kElementTypes])(double* to, const void* from, std::int64_t count);
 };

@@ -39,8 +39,10 @@ void check(const Reduction& r, const ReduceKernels& kernels) {
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
     const DType stored = r.input[slot.input].dtype;
-    const bool known = kernels.at(slot.reducer, slot.element).rows != nullptr &&
-                       (stored == slot.element || slot.element == DType::F64);
+    const bool known =
+        kernels.at(slot.reducer, slot.element).rows != nullptr &&
+        (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
+                                                     : stored == slot.element || slot.element == DType::F64);
     if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)
       throw std::invalid_argument("reduce: this reducer takes no mask");
     const int component = slot.component;

@@ -24,12 +24,18 @@ inline constexpr int kMaxReduceAxes = 64;
 inline constexpr int kMaxReduceInputs = 8;
 inline constexpr int kMaxSlots = 16;
 
+/// How elements are written: as values of their type, or as codes of a narrow float that is reduced as
+/// float32.
+enum class Coding : std::uint8_t { plain, half, bfloat16, table };  // U16, U16, U8 with a table of values
+
 /// A strided array: strides in bytes, one per axis of the reduced shape, 0 where broadcast. Any alignment.
 struct ReduceInput {
   const char* data = nullptr;
   DType dtype = DType::F32;
   bool swapped = false;  // non-native byte order
   const std::int64_t* strides = nullptr;
+  Coding coding = Coding::plain;
+  const float* table = nullptr;  // 256 values
 };
 
 /// Where elements are computed and not read: the map of a map-reduce. The inputs' `data` is then unused;
@@ -46,7 +52,8 @@ class PieceSource {
 struct ReduceSlot {
   ReducerId reducer = ReducerId::sum;
   int input = 0;
-  DType element = DType::F32;  // type reduced: the input's, or F64 to convert each element first
+  DType element =
+      DType::F32;  // type reduced: the input's, or F64 to convert each element first; F32 of codes
   Finish finish = Finish::value;
   int component = 0;  // of the state: where the finish starts
   DType result = DType::F32;

@@ -19,7 +19,8 @@ struct Feed {
   DType stored;
   DType element;
   bool swapped;
-  bool plain;  // can be read in place where the stride is the item size
+  bool plain;      // can be read in place where the stride is the item size
+  bool converted;  // `stored` is not `element`
   std::int64_t stored_size;
   std::int64_t size;
   int stored_log2;

@@ -183,7 +183,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
         )
     dtype = request.x.dtype.newbyteorder("=")
     request.check_cast(dtype)
-    target = request.target(dtype)
+    target = request.target(dtype, extreme=True)
     code = code_of(dtype)
     if target.size and code is None:
         with np.errstate(all="ignore"):

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..catalogue.reducers import BY_NAME
-from .request import Array, DType, Slot, code_of
+from ..interop.lowprecision import coding
+from .request import Array, DType, Slot
 
 
 def reduce(
     x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
 ) -> None:
     """Fill the outputs of `slots`; `x` has elements."""
-    x = x.astype(x.dtype.newbyteorder("="), copy=False)
+    narrow = coding(x.dtype) is not None
+    x = x.astype(np.float32 if narrow else x.dtype.newbyteorder("="), copy=False)
     if skip_nan:
         where = ~np.isnan(x) if where is None else where & ~np.isnan(x)
     mask = True if where is None else where
@@ -166,7 +168,7 @@ def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
     """
     if function.removeprefix("nan") in ("sum", "prod", "mean", "var", "std"):
         # float16, bfloat16 and float8 stick or overflow in their own type (ml_dtypes#63).
-        narrow = dtype.kind in "fV" and dtype.itemsize < 4 and code_of(dtype) is None
+        narrow = coding(dtype) is not None
         complex_spread = x.dtype.kind == "c" and dtype.kind == "f"  # its result alone is real
         keywords["dtype"] = np.dtype(np.float64) if narrow else x.dtype if complex_spread else dtype
     with np.errstate(all="ignore"):
