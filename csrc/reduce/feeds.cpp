@@ -37,13 +37,17 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
     const ReduceInput& input = r.input[slot.input];
     const auto stored = static_cast<std::int64_t>(item_size(input.dtype));
     const bool swapped = input.swapped && r.source == nullptr && stored > 1;
+    // A kernel may read codes of 16 bits where they are.
+    const bool coded = (input.coding == Coding::half || input.coding == Coding::bfloat16) &&
+                       wanted->rows[static_cast<int>(input.coding)] != nullptr;
     const bool converted = input.coding != Coding::plain || input.dtype != slot.element;
     feed[feeds++] = {slot.input,
                      input.dtype,
                      slot.element,
                      swapped,
-                     !swapped && !converted && r.source == nullptr,
+                     !swapped && (!converted || (coded && !masked)) && r.source == nullptr,
                      converted,
+                     input.coding,
                      stored,
                      static_cast<std::int64_t>(item_size(slot.element)),
                      log2_size(input.dtype)};

@@ -16,6 +16,16 @@ void put_identity(ReducerKernel& kernel, T value) {
   std::memcpy(kernel.identity, &value, sizeof value);
 }
 
+/// Calls `put(source, rows, columns)` for each way in which elements of type T are written.
+template <class T, class Put>
+void put_sources(ReducerKernel& kernel, Put put) {
+  put(Plain<reducers::storage_t<T>>{}, kernel.rows[0], kernel.columns[0]);
+  if constexpr (std::is_same_v<T, float>) {
+    put(Coded<DecodeHalf>{}, kernel.rows[1], kernel.columns[1]);
+    put(Coded<DecodeBfloat16>{}, kernel.rows[2], kernel.columns[2]);
+  }
+}
+
 /// Sums, products, smallest, largest: whatever has a fold and an identity.
 template <template <class> class Reducer, class T>
   requires requires { Reducer<T>::identity; }
@@ -23,14 +33,18 @@ ReducerKernel kernel_of() {
   using R = Reducer<T>;
   ReducerKernel k{};
   k.components = k.lane_components = 1;
-  k.state_size[0] = k.lane_size[0] = sizeof(typename R::wide);
+  k.state_size[0] = sizeof(typename R::wide);
+  k.lane_size[0] = sizeof(lane_sum_t<R, T>);
   k.exact = R::exact;
   put_identity(k, R::element_identity);
   k.maskable = true;
-  k.rows = simple_rows<R, T>;
-  k.columns = simple_columns<R, T>;
-  k.fold = k.merge = simple_merge<R>;
-  k.close = simple_close<R>;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = simple_rows<R, T, decltype(source)>;
+    columns = simple_columns<R, T, decltype(source)>;
+  });
+  k.fold = simple_fold<R, lane_sum_t<R, T>>;
+  k.merge = simple_merge<R>;
+  k.close = simple_close<R, lane_sum_t<R, T>>;
   return k;
 }
 
@@ -45,8 +59,10 @@ ReducerKernel kernel_of() {
   k.maskable = true;
   k.shifted = R::shifted;
   k.skips_nan = R::skips_nan;
-  k.rows = several_rows<R>;
-  k.columns = several_columns<R>;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = several_rows<R, decltype(source)>;
+    columns = several_columns<R, decltype(source)>;
+  });
   k.fold = several_fold<R>;
   k.close = several_close<R>;
   for (auto& size : k.state_size) size = sizeof(double);
@@ -84,8 +100,10 @@ ReducerKernel kernel_of() {
   k.lane_size[0] = k.lane_size[1] = sizeof(index_value_t<S>);
   put_identity(k, R::fold_value::element_identity);
   k.maskable = true;
-  k.rows = index_rows<R, T>;
-  k.columns = index_columns<R>;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = index_rows<R, decltype(source)>;
+    columns = index_columns<R, decltype(source)>;
+  });
   k.fold = index_fold<R>;
   k.close = index_close<R>;
   k.merge = index_merge<R>;
@@ -102,8 +120,8 @@ ReducerKernel kernel_of() {
   k.components = k.lane_components = 2;
   k.state_size[0] = k.lane_size[0] = k.state_size[1] = k.lane_size[1] = sizeof(typename A::wide);
   k.exact = true;
-  k.rows = pair_rows<A, B, T>;
-  k.columns = pair_columns<A, B, T>;
+  k.rows[0] = pair_rows<A, B, T>;
+  k.columns[0] = pair_columns<A, B, T>;
   k.fold = k.merge = pair_merge<A, B>;
   k.close = pair_close<A, B>;
   return k;

@@ -75,8 +75,9 @@ struct ReducerKernel {
   bool maskable;                // there is an element that changes nothing, or a pivot that does
   alignas(8) char identity[8];  // an element that changes nothing (of the element type)
 
-  void (*rows)(const RowsCall&);
-  void (*columns)(const ColumnsCall&);
+  // By `Coding`: [0] elements as they are, [1] and [2] the codes of 16-bit floats, decoded in registers.
+  void (*rows[3])(const RowsCall&);
+  void (*columns[3])(const ColumnsCall&);
   /// Folds lane accumulators `b` into `a`.
   void (*fold)(void* const* a, const void* const* b, std::int64_t columns);
   /// Lane accumulators to states; `counts` per column, or null where every column has `count` elements.

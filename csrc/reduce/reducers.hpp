@@ -383,10 +383,9 @@ struct moments {
   static UFUSE_INLINE void add(Lanes& lanes, Wide pivot, X x) {
     add_moments(std::get<0>(lanes), std::get<1>(lanes), pivot, x);
   }
+  template <class Source>
   static UFUSE_INLINE double pivot_of(const char* data, std::int64_t) {
-    T first;
-    std::memcpy(&first, data, sizeof first);
-    const double p = static_cast<double>(first);
+    const auto p = static_cast<double>(Source::one(data));
     return p - p == 0.0 ? p : 0.0;  // infinity or NaN: the sums show it, the pivot must not
   }
   static UFUSE_INLINE void close(void* const* states, std::int64_t at, double total, double squares, double n,
@@ -422,13 +421,13 @@ struct nan_moments : moments<T> {
     auto& count = std::get<2>(lanes);
     count = count + select(number, splat<V>(1), splat<V>(0));
   }
+  template <class Source>
   static UFUSE_INLINE double pivot_of(const char* data, std::int64_t count) {
-    T x{};
-    for (std::int64_t i = 0; i < count; ++i, data += sizeof x) {
-      std::memcpy(&x, data, sizeof x);
-      if (x == x) break;
+    double p = 0.0;
+    for (std::int64_t i = 0; i < count; ++i, data += Source::bytes) {
+      p = static_cast<double>(Source::one(data));
+      if (p == p) break;
     }
-    const double p = static_cast<double>(x);
     return p - p == 0.0 ? p : 0.0;
   }
   template <class Folded>
@@ -457,7 +456,10 @@ struct nan_mean {
     total = total + convert<Wide>(select(number, given, splat<V>(0)));
     count = count + select(number, splat<V>(1), splat<V>(0));
   }
-  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) { return 0.0; }
+  template <class Source>
+  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) {
+    return 0.0;
+  }
   template <class Folded>
   static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double, double) {
     static_cast<double*>(states[0])[at] = canonical(std::get<0>(folded));
@@ -513,7 +515,10 @@ struct minmax<T> {
     most = larger_number(most, x(max<T>::identity));
     flag = select(low == low, flag, low);
   }
-  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) { return 0.0; }
+  template <class Source>
+  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) {
+    return 0.0;
+  }
   template <class Folded>
   static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double, double) {
     const T flag = std::get<2>(folded);

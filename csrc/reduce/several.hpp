@@ -36,17 +36,17 @@ UFUSE_INLINE void each_part(Body body) {
 template <class R, std::size_t I>
 using part_of = std::tuple_element_t<I, typename R::parts>;
 
-template <class R>
+template <class R, class Source>
 void several_rows(const RowsCall& call) {
   using T = typename R::element;
   constexpr int W = kRegisterBytes / 8;
   constexpr int K = kLanes / W;
-  using Narrow = Vec<T, W>;
   using Wide = Vec<double, W>;
-  constexpr std::int64_t kStep = W * sizeof(T);
+  constexpr std::int64_t kStep = W * Source::bytes;
   for (std::int64_t r = 0; r < call.rows; ++r) {
     const char* data = call.data + r * call.row_stride;
-    const double pivot = call.pivots != nullptr ? call.pivots[r] : R::pivot_of(data, call.count);
+    const double pivot =
+        call.pivots != nullptr ? call.pivots[r] : R::template pivot_of<Source>(data, call.count);
     const double n = call.counts != nullptr ? call.counts[r] : static_cast<double>(call.count);
     const Wide p = splat<Wide>(pivot);
     lanes_of<R, W> lanes[K];
@@ -60,7 +60,7 @@ void several_rows(const RowsCall& call) {
     for (; i + kLanes <= call.count; i += kLanes, data += K * kStep) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
-        const auto x = Narrow::load(data + k * kStep);
+        const auto x = Source::template load<W>(data + k * kStep);
         R::add(lanes[k], p, [=](T) __attribute__((always_inline)) { return x; });
       }
     }
@@ -70,7 +70,7 @@ void several_rows(const RowsCall& call) {
       if (left <= 0) break;
       const char* const at = data + k * kStep;
       R::add(lanes[k], p, [=](T fill) __attribute__((always_inline)) {
-        return left >= W ? Narrow::load(at) : load_partial<Narrow>(at, left, fill);
+        return left >= W ? Source::template load<W>(at) : Source::template partial<W>(at, left, fill);
       });
     }
     folded_of<R> folded;
@@ -83,8 +83,16 @@ void several_rows(const RowsCall& call) {
   }
 }
 
+template <class Source, int W>
+UFUSE_INLINE Vec<typename Source::value, W> load_columns(const char* from) {
+  if constexpr (W == 1)
+    return splat<Vec<typename Source::value, 1>>(Source::one(from));
+  else
+    return Source::template load<W>(from);
+}
+
 /// W columns from column c on: the accumulators are loaded once for all rows of the call.
-template <class R, int W, class Rows>
+template <class R, class Source, int W, class Rows>
 UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, Rows rows, std::int64_t c) {
   using T = typename R::element;
   using Wide = Vec<double, W>;
@@ -97,7 +105,7 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
         call.fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
   });
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto x = Vec<T, W>::load(row[r] + c * static_cast<std::int64_t>(sizeof(T)));
+    const auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
     R::add(lanes, p, [=](T) __attribute__((always_inline)) { return x; });
   }
   each_part<R>([&](auto i) __attribute__((always_inline)) {
@@ -105,15 +113,15 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
   });
 }
 
-template <class R>
+template <class R, class Source>
 void several_columns(const ColumnsCall& given) {
   constexpr int W = kRegisterBytes / 8;
   const ColumnsCall call = given;  // by value: stores to the accumulators cannot change it
   with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     walk_columns<W>(
         call.columns,
-        [=](std::int64_t c) __attribute__((always_inline)) { add_columns<R, W>(call, row, rows, c); },
-        [=](std::int64_t c) { add_columns<R, 1>(call, row, rows, c); });
+        [=](std::int64_t c) __attribute__((always_inline)) { add_columns<R, Source, W>(call, row, rows, c); },
+        [=](std::int64_t c) { add_columns<R, Source, 1>(call, row, rows, c); });
   });
 }
 
@@ -145,9 +153,9 @@ void pair_rows(const RowsCall& call) {
   row.states = states;
   for (std::int64_t r = 0; r < call.rows; ++r, row.data += call.row_stride) {
     states[0] = static_cast<typename A::wide*>(call.states[0]) + r * call.state_step;
-    simple_rows<A, T>(row);
+    simple_rows<A, T, Plain<typename A::wide>>(row);
     states[0] = static_cast<typename B::wide*>(call.states[1]) + r * call.state_step;
-    simple_rows<B, T>(row);
+    simple_rows<B, T, Plain<typename B::wide>>(row);
   }
 }
 
@@ -163,10 +171,10 @@ void pair_columns(const ColumnsCall& call) {
       row[r] = call.row[r] + c * static_cast<std::int64_t>(sizeof(T));
     void* first[] = {static_cast<typename A::wide*>(call.lanes[0]) + c};
     part.lanes = first;
-    simple_columns<A, T>(part);
+    simple_columns<A, T, Plain<typename A::wide>>(part);
     void* second[] = {static_cast<typename B::wide*>(call.lanes[1]) + c};
     part.lanes = second;
-    simple_columns<B, T>(part);
+    simple_columns<B, T, Plain<typename B::wide>>(part);
   }
 }
 
@@ -179,8 +187,8 @@ void pair_merge(void* const* a, const void* const* b, std::int64_t count) {
 template <class A, class B>
 void pair_close(void* const* states, const void* const* lanes, std::int64_t columns, const double* pivots,
                 const double* counts, std::int64_t count, std::int64_t first_index) {
-  simple_close<A>(states, lanes, columns, pivots, counts, count, first_index);
-  simple_close<B>(states + 1, lanes + 1, columns, pivots, counts, count, first_index);
+  simple_close<A, typename A::wide>(states, lanes, columns, pivots, counts, count, first_index);
+  simple_close<B, typename B::wide>(states + 1, lanes + 1, columns, pivots, counts, count, first_index);
 }
 
 }  // namespace UFUSE_TIER

@@ -19,13 +19,24 @@ void simple_merge(void* const* a, const void* const* b, std::int64_t count) {
   for (; i < count; ++i) to[i] = R::fold(to[i], from[i]);
 }
 
-template <class R>
+/// Folds the accumulators of lanes, which may be narrower than states.
+template <class R, class A>
+void simple_fold(void* const* a, const void* const* b, std::int64_t count) {
+  if constexpr (std::is_same_v<A, typename R::wide>) {
+    simple_merge<R>(a, b, count);
+  } else {
+    auto* to = static_cast<A*>(a[0]);
+    const auto* from = static_cast<const A*>(b[0]);
+    for (std::int64_t i = 0; i < count; ++i) to[i] += from[i];
+  }
+}
+
+template <class R, class A>
 void simple_close(void* const* states, const void* const* lanes, std::int64_t columns, const double*,
                   const double*, std::int64_t, std::int64_t) {
-  using A = typename R::wide;
-  auto* to = static_cast<A*>(states[0]);
+  auto* to = static_cast<typename R::wide*>(states[0]);
   const auto* from = static_cast<const A*>(lanes[0]);
-  for (std::int64_t c = 0; c < columns; ++c) to[c] = canonical(from[c]);
+  for (std::int64_t c = 0; c < columns; ++c) to[c] = static_cast<typename R::wide>(canonical(from[c]));
 }
 
 // --- several accumulators

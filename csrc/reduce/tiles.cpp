@@ -1,5 +1,6 @@
 #include "reduce/tiles.hpp"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "reduce/feeds.hpp"
@@ -29,6 +30,24 @@ double as_double(const char* at, DType type) {
   double x;
   std::memcpy(&x, at, sizeof x);
   return x;
+}
+
+/// The value of one element of a feed, where it is stored or in a block.
+double value_of(const Feed& feed, const char* data, std::int64_t index, bool in_place) {
+  if (!in_place || feed.coding == Coding::plain) return as_double(data + index * feed.size, feed.element);
+  std::uint16_t code;
+  std::memcpy(&code, data + index * feed.stored_size, sizeof code);
+  if (feed.coding == Coding::bfloat16) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(code) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return static_cast<double>(value);
+  }
+  const int exponent = code >> 10 & 31, fraction = code & 1023;
+  const double size = exponent == 31  ? (fraction == 0 ? HUGE_VAL : std::nan(""))
+                      : exponent == 0 ? std::ldexp(fraction, -24)
+                                      : std::ldexp(1024 + fraction, exponent - 25);
+  return (code & 0x8000) != 0 ? -size : size;
 }
 
 double usable_pivot(double x) { return x - x == 0.0 ? x : 0.0; }
@@ -77,11 +96,13 @@ class RowTile {
   std::int64_t length(std::int64_t chunk) const { return std::min(kChunk, plan_.count - chunk * kChunk); }
 
   void call(int s, const char* data, std::int64_t row_stride, std::int64_t rows, std::int64_t count,
-            std::int64_t position, std::int64_t chunk, bool along_chunks) {
+            std::int64_t position, std::int64_t chunk, bool along_chunks, bool in_place) {
     const std::int64_t at = chunk * tile_.width + position;
     const States states = states_[s].at(*pass_.kernel[s], at);
-    pass_.kernel[s]->rows({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1,
-                           chunk * kChunk, along_chunks ? kChunk : 0, nullptr, nullptr});
+    const Feed& feed = pass_.feed[pass_.feed_of[s]];
+    const auto fold = pass_.kernel[s]->rows[in_place ? static_cast<int>(feed.coding) : 0];
+    fold({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1, chunk * kChunk,
+          along_chunks ? kChunk : 0, nullptr, nullptr});
   }
 
   void read(std::int64_t first_chunk, std::int64_t last_chunk) {
@@ -97,7 +118,7 @@ class RowTile {
           const int input = pass_.feed[pass_.feed_of[s]].input;
           const std::int64_t stride = plan_.inner.stride[input];
           call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0,
-               false);
+               false, true);
         }
       return;
     }
@@ -108,7 +129,8 @@ class RowTile {
         for (int s = 0; s < pass_.states; ++s) {
           const Feed& feed = pass_.feed[pass_.feed_of[s]];
           const char* data = place.data[feed.input] + i * plan_.inner.stride[feed.input];
-          call(s, data + chunk * kChunk * feed.size, kChunk * feed.size, rows, count, i, chunk, true);
+          call(s, data + chunk * kChunk * feed.stored_size, kChunk * feed.stored_size, rows, count, i, chunk,
+               true, true);
         }
       };
       for (std::int64_t chunk = first_chunk; chunk < full; chunk += some)
@@ -152,7 +174,7 @@ class RowTile {
         if (masked)
           fold_masked(pieces, s, rows, count, i, chunk);
         else
-          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false);
+          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false, false);
       }
     }
   }
@@ -187,8 +209,8 @@ class RowTile {
       mask_kernel(data, mask, fill, count);
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
-    kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
-                 pivots, counts});
+    kernel.rows[0]({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+                    pivots, counts});
   }
 
   const FirstPass& pass_;
@@ -306,12 +328,13 @@ class ColumnTile {
     const int f = pass_.feed_of[s];
     const Feed& feed = pass_.feed[f];
     pieces_.fetch(&place, 1, plan_.inner, columns, 0, 0, false);
-    const char* data = pieces_.in_place(feed, plan_.inner) ? place.data[feed.input] : pieces_.block(f);
+    const bool in_place = pieces_.in_place(feed, plan_.inner);
+    const char* data = in_place ? place.data[feed.input] : pieces_.block(f);
     if (masked_) pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0, &data);
     bool all = true;
     for (std::int64_t c = 0; c < columns; ++c) {
       if (counts_[s][first + c] != 0.0) continue;
-      const double x = as_double(data + c * feed.size, feed.element);
+      const double x = value_of(feed, data, c, in_place);
       if ((masked_ && pieces_.mask()[c] == 0) || (x != x && pass_.kernel[s]->skips_nan)) {
         all = false;
         continue;
@@ -334,8 +357,8 @@ class ColumnTile {
           const Feed& feed = pass_.feed[pass_.feed_of[s]];
           const char* row[kRowsPerStep];
           pieces_.seek_lane(start, feed.input, base + first, rows, row);
-          for (std::int64_t r = 0; r < rows; ++r) row[r] += c * feed.size;
-          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first);
+          for (std::int64_t r = 0; r < rows; ++r) row[r] += c * feed.stored_size;
+          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first, true);
         }
       return;
     }
@@ -358,7 +381,7 @@ class ColumnTile {
           if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row);
           for (std::int64_t r = 0; r < rows; ++r) row[r] = mask_row(s, row[r], r, c, columns);
         }
-        add_slot(s, row, rows, c, columns, first);
+        add_slot(s, row, rows, c, columns, first, in_place);
       }
       for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
     }
@@ -366,14 +389,16 @@ class ColumnTile {
 
   /// Adds `rows` of one lane, of columns [c, c + columns), to the accumulators of slot s.
   void add_slot(int s, const char* const* row, std::int64_t rows, std::int64_t c, std::int64_t columns,
-                std::int64_t first) {
+                std::int64_t first, bool in_place) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
     void* lanes[kMaxLaneComponents];
     for (int i = 0; i < kernel.lane_components; ++i)
       lanes[i] = static_cast<char*>(lanes_[s][lane][i]) + c * kernel.lane_size[i];
     const bool fresh = kernel.exact ? first == 0 : first < kLanes;
-    kernel.columns({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh});
+    const auto coding = in_place ? pass_.feed[pass_.feed_of[s]].coding : Coding::plain;
+    kernel.columns[static_cast<int>(coding)](
+        {lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh});
   }
 
   /// A copy of columns [first, first + columns) of row `r` with what the mask leaves out replaced by what

@@ -21,6 +21,7 @@ struct Feed {
   bool swapped;
   bool plain;      // can be read in place where the stride is the item size
   bool converted;  // `stored` is not `element`
+  Coding coding;
   std::int64_t stored_size;
   std::int64_t size;
   int stored_log2;

@@ -15,8 +15,14 @@ template <int N>
 UFUSE_INLINE Vec<float, N> half_to_float(Vec<uint16_t, N> codes) {
 #if defined(__AVX512F__)
   if constexpr (N == 16) return {_mm512_maskz_cvtph_ps(0xffff, reinterpret_cast<__m256i>(codes.v))};
-#elif defined(__F16C__)
+#endif
+#if defined(__F16C__)
   if constexpr (N == 8) return {_mm256_cvtph_ps(reinterpret_cast<__m128i>(codes.v))};
+  if constexpr (N == 4) {
+    std::int64_t low;
+    std::memcpy(&low, &codes.v, sizeof low);
+    return {_mm_cvtph_ps(_mm_cvtsi64_si128(low))};
+  }
 #endif
   // Exponent and fraction in their place, then scaled by 2^112, the difference of the biases: exact, for
   // denormals too. What was infinite or NaN gets float32's exponent of those.
