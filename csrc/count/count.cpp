@@ -1,0 +1,357 @@
+#include "count/count.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "core/threads.hpp"
+
+namespace ufuse {
+namespace {
+
+// Copies of a table (`kCountCopies`) where they stay in L1 together.
+constexpr std::uint32_t kMostSlotsInCopies = 2048;
+// Elements of one task at least: emptying and adding up its table is then little work beside them.
+constexpr std::int64_t kLeastOfTask = 1 << 17;
+// A task's counts are uint32.
+constexpr std::int64_t kMostOfTask = std::int64_t{1} << 31;
+// Weighted sums: parts of one lane, each with a table of its own.
+constexpr std::int64_t kMostParts = 16;
+// Columns: rows whose slots are found before they are counted, and bytes of the tables of one tile. The
+// tables of 16 columns at a time are in L1 then, those of the tile in L2.
+constexpr std::int64_t kBatchRows = 128;
+constexpr std::int64_t kTileBytes = 256 << 10;
+constexpr std::int64_t kTileColumns = 256;
+constexpr std::int64_t kSideBySide = 16;
+
+/// A call's axes, arranged: kept axes with the lane's number as second operand, and the lane's own.
+struct Arrangement {
+  WalkNest kept, lane;
+  const char* x;
+  const char* weights = nullptr;
+  std::int64_t first_lane = 0;
+
+  explicit Arrangement(const Counting& c) : x(c.x.data) {
+    std::int64_t step[kMaxWalkAxes];
+    std::int64_t lanes = 1;
+    for (int i = c.axes - 1; i >= 0; --i) {
+      step[i] = lanes;
+      if (!(c.reduced >> i & 1)) lanes *= c.shape[i];
+    }
+    for (int i = 0; i < c.axes; ++i) {
+      if (c.reduced >> i & 1)
+        lane.add({c.shape[i], {c.strides[i], c.weighted ? c.weight_strides[i] : 0}});
+      else
+        kept.add({c.shape[i], {c.strides[i], step[i]}});
+    }
+    if (!c.weighted) {
+      // The order of elements does not matter, nor that of lanes.
+      std::int64_t moved[2] = {0, 0};
+      lane.sort(moved);
+      kept.sort(moved);
+      x += moved[0];
+      first_lane = moved[1];
+      kept.merge();
+    } else {
+      weights = c.weights.data;
+    }
+    lane.merge();
+  }
+};
+
+class Counter {
+ public:
+  Counter(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces)
+      : c_(counting), bins_(*counting.bins), kernels_(kernels), pieces_(pieces), axes_(counting) {
+    slots_ = bins_.map.slots();
+    const auto kind = static_cast<int>(bins_.map.kind);
+    const bool f64 = bins_.map.wide == DType::F64;
+    const auto type = static_cast<int>(c_.x.dtype);
+    find_ = kernels.slots[kind][f64][type];
+    many_ = slots_ <= kMostSlotsInCopies && axes_.lane.count >= 4 * static_cast<std::int64_t>(slots_);
+    add_ = kernels.add[many_][kind][f64][type];
+    copies_ = many_ ? kCountCopies : 1;
+    threads_ = threads_for_bytes(axes_.kept.count * axes_.lane.count * 8);
+  }
+
+  void run() {
+    if (c_.weighted)
+      run_weighted();
+    else if (across())
+      run_columns();
+    else
+      run_rows();
+  }
+
+ private:
+  std::int64_t* out_of(std::int64_t lane) const {
+    return static_cast<std::int64_t*>(c_.out) + lane * bins_.count;
+  }
+
+  /// Writes a table's counts, or adds them to those of other parts of the lane.
+  void emit(const std::uint32_t* table, int copies, std::int64_t lane, bool shared) {
+    std::int64_t* out = out_of(lane);
+    std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
+    if (shared)
+      lock.lock();
+    else
+      std::fill_n(out, bins_.count, 0);
+    for (std::uint32_t slot = 0; slot < slots_; ++slot) {
+      std::int64_t total = 0;
+      for (int k = 0; k < copies; ++k) total += table[static_cast<std::size_t>(slot) * copies + k];
+      const std::int64_t bin = bins_.bin_of(slot);
+      if (bin >= 0) out[bin] += total;
+    }
+  }
+
+  void empty_out() { std::fill_n(out_of(0), axes_.kept.count * bins_.count, 0); }
+
+  // --- rows: a lane after the other ------------------------------------------------------------------------
+
+  void run_rows() {
+    const std::int64_t lanes = axes_.kept.count, length = axes_.lane.count;
+    const std::int64_t least = std::max(kLeastOfTask, 4 * static_cast<std::int64_t>(slots_));
+    std::int64_t parts = length / kMostOfTask + 1;
+    if (lanes < 4 * threads_)
+      parts =
+          std::max(parts, std::min<std::int64_t>(length / least, slots_ <= 65536 ? 8 * threads_ : threads_));
+    const std::int64_t together =
+        parts > 1 ? 1 : std::clamp<std::int64_t>(kLeastOfTask / std::max<std::int64_t>(length, 1), 1, lanes);
+    if (parts > 1) empty_out();
+    const std::int64_t tasks = parts > 1 ? lanes * parts : (lanes + together - 1) / together;
+    parallel_for(tasks, threads_, [&](std::int64_t task) {
+      const ScratchFrame frame(static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies_) * 4);
+      auto* table = reinterpret_cast<std::uint32_t*>(frame.data());
+      WalkReader reader(axes_.lane, c_.x, 0, pieces_);
+      if (parts > 1) {
+        const std::int64_t part = task % parts;
+        count_part(task / parts, length * part / parts, length * (part + 1) / parts, table, reader, true);
+      } else {
+        for (std::int64_t lane = task * together; lane < std::min(lanes, (task + 1) * together); ++lane)
+          count_part(lane, 0, length, table, reader, false);
+      }
+    });
+  }
+
+  void count_part(std::int64_t lane, std::int64_t first, std::int64_t last, std::uint32_t* table,
+                  WalkReader& reader, bool shared) {
+    const char* base = axes_.x + axes_.kept.offset(lane, 0);
+    std::fill_n(table, static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies_), 0u);
+    while (first < last) {
+      std::int64_t count = reader.in_place(base, first, last - first);
+      if (count == 0) count = std::min(kWalkBlock, last - first);
+      add_(table, reader.read(base, first, count), count, bins_.map);
+      first += count;
+    }
+    emit(table, copies_, axes_.first_lane + axes_.kept.offset(lane, 1), shared);
+  }
+
+  // --- columns: neighbouring lanes side by side ------------------------------------------------------------
+
+  /// Whether memory runs across the lanes.
+  bool across() const {
+    if (axes_.kept.axes == 0 || axes_.lane.axes == 0) return false;
+    const WalkAxis& inner = axes_.kept.axis[axes_.kept.axes - 1];
+    return inner.extent >= kSideBySide && inner.stride[0] < axes_.lane.axis[axes_.lane.axes - 1].stride[0];
+  }
+
+  void run_columns() {
+    WalkNest outer = axes_.kept;
+    const WalkAxis inner = outer.axis[--outer.axes];
+    outer.count /= inner.extent;
+    const std::int64_t fitting =
+        kTileBytes / (4 * static_cast<std::int64_t>(slots_)) / kSideBySide * kSideBySide;
+    const std::int64_t width = std::clamp(fitting, kSideBySide, kTileColumns);
+    const std::int64_t tiles = (inner.extent + width - 1) / width;
+    const std::int64_t rows = axes_.lane.count;
+    const std::int64_t wanted = (4 * threads_ + outer.count * tiles - 1) / (outer.count * tiles);
+    const std::int64_t parts =
+        std::max(rows / kMostOfTask + 1, std::min<std::int64_t>(threads_ > 1 ? wanted : 1, rows / 4096));
+    if (parts > 1) empty_out();
+    parallel_for(outer.count * tiles * parts, threads_, [&](std::int64_t task) {
+      const std::int64_t part = task % parts, tile = task / parts % tiles, at = task / parts / tiles;
+      const std::int64_t first = tile * width, columns = std::min(width, inner.extent - first);
+      const char* base = axes_.x + outer.offset(at, 0) + first * inner.stride[0];
+      const std::int64_t lane = axes_.first_lane + outer.offset(at, 1) + first * inner.stride[1];
+      const std::size_t size = static_cast<std::size_t>(columns) * slots_;
+      const ScratchFrame frame(size * 4);
+      auto* table = reinterpret_cast<std::uint32_t*>(frame.data());
+      std::fill_n(table, size, 0u);
+      count_columns(base, inner.stride[0], columns, rows * part / parts, rows * (part + 1) / parts, table);
+      for (std::int64_t k = 0; k < columns; ++k)
+        emit(table + k * slots_, 1, lane + k * inner.stride[1], parts > 1);
+    });
+  }
+
+  void count_columns(const char* base, std::int64_t stride, std::int64_t columns, std::int64_t first,
+                     std::int64_t last, std::uint32_t* table) {
+    const auto size = static_cast<std::int64_t>(item_size(c_.x.dtype));
+    const int log2 = log2_size(c_.x.dtype);
+    const ScratchFrame slots(static_cast<std::size_t>(kBatchRows * columns * 4));
+    const ScratchFrame block(static_cast<std::size_t>(columns * size));
+    auto* found = reinterpret_cast<std::uint32_t*>(slots.data());
+    for (; first < last; first += kBatchRows) {
+      const std::int64_t rows = std::min(kBatchRows, last - first);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const char* row = base + axes_.lane.offset(first + r, 0);
+        const bool direct = !c_.x.swapped && (stride == size || columns == 1) &&
+                            reinterpret_cast<std::uintptr_t>(row) % static_cast<std::uintptr_t>(size) == 0;
+        if (!direct) {
+          pieces_.gather[log2](block.data(), 0, &row, 1, stride, columns);
+          if (c_.x.swapped && log2 > 0) pieces_.swap[log2](block.data(), columns);
+          row = block.data();
+        }
+        find_(found + r * columns, row, columns, bins_.map);
+      }
+      for (std::int64_t k = 0; k < columns; k += kSideBySide)
+        add_columns(table + k * slots_, found + k, rows, columns, std::min(kSideBySide, columns - k));
+    }
+  }
+
+  void add_columns(std::uint32_t* table, const std::uint32_t* found, std::int64_t rows, std::int64_t pitch,
+                   std::int64_t columns) const {
+    const std::size_t slots = slots_;
+    if (columns == kSideBySide) {
+      for (std::int64_t r = 0; r < rows; ++r, found += pitch)
+        for (std::size_t k = 0; k < kSideBySide; ++k) ++table[k * slots + found[k]];
+    } else {
+      for (std::int64_t r = 0; r < rows; ++r, found += pitch)
+        for (std::size_t k = 0; k < static_cast<std::size_t>(columns); ++k) ++table[k * slots + found[k]];
+    }
+  }
+
+  // --- weights
+  // -----------------------------------------------------------------------------------------------
+
+  void run_weighted() {
+    const std::int64_t lanes = axes_.kept.count, length = axes_.lane.count;
+    const std::int64_t least = std::max<std::int64_t>(1 << 16, 4 * static_cast<std::int64_t>(slots_));
+    const std::int64_t parts = std::clamp<std::int64_t>(length / least, 1, kMostParts);
+    // As for the parts, nothing but the lane's length and the bins decides.
+    const int copies =
+        slots_ <= kMostSlotsInCopies && length >= 4 * static_cast<std::int64_t>(slots_) ? kCountCopies : 1;
+    const std::size_t size = static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies);
+    if (parts == 1) {
+      const std::int64_t together =
+          std::clamp<std::int64_t>(kLeastOfTask / std::max<std::int64_t>(length, 1), 1, lanes);
+      parallel_for((lanes + together - 1) / together, threads_, [&](std::int64_t task) {
+        const ScratchFrame frame(size * 8);
+        auto* table = reinterpret_cast<double*>(frame.data());
+        for (std::int64_t lane = task * together; lane < std::min(lanes, (task + 1) * together); ++lane) {
+          weigh_part(lane, 0, length, table, copies);
+          emit_weights(table, lane, 1, size, copies);
+        }
+      });
+      return;
+    }
+    const ScratchFrame frame(size * 8 * static_cast<std::size_t>(parts));
+    auto* tables = reinterpret_cast<double*>(frame.data());
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      parallel_for(parts, threads_, [&](std::int64_t part) {
+        weigh_part(lane, length * part / parts, length * (part + 1) / parts,
+                   tables + static_cast<std::size_t>(part) * size, copies);
+      });
+      emit_weights(tables, lane, parts, size, copies);
+    }
+  }
+
+  void weigh_part(std::int64_t lane, std::int64_t first, std::int64_t last, double* table, int copies) {
+    const char* x = axes_.x + lane_offset(lane, false);
+    const char* w = axes_.weights + lane_offset(lane, true);
+    WalkReader elements(axes_.lane, c_.x, 0, pieces_), weights(axes_.lane, c_.weights, 1, pieces_);
+    const ScratchFrame slots(kWalkBlock * 4), wide(kWalkBlock * 8);
+    auto* found = reinterpret_cast<std::uint32_t*>(slots.data());
+    auto* weight = reinterpret_cast<double*>(wide.data());
+    std::fill_n(table, static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies), 0.0);
+    for (; first < last; first += kWalkBlock) {
+      const std::int64_t count = std::min(kWalkBlock, last - first);
+      find_(found, elements.read(x, first, count), count, bins_.map);
+      const void* stored = weights.read(w, first, count);
+      if (c_.weights.dtype != DType::F64) {
+        pieces_.to_f64[static_cast<int>(c_.weights.dtype)](weight, stored, count);
+        stored = weight;
+      }
+      kernels_.weigh[copies > 1](table, found, static_cast<const double*>(stored), count);
+    }
+  }
+
+  /// Of a weighted call: lanes are in C order there, and both operands have strides of their own.
+  std::int64_t lane_offset(std::int64_t lane, bool of_weights) const {
+    const std::int64_t* strides = of_weights ? c_.weight_strides : c_.strides;
+    std::int64_t bytes = 0;
+    for (int i = c_.axes - 1; i >= 0; --i) {
+      if (c_.reduced >> i & 1) continue;
+      bytes += lane % c_.shape[i] * strides[i];
+      lane /= c_.shape[i];
+    }
+    return bytes;
+  }
+
+  void emit_weights(const double* tables, std::int64_t lane, std::int64_t parts, std::size_t size,
+                    int copies) {
+    double* out = static_cast<double*>(c_.out) + lane * bins_.count;
+    std::fill_n(out, bins_.count, 0.0);
+    for (std::uint32_t slot = 0; slot < slots_; ++slot) {
+      const std::int64_t bin = bins_.bin_of(slot);
+      if (bin < 0) continue;
+      for (std::int64_t part = 0; part < parts; ++part) {
+        const double* at =
+            tables + static_cast<std::size_t>(part) * size + static_cast<std::size_t>(slot) * copies;
+        out[bin] += copies == 1 ? at[0] : (at[0] + at[1]) + (at[2] + at[3]);
+      }
+    }
+  }
+
+  const Counting& c_;
+  const Bins& bins_;
+  const CountKernels& kernels_;
+  const PieceKernels& pieces_;
+  Arrangement axes_;
+  std::uint32_t slots_;
+  CountKernels::Slots find_;
+  CountKernels::Add add_;
+  bool many_;
+  int copies_;
+  int threads_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+void count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces) {
+  Counter(counting, kernels, pieces).run();
+}
+
+#if defined(__x86_64__)
+namespace v2 {
+const CountKernels* count_kernels();
+}
+namespace v3 {
+const CountKernels* count_kernels();
+}
+namespace v4 {
+const CountKernels* count_kernels();
+}
+#else
+namespace neon {
+const CountKernels* count_kernels();
+}
+#endif
+
+const CountKernels& count_kernels(Tier tier) {
+#if defined(__x86_64__)
+  switch (tier) {
+    case Tier::v2:
+      return *v2::count_kernels();
+    case Tier::v3:
+      return *v3::count_kernels();
+    default:
+      return *v4::count_kernels();
+  }
+#else
+  (void)tier;
+  return *neon::count_kernels();
+#endif
+}
+
+}  // namespace ufuse

@@ -1,0 +1,69 @@
+// What the driver sees of the counting kernels: elements to slots, and slots counted; one table per CPU tier.
+//
+// A slot is where an element is counted in a private table. Slot 0 and the last slot take what is in no bin
+// (and NaN), so that the inner loop knows no exceptions; slot b + 1 is bin b. Values (bincount) are their own
+// slots, with the last one for what is out of range.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.hpp"
+#include "core/macros.hpp"
+#include "core/tiers.hpp"
+
+namespace ufuse {
+
+inline constexpr int kCountTypes = 0
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) +1
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+    ;
+
+enum class BinKind : std::uint8_t { uniform, edges, value };
+
+/// How elements find their slots.
+struct BinMap {
+  BinKind kind = BinKind::value;
+  DType wide = DType::F64;  // what elements are compared in: F32 or F64
+  std::uint32_t top = 0;    // the last slot
+
+  // Thresholds in `wide`: the edges, the last one raised to the next number (it belongs to its bin), and then
+  // NaN, which nothing reaches. The slot of an element is the number of thresholds it reaches.
+  const void* thresholds = nullptr;
+
+  // Uniform bins, and the linear grid over given edges: (x - first) * scale.
+  double first = 0, scale = 0;
+  // Elements nearer to an edge than this (in bins) are compared with it.
+  double margin = 0;
+
+  // Given edges: `start[cell]` thresholds lie in lower cells, fewer than 2**steps in any one.
+  const std::uint32_t* start = nullptr;
+  std::uint32_t cells = 0;
+  int steps = 0;
+  bool by_bits = false;  // cells of equal steps of the float's bits (a rough logarithm) and not of its value
+  std::int32_t first_key = 0;
+  int shift = 0;
+
+  std::uint32_t slots() const { return top + 1; }
+};
+
+/// Of a table, neighbouring elements go to one of these copies in turn: an increment waits for the last one
+/// of the same word, some 7 cycles, where many elements are equal.
+inline constexpr int kCountCopies = 4;
+
+struct CountKernels {
+  /// Slots of `count` contiguous elements; by kind and type. Null where there is no such kernel.
+  using Slots = void (*)(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map);
+  Slots slots[3][2][kCountTypes];  // [kind][wide is F64][type]
+  /// Adds one for each element to table[slot * copies + copy], with one copy or kCountCopies.
+  using Add = void (*)(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
+  Add add[2][3][2][kCountTypes];  // [many copies][kind][wide is F64][type]
+  /// table[slot * kCountCopies + element % kCountCopies] += weight, or with one copy.
+  void (*weigh[2])(double* table, const std::uint32_t* slots, const double* weights, std::int64_t count);
+  /// Cells of numbers in `wide` on the map's grid.
+  void (*cells[2])(std::uint32_t* cells, const void* x, std::int64_t count, const BinMap& map);
+};
+
+UFUSE_API const CountKernels& count_kernels(Tier tier);
+
+}  // namespace ufuse
