@@ -50,17 +50,24 @@ std::int32_t key_of(double x) {
   return bits ^ ((bits >> 31) & 0x7fffffff);
 }
 
-/// Counts the thresholds below each cell; returns the steps of a binary search in the fullest one.
+/// Counts the thresholds below each cell. Returns how many lie in crowded cells.
 template <class W>
-int fill_grid(const BinMap& map, const W* thresholds, std::int64_t count, const CountKernels& kernels,
-              std::vector<std::uint32_t>& start) {
-  std::vector<std::uint32_t> cell(static_cast<std::size_t>(count));
+std::int64_t fill_grid(BinMap& map, const W* thresholds, std::int64_t count, const CountKernels& kernels,
+                       std::vector<std::uint32_t>& start) {
+  std::vector<std::uint32_t> cell(static_cast<std::size_t>(count)), inside(map.cells, 0);
   kernels.cells[sizeof(W) == 8](cell.data(), thresholds, count, map);
-  start.assign(map.cells + 1, 0);
-  for (const std::uint32_t c : cell) ++start[c + 1];
-  const std::uint32_t most = *std::max_element(start.begin(), start.end());
-  for (std::size_t i = 1; i < start.size(); ++i) start[i] += start[i - 1];
-  return bits_of(most);
+  for (const std::uint32_t c : cell) ++inside[c];
+  start.resize(map.cells);
+  std::uint32_t below = 0, most = 0;
+  std::int64_t crowded = 0;
+  for (std::uint32_t c = 0; c < map.cells; ++c) {
+    start[c] = below | (inside[c] > 1 ? kCrowded : 0);
+    crowded += inside[c] > 1 ? inside[c] : 0;
+    below += inside[c];
+    most = std::max(most, inside[c]);
+  }
+  map.steps = bits_of(most);
+  return crowded;
 }
 
 template <class W>
@@ -80,8 +87,8 @@ void make_grid(Bins& bins, const W* thresholds, const CountKernels& kernels) {
   map.first = low < high ? *low : W(0);
   map.scale = extent > 0 && std::isfinite(extent) ? static_cast<W>(static_cast<W>(map.cells) / extent) : W(0);
   if (!std::isfinite(map.scale)) map.scale = 0;
-  map.steps = fill_grid(map, thresholds, thresholds_left, kernels, bins.start);
-  if (map.steps > 1 && low < high) {
+  const std::int64_t crowded = fill_grid(map, thresholds, thresholds_left, kernels, bins.start);
+  if (crowded > 0 && low < high) {
     BinMap other = map;
     other.by_bits = true;
     other.first_key = key_of(*low);
@@ -90,8 +97,7 @@ void make_grid(Bins& bins, const W* thresholds, const CountKernels& kernels) {
     other.shift = std::max(0, bits_of(span) - bits_of(map.cells - 1));
     other.cells = (span >> other.shift) + 1;
     std::vector<std::uint32_t> start;
-    other.steps = fill_grid(other, thresholds, thresholds_left, kernels, start);
-    if (other.steps < map.steps) {
+    if (fill_grid(other, thresholds, thresholds_left, kernels, start) < crowded) {
       map = other;
       bins.start.swap(start);
     }

@@ -27,13 +27,13 @@ struct Bins {
 /// Bins between `count + 1` rising edges of type `wide` (F32 or F64), without NaN. `width` is the edges'
 /// whole extent as NumPy computes it (for its own formula), or 0 for edges that were given. Returns false
 /// where uniform bins are so narrow that NumPy's formula, which is not exact there, must be asked itself.
-bool make_bins(Bins& bins, const void* edges, std::int64_t count, DType wide, double width,
-               const CountKernels& kernels);
+UFUSE_API bool make_bins(Bins& bins, const void* edges, std::int64_t count, DType wide, double width,
+                         const CountKernels& kernels);
 
 /// Counts elements of one byte by their value, and values by their bin when all are counted.
-void count_by_value(Bins& bins, DType type, const CountKernels& kernels);
+UFUSE_API void count_by_value(Bins& bins, DType type, const CountKernels& kernels);
 
 /// Values 0 ... count - 1, which are their own bins.
-void make_values(Bins& bins, std::int64_t count);
+UFUSE_API void make_values(Bins& bins, std::int64_t count);
 
 }  // namespace ufuse

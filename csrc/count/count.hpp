@@ -23,6 +23,6 @@ struct Counting {
 
 /// Counts are exact. A sum of weights is that of at most 16 parts of its lane, whose number depends on the
 /// lane's length and the bins alone: neither threads nor memory layout change a bit.
-void count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces);
+UFUSE_API void count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces);
 
 }  // namespace ufuse

@@ -7,55 +7,20 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace {
 
-/// Calls `use(slots, lanes)` for each register of elements.
-template <class Binner, class Use>
-UFUSE_INLINE void each_register(const void* x, std::int64_t count, const BinMap& map, Use use) {
+template <class Binner>
+void find_slots(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map) {
   using T = typename Binner::element;
   constexpr int N = kWideLanes<typename Binner::Wide>;
   const Binner binner(map);
   const auto* at = static_cast<const T*>(x);
   std::int64_t i = 0;
-  for (; i + N <= count; i += N) use(binner(at + i), i, N);
+  for (; i + N <= count; i += N) binner(at + i).store(slots + i);
   if (i < count) {
     T rest[N] = {};
     std::memcpy(rest, at + i, static_cast<std::size_t>(count - i) * sizeof(T));
-    use(binner(rest), i, static_cast<int>(count - i));
+    const auto found = binner(rest);
+    std::memcpy(slots + i, &found.v, static_cast<std::size_t>(count - i) * 4);
   }
-}
-
-template <class Binner>
-void find_slots(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map) {
-  constexpr int N = kWideLanes<typename Binner::Wide>;
-  each_register<Binner>(x, count, map,
-                        [&](auto found, std::int64_t i, int lanes) __attribute__((always_inline)) {
-                          if (lanes == N)
-                            found.store(slots + i);
-                          else
-                            std::memcpy(slots + i, &found.v, static_cast<std::size_t>(lanes) * 4);
-                        });
-}
-
-template <class Binner, int Copies>
-void add_elements(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map) {
-  constexpr int N = kWideLanes<typename Binner::Wide>;
-  each_register<Binner>(x, count, map,
-                        [&](auto found, std::int64_t, int lanes) __attribute__((always_inline)) {
-                          alignas(64) std::uint32_t slot[N];
-                          (found * splat<decltype(found)>(Copies)).store(slot);
-                          if (lanes == N) {
-#pragma GCC unroll 16
-                            for (int i = 0; i < N; ++i)
-                              ++table[slot[i] + static_cast<std::uint32_t>(i % Copies)];
-                          } else {
-                            for (int i = 0; i < lanes; ++i)
-                              ++table[slot[i] + static_cast<std::uint32_t>(i % Copies)];
-                          }
-                        });
-}
-
-template <int Copies>
-void weigh_slots(double* table, const std::uint32_t* slots, const double* weights, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) table[slots[i] * Copies + (i % Copies)] += weights[i];
 }
 
 template <class W>
@@ -76,10 +41,7 @@ void find_cells(std::uint32_t* cells, const void* x, std::int64_t count, const B
 template <class Binner>
 void put(CountKernels& t, BinKind kind, bool f64, DType type) {
   const auto k = static_cast<int>(kind);
-  const auto d = static_cast<int>(type);
-  t.slots[k][f64][d] = find_slots<Binner>;
-  t.add[0][k][f64][d] = add_elements<Binner, 1>;
-  t.add[1][k][f64][d] = add_elements<Binner, kCountCopies>;
+  t.slots[k][f64][static_cast<int>(type)] = find_slots<Binner>;
 }
 
 /// Both grids in one kernel: which one is asked once per call.
@@ -88,26 +50,10 @@ void find_edge_slots(std::uint32_t* slots, const void* x, std::int64_t count, co
   (map.by_bits ? find_slots<EdgeSlots<T, W, true>> : find_slots<EdgeSlots<T, W, false>>)(slots, x, count,
                                                                                          map);
 }
-template <class T, class W, int Copies>
-void add_edge_elements(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map) {
-  (map.by_bits ? add_elements<EdgeSlots<T, W, true>, Copies>
-               : add_elements<EdgeSlots<T, W, false>, Copies>)(table, x, count, map);
-}
-
-template <class T, class W>
-void put_edges(CountKernels& t, DType type) {
-  constexpr auto k = static_cast<int>(BinKind::edges);
-  constexpr bool f64 = std::is_same_v<W, double>;
-  const auto d = static_cast<int>(type);
-  t.slots[k][f64][d] = find_edge_slots<T, W>;
-  t.add[0][k][f64][d] = add_edge_elements<T, W, 1>;
-  t.add[1][k][f64][d] = add_edge_elements<T, W, kCountCopies>;
-}
-
 template <class T>
 void put_type(CountKernels& t, DType type) {
   put<UniformSlots<T, double>>(t, BinKind::uniform, true, type);
-  put_edges<T, double>(t, type);
+  t.slots[static_cast<int>(BinKind::edges)][true][static_cast<int>(type)] = find_edge_slots<T, double>;
   if constexpr (std::is_integral_v<T>)
     put<ValueSlots<std::make_unsigned_t<T>>>(t, BinKind::value, true, type);
 }
@@ -118,9 +64,8 @@ CountKernels make_table() {
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
   put<UniformSlots<float, float>>(t, BinKind::uniform, false, DType::F32);
-  put_edges<float, float>(t, DType::F32);
-  t.weigh[0] = weigh_slots<1>;
-  t.weigh[1] = weigh_slots<kCountCopies>;
+  t.slots[static_cast<int>(BinKind::edges)][false][static_cast<int>(DType::F32)] =
+      find_edge_slots<float, float>;
   t.cells[0] = find_cells<float>;
   t.cells[1] = find_cells<double>;
   return t;

@@ -36,7 +36,8 @@ struct BinMap {
   // Elements nearer to an edge than this (in bins) are compared with it.
   double margin = 0;
 
-  // Given edges: `start[cell]` thresholds lie in lower cells, fewer than 2**steps in any one.
+  // Given edges: `start[cell]` thresholds lie in lower cells. Where more than one lies in the cell itself,
+  // and fewer than 2**steps, `kCrowded` is added.
   const std::uint32_t* start = nullptr;
   std::uint32_t cells = 0;
   int steps = 0;
@@ -47,19 +48,12 @@ struct BinMap {
   std::uint32_t slots() const { return top + 1; }
 };
 
-/// Of a table, neighbouring elements go to one of these copies in turn: an increment waits for the last one
-/// of the same word, some 7 cycles, where many elements are equal.
-inline constexpr int kCountCopies = 4;
+inline constexpr std::uint32_t kCrowded = std::uint32_t{1} << 31;
 
 struct CountKernels {
-  /// Slots of `count` contiguous elements; by kind and type. Null where there is no such kernel.
+  /// Slots of `count` contiguous elements, by kind and type. Null where there is no such kernel.
   using Slots = void (*)(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map);
   Slots slots[3][2][kCountTypes];  // [kind][wide is F64][type]
-  /// Adds one for each element to table[slot * copies + copy], with one copy or kCountCopies.
-  using Add = void (*)(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
-  Add add[2][3][2][kCountTypes];  // [many copies][kind][wide is F64][type]
-  /// table[slot * kCountCopies + element % kCountCopies] += weight, or with one copy.
-  void (*weigh[2])(double* table, const std::uint32_t* slots, const double* weights, std::int64_t count);
   /// Cells of numbers in `wide` on the map's grid.
   void (*cells[2])(std::uint32_t* cells, const void* x, std::int64_t count, const BinMap& map);
 };

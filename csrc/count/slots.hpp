@@ -93,12 +93,45 @@ UFUSE_INLINE Vec<std::uint32_t, N> to_slots(Vec<double, N> rounded) {
   return bitcast<Vec<std::uint32_t, N>>(convert<Vec<std::int32_t, N>>(rounded));
 }
 
-/// at[lane] is -1, as an unsigned number, where x reaches the threshold with the number in that lane.
-template <class W>
-UFUSE_INLINE Slots<W> reached(Vec<W, kWideLanes<W>> x, const W* thresholds, Slots<W> number) {
-  Slots<W> result;
-  for (int i = 0; i < kWideLanes<W>; ++i) result.v[i] = x[i] >= thresholds[number[i]] ? 1u : 0u;
+/// table[index] for each lane. Zen 4 gathers 16 lanes in 26 cycles; loads one by one take 32.
+template <int N>
+UFUSE_INLINE Vec<std::uint32_t, N> look_up(const std::uint32_t* table, Vec<std::uint32_t, N> index) {
+  using R [[maybe_unused]] = typename Vec<std::uint32_t, N>::native;
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return {reinterpret_cast<R>(_mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xffff,
+                                                            reinterpret_cast<__m512i>(index.v), table, 4))};
+#endif
+  Vec<std::uint32_t, N> result;
+  for (int i = 0; i < N; ++i) result.v[i] = table[index[i]];
   return result;
+}
+template <int N>
+UFUSE_INLINE Vec<float, N> look_up(const float* table, Vec<std::uint32_t, N> index) {
+  return bitcast<Vec<float, N>>(look_up(reinterpret_cast<const std::uint32_t*>(table), index));
+}
+template <int N>
+UFUSE_INLINE Vec<double, N> look_up(const double* table, Vec<std::uint32_t, N> index) {
+#if defined(__AVX512F__)
+  if constexpr (N == 8)
+    return {
+        _mm512_mask_i32gather_pd(_mm512_setzero_pd(), 0xff, reinterpret_cast<__m256i>(index.v), table, 8)};
+#endif
+  Vec<double, N> result;
+  for (int i = 0; i < N; ++i) result.v[i] = table[index[i]];
+  return result;
+}
+
+/// 1 in the lanes where x reaches the threshold.
+template <int N>
+UFUSE_INLINE Vec<std::uint32_t, N> reached(Vec<float, N> x, Vec<float, N> threshold) {
+  using U = Vec<std::uint32_t, N>;
+  return bitcast<U>(x >= threshold) & splat<U>(1);
+}
+template <int N>
+UFUSE_INLINE Vec<std::uint32_t, N> reached(Vec<double, N> x, Vec<double, N> threshold) {
+  using U = Vec<std::uint64_t, N>;
+  return convert<Vec<std::uint32_t, N>>(bitcast<U>(x >= threshold) & splat<U>(1));
 }
 
 /// Bins of equal width. An element's place among the edges, (x - first) * scale, has some roundings in it;
@@ -130,7 +163,7 @@ struct UniformSlots {
   __attribute__((noinline)) Slots<W> compared(V x, V place) const {
     const auto edge = bitcast<Slots<W>>(convert<Vec<std::int32_t, V::size>>(place));
     const Slots<W> last = {top.v - 1u};
-    return smaller(edge + reached<W>(x, thresholds, smaller(edge, last)), top);
+    return smaller(edge + reached(x, look_up(thresholds, smaller(edge, last))), top);
   }
 
   V first, scale, half, limit;
@@ -176,8 +209,9 @@ struct Grid {
   int shift;
 };
 
-/// Given edges: the grid's cell says how many thresholds lie below it, and a binary search among those in it,
-/// without branches, does the rest. Thresholds of later cells are never reached, so that it may look there.
+/// Given edges: the grid's cell says how many thresholds lie below it, and one comparison whether the element
+/// reaches the next one. In crowded cells a binary search goes on from there; thresholds of later cells are
+/// never reached, so that it may look there.
 template <class T, class W, bool ByBits>
 struct EdgeSlots {
   using Wide = W;
@@ -189,16 +223,35 @@ struct EdgeSlots {
 
   UFUSE_INLINE Slots<W> operator()(const T* at) const {
     const V x = load_wide<W>(at);
-    const Slots<W> cell = ByBits ? grid.by_bits(x) : grid.linear(x);
+    const Slots<W> first = look_up(start, ByBits ? grid.by_bits(x) : grid.linear(x));
+    Slots<W> slot;
+    if (__builtin_expect(any_crowded(first), 0))
+      slot = searched(x, first);
+    else
+      slot = first + reached(x, look_up(thresholds, first));
+    // NaN has the bits of a large number; in the other grid it is in the first cell.
+    if constexpr (ByBits && !std::is_integral_v<T>) slot = slot * reached(x, x);
+    return slot;
+  }
+
+  static UFUSE_INLINE bool any_crowded(Slots<W> first) {
+    std::uint32_t all = 0;
+#if defined(__AVX512F__)
+    if constexpr (sizeof(W) == 4) return _mm512_movepi32_mask(reinterpret_cast<__m512i>(first.v)) != 0;
+    if constexpr (sizeof(W) == 8) return _mm256_movemask_ps(reinterpret_cast<__m256>(first.v)) != 0;
+#endif
+    for (int i = 0; i < kWideLanes<W>; ++i) all |= first[i];
+    return (all & kCrowded) != 0;
+  }
+
+  __attribute__((noinline)) Slots<W> searched(V x, Slots<W> first) const {
     Slots<W> slot;
     for (int i = 0; i < kWideLanes<W>; ++i) {
-      std::uint32_t s = start[cell[i]];
-      for (int k = steps; k-- > 0;)
+      std::uint32_t s = first[i] & ~kCrowded;
+      for (int k = first[i] < kCrowded ? 1 : steps; k-- > 0;)
         s += static_cast<std::uint32_t>(x[i] >= thresholds[s + (1u << k) - 1]) << k;
       slot.v[i] = s;
     }
-    if constexpr (ByBits && !std::is_integral_v<T>)  // NaN has the bits of a large number
-      for (int i = 0; i < kWideLanes<W>; ++i) slot.v[i] = x[i] == x[i] ? slot.v[i] : 0;
     return slot;
   }
 

@@ -1,5 +1,6 @@
 // Histograms and counts: ndarrays to the engine's pointers and byte strides. Python has validated the rest.
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <optional>
 #include <stdexcept>
