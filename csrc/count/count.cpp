@@ -186,7 +186,8 @@ class Counter {
 
   void count_piece(const char* x, std::int64_t count, std::uint32_t* table) const {
     if (bins_.map.kind == BinKind::value && slots_ > kMostSlotsInL1 && size_ >= 4) {
-      (size_ == 8 ? tally_values<std::uint64_t> : tally_values<std::uint32_t>)(table, x, count, bins_.map.top);
+      (size_ == 8 ? tally_values<std::uint64_t> : tally_values<std::uint32_t>)(table, x, count,
+                                                                               bins_.map.top);
       return;
     }
     alignas(64) std::uint32_t slots[kTurn];

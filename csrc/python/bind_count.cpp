@@ -104,11 +104,12 @@ bool histogram(const py::array& x, std::uint64_t axes, const py::array& edges, d
 }
 
 void bincount(const py::array& x, const std::optional<py::array>& weights, py::array out) {
-  if (x.ndim() != 1 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() > kMostBins)
-    throw std::invalid_argument("ufuse bincount: expected integers in one dimension, and fewer bins");
+  if (x.ndim() > 64 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() > kMostBins)
+    throw std::invalid_argument("ufuse bincount: expected integers, and fewer bins");
   Bins bins;
   make_values(bins, out.size());
-  count_arrays(x, 1, bins, weights, out);
+  const int axes = static_cast<int>(x.ndim());
+  count_arrays(x, axes == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << axes) - 1, bins, weights, out);
 }
 
 }  // namespace
