@@ -147,11 +147,20 @@ class Counter {
       lock.lock();
     else
       std::fill_n(out, bins_.count, 0);
+    if (bins_.slot_of_value.empty()) {
+      const std::uint32_t* from = table + bins_.first_slot * copies;
+      if (copies == 1) {
+        for (std::int64_t bin = 0; bin < bins_.count; ++bin) out[bin] += from[bin];
+      } else {
+        for (std::int64_t bin = 0; bin < bins_.count; ++bin, from += kCopies)
+          out[bin] += (std::int64_t{from[0]} + from[1]) + (std::int64_t{from[2]} + from[3]);
+      }
+      return;
+    }
     for (std::uint32_t slot = 0; slot < slots_; ++slot) {
-      std::int64_t total = 0;
-      for (int k = 0; k < copies; ++k) total += table[static_cast<std::size_t>(slot) * copies + k];
       const std::int64_t bin = bins_.bin_of(slot);
-      if (bin >= 0) out[bin] += total;
+      for (int k = 0; bin >= 0 && k < copies; ++k)
+        out[bin] += table[static_cast<std::size_t>(slot) * copies + k];
     }
   }
 

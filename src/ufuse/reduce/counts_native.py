@@ -87,7 +87,10 @@ def _edges(x: Array, bins: Bins) -> Array | None:
         if edges.dtype.kind == "f" and np.isnan(edges).any():
             return None
     elif edges.dtype != wide or (
-        x.dtype.kind in "iu" and x.itemsize == 8 and not bins.measured and not _all_exact(*bins.outer)
+        x.dtype.kind in "iu"
+        and x.itemsize == 8
+        and not bins.measured
+        and not _all_exact(*bins.outer)
     ):
         return None
     return np.ascontiguousarray(edges, wide)
@@ -136,7 +139,7 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
         low, high = minmax(x)
         refuse_negative(low)
         count = max(least, int(high) + 1)
-    if count > _MOST_BINS:
+    if count > _MOST_BINS or count > 8 * x.size:  # NumPy's way needs no table beside the result
         return reference.bincount(x, weights, least)
     out = np.empty(count, np.intp if weights is None else np.float64)
     _core.bincount(x, weights, out)

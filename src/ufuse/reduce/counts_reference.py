@@ -24,6 +24,8 @@ def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) 
         if is_low_precision(x.dtype):
             values = values.astype(np.float32)
         weight = None if amounts is None else amounts[lane].ravel()
+        if weight is not None and weight.dtype == np.bool_:
+            weight = weight.astype(np.intp)  # for given edges NumPy would subtract bools
         result[lane] = np.histogram(values, weights=weight, **bins.as_numpys)[0]
     return result
 
