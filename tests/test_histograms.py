@@ -10,13 +10,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import NATIVE
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ufuse as uf
+from conftest import NATIVE
 from ufuse.reduce import counts_reference
-
 
 DTYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", ">f4", ">f8", ">i4")
 
@@ -121,7 +120,7 @@ def test_large_integers() -> None:
     for dtype, offset in ((np.int64, 2**60), (np.uint64, 2**63), (np.int64, -(2**62))):
         x = np.array([0, 1, 2, 3, 5000, 5001, 10000], dtype) + dtype(offset)
         _same(uf.histogram(x, 5), np.histogram(x, 5))
-        bounds = {"bins": 4, "range": (offset + 1, offset + 5001)}
+        bounds = {"bins": 4, "range": (dtype(offset + 1), dtype(offset + 10001))}
         _same(uf.histogram(x, **bounds), np.histogram(x, **bounds))
         edges = np.array([2, 5001, 10000], dtype) + dtype(offset)
         _same(uf.histogram(x, edges), np.histogram(x, edges))
@@ -221,10 +220,8 @@ def test_types_of_weights(dtype: str) -> None:
         else:
             expected = list(np.histogram(x, weights=weights, **bins))
         if dtype == "f2":  # NumPy rounds its sum after each block
-            found = uf.histogram(x, weights=weights, **bins)
-            assert found[0].dtype == np.float16
-            np.testing.assert_allclose(found[0], expected[0], rtol=1e-2)
-            continue
+            exact = np.histogram(x, weights=weights.astype("f8"), **bins)
+            expected = [exact[0].astype(np.float16), exact[1]]
         _same(uf.histogram(x, weights=weights, **bins), expected)
 
 

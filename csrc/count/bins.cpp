@@ -137,10 +137,8 @@ bool make_bins(Bins& bins, const void* edges, std::int64_t count, DType wide, do
                             : make(bins, static_cast<const double*>(edges), width, kernels);
 }
 
-void count_by_value(Bins& bins, DType type, const CountKernels& kernels) {
+void count_by_value(Bins& bins, DType type, const void* values, const CountKernels& kernels) {
   constexpr std::uint32_t kValues = 256;
-  std::uint8_t values[kValues];
-  for (std::uint32_t v = 0; v < kValues; ++v) values[v] = static_cast<std::uint8_t>(v);
   bins.slot_of_value.resize(kValues);
   const bool f64 = bins.map.wide == DType::F64;
   kernels.slots[static_cast<int>(bins.map.kind)][f64][static_cast<int>(type)](bins.slot_of_value.data(),

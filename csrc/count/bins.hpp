@@ -30,8 +30,9 @@ struct Bins {
 UFUSE_API bool make_bins(Bins& bins, const void* edges, std::int64_t count, DType wide, double width,
                          const CountKernels& kernels);
 
-/// Counts elements of one byte by their value, and values by their bin when all are counted.
-UFUSE_API void count_by_value(Bins& bins, DType type, const CountKernels& kernels);
+/// Counts elements of one byte by their bits, and those by their bin when all are counted. `values` are the
+/// 256 elements, of type `type`.
+UFUSE_API void count_by_value(Bins& bins, DType type, const void* values, const CountKernels& kernels);
 
 /// Values 0 ... count - 1, which are their own bins.
 UFUSE_API void make_values(Bins& bins, std::int64_t count);

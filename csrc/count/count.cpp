@@ -260,20 +260,21 @@ class Counter {
   void count_columns(const char* base, std::int64_t stride, std::int64_t columns, std::int64_t first,
                      std::int64_t last, std::uint32_t* table) {
     const std::int64_t size = size_;
-    const int log2 = log2_size(c_.x.dtype);
+    const int log2 = c_.x.log2_stored();
     const ScratchFrame slots(static_cast<std::size_t>(kBatchRows * columns * 4));
     const ScratchFrame block(static_cast<std::size_t>(columns * size));
+    const ScratchFrame decoded(c_.x.coding == Coding::plain ? 0 : static_cast<std::size_t>(columns * 4));
     auto* found = reinterpret_cast<std::uint32_t*>(slots.data());
     for (; first < last; first += kBatchRows) {
       const std::int64_t rows = std::min(kBatchRows, last - first);
       for (std::int64_t r = 0; r < rows; ++r) {
-        const char* row = base + axes_.lane.offset(first + r, 0);
-        const bool direct = !c_.x.swapped && (stride == size || columns == 1) &&
-                            reinterpret_cast<std::uintptr_t>(row) % static_cast<std::uintptr_t>(size) == 0;
+        const char* from = base + axes_.lane.offset(first + r, 0);
+        const void* row = from;
+        const bool direct = c_.x.plain() && (stride == size || columns == 1) &&
+                            reinterpret_cast<std::uintptr_t>(from) % static_cast<std::uintptr_t>(size) == 0;
         if (!direct) {
-          pieces_.gather[log2](block.data(), 0, &row, 1, stride, columns);
-          if (c_.x.swapped && log2 > 0) pieces_.swap[log2](block.data(), columns);
-          row = block.data();
+          pieces_.gather[log2](block.data(), 0, &from, 1, stride, columns);
+          row = c_.x.made(block.data(), reinterpret_cast<float*>(decoded.data()), columns, pieces_);
         }
         find_(found + r * columns, row, columns, bins_.map);
       }

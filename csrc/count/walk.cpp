@@ -47,20 +47,30 @@ std::int64_t WalkNest::offset(std::int64_t element, int operand) const {
   return axes > 0 ? bytes + element * axis[0].stride[operand] : 0;
 }
 
+const void* WalkOperand::made(char* gathered, float* decoded, std::int64_t count,
+                              const PieceKernels& pieces) const {
+  const int log2 = log2_stored();
+  if (swapped && log2 > 0) pieces.swap[log2](gathered, count);
+  if (coding == Coding::plain) return gathered;
+  pieces.decode[static_cast<int>(coding)](decoded, gathered, count, table);
+  return decoded;
+}
+
 WalkReader::WalkReader(const WalkNest& nest, const WalkOperand& operand, int which,
                        const PieceKernels& pieces)
     : nest_(nest),
       operand_(operand),
       which_(which),
-      log2_(log2_size(operand.dtype)),
+      log2_(operand.log2_stored()),
       pieces_(pieces),
-      frame_(static_cast<std::size_t>(kWalkBlock) << log2_) {}
+      frame_(static_cast<std::size_t>(kWalkBlock) << log2_),
+      decoded_(operand.coding == Coding::plain ? 0 : kWalkBlock * sizeof(float)) {}
 
 std::int64_t WalkReader::in_place(const char* base, std::int64_t first, std::int64_t count) const {
   // A piece that is shorter than this is cheaper to copy, with its neighbours, than to call kernels for.
   constexpr std::int64_t kLeast = 256;
   const std::int64_t size = std::int64_t{1} << log2_;
-  if (operand_.swapped || reinterpret_cast<std::uintptr_t>(base) % static_cast<std::uintptr_t>(size) != 0)
+  if (!operand_.plain() || reinterpret_cast<std::uintptr_t>(base) % static_cast<std::uintptr_t>(size) != 0)
     return 0;
   if (nest_.axes == 0) return 1;
   const WalkAxis& inner = nest_.axis[nest_.axes - 1];
@@ -75,6 +85,13 @@ const void* WalkReader::read(const char* base, std::int64_t first, std::int64_t 
   if (in_place(base, first, count) == count) return base + nest_.offset(first, which_);
   const std::int64_t extent = nest_.axes > 0 ? nest_.axis[nest_.axes - 1].extent : 1;
   const std::int64_t stride = nest_.axes > 0 ? nest_.axis[nest_.axes - 1].stride[which_] : 0;
+  auto* decoded = reinterpret_cast<float*>(decoded_.data());
+  const bool together = stride == std::int64_t{1} << log2_ && first % extent + count <= extent;
+  if (together && operand_.coding != Coding::plain && !operand_.swapped) {
+    pieces_.decode[static_cast<int>(operand_.coding)](decoded, base + nest_.offset(first, which_), count,
+                                                      operand_.table);
+    return decoded;
+  }
   char* to = frame_.data();
   for (std::int64_t done = 0; done < count;) {
     const std::int64_t run = std::min(count - done, extent - (first + done) % extent);
@@ -82,8 +99,7 @@ const void* WalkReader::read(const char* base, std::int64_t first, std::int64_t 
     pieces_.gather[log2_](to + (done << log2_), 0, &from, 1, stride, run);
     done += run;
   }
-  if (operand_.swapped && log2_ > 0) pieces_.swap[log2_](to, count);
-  return to;
+  return operand_.made(to, decoded, count, pieces_);
 }
 
 }  // namespace ufuse

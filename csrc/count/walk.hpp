@@ -1,9 +1,9 @@
 // Elements of up to two strided operands, in order, as contiguous pieces of native byte order: in place where
-// memory allows, else gathered into a block.
+// memory allows, else gathered into a block; codes of narrow floats as float32.
 #pragma once
 
 #include "core/scratch.hpp"
-#include "reduce/kernels.hpp"
+#include "reduce/reduction.hpp"
 
 namespace ufuse {
 
@@ -13,8 +13,18 @@ inline constexpr std::int64_t kWalkBlock = 2048;
 /// One operand: where it starts, and what its elements are.
 struct WalkOperand {
   const char* data = nullptr;
-  DType dtype = DType::F64;
+  DType dtype = DType::F64;  // of the elements that are read: F32 for codes
   bool swapped = false;
+  Coding coding = Coding::plain;
+  const float* table = nullptr;  // of Coding::table: 256 values
+
+  int log2_stored() const {
+    return coding == Coding::plain ? log2_size(dtype) : coding == Coding::table ? 0 : 1;
+  }
+  /// Whether elements are used as they are in memory.
+  bool plain() const { return !swapped && coding == Coding::plain; }
+  /// Makes elements of what was gathered: in place, or from codes to `decoded`. Returns where they are.
+  const void* made(char* gathered, float* decoded, std::int64_t count, const PieceKernels& pieces) const;
 };
 
 struct WalkAxis {
@@ -53,7 +63,7 @@ class WalkReader {
   int which_;
   int log2_;
   const PieceKernels& pieces_;
-  ScratchFrame frame_;
+  ScratchFrame frame_, decoded_;
 };
 
 }  // namespace ufuse

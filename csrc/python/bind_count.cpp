@@ -22,7 +22,10 @@ constexpr py::ssize_t kByValue = 2048;
 // Slots are 32-bit numbers.
 constexpr py::ssize_t kMostBins = (py::ssize_t{1} << 31) - 8;
 
-WalkOperand operand_of(const py::array& array) {
+/// How narrow floats are read, and the values of their bits where they have one byte.
+using CodingSpec = std::pair<std::string, std::optional<py::array_t<float>>>;
+
+WalkOperand operand_of(const py::array& array, const CodingSpec& spec) {
   const py::dtype dtype = array.dtype();
   const std::string code = dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize());
   WalkOperand operand;
@@ -30,6 +33,14 @@ WalkOperand operand_of(const py::array& array) {
     throw std::invalid_argument("ufuse histogram: no element type '" + code + "'");
   operand.data = static_cast<const char*>(array.data());
   operand.swapped = dtype.byteorder() == '>';
+  const auto& [coding, table] = spec;
+  if (coding == "plain") return operand;
+  operand.coding = coding == "half" ? Coding::half : coding == "bfloat16" ? Coding::bfloat16 : Coding::table;
+  const bool known = operand.coding != Coding::table || (coding == "table" && table && table->size() == 256);
+  if (!known || operand.dtype != (operand.coding == Coding::table ? DType::U8 : DType::U16))
+    throw std::invalid_argument("ufuse histogram: no such coding of the elements: '" + coding + "'");
+  if (table) operand.table = table->data();
+  operand.dtype = DType::F32;
   return operand;
 }
 
@@ -40,8 +51,8 @@ std::vector<std::int64_t> strides_of(const py::array& array) {
 }
 
 /// The part that both functions share: `bins` are made.
-void count_arrays(const py::array& x, std::uint64_t axes, const Bins& bins,
-                  const std::optional<py::array>& weights, py::array& out) {
+void count_arrays(const py::array& x, const WalkOperand& operand, std::uint64_t axes, const Bins& bins,
+                  const std::optional<py::array>& weights, const CodingSpec& weight_coding, py::array& out) {
   Counting c;
   c.axes = static_cast<int>(x.ndim());
   std::vector<std::int64_t> shape(static_cast<std::size_t>(c.axes));
@@ -54,7 +65,7 @@ void count_arrays(const py::array& x, std::uint64_t axes, const Bins& bins,
   std::vector<std::int64_t> weight_strides;
   c.shape = shape.data();
   c.reduced = axes;
-  c.x = operand_of(x);
+  c.x = operand;
   c.strides = strides.data();
   c.bins = &bins;
   if (weights) {
@@ -62,7 +73,7 @@ void count_arrays(const py::array& x, std::uint64_t axes, const Bins& bins,
     for (py::ssize_t i = 0; same && i < x.ndim(); ++i) same = weights->shape(i) == x.shape(i);
     if (!same) throw std::invalid_argument("ufuse histogram: weights of another shape");
     c.weighted = true;
-    c.weights = operand_of(*weights);
+    c.weights = operand_of(*weights, weight_coding);
     weight_strides = strides_of(*weights);
     c.weight_strides = weight_strides.data();
   }
@@ -81,14 +92,25 @@ void count_arrays(const py::array& x, std::uint64_t axes, const Bins& bins,
   }
 }
 
+/// Elements of one byte by their bits.
+void count_bytes(Bins& bins, WalkOperand& operand, const CountKernels& kernels) {
+  std::uint8_t codes[256];
+  for (int i = 0; i < 256; ++i) codes[i] = static_cast<std::uint8_t>(i);
+  const bool coded = operand.coding == Coding::table;
+  count_by_value(bins, operand.dtype, coded ? static_cast<const void*>(operand.table) : codes, kernels);
+  operand.coding = Coding::plain;
+  if (coded) operand.dtype = DType::U8;
+}
+
 bool histogram(const py::array& x, std::uint64_t axes, const py::array& edges, double width,
-               const std::optional<py::array>& weights, py::array out) {
+               const std::optional<py::array>& weights, py::array out, const CodingSpec& coding,
+               const CodingSpec& weight_coding) {
   const std::string code = edges.dtype().kind() + std::to_string(edges.dtype().itemsize());
   const bool contiguous = edges.ndim() == 1 && (edges.flags() & py::array::c_style) != 0;
   if ((code != "f4" && code != "f8") || edges.dtype().byteorder() == '>' || !contiguous || edges.size() < 2 ||
       edges.size() > kMostBins)
     throw std::invalid_argument("ufuse histogram: edges are not a contiguous array of two or more floats");
-  const WalkOperand operand = operand_of(x);
+  WalkOperand operand = operand_of(x, coding);
   if (code == "f4" && operand.dtype != DType::F32)
     throw std::invalid_argument("ufuse histogram: float32 edges are for float32 elements");
   const CountKernels& kernels = count_kernels(active_tier());
@@ -96,31 +118,30 @@ bool histogram(const py::array& x, std::uint64_t axes, const py::array& edges, d
   if (!make_bins(bins, edges.data(), edges.size() - 1, code == "f4" ? DType::F32 : DType::F64, width,
                  kernels))
     return false;
-  if (item_size(operand.dtype) == 1 && x.size() >= kByValue && !weights) {
-    count_by_value(bins, operand.dtype, kernels);
-  }
-  count_arrays(x, axes, bins, weights, out);
+  if (operand.log2_stored() == 0 && x.size() >= kByValue && !weights) count_bytes(bins, operand, kernels);
+  count_arrays(x, operand, axes, bins, weights, weight_coding, out);
   return true;
 }
 
 void bincount(const py::array& x, const std::optional<py::array>& weights, py::array out) {
-  if (x.ndim() > 64 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() > kMostBins)
-    throw std::invalid_argument("ufuse bincount: expected integers, and fewer bins");
+  if (x.ndim() != 1 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() > kMostBins)
+    throw std::invalid_argument("ufuse bincount: expected integers in one dimension, and fewer bins");
   Bins bins;
   make_values(bins, out.size());
-  const int axes = static_cast<int>(x.ndim());
-  count_arrays(x, axes == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << axes) - 1, bins, weights, out);
+  const CodingSpec plain{"plain", std::nullopt};
+  count_arrays(x, operand_of(x, plain), 1, bins, weights, plain, out);
 }
 
 }  // namespace
 
 void register_count(py::module_& m) {
   m.def("histogram", &histogram, py::arg("x"), py::arg("axes"), py::arg("edges"), py::arg("width"),
-        py::arg("weights").none(true), py::arg("out"),
+        py::arg("weights").none(true), py::arg("out"), py::arg("coding"), py::arg("weight_coding"),
         "Count elements of the lanes along the axes of a bit mask, or add up their weights.\n\n"
         "`edges` are floats in the type that elements are compared in; `width` is the extent of uniform\n"
-        "bins, or 0 for given ones. `out` is int64, or float64 with weights: kept axes, then bins. False,\n"
-        "and nothing counted, where uniform bins are too narrow for that.");
+        "bins, or 0 for given ones. `out` is int64, or float64 with weights: kept axes, then bins. Codings\n"
+        "are pairs: how the bits of narrow floats in u2 or u1 arrays are read, and the 256 values of bytes.\n"
+        "False, and nothing counted, where uniform bins are too narrow for that.");
   m.def("bincount", &bincount, py::arg("x"), py::arg("weights").none(true), py::arg("out"),
         "Count integers below `out.size`, or add up their weights; others are left out.");
 }

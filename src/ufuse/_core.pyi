@@ -62,6 +62,13 @@ def linear(
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...
 def histogram(
-    x: Any, axes: int, edges: Any, width: float, weights: Any | None, out: Any
+    x: Any,
+    axes: int,
+    edges: Any,
+    width: float,
+    weights: Any | None,
+    out: Any,
+    coding: tuple[str, Any | None],
+    weight_coding: tuple[str, Any | None],
 ) -> bool: ...
 def bincount(x: Any, weights: Any | None, out: Any) -> None: ...

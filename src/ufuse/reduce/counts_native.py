@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from .. import _core
-from ..interop.lowprecision import is_low_precision
+from ..interop.lowprecision import coding, narrowed, values_of
 from . import counts_reference as reference
 from .extremes import minmax
-from .histograms import Bins, refuse_negative
+from .histograms import Bins, refuse_negative, value_dtype
 from .request import Array, DType, code_of
 
+_F2: Final[DType] = np.dtype(np.float16)
 _F4: Final[DType] = np.dtype(np.float32)
 _F8: Final[DType] = np.dtype(np.float64)
 
@@ -23,8 +25,9 @@ _EXACT: Final = 2**53
 #: Slots are 32-bit numbers in the core.
 _MOST_BINS: Final = 2**31 - 16
 
-#: Fewer elements than this are not worth a table of all values of their type.
-_BY_VALUE: Final = 1 << 16
+#: With fewer elements, to count by a sample first, or to see where NumPy puts each float16, is
+#: slower than to let NumPy count.
+_MANY: Final = 1 << 16
 
 
 def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) -> Any:
@@ -33,39 +36,35 @@ def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) 
     dtype = np.dtype(np.intp) if weights is None else weights.dtype
     if 0 in (*kept, x.size, bins.count):
         return np.zeros((*kept, bins.count), dtype)
-    if weights is None and not kept and _has_few_values(x) and x.size >= _BY_VALUE:
-        return _by_value(x, bins)
+    if weights is not None and not _adds_exactly(weights):
+        return reference.histogram(x, axes, bins, weights)
     edges = _edges(x, bins)
-    if edges is None or (weights is not None and not _adds_exactly(weights)):
+    if edges is None:
         return reference.histogram(x, axes, bins, weights)
     mask = sum(1 << axis for axis in axes)
-    width = 0.0 if bins.outer is None else _width(*bins.outer)
+    elements, how = _readable(x)
+    width = 0.0 if bins.outer is None or bins.edges.dtype == _F2 else _width(*bins.outer)
     result = np.empty((*kept, bins.count), dtype)
     for part, weight in _parts(result, weights):
         out = np.empty(result.shape, np.intp if weight is None else np.float64)
-        if not _core.histogram(x, mask, edges, width, weight, out):
+        amounts, code = (None, how) if weight is None else _readable(weight)
+        if not _core.histogram(elements, mask, edges, width, amounts, out, how, code):
             return reference.histogram(x, axes, bins, weights)
         if weights is None:
             return out
-        part[...] = out.astype(part.dtype, copy=False)
+        narrow = coding(part.dtype) is not None
+        part[...] = narrowed(out, part.dtype) if narrow else out.astype(part.dtype, copy=False)
     return result
 
 
-def _has_few_values(x: Array) -> bool:
-    """Tell whether these are floats of one or two bytes, which have no kernels of their own."""
-    return x.dtype.itemsize <= 2 and (x.dtype.kind == "f" or is_low_precision(x.dtype))
-
-
-def _by_value(x: Array, bins: Bins) -> Any:
-    """Count bit patterns, and then put each value into its bin, with its count for a weight."""
-    pattern = np.dtype(f"u{x.dtype.itemsize}").newbyteorder(x.dtype.byteorder)
-    bits = x.view(pattern)
-    counts = np.empty(1 << 8 * x.dtype.itemsize, np.intp)
-    _core.bincount(bits, None, counts)
-    present = np.flatnonzero(counts)
-    values = present.astype(pattern.newbyteorder("=")).view(x.dtype.newbyteorder("="))
-    result = reference.histogram(values, (0,), bins, counts[present])
-    return result.astype(np.intp, copy=False)
+def _readable(x: Array) -> tuple[Array, tuple[str, Array | None]]:
+    """Return `x` with the bits of narrow floats as integers, and how to read them."""
+    how = coding(x.dtype)
+    if how is None:
+        return x, ("plain", None)
+    codes = np.dtype(f"u{x.dtype.itemsize}")
+    bits = x.view(codes if x.dtype.isnative else codes.newbyteorder())
+    return bits, (how, values_of(x.dtype) if how == "table" else None)
 
 
 def _edges(x: Array, bins: Bins) -> Array | None:
@@ -73,13 +72,17 @@ def _edges(x: Array, bins: Bins) -> Array | None:
     edges = bins.edges
     if code_of(x.dtype) is None or not 0 < bins.count < _MOST_BINS or edges.dtype.kind not in "iuf":
         return None
-    wide = np.result_type(x.dtype, edges.dtype)
+    wide = np.result_type(value_dtype(x), edges.dtype)
     if wide.kind in "iu":
         # Both are integers, which float64 compares like them up to 2**53: smaller edges are enough.
         if wide.itemsize == 8 and not _all_exact(edges[0], edges[-1]):
             return None
         wide = _F8
-    if wide == _F4 and x.dtype.kind != "f":
+    if wide == _F2:
+        if bins.outer is not None:
+            return None if x.size < _MANY and x.ndim == 1 else _edges_of_halves(bins)
+        wide = _F4
+    if wide == _F4 and x.dtype.kind in "biu":
         wide = _F8
     if wide not in (_F4, _F8):
         return None
@@ -94,6 +97,28 @@ def _edges(x: Array, bins: Bins) -> Array | None:
     ):
         return None
     return np.ascontiguousarray(edges, wide)
+
+
+def _edges_of_halves(bins: Bins) -> Array | None:
+    """Return the smallest float16 that NumPy's formula, with its roundings, puts into each bin."""
+    halves = _halves()
+    halves = halves[
+        np.searchsorted(halves, bins.edges[0]) : np.searchsorted(halves, bins.edges[-1], "right")
+    ]
+    counts = np.histogram(halves, **bins.as_numpys)[0]
+    if counts.sum() != halves.size or counts[-1] == 0:
+        return None
+    edges = np.empty(bins.count + 1, _F4)
+    edges[0], edges[-1] = bins.edges[0], bins.edges[-1]
+    edges[1:-1] = halves[np.cumsum(counts[:-1])]
+    return edges
+
+
+@cache
+def _halves() -> Array:
+    """Every finite float16, rising."""
+    values = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    return np.sort(values[np.isfinite(values)])
 
 
 def _all_exact(*numbers: Any) -> bool:
@@ -113,7 +138,7 @@ def _adds_exactly(weights: Array) -> bool:
         return weights.dtype.itemsize <= 16
     if code_of(weights.dtype) is None:
         return False
-    if weights.dtype.kind == "f" or weights.itemsize * 8 + weights.size.bit_length() < 53:
+    if weights.dtype.kind not in "biu" or weights.itemsize * 8 + weights.size.bit_length() < 53:
         return True
     low, high = minmax(weights)
     return max(-int(low), int(high)) * weights.size < _EXACT
@@ -130,7 +155,7 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
     """Return the counts, or sums of weights, of at least so many integers."""
     if weights is not None and code_of(weights.dtype) is None:
         return reference.bincount(x, weights, least)
-    if weights is None and x.size >= _BY_VALUE:
+    if weights is None and x.size >= _MANY:
         found = _in_one_read(x, least)
         if found is not None:
             return found

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..interop.lowprecision import is_low_precision
+from ..interop.lowprecision import coding, is_low_precision, narrowed
 from .histograms import Bins, refuse_negative
 from .request import Array
 
 
 def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) -> Any:
     """Return the counts, or sums of weights: kept axes, then bins."""
+    if weights is not None and coding(weights.dtype) is not None:
+        return narrowed(histogram(x, axes, bins, weights.astype(np.float64)), weights.dtype)
     kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
     dtype = np.dtype(np.intp) if weights is None else weights.dtype
     result = np.zeros((*kept, bins.count), dtype)

@@ -145,7 +145,10 @@ def _executor() -> Any:
 def _read_weights(function: str, weights: Any, x: Array) -> Array | None:
     if weights is None:
         return None
-    found = asarray(weights, function=function, argument="weights")
+    if isinstance(weights, list | tuple):
+        weights = np.asarray(weights)
+    objects = getattr(weights, "dtype", None) == np.object_  # such as Decimal; NumPy adds them up
+    found = weights if objects else asarray(weights, function=function, argument="weights")
     if found.shape != x.shape:
         raise ValueError(
             f"{function}: argument 'weights': weights should have the same shape as a, {x.shape}; "
@@ -181,7 +184,7 @@ def _read_bins(function: str, x: Array, bins: Any, range: Any, weights: Array | 
         if count < 1:
             raise ValueError(f"{function}: argument 'bins': must be positive, got {count}")
         outer = _read_range(function, x, range)
-    dtype: DType = np.result_type(*outer, _value_dtype(x))
+    dtype: DType = np.result_type(*outer, value_dtype(x))
     if np.issubdtype(dtype, np.integer):
         dtype = np.result_type(dtype, float)
     edges = np.linspace(*outer, count + 1, endpoint=True, dtype=dtype)
@@ -242,7 +245,7 @@ def _read_range(function: str, x: Array, range: Any) -> tuple[Any, Any]:
     return first, last
 
 
-def _value_dtype(x: Array) -> DType:
+def value_dtype(x: Array) -> DType:
     """Return what elements are compared as: bfloat16 and float8 as float32."""
     return np.dtype(np.float32) if is_low_precision(x.dtype) else x.dtype.newbyteorder("=")
 
@@ -266,7 +269,8 @@ def bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Any:
     Returns
     -------
     array
-        Of the largest element plus one, or `minlength`: int64, or float64 with `weights`.
+        Of the largest element plus one, or `minlength`: int64, or float64 with `weights` (but
+        int64 where `x` is empty, as in NumPy).
 
     Raises
     ------
@@ -311,6 +315,8 @@ def bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Any:
         raise TypeError(f"{function}: argument 'minlength': {error}; expected 0 or more") from None
     if least < 0:
         raise ValueError(f"{function}: argument 'minlength': must not be negative, got {least}")
+    if values.size == 0:
+        return wrap_like(np.zeros(least, np.intp), x)  # with weights too, as in NumPy
     return wrap_like(_executor().bincount(values, weight, least), x)
 
 
