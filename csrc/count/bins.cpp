@@ -36,6 +36,11 @@ bool make_uniform(BinMap& map, const W* edges, std::int64_t count, double width)
   map.kind = BinKind::uniform;
   map.first = first;
   map.scale = scale;
+  const W step = static_cast<W>(width) / static_cast<W>(count);
+  map.step = step;
+  map.even = true;
+  for (std::int64_t i = 0; i < count; ++i)
+    map.even = map.even && static_cast<W>(i) * step + first == edges[i];
   return true;
 }
 

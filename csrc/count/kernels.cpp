@@ -44,6 +44,12 @@ void put(CountKernels& t, BinKind kind, bool f64, DType type) {
   t.slots[k][f64][static_cast<int>(type)] = find_slots<Binner>;
 }
 
+/// Both ways to edges of equal distance.
+template <class T, class W>
+void find_uniform_slots(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map) {
+  (map.even ? find_slots<EvenSlots<T, W>> : find_slots<UniformSlots<T, W>>)(slots, x, count, map);
+}
+
 /// Both grids in one kernel: which one is asked once per call.
 template <class T, class W>
 void find_edge_slots(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map) {
@@ -52,7 +58,7 @@ void find_edge_slots(std::uint32_t* slots, const void* x, std::int64_t count, co
 }
 template <class T>
 void put_type(CountKernels& t, DType type) {
-  put<UniformSlots<T, double>>(t, BinKind::uniform, true, type);
+  t.slots[static_cast<int>(BinKind::uniform)][true][static_cast<int>(type)] = find_uniform_slots<T, double>;
   t.slots[static_cast<int>(BinKind::edges)][true][static_cast<int>(type)] = find_edge_slots<T, double>;
   if constexpr (std::is_integral_v<T>)
     put<ValueSlots<std::make_unsigned_t<T>>>(t, BinKind::value, true, type);
@@ -63,7 +69,8 @@ CountKernels make_table() {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) put_type<storage_t<cpp>>(t, DType::name);
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
-  put<UniformSlots<float, float>>(t, BinKind::uniform, false, DType::F32);
+  t.slots[static_cast<int>(BinKind::uniform)][false][static_cast<int>(DType::F32)] =
+      find_uniform_slots<float, float>;
   t.slots[static_cast<int>(BinKind::edges)][false][static_cast<int>(DType::F32)] =
       find_edge_slots<float, float>;
   t.cells[0] = find_cells<float>;

@@ -35,6 +35,10 @@ struct BinMap {
   double first = 0, scale = 0;
   // Elements nearer to an edge than this (in bins) are compared with it.
   double margin = 0;
+  // Where every edge but the last is step * i + first, rounded twice in `wide` (as NumPy makes them), it is
+  // computed and not looked up.
+  double step = 0;
+  bool even = false;
 
   // Given edges: `start[cell]` thresholds lie in lower cells. Where more than one lies in the cell itself,
   // and fewer than 2**steps, `kCrowded` is added.
