@@ -36,10 +36,13 @@ bool make_uniform(BinMap& map, const W* edges, std::int64_t count, double width)
   map.kind = BinKind::uniform;
   map.first = first;
   map.scale = scale;
+  map.last = edges[count];
   const W step = static_cast<W>(width) / static_cast<W>(count);
   map.step = step;
-  map.even = true;
-  for (std::int64_t i = 0; i < count; ++i)
+  // There the place is x * scale - first * scale, each with roundings of its own.
+  const double further = 4 * std::numeric_limits<W>::epsilon() * std::abs(map.first * map.scale);
+  map.even = map.margin + further <= kMostMargin;
+  for (std::int64_t i = 0; i <= count; ++i)
     map.even = map.even && static_cast<W>(i) * step + first == edges[i];
   return true;
 }

@@ -9,10 +9,6 @@
 namespace ufuse {
 namespace {
 
-// Neighbouring elements go to one of so many copies of a table in turn, where these stay in L1 together: an
-// increment waits for the last one of the same word, some 7 cycles, and many elements may be equal. Eight
-// copies were no faster than four.
-constexpr int kCopies = 4;
 constexpr std::uint32_t kMostSlotsInCopies = 2048;
 // Elements of one task at least: emptying and adding up its table is then little work beside them.
 constexpr std::int64_t kLeastOfTask = 1 << 17;
@@ -20,7 +16,6 @@ constexpr std::int64_t kLeastOfTask = 1 << 17;
 constexpr std::int64_t kMostOfTask = std::int64_t{1} << 31;
 // Weighted sums: parts of one lane, each with a table of its own.
 constexpr std::int64_t kMostParts = 16;
-constexpr std::int64_t kTurn = 256;
 constexpr std::uint32_t kMostSlotsInL1 = 8192;
 // Columns: rows whose slots are found before they are counted, and bytes of the tables of one tile. The
 // tables of 16 columns at a time are in L1 then, those of the tile in L2.
@@ -29,26 +24,8 @@ constexpr std::int64_t kTileBytes = 256 << 10;
 constexpr std::int64_t kTileColumns = 256;
 constexpr std::int64_t kSideBySide = 16;
 
-/// Adds each element's weight, or 1, to its slot in one of the copies. Finding and adding in turns of
-/// `kTurn` takes 1.5 cycles an element on Zen 4, of which 1.0 are one store each; register by register it
-/// took 2.1, since small loads wait for the large store before them.
-template <int Copies, class Count, class Weight>
-void tally(Count* table, const std::uint32_t* slots, std::int64_t count, Weight weight) {
-  std::int64_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    std::uint64_t low, high;  // two slots a load: loads and stores share three units
-    std::memcpy(&low, slots + i, 8);
-    std::memcpy(&high, slots + i + 2, 8);
-    table[(low & 0xffffffff) * Copies] += weight(i);
-    table[(low >> 32) * Copies + 1 % Copies] += weight(i + 1);
-    table[(high & 0xffffffff) * Copies + 2 % Copies] += weight(i + 2);
-    table[(high >> 32) * Copies + 3 % Copies] += weight(i + 3);
-  }
-  for (; i < count; ++i) table[slots[i] * Copies] += weight(i);
-}
-
 template <class Count, class Weight>
-void tally(int copies, Count* table, const std::uint32_t* slots, std::int64_t count, Weight weight) {
+void tally_copies(int copies, Count* table, const std::uint32_t* slots, std::int64_t count, Weight weight) {
   if (copies == kCopies)
     tally<kCopies>(table, slots, count, weight);
   else
@@ -73,12 +50,14 @@ void tally_values(std::uint32_t* table, const char* x, std::int64_t count, std::
   for (; i < count; ++i) ++table[slot(i)];
 }
 
-/// A call's axes, arranged: kept axes with the lane's number as second operand, and the lane's own.
+/// A call's axes, arranged: kept axes with the lane's number as second operand, and the lane's own. Axes that
+/// repeat the same elements are left out of the lane, and its counts multiplied.
 struct Arrangement {
   WalkNest kept, lane;
   const char* x;
   const char* weights = nullptr;
   std::int64_t first_lane = 0;
+  std::int64_t repeats = 1;
 
   explicit Arrangement(const Counting& c) : x(c.x.data) {
     std::int64_t step[kMaxWalkAxes];
@@ -88,7 +67,9 @@ struct Arrangement {
       if (!(c.reduced >> i & 1)) lanes *= c.shape[i];
     }
     for (int i = 0; i < c.axes; ++i) {
-      if (c.reduced >> i & 1)
+      if ((c.reduced >> i & 1) && !c.weighted && c.strides[i] == 0)
+        repeats *= c.shape[i];
+      else if (c.reduced >> i & 1)
         lane.add({c.shape[i], {c.strides[i], c.weighted ? c.weight_strides[i] : 0}});
       else
         kept.add({c.shape[i], {c.strides[i], step[i]}});
@@ -118,6 +99,7 @@ class Counter {
     const bool f64 = bins_.map.wide == DType::F64;
     const auto type = static_cast<int>(c_.x.dtype);
     find_ = kernels.slots[kind][f64][type];
+    count_uniform_ = kernels.uniform[f64];
     // As for the parts of weighted lanes, nothing but their length and the bins decides.
     const bool many =
         slots_ <= kMostSlotsInCopies && axes_.lane.count >= 4 * static_cast<std::int64_t>(slots_);
@@ -142,6 +124,7 @@ class Counter {
   /// Writes a table's counts, or adds them to those of other parts of the lane.
   void emit(const std::uint32_t* table, int copies, std::int64_t lane, bool shared) {
     std::int64_t* out = out_of(lane);
+    const std::int64_t repeats = axes_.repeats;
     std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
     if (shared)
       lock.lock();
@@ -150,17 +133,17 @@ class Counter {
     if (bins_.slot_of_value.empty()) {
       const std::uint32_t* from = table + bins_.first_slot * copies;
       if (copies == 1) {
-        for (std::int64_t bin = 0; bin < bins_.count; ++bin) out[bin] += from[bin];
+        for (std::int64_t bin = 0; bin < bins_.count; ++bin) out[bin] += repeats * from[bin];
       } else {
         for (std::int64_t bin = 0; bin < bins_.count; ++bin, from += kCopies)
-          out[bin] += (std::int64_t{from[0]} + from[1]) + (std::int64_t{from[2]} + from[3]);
+          out[bin] += repeats * ((std::int64_t{from[0]} + from[1]) + (std::int64_t{from[2]} + from[3]));
       }
       return;
     }
     for (std::uint32_t slot = 0; slot < slots_; ++slot) {
       const std::int64_t bin = bins_.bin_of(slot);
       for (int k = 0; bin >= 0 && k < copies; ++k)
-        out[bin] += table[static_cast<std::size_t>(slot) * copies + k];
+        out[bin] += repeats * table[static_cast<std::size_t>(slot) * copies + k];
     }
   }
 
@@ -199,11 +182,15 @@ class Counter {
                                                                                bins_.map.top);
       return;
     }
+    if (bins_.map.kind == BinKind::uniform && c_.x.dtype == bins_.map.wide && copies_ == kCopies) {
+      count_uniform_(table, x, count, bins_.map);
+      return;
+    }
     alignas(64) std::uint32_t slots[kTurn];
     for (std::int64_t i = 0; i < count; i += kTurn) {
       const std::int64_t turn = std::min(kTurn, count - i);
       find_(slots, x + i * size_, turn, bins_.map);
-      tally(copies_, table, slots, turn, [](std::int64_t) { return 1u; });
+      tally_copies(copies_, table, slots, turn, [](std::int64_t) { return 1u; });
     }
   }
 
@@ -345,7 +332,7 @@ class Counter {
         stored = weight;
       }
       const auto* of = static_cast<const double*>(stored);
-      tally(copies, table, found, count, [of](std::int64_t i) { return of[i]; });
+      tally_copies(copies, table, found, count, [of](std::int64_t i) { return of[i]; });
     }
   }
 
@@ -382,6 +369,7 @@ class Counter {
   Arrangement axes_;
   std::uint32_t slots_;
   CountKernels::Slots find_;
+  void (*count_uniform_)(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
   std::int64_t size_;
   int copies_;
   int threads_;

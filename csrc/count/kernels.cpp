@@ -23,6 +23,40 @@ void find_slots(std::uint32_t* slots, const void* x, std::int64_t count, const B
   }
 }
 
+/// Finds the slots of one turn while it counts those of the turn before: they use different units of the
+/// core. On Zen 4 it takes one store, a cycle, an element; turn after turn took 1.3 (float) and 1.7 (double),
+/// and register by register 2.1, since small loads wait for the large store before them.
+template <class Binner>
+void count_turns(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map) {
+  constexpr int N = kWideLanes<typename Binner::Wide>;
+  constexpr int kAhead = 4096;  // bytes: double 0.52 ns an element from memory, 0.57 without
+  alignas(64) std::uint32_t slots[2][kTurn];
+  const auto one = [](std::int64_t) { return 1u; };
+  const Binner binner(map);
+  const auto* at = static_cast<const typename Binner::element*>(x);
+  find_slots<Binner>(slots[0], at, std::min(kTurn, count), map);
+  int now = 0;
+  std::int64_t first = 0;
+  for (; first + 2 * kTurn <= count; first += kTurn, now ^= 1) {
+    for (std::int64_t i = 0; i < kTurn; i += N) {
+      const auto* from = at + first + kTurn + i;
+      __builtin_prefetch(reinterpret_cast<const char*>(from) + kAhead);
+      binner(from).store(slots[now ^ 1] + i);
+      for (std::int64_t k = 0; k < N; k += 4) tally<kCopies>(table, slots[now] + i + k, 4, one);
+    }
+  }
+  tally<kCopies>(table, slots[now], std::min(kTurn, count - first), one);
+  first += kTurn;
+  if (first >= count) return;
+  find_slots<Binner>(slots[0], at + first, count - first, map);
+  tally<kCopies>(table, slots[0], count - first, one);
+}
+
+template <class W>
+void count_uniform(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map) {
+  (map.even ? count_turns<EvenSlots<W, W>> : count_turns<UniformSlots<W, W>>)(table, x, count, map);
+}
+
 template <class W>
 void find_cells(std::uint32_t* cells, const void* x, std::int64_t count, const BinMap& map) {
   constexpr int N = kWideLanes<W>;
@@ -73,6 +107,8 @@ CountKernels make_table() {
       find_uniform_slots<float, float>;
   t.slots[static_cast<int>(BinKind::edges)][false][static_cast<int>(DType::F32)] =
       find_edge_slots<float, float>;
+  t.uniform[0] = count_uniform<float>;
+  t.uniform[1] = count_uniform<double>;
   t.cells[0] = find_cells<float>;
   t.cells[1] = find_cells<double>;
   return t;

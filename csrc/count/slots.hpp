@@ -171,6 +171,37 @@ struct UniformSlots {
   const W* thresholds;
 };
 
+/// slot + 1 in the lanes where x reaches the edge and is not the last one.
+template <int N>
+UFUSE_INLINE Vec<std::uint32_t, N> beyond(Vec<float, N> x, Vec<float, N> edge, Vec<float, N> last,
+                                          Vec<std::uint32_t, N> slot) {
+  using U = Vec<std::uint32_t, N>;
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    const __mmask16 reached = _mm512_cmp_ps_mask(x.v, edge.v, _CMP_GE_OQ);
+    const __mmask16 counted = _mm512_mask_cmp_ps_mask(reached, x.v, last.v, _CMP_NEQ_UQ);
+    const auto s = reinterpret_cast<__m512i>(slot.v);
+    return {reinterpret_cast<typename U::native>(_mm512_mask_add_epi32(s, counted, s, _mm512_set1_epi32(1)))};
+  }
+#endif
+  return slot - (bitcast<U>(x >= edge) & ~bitcast<U>(x == last));
+}
+template <int N>
+UFUSE_INLINE Vec<std::uint32_t, N> beyond(Vec<double, N> x, Vec<double, N> edge, Vec<double, N> last,
+                                          Vec<std::uint32_t, N> slot) {
+  using U = Vec<std::uint64_t, N>;
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+  if constexpr (N == 8) {
+    const __mmask8 reached = _mm512_cmp_pd_mask(x.v, edge.v, _CMP_GE_OQ);
+    const __mmask8 counted = _mm512_mask_cmp_pd_mask(reached, x.v, last.v, _CMP_NEQ_UQ);
+    const auto s = reinterpret_cast<__m256i>(slot.v);
+    return {reinterpret_cast<typename Vec<std::uint32_t, N>::native>(
+        _mm256_mask_add_epi32(s, counted, s, _mm256_set1_epi32(1)))};
+  }
+#endif
+  return slot - convert<Vec<std::uint32_t, N>>(bitcast<U>(x >= edge) & ~bitcast<U>(x == last));
+}
+
 /// Bins of equal width whose edges are computed: an element is compared with the nearest one. As fast as the
 /// margin's test, and elements on edges (integers, floats of 16 bits) cost nothing more.
 template <class T, class W>
@@ -180,24 +211,22 @@ struct EvenSlots {
   using V = Vec<W, kWideLanes<W>>;
 
   explicit EvenSlots(const BinMap& map)
-      : first(splat<V>(static_cast<W>(map.first))),
-        scale(splat<V>(static_cast<W>(map.scale))),
+      : scale(splat<V>(static_cast<W>(map.scale))),
+        offset(splat<V>(static_cast<W>(-map.first) * static_cast<W>(map.scale))),
+        first(splat<V>(static_cast<W>(map.first))),
         step(splat<V>(static_cast<W>(map.step))),
-        one(splat<V>(W(1))),
-        count(splat<V>(static_cast<W>(map.top - 1))),
-        top(splat<V>(static_cast<W>(map.top))),
-        last(splat<V>(static_cast<const W*>(map.thresholds)[map.top - 1])) {}
+        last(splat<V>(static_cast<W>(map.last))),
+        top(splat<Slots<W>>(map.top)) {}
 
   UFUSE_INLINE Slots<W> operator()(const T* at) const {
     const V x = load_wide<W>(at);
-    const V nearest = rint((x - first) * scale);
-    const V edge = select(nearest > V{}, nearest, V{});
-    const V slot = select(x >= edge * step + first, edge + one, edge);
-    const V inside = select(slot < count, slot, count);
-    return to_slots(select(x < last, inside, top));  // the last threshold is above the last edge
+    const V nearest = rint(fma(x, scale, offset));
+    // What is far below, or NaN, is a negative integer, beyond every slot.
+    return smaller(beyond(x, nearest * step + first, last, to_slots(nearest)), top);
   }
 
-  V first, scale, step, one, count, top, last;
+  V scale, offset, first, step, last;
+  Slots<W> top;
 };
 
 /// The cell of an element in the grid over given edges: never decreasing in x.

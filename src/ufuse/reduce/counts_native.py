@@ -25,9 +25,11 @@ _EXACT: Final = 2**53
 #: Slots are 32-bit numbers in the core.
 _MOST_BINS: Final = 2**31 - 16
 
-#: With fewer elements, to count by a sample first, or to see where NumPy puts each float16, is
-#: slower than to let NumPy count.
-_MANY: Final = 1 << 16
+#: With fewer elements it is slower to count by a sample first than to look for the largest.
+_SAMPLED: Final = 1 << 16
+
+#: With fewer elements it is slower to ask where NumPy puts each float16 than to let NumPy count.
+_MANY_HALVES: Final = 1 << 14
 
 
 def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) -> Any:
@@ -80,7 +82,7 @@ def _edges(x: Array, bins: Bins) -> Array | None:
         wide = _F8
     if wide == _F2:
         if bins.outer is not None:
-            return None if x.size < _MANY and x.ndim == 1 else _edges_of_halves(bins)
+            return None if x.size < _MANY_HALVES and x.ndim == 1 else _edges_of_halves(bins)
         wide = _F4
     if wide == _F4 and x.dtype.kind in "biu":
         wide = _F8
@@ -155,7 +157,7 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
     """Return the counts, or sums of weights, of at least so many integers."""
     if weights is not None and code_of(weights.dtype) is None:
         return reference.bincount(x, weights, least)
-    if weights is None and x.size >= _MANY:
+    if weights is None and x.size >= _SAMPLED:
         found = _in_one_read(x, least)
         if found is not None:
             return found
