@@ -29,6 +29,7 @@ void find_slots(std::uint32_t* slots, const void* x, std::int64_t count, const B
 template <class Binner>
 void count_turns(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map) {
   constexpr int N = kWideLanes<typename Binner::Wide>;
+  constexpr int kStep = N < kCopies ? kCopies : N;
   constexpr int kAhead = 4096;  // bytes: double 0.52 ns an element from memory, 0.57 without
   alignas(64) std::uint32_t slots[2][kTurn];
   const auto one = [](std::int64_t) { return 1u; };
@@ -38,11 +39,11 @@ void count_turns(std::uint32_t* table, const void* x, std::int64_t count, const 
   int now = 0;
   std::int64_t first = 0;
   for (; first + 2 * kTurn <= count; first += kTurn, now ^= 1) {
-    for (std::int64_t i = 0; i < kTurn; i += N) {
+    for (std::int64_t i = 0; i < kTurn; i += kStep) {
       const auto* from = at + first + kTurn + i;
       __builtin_prefetch(reinterpret_cast<const char*>(from) + kAhead);
-      binner(from).store(slots[now ^ 1] + i);
-      for (std::int64_t k = 0; k < N; k += 4) tally<kCopies>(table, slots[now] + i + k, 4, one);
+      for (int k = 0; k < kStep; k += N) binner(from + k).store(slots[now ^ 1] + i + k);
+      for (int k = 0; k < kStep; k += kCopies) tally<kCopies>(table, slots[now] + i + k, kCopies, one);
     }
   }
   tally<kCopies>(table, slots[now], std::min(kTurn, count - first), one);
