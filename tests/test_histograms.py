@@ -320,6 +320,14 @@ def test_errors_of_histogram(case: tuple[dict[str, Any], type[Exception], str]) 
     assert "ufuse.histogram" in str(raised.value)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_zeros_of_both_signs_are_one_edge(dtype: str) -> None:
+    edges = np.array([-1e30, -1, -0.0, 0.0, 0.0, 1e-30, 1e30], dtype)
+    x = np.array([-0.0, 0.0, -1, -1e-30, 1e-30], dtype)
+    _same(uf.histogram(x, edges), np.histogram(x, edges))
+    _same(uf.histogram(x, edges[2:5]), np.histogram(x, edges[2:5]))
+
+
 @given(st.data())
 def test_any_edges(data: st.DataObject) -> None:
     """Clusters and gaps, ties and infinities."""

@@ -99,9 +99,9 @@ void make_grid(Bins& bins, const W* thresholds, const CountKernels& kernels) {
   if (crowded > 0 && low < high) {
     BinMap other = map;
     other.by_bits = true;
-    other.first_key = key_of(*low);
+    other.first_key = key_of(*low + W(0));  // of -0.0 as in the kernels
     const auto span =
-        static_cast<std::uint32_t>(key_of(high[-1])) - static_cast<std::uint32_t>(other.first_key);
+        static_cast<std::uint32_t>(key_of(high[-1] + W(0))) - static_cast<std::uint32_t>(other.first_key);
     other.shift = std::max(0, bits_of(span) - bits_of(map.cells - 1));
     other.cells = (span >> other.shift) + 1;
     std::vector<std::uint32_t> start;

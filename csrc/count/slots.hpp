@@ -252,7 +252,7 @@ struct Grid {
   }
 
   UFUSE_INLINE Slots<W> by_bits(V x) const {
-    I key = bits(x);
+    I key = bits(x + V{});                             // -0.0 is 0.0, as for comparisons
     key = key ^ ((key >> 31) & splat<I>(0x7fffffff));  // in the order of the numbers
     key = select(key > first_key, key, first_key);
     const auto cell = bitcast<Slots<W>>(bitcast<Slots<W>>(key - first_key) >> shift);
