@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import time
+import tracemalloc
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import ml_dtypes
@@ -16,6 +19,9 @@ from hypothesis import strategies as st
 import ufuse as uf
 from conftest import NATIVE
 from ufuse.reduce import counts_reference
+
+if NATIVE:
+    from ufuse import _core
 
 DTYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", ">f4", ">f8", ">i4")
 
@@ -166,7 +172,7 @@ def _by_lane(x: np.ndarray, axes: tuple[int, ...], weights: Any = None, **bins: 
 @pytest.mark.parametrize("layout", ["C", "F", "negative", "swapped"])
 @pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "i4"])
 def test_one_histogram_per_lane(axis: Any, layout: str, dtype: str) -> None:
-    x = _data(dtype, (7, 40, 21))
+    x = _data(dtype, (5, 30, 11))
     x = {
         "C": x,
         "F": np.asfortranarray(x),
@@ -188,6 +194,8 @@ def test_one_histogram_per_lane(axis: Any, layout: str, dtype: str) -> None:
 @pytest.mark.parametrize("shape", [(40000, 48), (5000, 300), (3, 200000), (48, 40000)])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_long_and_short_lanes(shape: tuple[int, int], axis: int, threads: int) -> None:
+    if not NATIVE:
+        shape = (min(shape[0], 3000), min(shape[1], 3000))  # a call of NumPy for each lane
     x = np.random.default_rng(2).random(shape, np.float32)
     hist, edges = uf.histogram(x, 19, (0, 1), axis=axis)
     slots = np.searchsorted(edges, x, "right") - 1
@@ -234,33 +242,120 @@ def test_integer_weights_beyond_float64() -> None:
 
 @pytest.mark.parametrize("n", [1000, 400_000])
 def test_sums_have_one_order(n: int) -> None:
-    """The same bits for any number of threads, layout and tier from v3 up."""
+    """The same bits for any number of threads and layout."""
     rng = np.random.default_rng(4)
     x, w = rng.random((n // 100, 100)), rng.standard_normal((n // 100, 100))
-    expected = uf.histogram(x, 50, weights=w)[0]
-    exact = np.histogram(x, 50, weights=w)[0]
-    np.testing.assert_allclose(expected, exact, rtol=1e-9, atol=1e-9 * np.abs(w).sum())
-    counted = uf.bincount((x * 99).astype(int).ravel(), w.ravel())
+    values = (x * 99).astype(int).ravel()
+    expected, exact = (f(x, 50, weights=w)[0] for f in (uf.histogram, np.histogram))
+    np.testing.assert_allclose(expected, exact, rtol=1e-9, atol=1e-12 * np.abs(w).sum())
+    counted = uf.bincount(values, w.ravel())
     lanes = uf.histogram(x, 50, weights=w, axis=0)[0]
     for count, order in itertools.product((1, 2, 3), ("C", "F")):
         with uf.threads(count):
             xo, wo = np.array(x, order=order), np.array(w, order=order)
             assert uf.histogram(xo, 50, weights=wo)[0].tobytes() == expected.tobytes()
             assert uf.histogram(xo, 50, weights=wo, axis=0)[0].tobytes() == lanes.tobytes()
-            again = uf.bincount((x * 99).astype(int).ravel(), w.ravel())
-            assert again.tobytes() == counted.tobytes()
+            assert uf.bincount(values, w.ravel()).tobytes() == counted.tobytes()
 
 
-def test_low_precision() -> None:
-    for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
-        x = _data("f4", (300, 400)).astype(getattr(ml_dtypes, name))
-        wide = x.astype(np.float32)
-        for part in (slice(None), slice(0, 3)):
-            _same(uf.histogram(x[part], 20), np.histogram(wide[part], 20))
-            _same(uf.histogram(x[part], [-5, 0, 1]), np.histogram(wide[part], [-5, 0, 1]))
-    half = _data("f2", (300, 400))
-    _same(uf.histogram(half, 1000), np.histogram(half, 1000))
-    _same(uf.histogram(half[::-1, ::2], "auto"), np.histogram(half[::-1, ::2], "auto"))
+@pytest.mark.skipif(not NATIVE, reason="the reference executor has no tiers")
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i2", "i8"])
+def test_tiers_agree(dtype: str) -> None:
+    """Counts and the bits of sums; numbers on edges, near them and in between."""
+    x = _data(dtype, (700, 300))
+    w = np.random.default_rng(6).standard_normal(x.shape)
+    calls = [
+        functools.partial(uf.histogram, x, weights=w, **BINS[k]) for k in BINS if "rule" not in k
+    ]
+    calls += [functools.partial(uf.histogram, x, 40, (-9, 9.5), axis=axis) for axis in (0, 1)]
+    answers = []
+    for tier in _core.available_tiers():
+        _core.set_tier(tier)
+        try:
+            answers.append([call()[0].tobytes() for call in calls])
+        finally:
+            _core.set_tier("")
+    assert all(answer == answers[0] for answer in answers)
+
+
+NARROW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+
+
+def _narrow(name: str, shape: tuple[int, ...] = (300, 400)) -> np.ndarray:
+    return _data("f4", shape).astype(getattr(ml_dtypes, name, name))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_floats(name: str, layout: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Those of ml_dtypes are counted as float32, float16 with NumPy's own roundings."""
+    x = layout(_narrow(name))
+    for part in (slice(None), slice(0, 3)):
+        for bins in ({"bins": 20}, {"bins": [-5, 0, 1]}, {"bins": 256, "range": (-32, 32)}):
+            # For given edges NumPy sorts, which may put -0.0 before float16 that are smaller.
+            formula = name == "float16" and bins["bins"] in (20, 256)
+            wide = x[part] if formula else x[part].astype(np.float32)
+            _same(uf.histogram(x[part], **bins), np.histogram(wide, **bins))
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 2), 2])
+@pytest.mark.parametrize("name", NARROW)
+def test_lanes_of_narrow_floats(name: str, axis: Any) -> None:
+    x = _narrow(name, (6, 50, 20))
+    axes = (axis,) if isinstance(axis, int) else axis
+    for layout in (x, np.asfortranarray(x), x[:, ::-1, ::2]):
+        wide = layout if name == "float16" else layout.astype(np.float32)
+        for bins in ({"bins": 17}, {"bins": 64, "range": (-32.0, 32.0)}):
+            expected = _by_lane(wide, axes, **bins)
+            np.testing.assert_array_equal(uf.histogram(layout, axis=axis, **bins)[0], expected)
+
+
+@pytest.mark.parametrize("size", [3000, 60_000])
+def test_halves_are_rounded_as_by_numpy(size: int) -> None:
+    """Many bins, whose edges are few float16 apart; both byte orders; NaN and infinity."""
+    x = _data("f2", (size,))
+    x[::7], x[1::50], x[2::50] = np.nan, np.inf, -np.inf
+    for bins in (400, 77):
+        for outer in (
+            (-11, 8.5),
+            (0.1, 0.7),
+            (np.float16(1), np.float16(3)),
+            tuple(np.array([-1.1, 9])),
+        ):
+            _same(uf.histogram(x, bins, outer), np.histogram(x, bins, outer))
+            _same(uf.histogram(x.astype(">f2"), bins, outer), np.histogram(x, bins, outer))
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_weights_are_rounded_once(name: str) -> None:
+    x = _data("f8")
+    weights = _narrow(name, x.shape) / _narrow(name, x.shape).dtype.type(64)
+    exact = np.histogram(x, 30, weights=weights.astype("f8"))[0]
+    found = uf.histogram(x, 30, weights=weights)[0]
+    assert found.dtype == weights.dtype
+    np.testing.assert_array_equal(found.astype("f4"), exact.astype(weights.dtype).astype("f4"))
+
+
+def test_weights_that_are_objects() -> None:
+    x = [1.3, 2.5, 2.3, 9]
+    weights = [Decimal(1), Decimal("0.5"), Decimal(3), Decimal(7)]
+    for bins in ([1, 2, 3], 3):
+        found = uf.histogram(x, bins, weights=weights)[0]
+        np.testing.assert_array_equal(found, np.histogram(x, bins, weights=np.array(weights))[0])
+        assert isinstance(found[0], Decimal)
+    with pytest.raises(ValueError, match=r"same shape as a, \(4,\); got \(3,\)"):
+        uf.histogram(x, weights=np.array(weights[:3]))
+
+
+def test_repeated_elements_are_counted_as_often() -> None:
+    row = _data("f4", (1, 1, 300))
+    x = np.broadcast_to(row, (6, 50, 300))
+    for axis in (None, 0, 1, 2, (0, 1), (1, 2), (0, 2)):
+        found, copied = (uf.histogram(of, 20, axis=axis) for of in (x, x.copy()))
+        _same(found, copied)
+    one = np.broadcast_to(np.float32(3), (100, 100))
+    assert uf.histogram(one, [0, 3, 4])[0].tolist() == [0, 10_000]
+    assert uf.bincount(np.broadcast_to(np.int64(3), 999)).tolist() == [0, 0, 0, 999]
 
 
 def test_other_dtypes_are_numpys() -> None:
@@ -410,3 +505,66 @@ def test_kernels_run(dtype: str, tier: str, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(counts_reference, name, None)
     for call, one in zip(calls, expected, strict=True):
         _same(call(), one)
+
+
+# --- threads of the trackers -------------------------------------------------------------------
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    def once() -> float:
+        start = time.process_time()
+        call()
+        return time.process_time() - start
+
+    return min(once() for _ in range(7))
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference is NumPy")
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_numpy_17676_uniform_bins_are_computed(dtype: str) -> None:
+    """A column each of points in a plane, in less than half of NumPy's time."""
+    xy = np.random.default_rng(42).normal(0, 1, (300_000, 2)).astype(dtype)
+
+    def ours() -> Any:
+        return uf.histogram(xy, 100, (-3, 3), axis=0)[0]
+
+    def numpys() -> Any:
+        return [np.histogram(xy[:, i], 100, (-3, 3))[0] for i in range(2)]
+
+    np.testing.assert_array_equal(ours(), numpys())
+    assert _seconds(ours) < 0.5 * _seconds(numpys)
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference is NumPy")
+def test_numpy_8699_given_edges_that_are_linear() -> None:
+    """Edges by `linspace` take not much longer than a number of bins."""
+    x = np.random.default_rng(1).random(1_000_000)
+    edges = np.linspace(0, 1, 1000)
+    np.testing.assert_array_equal(uf.histogram(x, edges)[0], np.histogram(x, edges)[0])
+    given_edges = _seconds(lambda: uf.histogram(x, edges))
+    assert given_edges < 3 * _seconds(lambda: uf.histogram(x, 999, (0, 1)))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_numpy_13166_9397_histograms_along_an_axis(axis: int) -> None:
+    """All lanes have the same edges, and add up to the histogram of the whole."""
+    a = np.random.default_rng(3).normal(size=(5, 200))
+    whole, edges = uf.histogram(a)
+    lanes, same = uf.histogram(a, axis=axis)
+    assert lanes.shape == ((200, 10) if axis == 0 else (5, 10))
+    np.testing.assert_array_equal(edges, same)
+    np.testing.assert_array_equal(lanes.sum(axis=0), whole)
+    for i, lane in enumerate(np.moveaxis(a, axis, -1)):
+        np.testing.assert_array_equal(lanes[i], np.histogram(lane, edges)[0])
+
+
+@pytest.mark.skipif(not NATIVE, reason="NumPy copies what is not contiguous")
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_the_input_is_not_copied(axis: int | None) -> None:
+    x = np.random.default_rng(8).random((4000, 1000), np.float32)
+    for view in (x, x.T, x[::-1, ::2], x.astype(">f4"), x.astype(np.float16)):
+        tracemalloc.start()
+        uf.histogram(view, 16, axis=axis)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < x.nbytes / 8
