@@ -1,6 +1,7 @@
 #include "count/count.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 
@@ -10,12 +11,15 @@ namespace ufuse {
 namespace {
 
 constexpr std::uint32_t kMostSlotsInCopies = 2048;
+constexpr std::uint32_t kMostSumsInCopies = 512;
 // Elements of one task at least: emptying and adding up its table is then little work beside them.
 constexpr std::int64_t kLeastOfTask = 1 << 17;
 // A task's counts are uint32.
 constexpr std::int64_t kMostOfTask = std::int64_t{1} << 31;
 // Weighted sums: parts of one lane, each with a table of its own.
 constexpr std::int64_t kMostParts = 16;
+// Elements, slots and weights of so many elements leave room in L1 for a small table.
+constexpr std::int64_t kWeighed = 512;
 constexpr std::uint32_t kMostSlotsInL1 = 8192;
 // Columns: rows whose slots are found before they are counted, and bytes of the tables of one tile. The
 // tables of 16 columns at a time are in L1 then, those of the tile in L2.
@@ -99,21 +103,23 @@ class Counter {
     const bool f64 = bins_.map.wide == DType::F64;
     const auto type = static_cast<int>(c_.x.dtype);
     find_ = kernels.slots[kind][f64][type];
-    count_uniform_ = kernels.uniform[f64];
+    most_of_ = kernels.most_of;
+    count_ = kernels.count[kind][f64][type];
     // As for the parts of weighted lanes, nothing but their length and the bins decides.
-    const bool many =
-        slots_ <= kMostSlotsInCopies && axes_.lane.count >= 4 * static_cast<std::int64_t>(slots_);
+    const bool many = slots_ <= (c_.weighted ? kMostSumsInCopies : kMostSlotsInCopies) &&
+                      axes_.lane.count >= 4 * static_cast<std::int64_t>(slots_);
     copies_ = many ? kCopies : 1;
     threads_ = threads_for_bytes(axes_.kept.count * axes_.lane.count * 8);
   }
 
-  void run() {
+  std::int64_t run() {
     if (c_.weighted)
       run_weighted();
     else if (across())
       run_columns();
     else
       run_rows();
+    return most_;
   }
 
  private:
@@ -125,6 +131,7 @@ class Counter {
   void emit(const std::uint32_t* table, int copies, std::int64_t lane, bool shared) {
     std::int64_t* out = out_of(lane);
     const std::int64_t repeats = axes_.repeats;
+    if (bins_.map.kind == BinKind::value) note_most(most_counted(table, copies));
     std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
     if (shared)
       lock.lock();
@@ -145,6 +152,18 @@ class Counter {
       for (int k = 0; bin >= 0 && k < copies; ++k)
         out[bin] += repeats * table[static_cast<std::size_t>(slot) * copies + k];
     }
+  }
+
+  void note_most(std::int64_t slot) {
+    std::int64_t known = most_;
+    while (known < slot && !most_.compare_exchange_weak(known, slot)) {
+    }
+  }
+
+  std::int64_t most_counted(const std::uint32_t* table, int copies) const {
+    std::int64_t at = static_cast<std::int64_t>(slots_) * copies - 1;
+    while (at >= 0 && table[at] == 0) --at;
+    return at < 0 ? -1 : at / copies;
   }
 
   void empty_out() { std::fill_n(out_of(0), axes_.kept.count * bins_.count, 0); }
@@ -182,8 +201,8 @@ class Counter {
                                                                                bins_.map.top);
       return;
     }
-    if (bins_.map.kind == BinKind::uniform && c_.x.dtype == bins_.map.wide && copies_ == kCopies) {
-      count_uniform_(table, x, count, bins_.map);
+    if (count_ != nullptr && copies_ == kCopies) {
+      count_(table, x, count, bins_.map);
       return;
     }
     alignas(64) std::uint32_t slots[kTurn];
@@ -319,13 +338,16 @@ class Counter {
     const char* x = axes_.x + lane_offset(lane, false);
     const char* w = axes_.weights + lane_offset(lane, true);
     WalkReader elements(axes_.lane, c_.x, 0, pieces_), weights(axes_.lane, c_.weights, 1, pieces_);
+    const std::int64_t block = slots_ <= kMostSlotsInCopies ? kWeighed : kWalkBlock;
     const ScratchFrame slots(kWalkBlock * 4), wide(kWalkBlock * 8);
     auto* found = reinterpret_cast<std::uint32_t*>(slots.data());
     auto* weight = reinterpret_cast<double*>(wide.data());
     std::fill_n(table, static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies), 0.0);
-    for (; first < last; first += kWalkBlock) {
-      const std::int64_t count = std::min(kWalkBlock, last - first);
+    std::uint32_t most = 0;
+    for (; first < last; first += block) {
+      const std::int64_t count = std::min(block, last - first);
       find_(found, elements.read(x, first, count), count, bins_.map);
+      if (bins_.map.kind == BinKind::value) most = std::max(most, most_of_(found, count));
       const void* stored = weights.read(w, first, count);
       if (c_.weights.dtype != DType::F64) {
         pieces_.to_f64[static_cast<int>(c_.weights.dtype)](weight, stored, count);
@@ -334,6 +356,7 @@ class Counter {
       const auto* of = static_cast<const double*>(stored);
       tally_copies(copies, table, found, count, [of](std::int64_t i) { return of[i]; });
     }
+    note_most(most);
   }
 
   /// Of a weighted call: lanes are in C order there, and both operands have strides of their own.
@@ -369,17 +392,19 @@ class Counter {
   Arrangement axes_;
   std::uint32_t slots_;
   CountKernels::Slots find_;
-  void (*count_uniform_)(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
+  CountKernels::Count count_;
   std::int64_t size_;
   int copies_;
   int threads_;
   std::mutex mutex_;
+  std::uint32_t (*most_of_)(const std::uint32_t* slots, std::int64_t count);
+  std::atomic<std::int64_t> most_ = -1;  // of values: the largest slot of an element
 };
 
 }  // namespace
 
-void count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces) {
-  Counter(counting, kernels, pieces).run();
+std::int64_t count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces) {
+  return Counter(counting, kernels, pieces).run();
 }
 
 #if defined(__x86_64__)

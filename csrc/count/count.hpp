@@ -22,7 +22,9 @@ struct Counting {
 };
 
 /// Counts are exact. A sum of weights is that of at most 16 parts of its lane, whose number depends on the
-/// lane's length and the bins alone: neither threads nor memory layout change a bit.
-UFUSE_API void count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces);
+/// lane's length and the bins alone: neither threads nor memory layout change a bit. Returns the largest of
+/// all values (bincount's elements), or the number of bins where some were out of range; -1 without elements.
+UFUSE_API std::int64_t count_lanes(const Counting& counting, const CountKernels& kernels,
+                                   const PieceKernels& pieces);
 
 }  // namespace ufuse

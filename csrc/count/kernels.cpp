@@ -1,6 +1,8 @@
 // Counting kernels for one tier: this file is compiled once per tier.
 #include "count/kernels.hpp"
 
+#include <algorithm>
+
 #include "count/slots.hpp"
 
 namespace ufuse {
@@ -73,6 +75,12 @@ void find_cells(std::uint32_t* cells, const void* x, std::int64_t count, const B
   }
 }
 
+std::uint32_t most_of(const std::uint32_t* slots, std::int64_t count) {
+  std::uint32_t most = 0;
+  for (std::int64_t i = 0; i < count; ++i) most = std::max(most, slots[i]);
+  return most;
+}
+
 template <class Binner>
 void put(CountKernels& t, BinKind kind, bool f64, DType type) {
   const auto k = static_cast<int>(kind);
@@ -95,8 +103,12 @@ template <class T>
 void put_type(CountKernels& t, DType type) {
   t.slots[static_cast<int>(BinKind::uniform)][true][static_cast<int>(type)] = find_uniform_slots<T, double>;
   t.slots[static_cast<int>(BinKind::edges)][true][static_cast<int>(type)] = find_edge_slots<T, double>;
-  if constexpr (std::is_integral_v<T>)
-    put<ValueSlots<std::make_unsigned_t<T>>>(t, BinKind::value, true, type);
+  if constexpr (std::is_integral_v<T>) {
+    using Value = ValueSlots<std::make_unsigned_t<T>>;
+    put<Value>(t, BinKind::value, true, type);
+    if constexpr (sizeof(T) >= 4)
+      t.count[static_cast<int>(BinKind::value)][true][static_cast<int>(type)] = count_turns<Value>;
+  }
 }
 
 CountKernels make_table() {
@@ -108,8 +120,9 @@ CountKernels make_table() {
       find_uniform_slots<float, float>;
   t.slots[static_cast<int>(BinKind::edges)][false][static_cast<int>(DType::F32)] =
       find_edge_slots<float, float>;
-  t.uniform[0] = count_uniform<float>;
-  t.uniform[1] = count_uniform<double>;
+  t.count[static_cast<int>(BinKind::uniform)][false][static_cast<int>(DType::F32)] = count_uniform<float>;
+  t.count[static_cast<int>(BinKind::uniform)][true][static_cast<int>(DType::F64)] = count_uniform<double>;
+  t.most_of = most_of;
   t.cells[0] = find_cells<float>;
   t.cells[1] = find_cells<double>;
   return t;

@@ -82,8 +82,12 @@ struct CountKernels {
   /// Slots of `count` contiguous elements, by kind and type. Null where there is no such kernel.
   using Slots = void (*)(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map);
   Slots slots[3][2][kCountTypes];  // [kind][wide is F64][type]
-  /// Counts elements of `wide` itself in uniform bins: four copies of a table, side by side, in turn.
-  void (*uniform[2])(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
+  /// Both at once: four copies of a table, side by side, in turn. Null for all but floats in uniform bins,
+  /// compared in their own type, and integers of 4 and 8 bytes that are values.
+  using Count = void (*)(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
+  Count count[3][2][kCountTypes];
+  /// The largest of some slots.
+  std::uint32_t (*most_of)(const std::uint32_t* slots, std::int64_t count);
   /// Cells of numbers in `wide` on the map's grid.
   void (*cells[2])(std::uint32_t* cells, const void* x, std::int64_t count, const BinMap& map);
 };

@@ -51,8 +51,9 @@ std::vector<std::int64_t> strides_of(const py::array& array) {
 }
 
 /// The part that both functions share: `bins` are made.
-void count_arrays(const py::array& x, const WalkOperand& operand, std::uint64_t axes, const Bins& bins,
-                  const std::optional<py::array>& weights, const CodingSpec& weight_coding, py::array& out) {
+std::int64_t count_arrays(const py::array& x, const WalkOperand& operand, std::uint64_t axes,
+                          const Bins& bins, const std::optional<py::array>& weights,
+                          const CodingSpec& weight_coding, py::array& out) {
   Counting c;
   c.axes = static_cast<int>(x.ndim());
   std::vector<std::int64_t> shape(static_cast<std::size_t>(c.axes));
@@ -80,16 +81,13 @@ void count_arrays(const py::array& x, const WalkOperand& operand, std::uint64_t 
   const bool fits = out.size() == lanes * bins.count && (out.flags() & py::array::c_style) != 0 &&
                     out.itemsize() == 8 && out.dtype().kind() == (weights ? 'f' : 'i');
   if (!fits) throw std::invalid_argument("ufuse histogram: an output of another shape or type");
-  if (out.size() == 0) return;
+  if (out.size() == 0) return -1;
   c.out = out.mutable_data();
   const Tier tier = active_tier();
   const PieceKernels& pieces = reduce_kernels(tier).pieces;
-  if (x.size() < kSmall) {
-    count_lanes(c, count_kernels(tier), pieces);
-  } else {
-    const py::gil_scoped_release released;
-    count_lanes(c, count_kernels(tier), pieces);
-  }
+  if (x.size() < kSmall) return count_lanes(c, count_kernels(tier), pieces);
+  const py::gil_scoped_release released;
+  return count_lanes(c, count_kernels(tier), pieces);
 }
 
 /// Elements of one byte by their bits.
@@ -123,13 +121,13 @@ bool histogram(const py::array& x, std::uint64_t axes, const py::array& edges, d
   return true;
 }
 
-void bincount(const py::array& x, const std::optional<py::array>& weights, py::array out) {
-  if (x.ndim() != 1 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() > kMostBins)
-    throw std::invalid_argument("ufuse bincount: expected integers in one dimension, and fewer bins");
+std::int64_t bincount(const py::array& x, const std::optional<py::array>& weights, py::array out) {
+  if (x.ndim() != 1 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() < 1 || out.size() > kMostBins)
+    throw std::invalid_argument("ufuse bincount: expected integers in one dimension, and some bins");
   Bins bins;
   make_values(bins, out.size());
   const CodingSpec plain{"plain", std::nullopt};
-  count_arrays(x, operand_of(x, plain), 1, bins, weights, plain, out);
+  return count_arrays(x, operand_of(x, plain), 1, bins, weights, plain, out);
 }
 
 }  // namespace
@@ -143,7 +141,8 @@ void register_count(py::module_& m) {
         "are pairs: how the bits of narrow floats in u2 or u1 arrays are read, and the 256 values of bytes.\n"
         "False, and nothing counted, where uniform bins are too narrow for that.");
   m.def("bincount", &bincount, py::arg("x"), py::arg("weights").none(true), py::arg("out"),
-        "Count integers below `out.size`, or add up their weights; others are left out.");
+        "Count integers below `out.size`, or add up their weights. Returns the largest integer; `out.size`\n"
+        "where there are others, which are left out.");
 }
 
 }  // namespace ufuse

@@ -157,15 +157,13 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
     """Return the counts, or sums of weights, of at least so many integers."""
     if weights is not None and code_of(weights.dtype) is None:
         return reference.bincount(x, weights, least)
-    if weights is None and x.size >= _SAMPLED:
-        found = _in_one_read(x, least)
+    if x.size >= _SAMPLED:
+        found = _in_one_read(x, weights, least)
         if found is not None:
             return found
-    count = least
-    if x.size:
-        low, high = minmax(x)
-        refuse_negative(low)
-        count = max(least, int(high) + 1)
+    low, high = minmax(x)
+    refuse_negative(low)
+    count = max(least, int(high) + 1)
     if count > _MOST_BINS or count > 8 * x.size:  # NumPy's way needs no table beside the result
         return reference.bincount(x, weights, least)
     out = np.empty(count, np.intp if weights is None else np.float64)
@@ -173,15 +171,12 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
     return out
 
 
-def _in_one_read(x: Array, least: int) -> Any:
+def _in_one_read(x: Array, weights: Array | None, least: int) -> Any:
     """Count as far as a sample suggests; None where there are elements beyond (or below zero)."""
     sample = int(x[:: x.size // 1024].max())
     guess = max(least, sample + sample // 4 + 16)
     if sample < 0 or guess > min(x.size, _MOST_BINS):
         return None
-    out = np.empty(guess, np.intp)
-    _core.bincount(x, None, out)
-    if int(out.sum()) != x.size:
-        return None
-    count = guess - int(np.argmax(out[::-1] != 0))
-    return out[: max(count, least)].copy()
+    out = np.empty(guess, np.intp if weights is None else np.float64)
+    largest = _core.bincount(x, weights, out)
+    return out[: max(largest + 1, least)].copy() if largest < guess else None

@@ -283,8 +283,8 @@ def bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Any:
 
     Notes
     -----
-    Sums of weights are those of at most 16 parts of the array, whose bounds depend on its length
-    alone: the same bits for any number of threads.
+    Sums of weights are those of at most 16 parts of the array, whose bounds depend on `x` alone:
+    the same bits for any number of threads and any layout.
 
     Examples
     --------
