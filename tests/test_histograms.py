@@ -462,12 +462,23 @@ def test_bincount_of_many(groups: int, threads: int) -> None:
 def test_bincount_where_a_sample_misleads() -> None:
     """The largest element, and a negative one, are where nobody looks first."""
     x = np.zeros(200_000, np.int64)
-    x[100_001] = 5000
-    _same([uf.bincount(x)], [np.bincount(x)])
+    weights = np.zeros(x.size, np.float32)
+    for largest in (9, 5000):
+        x[100_001] = largest
+        _same([uf.bincount(x)], [np.bincount(x)])
+        _same([uf.bincount(x, weights)], [np.bincount(x, weights)])
     x[100_003] = -1
-    with pytest.raises(ValueError, match="no negative elements, got -1"):
-        uf.bincount(x)
+    for more in ((), (weights,)):
+        with pytest.raises(ValueError, match="no negative elements, got -1"):
+            uf.bincount(x, *more)
     _same([uf.bincount(np.array([2**24, 3]))], [np.bincount(np.array([2**24, 3]))])
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_bincount_of_narrow_weights(name: str) -> None:
+    x = np.arange(100_000) % 77
+    weights = _narrow(name, x.shape)
+    _same([uf.bincount(x, weights)], [np.bincount(x, weights.astype("f8"))])
 
 
 BINCOUNT_ERRORS: dict[str, tuple[tuple[Any, ...], type[Exception], str]] = {

@@ -121,13 +121,14 @@ bool histogram(const py::array& x, std::uint64_t axes, const py::array& edges, d
   return true;
 }
 
-std::int64_t bincount(const py::array& x, const std::optional<py::array>& weights, py::array out) {
+std::int64_t bincount(const py::array& x, const std::optional<py::array>& weights, py::array out,
+                      const CodingSpec& weight_coding) {
   if (x.ndim() != 1 || x.dtype().kind() == 'f' || out.ndim() != 1 || out.size() < 1 || out.size() > kMostBins)
     throw std::invalid_argument("ufuse bincount: expected integers in one dimension, and some bins");
   Bins bins;
   make_values(bins, out.size());
   const CodingSpec plain{"plain", std::nullopt};
-  return count_arrays(x, operand_of(x, plain), 1, bins, weights, plain, out);
+  return count_arrays(x, operand_of(x, plain), 1, bins, weights, weight_coding, out);
 }
 
 }  // namespace
@@ -141,6 +142,7 @@ void register_count(py::module_& m) {
         "are pairs: how the bits of narrow floats in u2 or u1 arrays are read, and the 256 values of bytes.\n"
         "False, and nothing counted, where uniform bins are too narrow for that.");
   m.def("bincount", &bincount, py::arg("x"), py::arg("weights").none(true), py::arg("out"),
+        py::arg("weight_coding"),
         "Count integers below `out.size`, or add up their weights. Returns the largest integer; `out.size`\n"
         "where there are others, which are left out.");
 }

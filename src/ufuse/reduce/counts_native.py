@@ -15,6 +15,8 @@ from .extremes import minmax
 from .histograms import Bins, refuse_negative, value_dtype
 from .request import Array, DType, code_of
 
+_PLAIN: Final = ("plain", None)
+
 _F2: Final[DType] = np.dtype(np.float16)
 _F4: Final[DType] = np.dtype(np.float32)
 _F8: Final[DType] = np.dtype(np.float64)
@@ -49,7 +51,7 @@ def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) 
     result = np.empty((*kept, bins.count), dtype)
     for part, weight in _parts(result, weights):
         out = np.empty(result.shape, np.intp if weight is None else np.float64)
-        amounts, code = (None, how) if weight is None else _readable(weight)
+        amounts, code = (None, _PLAIN) if weight is None else _readable(weight)
         if not _core.histogram(elements, mask, edges, width, amounts, out, how, code):
             return reference.histogram(x, axes, bins, weights)
         if weights is None:
@@ -63,7 +65,7 @@ def _readable(x: Array) -> tuple[Array, tuple[str, Array | None]]:
     """Return `x` with the bits of narrow floats as integers, and how to read them."""
     how = coding(x.dtype)
     if how is None:
-        return x, ("plain", None)
+        return x, _PLAIN
     codes = np.dtype(f"u{x.dtype.itemsize}")
     bits = x.view(codes if x.dtype.isnative else codes.newbyteorder())
     return bits, (how, values_of(x.dtype) if how == "table" else None)
@@ -166,9 +168,14 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
     count = max(least, int(high) + 1)
     if count > _MOST_BINS or count > 8 * x.size:  # NumPy's way needs no table beside the result
         return reference.bincount(x, weights, least)
+    return _bincount(x, weights, count)[0]
+
+
+def _bincount(x: Array, weights: Array | None, count: int) -> tuple[Array, int]:
+    """Return what so many integers count, and the largest; `count` where there are larger ones."""
     out = np.empty(count, np.intp if weights is None else np.float64)
-    _core.bincount(x, weights, out)
-    return out
+    amounts, how = (None, _PLAIN) if weights is None else _readable(weights)
+    return out, _core.bincount(x, amounts, out, how)
 
 
 def _in_one_read(x: Array, weights: Array | None, least: int) -> Any:
@@ -177,6 +184,5 @@ def _in_one_read(x: Array, weights: Array | None, least: int) -> Any:
     guess = max(least, sample + sample // 4 + 16)
     if sample < 0 or guess > min(x.size, _MOST_BINS):
         return None
-    out = np.empty(guess, np.intp if weights is None else np.float64)
-    largest = _core.bincount(x, weights, out)
+    out, largest = _bincount(x, weights, guess)
     return out[: max(largest + 1, least)].copy() if largest < guess else None

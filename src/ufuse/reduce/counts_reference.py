@@ -41,4 +41,4 @@ def bincount(x: Array, weights: Array | None, least: int) -> Any:
     """Return the counts, or sums of weights, of at least so many integers."""
     if x.size and x.dtype.kind == "i":
         refuse_negative(x.min())
-    return np.bincount(x, weights, least)
+    return np.bincount(x, None if weights is None else weights.astype(np.float64), least)
