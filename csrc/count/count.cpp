@@ -1,25 +1,18 @@
 #include "count/count.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <mutex>
 
 #include "core/threads.hpp"
+#include "count/arrangement.hpp"
+#include "count/weigh.hpp"
 
 namespace ufuse {
 namespace {
 
-constexpr std::uint32_t kMostSlotsInCopies = 2048;
-constexpr std::uint32_t kMostSumsInCopies = 512;
-// Elements of one task at least: emptying and adding up its table is then little work beside them.
-constexpr std::int64_t kLeastOfTask = 1 << 17;
 // A task's counts are uint32.
 constexpr std::int64_t kMostOfTask = std::int64_t{1} << 31;
-// Weighted sums: parts of one lane, each with a table of its own.
-constexpr std::int64_t kMostParts = 16;
-// Elements, slots and weights of so many elements leave room in L1 for a small table.
-constexpr std::int64_t kWeighed = 512;
 constexpr std::uint32_t kMostSlotsInL1 = 8192;
 // Columns: rows whose slots are found before they are counted, and bytes of the tables of one tile. The
 // tables of 16 columns at a time are in L1 then, those of the tile in L2.
@@ -27,14 +20,6 @@ constexpr std::int64_t kBatchRows = 128;
 constexpr std::int64_t kTileBytes = 256 << 10;
 constexpr std::int64_t kTileColumns = 256;
 constexpr std::int64_t kSideBySide = 16;
-
-template <class Count, class Weight>
-void tally_copies(int copies, Count* table, const std::uint32_t* slots, std::int64_t count, Weight weight) {
-  if (copies == kCopies)
-    tally<kCopies>(table, slots, count, weight);
-  else
-    tally<1>(table, slots, count, weight);
-}
 
 /// Values into a table that L1 does not hold: to find the slots of many first gains nothing, to ask for their
 /// lines early a tenth (200 000 bins: 3.7 cycles an element, 4.1 without that, 5.0 by way of slots).
@@ -54,45 +39,6 @@ void tally_values(std::uint32_t* table, const char* x, std::int64_t count, std::
   for (; i < count; ++i) ++table[slot(i)];
 }
 
-/// A call's axes, arranged: kept axes with the lane's number as second operand, and the lane's own. Axes that
-/// repeat the same elements are left out of the lane, and its counts multiplied.
-struct Arrangement {
-  WalkNest kept, lane;
-  const char* x;
-  const char* weights = nullptr;
-  std::int64_t first_lane = 0;
-  std::int64_t repeats = 1;
-
-  explicit Arrangement(const Counting& c) : x(c.x.data) {
-    std::int64_t step[kMaxWalkAxes];
-    std::int64_t lanes = 1;
-    for (int i = c.axes - 1; i >= 0; --i) {
-      step[i] = lanes;
-      if (!(c.reduced >> i & 1)) lanes *= c.shape[i];
-    }
-    for (int i = 0; i < c.axes; ++i) {
-      if ((c.reduced >> i & 1) && !c.weighted && c.strides[i] == 0)
-        repeats *= c.shape[i];
-      else if (c.reduced >> i & 1)
-        lane.add({c.shape[i], {c.strides[i], c.weighted ? c.weight_strides[i] : 0}});
-      else
-        kept.add({c.shape[i], {c.strides[i], step[i]}});
-    }
-    if (!c.weighted) {
-      // The order of elements does not matter, nor that of lanes.
-      std::int64_t moved[2] = {0, 0};
-      lane.sort(moved);
-      kept.sort(moved);
-      x += moved[0];
-      first_lane = moved[1];
-      kept.merge();
-    } else {
-      weights = c.weights.data;
-    }
-    lane.merge();
-  }
-};
-
 class Counter {
  public:
   Counter(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces)
@@ -103,23 +49,19 @@ class Counter {
     const bool f64 = bins_.map.wide == DType::F64;
     const auto type = static_cast<int>(c_.x.dtype);
     find_ = kernels.slots[kind][f64][type];
-    most_of_ = kernels.most_of;
     count_ = kernels.count[kind][f64][type];
-    // As for the parts of weighted lanes, nothing but their length and the bins decides.
-    const bool many = slots_ <= (c_.weighted ? kMostSumsInCopies : kMostSlotsInCopies) &&
-                      axes_.lane.count >= 4 * static_cast<std::int64_t>(slots_);
+    const bool many =
+        slots_ <= kMostSlotsInCopies && axes_.lane.count >= 4 * static_cast<std::int64_t>(slots_);
     copies_ = many ? kCopies : 1;
     threads_ = threads_for_bytes(axes_.kept.count * axes_.lane.count * 8);
   }
 
   std::int64_t run() {
-    if (c_.weighted)
-      run_weighted();
-    else if (across())
+    if (across())
       run_columns();
     else
       run_rows();
-    return most_;
+    return most_.get();
   }
 
  private:
@@ -131,7 +73,7 @@ class Counter {
   void emit(const std::uint32_t* table, int copies, std::int64_t lane, bool shared) {
     std::int64_t* out = out_of(lane);
     const std::int64_t repeats = axes_.repeats;
-    if (bins_.map.kind == BinKind::value) note_most(most_counted(table, copies));
+    if (bins_.map.kind == BinKind::value) most_.note(most_counted(table, copies));
     std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
     if (shared)
       lock.lock();
@@ -151,12 +93,6 @@ class Counter {
       const std::int64_t bin = bins_.bin_of(slot);
       for (int k = 0; bin >= 0 && k < copies; ++k)
         out[bin] += repeats * table[static_cast<std::size_t>(slot) * copies + k];
-    }
-  }
-
-  void note_most(std::int64_t slot) {
-    std::int64_t known = most_;
-    while (known < slot && !most_.compare_exchange_weak(known, slot)) {
     }
   }
 
@@ -301,91 +237,6 @@ class Counter {
     }
   }
 
-  // --- weights
-  // -----------------------------------------------------------------------------------------------
-
-  void run_weighted() {
-    const std::int64_t lanes = axes_.kept.count, length = axes_.lane.count;
-    const std::int64_t least = std::max<std::int64_t>(1 << 16, 16 * static_cast<std::int64_t>(slots_));
-    const std::int64_t parts = std::clamp<std::int64_t>(length / least, 1, kMostParts);
-    const int copies = copies_;
-    const std::size_t size = static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies);
-    if (parts == 1) {
-      const std::int64_t together =
-          std::clamp<std::int64_t>(kLeastOfTask / std::max<std::int64_t>(length, 1), 1, lanes);
-      parallel_for((lanes + together - 1) / together, threads_, [&](std::int64_t task) {
-        const ScratchFrame frame(size * 8);
-        auto* table = reinterpret_cast<double*>(frame.data());
-        for (std::int64_t lane = task * together; lane < std::min(lanes, (task + 1) * together); ++lane) {
-          weigh_part(lane, 0, length, table, copies);
-          emit_weights(table, lane, 1, size, copies);
-        }
-      });
-      return;
-    }
-    const ScratchFrame frame(size * 8 * static_cast<std::size_t>(parts));
-    auto* tables = reinterpret_cast<double*>(frame.data());
-    for (std::int64_t lane = 0; lane < lanes; ++lane) {
-      parallel_for(parts, threads_, [&](std::int64_t part) {
-        weigh_part(lane, length * part / parts, length * (part + 1) / parts,
-                   tables + static_cast<std::size_t>(part) * size, copies);
-      });
-      emit_weights(tables, lane, parts, size, copies);
-    }
-  }
-
-  void weigh_part(std::int64_t lane, std::int64_t first, std::int64_t last, double* table, int copies) {
-    const char* x = axes_.x + lane_offset(lane, false);
-    const char* w = axes_.weights + lane_offset(lane, true);
-    WalkReader elements(axes_.lane, c_.x, 0, pieces_), weights(axes_.lane, c_.weights, 1, pieces_);
-    const std::int64_t block = slots_ <= kMostSlotsInCopies ? kWeighed : kWalkBlock;
-    const ScratchFrame slots(kWalkBlock * 4), wide(kWalkBlock * 8);
-    auto* found = reinterpret_cast<std::uint32_t*>(slots.data());
-    auto* weight = reinterpret_cast<double*>(wide.data());
-    std::fill_n(table, static_cast<std::size_t>(slots_) * static_cast<std::size_t>(copies), 0.0);
-    std::uint32_t most = 0;
-    for (; first < last; first += block) {
-      const std::int64_t count = std::min(block, last - first);
-      find_(found, elements.read(x, first, count), count, bins_.map);
-      if (bins_.map.kind == BinKind::value) most = std::max(most, most_of_(found, count));
-      const void* stored = weights.read(w, first, count);
-      if (c_.weights.dtype != DType::F64) {
-        pieces_.to_f64[static_cast<int>(c_.weights.dtype)](weight, stored, count);
-        stored = weight;
-      }
-      const auto* of = static_cast<const double*>(stored);
-      tally_copies(copies, table, found, count, [of](std::int64_t i) { return of[i]; });
-    }
-    note_most(most);
-  }
-
-  /// Of a weighted call: lanes are in C order there, and both operands have strides of their own.
-  std::int64_t lane_offset(std::int64_t lane, bool of_weights) const {
-    const std::int64_t* strides = of_weights ? c_.weight_strides : c_.strides;
-    std::int64_t bytes = 0;
-    for (int i = c_.axes - 1; i >= 0; --i) {
-      if (c_.reduced >> i & 1) continue;
-      bytes += lane % c_.shape[i] * strides[i];
-      lane /= c_.shape[i];
-    }
-    return bytes;
-  }
-
-  void emit_weights(const double* tables, std::int64_t lane, std::int64_t parts, std::size_t size,
-                    int copies) {
-    double* out = static_cast<double*>(c_.out) + lane * bins_.count;
-    std::fill_n(out, bins_.count, 0.0);
-    for (std::uint32_t slot = 0; slot < slots_; ++slot) {
-      const std::int64_t bin = bins_.bin_of(slot);
-      if (bin < 0) continue;
-      for (std::int64_t part = 0; part < parts; ++part) {
-        const double* at =
-            tables + static_cast<std::size_t>(part) * size + static_cast<std::size_t>(slot) * copies;
-        out[bin] += copies == 1 ? at[0] : (at[0] + at[1]) + (at[2] + at[3]);
-      }
-    }
-  }
-
   const Counting& c_;
   const Bins& bins_;
   const PieceKernels& pieces_;
@@ -397,13 +248,13 @@ class Counter {
   int copies_;
   int threads_;
   std::mutex mutex_;
-  std::uint32_t (*most_of_)(const std::uint32_t* slots, std::int64_t count);
-  std::atomic<std::int64_t> most_ = -1;  // of values: the largest slot of an element
+  Most most_;  // of values
 };
 
 }  // namespace
 
 std::int64_t count_lanes(const Counting& counting, const CountKernels& kernels, const PieceKernels& pieces) {
+  if (counting.weighted) return weigh_lanes(counting, kernels, pieces);
   return Counter(counting, kernels, pieces).run();
 }
 
