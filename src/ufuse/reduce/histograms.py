@@ -55,7 +55,6 @@ def histogram(
     range: Any = None,
     density: Any = None,
     weights: Any = None,
-    *,
     axis: Any = None,
 ) -> Any:
     """Count elements in bins; for the whole array or for each lane.
@@ -72,7 +71,7 @@ def histogram(
     density : bool, optional
         Whether to divide by the sum (of each lane) and by the width of each bin.
     weights : array_like, optional
-        What each element counts, in the shape of `a`.
+        What each element counts, in the shape of `a`: any number, complex too, or objects.
     axis : int, tuple of int or None, optional
         Axes that a lane runs along; None for one histogram of all elements. All lanes have the
         same bins, and `range` and rules look at the whole array.
@@ -107,7 +106,11 @@ def histogram(
     decides: they are larger than all numbers.
 
     Sums of weights have float64 accumulators over parts of the array that depend on its shape
-    alone: the same bits for any number of threads and any layout. Integer weights add up exactly.
+    alone: the same bits for any number of threads and any layout. Integer weights add up exactly;
+    narrow ones are rounded once.
+
+    Of ml_dtypes' floats the values are compared as float32. The edges of float16 data are float16,
+    as NumPy's are, and its formula with all its roundings decides between them.
 
     Examples
     --------
