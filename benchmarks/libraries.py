@@ -21,6 +21,8 @@ MODULES = {
     "numexpr": "numexpr",
     "numba": "numba",
     "bottleneck": "bottleneck",
+    "fast_histogram": "fast_histogram",
+    "boost_histogram": "boost_histogram",
     "torch": "torch",
     "jax": "jax",
     "onnxruntime": "onnxruntime",

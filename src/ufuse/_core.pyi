@@ -61,3 +61,16 @@ def linear(
 ) -> None: ...
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...
+def histogram(
+    x: Any,
+    axes: int,
+    edges: Any,
+    width: float,
+    weights: Any | None,
+    out: Any,
+    coding: tuple[str, Any | None],
+    weight_coding: tuple[str, Any | None],
+) -> bool: ...
+def bincount(
+    x: Any, weights: Any | None, out: Any, weight_coding: tuple[str, Any | None]
+) -> int: ...

@@ -57,7 +57,7 @@ SUITES: Final = (
             },
         },
     ),
-    Suite("numpy.lib.tests.test_histograms", ("TestHistogram",)),
+    Suite("numpy.lib.tests.test_histograms", ("TestHistogram", "TestHistogramOptimBinNums")),
     Suite(
         "numpy.lib.tests.test_function_base",
         (

@@ -2,6 +2,7 @@
 
 from .exponential import LogSum, log_softmax, logsumexp, softmax
 from .extremes import MinMax, argmax, argmin, max, min, minmax
+from .histograms import bincount, histogram
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
@@ -15,7 +16,9 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "bincount",
     "count_nonzero",
+    "histogram",
     "log_softmax",
     "logsumexp",
     "max",
