@@ -1,6 +1,6 @@
 // What is folded over a window: states of lanes, over a register or one plain value.
 //
-// `after` takes the element that follows a state, `before` the one that precedes it; where `kClean` is false,
+// `single` is the state of one element, `after` takes the element that follows a state, `before` the one that precedes it; where `kClean` is false,
 // `valid` says which lanes have an element at all. `merge` puts the state of later elements behind an earlier
 // one. Of elements that compare equal the last one wins, as bottleneck's argmin has it.
 #pragma once
@@ -35,6 +35,10 @@ struct SumFold {
     s[0] = splat<V>(A{0});
   }
   template <bool kClean, class V>
+  static UFUSE_INLINE void single(V (&s)[1], V x, mask_t<V> valid, V) {
+    s[0] = kClean ? x : select(valid, x, splat<V>(A{0}));
+  }
+  template <bool kClean, class V>
   static UFUSE_INLINE void after(V (&s)[1], V x, mask_t<V> valid, const Step<V>&) {
     s[0] = s[0] + (kClean ? x : select(valid, x, splat<V>(A{0})));
   }
@@ -61,6 +65,11 @@ struct MomentsFold {
   template <class V>
   static UFUSE_INLINE void start(V (&s)[2]) {
     s[0] = s[1] = splat<V>(A{0});
+  }
+  template <bool kClean, class V>
+  static UFUSE_INLINE void single(V (&s)[2], V x, mask_t<V> valid, V) {
+    s[0] = kClean ? x : select(valid, x, splat<V>(A{0}));
+    s[1] = s[0] - s[0];  // NaN of an infinity
   }
   template <bool kClean, class V>
   static UFUSE_INLINE void after(V (&s)[2], V x, mask_t<V> valid, const Step<V>& step) {
@@ -108,6 +117,10 @@ struct ExtremeFold {
     s[0] = splat<V>(kNone);
   }
   template <bool kClean, class V>
+  static UFUSE_INLINE void single(V (&s)[1], V x, mask_t<V> valid, V) {
+    s[0] = kClean ? x : select(valid, x, splat<V>(kNone));
+  }
+  template <bool kClean, class V>
   static UFUSE_INLINE void after(V (&s)[1], V x, mask_t<V> valid, const Step<V>&) {
     s[0] = better<kLargest>(s[0], kClean ? x : select(valid, x, splat<V>(kNone)));
   }
@@ -139,6 +152,11 @@ struct IndexFold {
   static UFUSE_INLINE void start(V (&s)[2]) {
     s[0] = splat<V>(std::numeric_limits<A>::quiet_NaN());
     s[1] = splat<V>(A{0});
+  }
+  template <bool kClean, class V>
+  static UFUSE_INLINE void single(V (&s)[2], V x, mask_t<V>, V row) {
+    s[0] = x;
+    s[1] = row;
   }
   template <bool kClean, class V>
   static UFUSE_INLINE void after(V (&s)[2], V x, mask_t<V> valid, const Step<V>& step) {

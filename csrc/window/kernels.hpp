@@ -10,7 +10,7 @@
 // Ends and beginnings are one fold per element (van Herk 1992, Gil and Werman 1993); the *middle*, whole
 // segments, is the same problem on the segments' totals, 1/L of the elements. Nothing is ever subtracted, so
 // that nothing drifts and an infinity leaves with its element, and which elements are folded in which order
-// depends on the index and the window alone. Windows of up to 8 elements are folded afresh.
+// depends on the index and the window alone. Windows of up to `kDoubled` elements are folded by doubling.
 #pragma once
 
 #include "reduce/kernels.hpp"
@@ -21,8 +21,8 @@ namespace ufuse {
 inline constexpr int kWindowLanes = 16;        // folded side by side
 inline constexpr int kSegmentRows = 64;        // the longest segment
 inline constexpr int kTileRows = 128;          // rows of the largest tile
-inline constexpr std::int64_t kAfresh = 8;     // longest window that is folded afresh
-inline constexpr int kHistoryRows = 16;        // rows before a tile of such windows
+inline constexpr std::int64_t kDoubled = 160;   // longest window that is folded by doubling
+inline constexpr std::int64_t kLongLane = 512;  // shorter ones are folded side by side
 inline constexpr int kMaxBundle = 8;           // groups of lanes that advance together
 inline constexpr int kMaxWindowRecord = 3;     // parts of a state, and the count
 inline constexpr std::int64_t kSortedWindow = 192;  // longest window that is kept as a sorted column
@@ -50,6 +50,7 @@ struct WindowJob {
   bool plain_out;   ///< results are of `element`
   int stored_log2;  ///< of the size of a stored element
   bool columns;  ///< lanes of a group are neighbours, `lane_stride` apart, with one base
+  bool along;    ///< lanes are folded one by one, along memory
   bool stream;   ///< store past the cache
   std::int64_t length, window, min_count;
   double ddof;
@@ -71,8 +72,8 @@ struct WindowKernel {
 
 struct WindowKernels {
   WindowKernel kernel[kWindowOps][2];  ///< by operation, and whether float64 is folded
-  /// The same for windows of up to `kAfresh` elements.
-  WindowKernel afresh[kWindowOps][2];
+  /// For windows of up to `kDoubled` elements; none for medians and ranks.
+  WindowKernel doubling[kWindowOps][2];
 };
 
 const WindowKernels& window_kernels(Tier tier);

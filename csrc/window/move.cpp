@@ -50,8 +50,6 @@ const WindowKernels& window_kernels(Tier tier) {
 
 namespace {
 
-// Rows of windows that are folded afresh: with the history a tile is kTileRows, and seven cache lines long.
-constexpr std::int64_t kAfreshRows = kTileRows - kHistoryRows;
 // Longest piece of a lane: 16 of them are the strip of memory a group of pieces works on.
 constexpr std::int64_t kPieceRows = 8192;
 // Neighbouring lanes that are worth reading side by side.
@@ -71,9 +69,9 @@ class Execution {
     choose_axes();
     fill_job(tier);
     const WindowKernels& table = window_kernels(tier);
-    afresh_ = !is_order(r.op) && r.window <= kAfresh;
+    doubled_ = !is_order(r.op) && r.window <= kDoubled;
     const int op = static_cast<int>(r.op), wide = job_.element == DType::F64;
-    kernel_ = afresh_ ? table.afresh[op][wide] : table.kernel[op][wide];
+    kernel_ = doubled_ ? table.doubling[op][wide] : table.kernel[op][wide];
     cut();
   }
 
@@ -139,9 +137,8 @@ class Execution {
   /// Cuts the axis into segments and pieces, the lanes into bundles.
   void cut() {
     const auto power = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(r_.window - 1) | 1));
-    job_.segment = afresh_            ? kAfreshRows
-                   : is_order(r_.op) ? kSegmentRows
-                                     : std::min<std::int64_t>(power, kSegmentRows);
+    job_.segment = is_order(r_.op) || doubled_ ? kSegmentRows : std::min<std::int64_t>(power, kSegmentRows);
+    job_.along = doubled_ && !job_.columns && job_.length >= kLongLane;
     job_.whole = (r_.window - 1) / job_.segment;
     job_.rest = (r_.window - 1) % job_.segment;
     segments_ = (job_.length + job_.segment - 1) / job_.segment;
@@ -161,6 +158,7 @@ class Execution {
       if (lanes_ < kWindowLanes * tasks) pieces_ = std::max(pieces_, job_.length / kPieceRows);
     }
     pieces_ = std::clamp<std::int64_t>(std::min(pieces_, job_.length / shortest), 1, segments_);
+    if (doubled_ && !job_.columns && !job_.along) pieces_ = 1;  // lanes of a group have one beginning
     if (!job_.columns) bundles_ = (lanes_ * pieces_ + kWindowLanes - 1) / kWindowLanes;
   }
 
@@ -237,7 +235,8 @@ class Execution {
   void run_task(std::int64_t task, char* records, std::int64_t first_slot) const {
     Work work;
     collect(task, records, first_slot, work);
-    const ScratchFrame frame(static_cast<std::size_t>(kernel_.scratch * work.groups));
+    // Doubling keeps nothing from tile to tile.
+    const ScratchFrame frame(static_cast<std::size_t>(kernel_.scratch * (doubled_ ? 1 : work.groups)));
     kernel_.run(job_, work.group, work.groups, work.segments, frame.data());
 #if defined(__x86_64__)
     if (job_.stream) _mm_sfence();  // streamed results become visible before the task counts as done
@@ -299,7 +298,7 @@ class Execution {
   const WindowReduction& r_;
   WindowJob job_{};
   WindowKernel kernel_{};
-  bool afresh_ = false;
+  bool doubled_ = false;
   std::vector<Axis> outer_;
   Axis inner_{1, 0, 0};
   std::int64_t lanes_ = 1, segments_ = 0, pieces_ = 1, traffic_ = 0;

@@ -164,6 +164,34 @@ class Tiles {
       scatter<double>(g, row, rows, tile);
   }
 
+  static T missing() { return std::numeric_limits<T>::quiet_NaN(); }
+
+  /// `count` elements `stride` bytes apart, converted.
+  void read_run(T* to, const char* from, std::int64_t stride, std::int64_t count) const {
+    const int log2 = job_.stored_log2;
+    if (job_.stored == job_.element) {
+      job_.pieces->gather[log2](to, 0, &from, 1, stride, count);
+      if (job_.swapped) job_.pieces->swap[log2](to, count);
+      return;
+    }
+    if constexpr (std::is_same_v<T, double>) {
+      alignas(64) char raw[kTileRows * 8];
+      job_.pieces->gather[log2](raw, 0, &from, 1, stride, count);
+      if (job_.swapped) job_.pieces->swap[log2](raw, count);
+      job_.pieces->to_f64[static_cast<int>(job_.stored)](to, raw, count);
+    }
+  }
+
+  /// Writes results of one lane.
+  void write_run(char* to, const T* from, std::int64_t count) const {
+    if (job_.plain_out && job_.out_stride == kSize)
+      std::memcpy(to, from, static_cast<std::size_t>(count * kSize));
+    else if (job_.result == DType::F32)
+      scatter_run<float>(to, from, 1, count);
+    else
+      scatter_run<double>(to, from, 1, count);
+  }
+
  private:
   Tile fetch_columns(const LaneGroup& g, std::int64_t row, std::int64_t rows, T* block) const {
     const std::int64_t first = g.base[0] + row;
@@ -217,8 +245,6 @@ class Tiles {
     return {reinterpret_cast<const char*>(block), kPitch, clean};
   }
 
-  static T missing() { return std::numeric_limits<T>::quiet_NaN(); }
-
   static bool no_nan(const char* data, std::int64_t pitch, std::int64_t rows) {
     using V = Register<T>;
     mask_t<V> nan = V{} != V{};
@@ -233,31 +259,18 @@ class Tiles {
     return clean;
   }
 
-  /// `count` elements `stride` bytes apart, converted.
-  void read_run(T* to, const char* from, std::int64_t stride, std::int64_t count) const {
-    const int log2 = job_.stored_log2;
-    if (job_.stored == job_.element) {
-      job_.pieces->gather[log2](to, 0, &from, 1, stride, count);
-      if (job_.swapped) job_.pieces->swap[log2](to, count);
-      return;
-    }
-    if constexpr (std::is_same_v<T, double>) {
-      alignas(64) char raw[kTileRows * 8];
-      job_.pieces->gather[log2](raw, 0, &from, 1, stride, count);
-      if (job_.swapped) job_.pieces->swap[log2](raw, count);
-      job_.pieces->to_f64[static_cast<int>(job_.stored)](to, raw, count);
-    }
-  }
-
   template <class R>
   void scatter(const LaneGroup& g, std::int64_t row, std::int64_t rows, const T* tile) const {
     for (int lane = 0; lane < g.lanes; ++lane) {
-      char* at = g.out[lane] + row * job_.out_stride;
       const std::int64_t left = g.rows[lane] - row;
-      for (std::int64_t k = 0; k < rows && k < left; ++k) {
-        const auto value = static_cast<R>(tile[k * kWindowLanes + lane]);
-        std::memcpy(at + k * job_.out_stride, &value, sizeof value);
-      }
+      scatter_run<R>(g.out[lane] + row * job_.out_stride, tile + lane, kWindowLanes, rows < left ? rows : left);
+    }
+  }
+  template <class R>
+  void scatter_run(char* to, const T* from, std::int64_t step, std::int64_t count) const {
+    for (std::int64_t k = 0; k < count; ++k) {
+      const auto value = static_cast<R>(from[k * step]);
+      std::memcpy(to + k * job_.out_stride, &value, sizeof value);
     }
   }
 

@@ -10,8 +10,8 @@ from numpy.exceptions import AxisError
 
 from .. import executors
 from ..interop import as_output, asarray, wrap_like
-from ..interop.lowprecision import is_low_precision
-from .request import Array, DType, code_of
+from ..interop.lowprecision import coding, is_low_precision, narrowed
+from .request import Array, DType
 
 Op = Literal["sum", "mean", "var", "std", "min", "max", "argmin", "argmax", "median", "rank"]
 OPS: Final[tuple[str, ...]] = get_args(Op)
@@ -157,7 +157,7 @@ def _compute(
         from . import windows_native as executor
     else:
         from . import windows_reference as executor  # type: ignore[no-redef]
-    if code_of(x.dtype) is not None or x.dtype.type is np.longdouble:
+    if coding(x.dtype) is None and not is_low_precision(x.dtype):
         executor.move_reduce(x, op, out, axis, window, min_count, ddof)
         return
     # Narrow floats: some lanes at a time, in float64.
@@ -171,8 +171,7 @@ def _compute(
             wide = block[first : first + step].astype(np.float64)
             answer = np.empty(wide.shape)
             executor.move_reduce(wide, op, answer, 1, window, min_count, ddof)
-            with np.errstate(all="ignore"):
-                to[first : first + step] = answer.astype(out.dtype)
+            to[first : first + step] = narrowed(answer, out.dtype)
 
 
 def _result_dtype(function: str, dtype: DType) -> DType:
