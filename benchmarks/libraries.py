@@ -21,6 +21,8 @@ MODULES = {
     "numexpr": "numexpr",
     "numba": "numba",
     "bottleneck": "bottleneck",
+    "pandas": "pandas",
+    "scipy": "scipy",
     "torch": "torch",
     "jax": "jax",
     "onnxruntime": "onnxruntime",

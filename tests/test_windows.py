@@ -23,7 +23,6 @@ FLOATS = [np.float32, np.float64]
 WINDOWS = [1, 2, 3, 7, 8, 13, 50, 64, 160, 161, 192, 193, 300, 700]
 
 
-
 def rank(window: np.ndarray) -> float:
     there = window[~np.isnan(window)]
     if np.isnan(window[-1]):
@@ -168,13 +167,18 @@ def test_bottleneck(window: int, dtype: Any, op: str) -> None:
             want = getattr(bn, f"move_{op}")(x, length, least, axis, **keywords)
             # Its running sums drift in the dtype of the array.
             tolerance = 2e-3 if dtype == np.float32 else 1e-7
-            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, strict=True)
+            near = 10 * tolerance if op == "std" else tolerance  # the root of what has drifted
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=near, strict=True)
 
 
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32, np.int64, np.uint64])
 def test_integers(dtype: Any, op: str) -> None:
-    x = np.random.default_rng(3).integers(0, 2 if dtype is np.bool_ else 100, (4, 300)).astype(dtype)
+    x = (
+        np.random.default_rng(3)
+        .integers(0, 2 if dtype is np.bool_ else 100, (4, 300))
+        .astype(dtype)
+    )
     for axis, window in ((1, 5), (1, 200), (0, 3)):
         got = uf.move_reduce(x, window, op, axis=axis)
         close(got, defined(x, window, op, axis=axis), np.float64)
@@ -370,9 +374,7 @@ def test_equal_elements_and_zeros() -> None:
 def test_ddof(ddof: float) -> None:
     x = sample((2, 80), share=0.3)
     for op in ("var", "std"):
-        close(
-            uf.move_reduce(x, 8, op, 2, ddof=ddof), defined(x, 8, op, 2, ddof=ddof), np.float64
-        )
+        close(uf.move_reduce(x, 8, op, 2, ddof=ddof), defined(x, 8, op, 2, ddof=ddof), np.float64)
 
 
 X = np.arange(12.0).reshape(3, 4)
@@ -405,7 +407,11 @@ def test_errors(error: Any, message: str, arguments: Any, keywords: Any) -> None
 
 def test_errors_of_out_come_before_anything_is_written() -> None:
     for error, out, message in (
-        (ValueError, np.zeros((4, 3)), r"'out': expected shape \(3, 4\), that of 'x'; got \(4, 3\)"),
+        (
+            ValueError,
+            np.zeros((4, 3)),
+            r"'out': expected shape \(3, 4\), that of 'x'; got \(4, 3\)",
+        ),
         (TypeError, np.zeros((3, 4), np.int64), r"'out': cannot cast .* from float64 to int64"),
     ):
         with pytest.raises(error, match=rf"ufuse\.move_reduce: argument {message}"):

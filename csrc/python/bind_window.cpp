@@ -24,19 +24,21 @@ DType dtype_of_array(const py::dtype& dtype) {
 }
 
 WindowOp op_of(const std::string& wanted) {
-  constexpr const char* names[] = {"sum", "mean", "var", "std", "min", "max", "argmin", "argmax", "median", "rank"};
+  constexpr const char* names[] = {"sum", "mean",   "var",    "std",    "min",
+                                   "max", "argmin", "argmax", "median", "rank"};
   for (int i = 0; i < kWindowOps; ++i)
     if (wanted == names[i]) return static_cast<WindowOp>(i);
   throw std::invalid_argument("ufuse move_reduce: no operation '" + wanted + "'");
 }
 
-void move_reduce_array(const py::array& x, const std::string& op, py::array out, int axis, std::int64_t window,
-                       std::int64_t min_count, double ddof) {
+void move_reduce_array(const py::array& x, const std::string& op, py::array out, int axis,
+                       std::int64_t window, std::int64_t min_count, double ddof) {
   std::int64_t shape[kMaxWindowAxes], strides[kMaxWindowAxes], out_strides[kMaxWindowAxes];
   if (x.ndim() != out.ndim() || x.ndim() > kMaxWindowAxes)
     throw std::invalid_argument("ufuse move_reduce: an output of another shape");
   for (py::ssize_t i = 0; i < x.ndim(); ++i) {
-    if (x.shape(i) != out.shape(i)) throw std::invalid_argument("ufuse move_reduce: an output of another shape");
+    if (x.shape(i) != out.shape(i))
+      throw std::invalid_argument("ufuse move_reduce: an output of another shape");
     shape[i] = x.shape(i);
     strides[i] = x.strides(i);
     out_strides[i] = out.strides(i);
@@ -69,7 +71,8 @@ void move_reduce_array(const py::array& x, const std::string& op, py::array out,
 void register_window(py::module_& m) {
   m.def("move_reduce", &move_reduce_array, py::arg("x"), py::arg("op"), py::arg("out"), py::arg("axis"),
         py::arg("window"), py::arg("min_count"), py::arg("ddof"),
-        "Reduce the window that ends at each position of an axis; `out` has the shape of `x`, and is float32 for\n"
+        "Reduce the window that ends at each position of an axis; `out` has the shape of `x`, and is float32 "
+        "for\n"
         "float32, else float64.");
 }
 

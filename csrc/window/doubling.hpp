@@ -1,8 +1,8 @@
 // Windows of up to `kDoubled` elements: folds of 1, 2, 4, ... elements from each position on, each of two of
 // those before, put together by the binary digits of the window.
 //
-// Positions are computed by vectors that overlap, so that lanes along memory need no transposing; sixteen lanes
-// side by side are the same, sixteen elements a step. A window's fold depends on its elements alone.
+// Positions are computed by vectors that overlap, so that lanes along memory need no transposing; sixteen
+// lanes side by side are the same, sixteen elements a step. A window's fold depends on its elements alone.
 #pragma once
 
 #include <algorithm>
@@ -125,26 +125,39 @@ struct Doubling {
       pass(std::true_type{}, std::true_type{});
   }
 
-  /// The results, of folds of k elements, the window's first digit: `pitch` bytes from row to row.
+  /// The results, of folds of k elements, of which the window has up to three, and of its lower digits;
+  /// `pitch` bytes from row to row. `next` is read soon.
   template <bool kClean>
   static void finish(const WindowJob& job, const Place& place, std::int64_t k, char* to, std::int64_t pitch,
                      bool stream, const char* next, const Scratch* own) {
     const typename Fold::Finish result(job);
-    const std::int64_t digits = job.window - k, shift = k * place.step, vectors = place.vectors(0);
-    const std::int64_t across = place.across();
-    const Shares<V> odd = shares(k, digits);
+    const std::int64_t powers = job.window / k, digits = job.window % k, shift = k * place.step;
+    const std::int64_t vectors = place.vectors(0), across = place.across();
+    const Shares<V> even = shares(k, k), odd = shares(k, digits);
+    const Shares<V> last = powers < 2 ? odd : shares(2 * k, job.window % (2 * k));
     const auto end = Fold::number(static_cast<double>(job.window - 1));
+    const auto window = [&](std::int64_t i, V(&a)[kParts]) __attribute__((always_inline)) {
+      V b[kParts], c[kParts];
+      V n = own->power.template get<kClean>(i, a);
+      if (powers > 1) {
+        const V nb = own->power.template get<kClean>(i + shift, b);
+        n = merge<kClean>(a, n, b, nb, even);
+      }
+      V nb = digits > 0 ? own->low.template get<kClean>(i + powers * shift, b) : V{};
+      if (powers > 2) {
+        V nc = own->power.template get<kClean>(i + 2 * shift, c);
+        if (digits > 0) nc = merge<kClean>(c, nc, b, nb, odd);
+        return merge<kClean>(a, n, c, nc, last);
+      }
+      return digits > 0 ? merge<kClean>(a, n, b, nb, last) : n;
+    };
     for (std::int64_t i = 0; i < vectors; i += across)
       for (std::int64_t j = 0; j < across; ++j) {
         __builtin_prefetch(next + (i + j) * V::size * kSize);
-        V a[kParts], b[kParts];
-        V n = own->power.template get<kClean>((i + j) * V::size, a);
-        if (digits > 0) {
-          const V nb = own->low.template get<kClean>((i + j) * V::size + shift, b);
-          n = merge<kClean>(a, n, b, nb, odd);
-        }
+        V a[kParts];
+        const V n = window((i + j) * V::size, a);
         store_as<T>(to + i / across * pitch + j * V::size * kSize,
-                    result.template operator()<kClean>(a, n, place.row(i) + end), stream);
+                    result.template operator()<kClean>(a, n, place.row(i + j) + end), stream);
       }
   }
 
@@ -152,14 +165,14 @@ struct Doubling {
   template <bool kClean>
   static void results(const WindowJob& job, const Place& place, char* to, std::int64_t pitch, bool stream,
                       std::int64_t k, const char* next, Scratch* own) {
-    for (; 2 * k <= job.window; k *= 2) level<kClean>(job, place, k, own);
+    for (; job.window / k > 3; k *= 2) level<kClean>(job, place, k, own);
     finish<kClean>(job, place, k, to, pitch, stream, next, own);
   }
 
   /// The states of a tile whose first window ends at `row` of one lane.
   template <bool kClean>
-  static bool start_lane(const WindowJob& job, const LaneGroup& g, int lane, std::int64_t row, const Place& place,
-                         Scratch* own) {
+  static bool start_lane(const WindowJob& job, const LaneGroup& g, int lane, std::int64_t row,
+                         const Place& place, Scratch* own) {
     const Tiles<T> tiles(job);
     const std::int64_t total = place.rows + job.window - 1, first = row - (job.window - 1);
     const char* from = g.x[lane] + first * job.stride;
@@ -210,12 +223,13 @@ struct Doubling {
 
   /// `start` and the first three levels of clean elements in registers: what a level needs of the next vector
   /// it waits for.
-  static bool start_eight(const WindowJob& job, const LaneGroup& g, int lane, std::int64_t row, const Place& place,
-                          Scratch* own) {
+  static bool start_eight(const WindowJob& job, const LaneGroup& g, int lane, std::int64_t row,
+                          const Place& place, Scratch* own) {
     const std::int64_t total = place.rows + job.window - 1, whole = total / V::size;
     const char* from = g.x[lane] + (row - (job.window - 1)) * kSize;
     for (std::int64_t i = 0; i < 4 * V::size; ++i) own->block[i] = T{0};
-    std::memcpy(own->block, from + whole * V::size * kSize, static_cast<std::size_t>((total - whole * V::size) * kSize));
+    std::memcpy(own->block, from + whole * V::size * kSize,
+                static_cast<std::size_t>((total - whole * V::size) * kSize));
     const Shares<V> of1 = shares(1, 1), of2 = shares(2, 2), of4 = shares(4, 4);
     const Shares<V> low2_shares = shares(2, job.window & 1), low4_shares = shares(4, job.window & 3);
     const bool digit1 = (job.window & 1) != 0, digit2 = (job.window & 2) != 0, digit4 = (job.window & 4) != 0;
@@ -265,7 +279,8 @@ struct Doubling {
     for (std::int64_t k = 0; k < total; k += kChunk) {
       const std::int64_t count = std::min<std::int64_t>(total - k, kChunk);
       const Tile tile = tiles.fetch(g, first + k, count, own->block);
-      clean &= start<kClean>(tile.data, tile.pitch, place, k * place.across(), count * place.across(), own->power);
+      clean &=
+          start<kClean>(tile.data, tile.pitch, place, k * place.across(), count * place.across(), own->power);
     }
     return clean;
   }
@@ -334,7 +349,8 @@ struct Doubling {
         for (int lane = 0; lane < groups[i].lanes; ++lane) run_lane(job, groups[i], lane, own);
       return;
     }
-    const std::int64_t end = groups[0].rows[0], skipped = head(job, groups[0].base[0]);
+    const std::int64_t end = groups[0].rows[0];
+    const std::int64_t skipped = head(job, groups[0].base[0]);
     for (std::int64_t row = 0; row < end;) {
       const bool empty = row < skipped;
       const std::int64_t rows = std::min((empty ? skipped : end) - row, kAcross);

@@ -112,7 +112,8 @@ struct Folding {
     V count[kRegisters];
     for (V& c : count) c = number(0);
     for (std::int64_t o = rows - 1; o >= 0; --o) {
-      const Step<V> next{number(1.0 / static_cast<double>(rows - o)), number(static_cast<double>(first_row + o))};
+      const Step<V> next{number(1.0 / static_cast<double>(rows - o)),
+                         number(static_cast<double>(first_row + o))};
       const char* row = tile.data + o * tile.pitch;
       for (int v = 0; v < kRegisters; ++v) {
         step<kClean, false>(s.part[v], count[v], load_as<V, T>(row + v * kLaneBytes), next);
@@ -137,10 +138,11 @@ struct Folding {
     return n - job.ddof > 0 ? n - job.ddof : std::numeric_limits<double>::quiet_NaN();
   }
   struct Finish {
-    V divisor, min_count, ddof;
+    V divisor, reciprocal, min_count, ddof;
     bool root, divided, spread;
     UFUSE_INLINE explicit Finish(const WindowJob& job)
         : divisor(number(Folding::divisor(job))),
+          reciprocal(number(1) / divisor),
           min_count(number(static_cast<double>(job.min_count))),
           ddof(number(job.ddof)),
           root(job.op == WindowOp::std),
@@ -148,12 +150,12 @@ struct Folding {
           spread(job.op == WindowOp::var || job.op == WindowOp::std) {}
     template <bool kClean>
     UFUSE_INLINE V operator()(const V (&s)[kParts], V count, V row) const {
-      if constexpr (kClean) return F::finish(s, divisor, row, root);
+      if constexpr (kClean) return F::finish(s, divisor, reciprocal, row, root);
       const V nan = number(std::numeric_limits<double>::quiet_NaN());
       V by = divisor;
       if (divided) by = count;
       if (spread) by = select(count - ddof > number(0), count - ddof, nan);
-      return select(count >= min_count, F::finish(s, by, row, root), nan);
+      return select(count >= min_count, F::finish(s, by, number(1) / by, row, root), nan);
     }
   };
 
@@ -174,7 +176,8 @@ struct Folding {
       const Ends& ends = wrapped ? last : current;
       const Middle& between = middle[wrapped ? 0 : 1];
       const std::int64_t whole = wrapped ? job.whole : job.whole - 1;
-      const auto end_count = static_cast<double>(length - o), middle_count = static_cast<double>(whole * length);
+      const auto end_count = static_cast<double>(length - o),
+                 middle_count = static_cast<double>(whole * length);
       const auto begin_count = static_cast<double>(j + 1);
       const Step<V> next{number(1.0 / begin_count), number(static_cast<double>(first_row + j))};
       Shares<V> with_middle{}, with_begin{};
@@ -245,7 +248,8 @@ struct Folding {
                   char* scratch) {
     const Tiles<T> tiles(job);
     auto* states = reinterpret_cast<Group*>(scratch);
-    auto* own = reinterpret_cast<Scratch*>(scratch + count * static_cast<std::int64_t>((sizeof(Group) + 63) / 64 * 64));
+    auto* own = reinterpret_cast<Scratch*>(scratch +
+                                           count * static_cast<std::int64_t>((sizeof(Group) + 63) / 64 * 64));
     const std::int64_t length = job.segment;
     for (std::int64_t k = 0; k < segments; ++k)
       for (int i = 0; i < count; ++i) {
@@ -253,7 +257,8 @@ struct Folding {
         Ends& last = states[i].ends[(k + 1) % 2];
         Ends& current = states[i].ends[k % 2];
         const std::int64_t row = k * length, trail = row - job.whole * length;
-        if (k == 0) find_ends(tiles.fetch(g, trail - length, length, own->trail), trail - length, length, last);
+        if (k == 0)
+          find_ends(tiles.fetch(g, trail - length, length, own->trail), trail - length, length, last);
         find_ends(tiles.fetch(g, trail, length, own->trail), trail, length, current);
         const bool clean = find_middles(job, g, k, current, own->middle);
         const Tile lead = tiles.fetch(g, row, length, own->lead);

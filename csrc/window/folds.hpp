@@ -1,8 +1,9 @@
 // What is folded over a window: states of lanes, over a register or one plain value.
 //
-// `single` is the state of one element, `after` takes the element that follows a state, `before` the one that precedes it; where `kClean` is false,
-// `valid` says which lanes have an element at all. `merge` puts the state of later elements behind an earlier
-// one. Of elements that compare equal the last one wins, as bottleneck's argmin has it.
+// `single` is the state of one element, `after` takes the element that follows a state, `before` the one that
+// precedes it; where `kClean` is false, `valid` says which lanes have an element at all. `merge` puts the
+// state of later elements behind an earlier one. Of elements that compare equal the last one wins, as
+// bottleneck's argmin has it.
 #pragma once
 
 #include <limits>
@@ -24,6 +25,15 @@ template <class V>
 struct Shares {
   V later, both;
 };
+
+/// x / divisor: the product with the reciprocal and its residual (Markstein 1990), half the time of a
+/// division.
+template <class V>
+UFUSE_INLINE V quotient(V x, V divisor, V reciprocal) {
+  const V q = x * reciprocal;
+  const V rest = fma(-q, divisor, x);
+  return select(rest == rest, fma(rest, reciprocal, q), q);  // of an infinity there is no residual
+}
 
 template <class A_>
 struct SumFold {
@@ -51,8 +61,8 @@ struct SumFold {
     a[0] = a[0] + b[0];
   }
   template <class V>
-  static UFUSE_INLINE V finish(const V (&s)[1], V divisor, V, bool) {
-    return s[0] / divisor;
+  static UFUSE_INLINE V finish(const V (&s)[1], V divisor, V reciprocal, V, bool) {
+    return quotient(s[0], divisor, reciprocal);
   }
 };
 
@@ -91,8 +101,8 @@ struct MomentsFold {
     a[0] = fma(d, n.later, a[0]);
   }
   template <class V>
-  static UFUSE_INLINE V finish(const V (&s)[2], V divisor, V, bool root) {
-    const V variance = s[1] / divisor;
+  static UFUSE_INLINE V finish(const V (&s)[2], V divisor, V reciprocal, V, bool root) {
+    const V variance = quotient(s[1], divisor, reciprocal);
     return root ? sqrt(variance) : variance;
   }
 };
@@ -111,7 +121,8 @@ struct ExtremeFold {
   using A = A_;
   static constexpr int kParts = 1;
   static constexpr bool kRows = false;
-  static constexpr A kNone = kLargest ? -std::numeric_limits<A>::infinity() : std::numeric_limits<A>::infinity();
+  static constexpr A kNone =
+      kLargest ? -std::numeric_limits<A>::infinity() : std::numeric_limits<A>::infinity();
   template <class V>
   static UFUSE_INLINE void start(V (&s)[1]) {
     s[0] = splat<V>(kNone);
@@ -133,7 +144,7 @@ struct ExtremeFold {
     a[0] = better<kLargest>(a[0], b[0]);
   }
   template <class V>
-  static UFUSE_INLINE V finish(const V (&s)[1], V, V, bool) {
+  static UFUSE_INLINE V finish(const V (&s)[1], V, V, V, bool) {
     return s[0];
   }
 };
@@ -181,7 +192,7 @@ struct IndexFold {
     a[1] = select(keep, a[1], b[1]);
   }
   template <class V>
-  static UFUSE_INLINE V finish(const V (&s)[2], V, V row, bool) {
+  static UFUSE_INLINE V finish(const V (&s)[2], V, V, V row, bool) {
     return row - s[1];
   }
 };

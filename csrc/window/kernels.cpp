@@ -24,9 +24,9 @@ void put_fold(WindowKernels& t, WindowOp op) {
   using Long = Folding<F, T>;
   using Short = Doubling<G, T>;
   constexpr int kWide = sizeof(T) == 8;
-  t.kernel[static_cast<int>(op)][kWide] = {
-      Long::kScratch, Long::kRecord * static_cast<std::int64_t>(sizeof(typename F::A)), Long::run, Long::totals,
-      Long::middles};
+  t.kernel[static_cast<int>(op)][kWide] = {Long::kScratch,
+                                           Long::kRecord * static_cast<std::int64_t>(sizeof(typename F::A)),
+                                           Long::run, Long::totals, Long::middles};
   t.doubling[static_cast<int>(op)][kWide] = {Short::kScratch, 0, Short::run, nullptr, nullptr};
 }
 

@@ -18,13 +18,13 @@
 
 namespace ufuse {
 
-inline constexpr int kWindowLanes = 16;        // folded side by side
-inline constexpr int kSegmentRows = 64;        // the longest segment
-inline constexpr int kTileRows = 128;          // rows of the largest tile
-inline constexpr std::int64_t kDoubled = 160;   // longest window that is folded by doubling
-inline constexpr std::int64_t kLongLane = 512;  // shorter ones are folded side by side
-inline constexpr int kMaxBundle = 8;           // groups of lanes that advance together
-inline constexpr int kMaxWindowRecord = 3;     // parts of a state, and the count
+inline constexpr int kWindowLanes = 16;             // folded side by side
+inline constexpr int kSegmentRows = 64;             // the longest segment
+inline constexpr int kTileRows = 128;               // rows of the largest tile
+inline constexpr std::int64_t kDoubled = 160;       // longest window that is folded by doubling
+inline constexpr std::int64_t kLongLane = 512;      // shorter ones are folded side by side
+inline constexpr int kMaxBundle = 8;                // groups of lanes that advance together
+inline constexpr int kMaxWindowRecord = 3;          // parts of a state, and the count
 inline constexpr std::int64_t kSortedWindow = 192;  // longest window that is kept as a sorted column
 
 /// Lanes, or pieces of lanes: row k of lane i is the element `base[i]` + k of its axis.
@@ -49,9 +49,9 @@ struct WindowJob {
   bool plain;       ///< `x` holds `element` in this machine's byte order
   bool plain_out;   ///< results are of `element`
   int stored_log2;  ///< of the size of a stored element
-  bool columns;  ///< lanes of a group are neighbours, `lane_stride` apart, with one base
-  bool along;    ///< lanes are folded one by one, along memory
-  bool stream;   ///< store past the cache
+  bool columns;     ///< lanes of a group are neighbours, `lane_stride` apart, with one base
+  bool along;       ///< lanes are folded one by one, along memory
+  bool stream;      ///< store past the cache
   std::int64_t length, window, min_count;
   double ddof;
   std::int64_t stride, lane_stride, out_stride, out_lane_stride;  ///< bytes

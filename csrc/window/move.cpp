@@ -136,7 +136,8 @@ class Execution {
 
   /// Cuts the axis into segments and pieces, the lanes into bundles.
   void cut() {
-    const auto power = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(r_.window - 1) | 1));
+    const auto power =
+        static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(r_.window - 1) | 1));
     job_.segment = is_order(r_.op) || doubled_ ? kSegmentRows : std::min<std::int64_t>(power, kSegmentRows);
     job_.along = doubled_ && !job_.columns && job_.length >= kLongLane;
     job_.whole = (r_.window - 1) / job_.segment;
@@ -188,8 +189,8 @@ class Execution {
     g.middles[i] = g.totals[i] + segments_ * kernel_.record;
   }
 
-  /// The groups of a task, and how many segments they take. Records are those of all lanes from `slot` 0 on, or
-  /// of the lanes of this task alone.
+  /// The groups of a task, and how many segments they take. Records are those of all lanes from `slot` 0 on,
+  /// or of the lanes of this task alone.
   struct Work {
     LaneGroup group[kMaxBundle];
     int groups = 0;
@@ -219,8 +220,8 @@ class Execution {
       const std::int64_t column = (first + k) * kWindowLanes;
       g.lanes = static_cast<int>(std::min<std::int64_t>(kWindowLanes, inner_.extent - column));
       for (int i = 0; i < g.lanes; ++i)
-        set_lane(g, i, x + (column + i) * inner_.stride, out + (column + i) * inner_.out_stride, piece, records,
-                 row * inner_.extent + column + i - first_slot);
+        set_lane(g, i, x + (column + i) * inner_.stride, out + (column + i) * inner_.out_stride, piece,
+                 records, row * inner_.extent + column + i - first_slot);
     }
     work.segments = piece_start(piece + 1) - piece_start(piece);
   }
@@ -246,8 +247,7 @@ class Execution {
     Work work;
     collect(task, records, first_slot, work);
     const ScratchFrame frame(static_cast<std::size_t>(kernel_.scratch));
-    for (int k = 0; k < work.groups; ++k)
-      kernel_.totals(job_, work.group[k], work.segments, frame.data());
+    for (int k = 0; k < work.groups; ++k) kernel_.totals(job_, work.group[k], work.segments, frame.data());
   }
   std::int64_t middle_blocks() const { return (segments_ + job_.whole - 2) / (job_.whole - 1); }
   void run_middles(char* records, std::int64_t slot, std::int64_t block) const {
@@ -271,7 +271,8 @@ class Execution {
 
   /// Pieces of lanes: all totals, then all middles, then the results.
   void run_phases() const {
-    const std::unique_ptr<char[]> records(new char[static_cast<std::size_t>(2 * lanes_ * segments_ * kernel_.record)]);
+    const std::unique_ptr<char[]> records(
+        new char[static_cast<std::size_t>(2 * lanes_ * segments_ * kernel_.record)]);
     parallel_for(tasks(), threads_, [&](std::int64_t task) { run_totals(task, records.get(), 0); });
     const std::int64_t blocks = middle_blocks(), all = lanes_ * blocks;
     const std::int64_t parts = std::min<std::int64_t>(all, threads_ * kTasksPerThread);

@@ -128,8 +128,7 @@ struct CountedRanks {
 
   static void run(const WindowJob& job, const LaneGroup* groups, int count, std::int64_t segments,
                   char* scratch) {
-    for (int i = 0; i < count; ++i)
-      run_group(job, groups[i], segments, reinterpret_cast<Scratch*>(scratch));
+    for (int i = 0; i < count; ++i) run_group(job, groups[i], segments, reinterpret_cast<Scratch*>(scratch));
   }
 
   /// `own->window` holds the window - 1 rows before a tile, and the tile.
@@ -142,7 +141,8 @@ struct CountedRanks {
       const Tile tile = tiles.fetch(g, row, rows, own->fresh);
       const std::int64_t at = row < 0 ? row + history : history;
       for (std::int64_t j = 0; j < rows; ++j)
-        std::memcpy(own->window + (at + j) * kWindowLanes, tile.data + j * tile.pitch, kWindowLanes * sizeof(T));
+        std::memcpy(own->window + (at + j) * kWindowLanes, tile.data + j * tile.pitch,
+                    kWindowLanes * sizeof(T));
       if (row >= 0) {
         for (std::int64_t j = 0; j < rows; ++j)
           for (int v = 0; v < kRegisters; ++v) rank(job, own, j, v);

@@ -1,11 +1,11 @@
-// Tiles: rows of 16 lanes side by side. Lanes that lie along memory are transposed in registers, neighbours are
-// read in place, whatever is strided, swapped or of another type is brought into a block first.
+// Tiles: rows of 16 lanes side by side. Lanes that lie along memory are transposed in registers, neighbours
+// are read in place, whatever is strided, swapped or of another type is brought into a block first.
 #pragma once
 
 #include <limits>
 
-#include "window/kernels.hpp"
 #include "simd/vec.hpp"
+#include "window/kernels.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -49,7 +49,8 @@ using LaneBits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t
 template <class V>
 UFUSE_INLINE void stream_store(char* to, V x) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(V) == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(x.v));
+  if constexpr (sizeof(V) == 64)
+    return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(x.v));
 #endif
 #if defined(__AVX__)
   if constexpr (sizeof(V) == 32)
@@ -137,7 +138,8 @@ class Tiles {
         row + rows > g.rows[0])
       return nullptr;
     char* at = g.out[0] + row * job_.out_stride;
-    stream = job_.stream && (reinterpret_cast<std::uintptr_t>(at) | static_cast<std::uintptr_t>(job_.out_stride)) % 64 == 0;
+    stream = job_.stream &&
+             (reinterpret_cast<std::uintptr_t>(at) | static_cast<std::uintptr_t>(job_.out_stride)) % 64 == 0;
     return at;
   }
 
@@ -196,7 +198,8 @@ class Tiles {
   Tile fetch_columns(const LaneGroup& g, std::int64_t row, std::int64_t rows, T* block) const {
     const std::int64_t first = g.base[0] + row;
     const char* from = g.x[0] + row * job_.stride;
-    if (job_.plain && job_.lane_stride == kSize && g.lanes == kWindowLanes && first >= 0 && first + rows <= job_.length)
+    if (job_.plain && job_.lane_stride == kSize && g.lanes == kWindowLanes && first >= 0 &&
+        first + rows <= job_.length)
       return {from, job_.stride, no_nan(from, job_.stride, rows)};
     for (std::int64_t k = 0; k < rows; ++k) {
       T* to = block + k * kWindowLanes;
@@ -263,7 +266,8 @@ class Tiles {
   void scatter(const LaneGroup& g, std::int64_t row, std::int64_t rows, const T* tile) const {
     for (int lane = 0; lane < g.lanes; ++lane) {
       const std::int64_t left = g.rows[lane] - row;
-      scatter_run<R>(g.out[lane] + row * job_.out_stride, tile + lane, kWindowLanes, rows < left ? rows : left);
+      scatter_run<R>(g.out[lane] + row * job_.out_stride, tile + lane, kWindowLanes,
+                     rows < left ? rows : left);
     }
   }
   template <class R>

@@ -210,9 +210,7 @@ def _read_ddof(function: str, ddof: Any) -> float:
     try:
         return float(ddof)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"{function}: argument 'ddof': expected a number, got {ddof!r}"
-        ) from None
+        raise TypeError(f"{function}: argument 'ddof': expected a number, got {ddof!r}") from None
 
 
 def _check_out(function: str, out: Array, x: Array, result: DType) -> None:
@@ -236,4 +234,3 @@ def _target(out: Array | None, x: Array, dtype: DType) -> Array:
     plain = executors.empty(tuple(x.shape[i] for i in order), dtype)
     inverse = [order.index(i) for i in range(x.ndim)]
     return plain.transpose(inverse)
-
