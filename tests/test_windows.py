@@ -11,68 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.exceptions import AxisError
-from numpy.lib.stride_tricks import sliding_window_view
 
 import ufuse as uf
 from conftest import NATIVE
 from ufuse.reduce.windows import OPS
+from windows_defined import close, defined, sample
 
 FLOATS = [np.float32, np.float64]
 # One kind of kernel each, with the lengths at which it changes: folds by doubling, by segments,
 # sorted columns, sorted blocks.
 WINDOWS = [1, 2, 3, 7, 8, 13, 50, 64, 160, 161, 192, 193, 300, 700]
-
-
-def rank(window: np.ndarray) -> float:
-    there = window[~np.isnan(window)]
-    if np.isnan(window[-1]):
-        return np.nan
-    if len(there) == 1:
-        return 0.0
-    less, equal = np.sum(there < window[-1]), np.sum(there == window[-1])
-    return float((less + (equal - 1) / 2) / (len(there) - 1) * 2 - 1)
-
-
-def var(window: np.ndarray, ddof: float) -> float:
-    there = window[~np.isnan(window)]
-    return np.nan if len(there) <= ddof else float(np.var(there, ddof=ddof))  # type: ignore[call-overload]
-
-
-#: Of one window as float64, some of it no NaN.
-DEFINITIONS: dict[str, Any] = {
-    "sum": lambda w, ddof: np.nansum(w),
-    "mean": lambda w, ddof: np.nanmean(w),
-    "var": var,
-    "std": lambda w, ddof: np.sqrt(var(w, ddof)),
-    "min": lambda w, ddof: np.nanmin(w),
-    "max": lambda w, ddof: np.nanmax(w),
-    "argmin": lambda w, ddof: np.flatnonzero(w[::-1] == np.nanmin(w))[0],
-    "argmax": lambda w, ddof: np.flatnonzero(w[::-1] == np.nanmax(w))[0],
-    "median": lambda w, ddof: np.nanmedian(w),
-    "rank": lambda w, ddof: rank(w),
-}
-
-
-def defined(
-    x: np.ndarray, window: int, op: str, least: int | None = None, axis: int = -1, ddof: float = 0
-) -> np.ndarray:
-    """Every window by itself, in float64."""
-    least = window if least is None else least
-    lanes = np.moveaxis(np.asarray(x, np.float64), axis, -1)
-    missing = np.full((*lanes.shape[:-1], window - 1), np.nan)
-    windows = sliding_window_view(np.concatenate([missing, lanes], axis=-1), window, axis=-1)
-    result = np.full(lanes.shape, np.nan)
-    for index in np.ndindex(lanes.shape):
-        if np.sum(~np.isnan(windows[index])) >= least:
-            result[index] = DEFINITIONS[op](windows[index], ddof)
-    return np.moveaxis(result, -1, axis)
-
-
-def sample(shape: Any, dtype: Any = np.float64, share: float = 0.0, seed: int = 0) -> np.ndarray:
-    """Numbers with ties, `share` of them NaN."""
-    rng = np.random.default_rng(seed)
-    x = np.round(rng.standard_normal(shape) * 4, 1)
-    return np.where(rng.random(shape) < share, np.nan, x).astype(dtype)
 
 
 def layouts(x: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,13 +39,6 @@ def layouts(x: np.ndarray) -> dict[str, np.ndarray]:
         "swapped": x.astype(x.dtype.newbyteorder()),
         "read-only": fixed,
     }
-
-
-def close(got: Any, want: np.ndarray, dtype: Any, message: str = "") -> None:
-    tolerance = 2e-6 if np.dtype(dtype) == np.float32 else 1e-12
-    np.testing.assert_allclose(
-        got, want.astype(dtype), rtol=tolerance, atol=tolerance, err_msg=message, strict=True
-    )
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -158,9 +99,9 @@ def test_bottleneck(window: int, dtype: Any, op: str) -> None:
     bn = pytest.importorskip("bottleneck")
     for share in (0.0, 0.3):
         x = sample((3, 400), dtype, share, 2)
-        for axis, least in ((1, None), (1, 1), (1, max(2, window // 2)), (0, None)):
+        for axis, wanted in ((1, None), (1, 1), (1, max(2, window // 2)), (0, None)):
             length = min(window, x.shape[axis])
-            least = least and min(least, length)
+            least = wanted and min(wanted, length)
             # Where the divisor is zero or less, bottleneck's quotient is what has drifted over it.
             keywords = {"ddof": 1} if op in ("var", "std") and least != 1 and length > 1 else {}
             got = uf.move_reduce(x, length, op, least, axis, **keywords)
@@ -271,105 +212,6 @@ def test_lists_and_torch() -> None:
     np.testing.assert_array_equal(got.numpy(), [np.nan, 0.5, 1.5, 2.5])
 
 
-# What running sums get wrong: names say which thread of bottleneck reports it.
-
-
-@pytest.mark.parametrize("window", [3, 50, 170])
-def test_bottleneck_small_numbers_after_a_large_one_keep_their_digits(window: int) -> None:
-    """A running sum that 1e16 went through has lost every digit below 1."""
-    x = np.random.default_rng(7).random(1000) + 1
-    hostile = x.copy()
-    hostile[300] = 1e16
-    for op in ("sum", "mean", "var", "std"):
-        got, want = uf.move_reduce(hostile, window, op), uf.move_reduce(x, window, op)
-        untouched = np.r_[0:300, 300 + window : 1000]
-        np.testing.assert_allclose(got[untouched], want[untouched], rtol=1e-14)
-        close(want, defined(x, window, op), np.float64)
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("window", [2, 50, 170])
-def test_bottleneck_move_var_is_not_negative(window: int, dtype: Any) -> None:
-    """Nor is a deviation NaN, or of equal numbers anything but zero."""
-    for offset in (1e8, 1e15):
-        x = np.full(2000, offset, dtype)
-        x[:700] += np.random.default_rng(8).random(700).astype(dtype) * 8
-        for op in ("var", "std"):
-            got = uf.move_reduce(x, window, op)[window - 1 :]
-            assert (got >= 0).all()
-            assert (got[700:] == 0).all()
-    x = np.random.default_rng(8).random(2000) + 1e6
-    got, want = uf.move_reduce(x, window, "std"), defined(x - 1e6, window, "std")
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)  # some units in the last place of x
-
-
-def test_bottleneck_move_mean_does_not_drift() -> None:
-    """A million steps later the error is still that of one window."""
-    x = np.random.default_rng(9).standard_normal(1_000_000).astype(np.float32) + 1000
-    got = uf.move_reduce(x, 100, "mean")
-    want = sliding_window_view(x, 100)[::997].mean(axis=1, dtype=np.float64)
-    np.testing.assert_allclose(got[99::997], want, rtol=6.1e-8)  # half a unit in the last place
-    ones = uf.move_reduce(np.full(1000, 0.1), 49, "mean")[48:]
-    assert (ones == ones[0]).all()
-
-
-@pytest.mark.parametrize("op", OPS)
-@pytest.mark.parametrize("window", [4, 50, 170, 200])
-@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_bottleneck_windows_after_an_infinity_or_nan_recover(
-    value: float, window: int, op: str
-) -> None:
-    x = sample(900, seed=10)
-    hostile = x.copy()
-    hostile[400] = value
-    got, want = uf.move_reduce(hostile, window, op), uf.move_reduce(x, window, op)
-    untouched = np.r_[0:400, 400 + window : 900]
-    np.testing.assert_array_equal(got[untouched], want[untouched])
-    inside = got[400 : 400 + window]
-    if np.isnan(value):
-        assert np.isnan(inside).all()  # `min_count` is the window
-    elif op in ("sum", "mean"):
-        assert (inside == value).all()
-    elif op in ("var", "std"):
-        assert np.isnan(inside).all()
-    elif op in ("min", "max") and (op == "max") == (value > 0):
-        assert (inside == value).all()
-    elif op in ("argmin", "argmax") and (op == "argmax") == (value > 0):
-        np.testing.assert_array_equal(inside, np.arange(window))
-    else:
-        assert np.isfinite(inside[1:]).all()
-
-
-def test_infinities_alone() -> None:
-    """They are elements, also where nothing else is."""
-    x = np.array([np.inf, np.inf, -np.inf, np.nan, -np.inf])
-    inf, nan = np.inf, np.nan
-    for op, want in {
-        "sum": [inf, inf, nan, -inf, -inf],
-        "min": [inf, inf, -inf, -inf, -inf],
-        "argmin": [0, 0, 0, 1, 0],
-        "argmax": [0, 0, 1, 1, 0],
-        "median": [inf, inf, nan, -inf, -inf],
-        "rank": [0, 0, -1, nan, 0],
-    }.items():
-        np.testing.assert_array_equal(uf.move_reduce(x, 2, op, 1), want, err_msg=op)
-
-
-def test_medians_do_not_overflow() -> None:
-    most = np.finfo(np.float64).max
-    for window in (2, 250):
-        x = np.full(window, most)
-        assert uf.move_reduce(x, window, "median")[-1] == most
-
-
-def test_equal_elements_and_zeros() -> None:
-    """The last of equal ones is found; which zero an extreme is follows from that."""
-    x = np.array([1.0, 0.0, -0.0, 0.0, 2.0, -0.0])
-    np.testing.assert_array_equal(uf.move_reduce(x, 3, "argmin", 1), [0, 0, 0, 0, 1, 0])
-    got = uf.move_reduce(x, 3, "min", 1)
-    np.testing.assert_array_equal(np.signbit(got), [False, False, True, False, False, True])
-
-
 @pytest.mark.parametrize("ddof", [0, 1, 2, 2.5, 10])
 def test_ddof(ddof: float) -> None:
     x = sample((2, 80), share=0.3)
@@ -383,23 +225,53 @@ X = np.arange(12.0).reshape(3, 4)
 @pytest.mark.parametrize(
     ("error", "message", "arguments", "keywords"),
     [
-        (ValueError, r"'window': expected from 1 to 4, the length of axis 1.*got 0", (X, 0, "sum"), {}),
-        (ValueError, r"'window': expected from 1 to 3, the length.*got 4", (X, 4, "sum"), {"axis": 0}),
+        (
+            ValueError,
+            r"'window': expected from 1 to 4, the length of axis 1.*got 0",
+            (X, 0, "sum"),
+            {},
+        ),
+        (
+            ValueError,
+            r"'window': expected from 1 to 3, the length.*got 4",
+            (X, 4, "sum"),
+            {"axis": 0},
+        ),
         (ValueError, r"'window'.*got -2", (X, -2, "median"), {}),
         (TypeError, r"'window': expected an int, got 2\.5", (X, 2.5, "sum"), {}),
-        (ValueError, r"'op': expected one of 'sum', 'mean'.*'rank'; got 'total'", (X, 2, "total"), {}),
+        (
+            ValueError,
+            r"'op': expected one of 'sum', 'mean'.*'rank'; got 'total'",
+            (X, 2, "total"),
+            {},
+        ),
         (ValueError, r"'op'.*got None", (X, 2, None), {}),
-        (ValueError, r"'min_count': expected None or from 1 to the window, 2; got 3", (X, 2, "sum", 3), {}),
+        (
+            ValueError,
+            r"'min_count': expected None or from 1 to the window, 2; got 3",
+            (X, 2, "sum", 3),
+            {},
+        ),
         (ValueError, r"'min_count'.*got 0", (X, 2, "sum", 0), {}),
         (TypeError, r"'min_count': expected an int, got 'a'", (X, 2, "sum", "a"), {}),
-        (AxisError, r"'axis': axis 2 is out of bounds for array of dimension 2", (X, 2, "sum"), {"axis": 2}),
+        (
+            AxisError,
+            r"'axis': axis 2 is out of bounds for array of dimension 2",
+            (X, 2, "sum"),
+            {"axis": 2},
+        ),
         (TypeError, r"'axis': expected an int, got None", (X, 2, "sum"), {"axis": None}),
         (TypeError, r"'ddof': expected a number, got 'x'", (X, 2, "var"), {"ddof": "x"}),
         (ValueError, r"'x': expected an array with at least one axis", (1.5, 1, "sum"), {}),
-        (TypeError, r"'x': expected real numbers, got dtype complex128.*x\.real", (X * 1j, 2, "sum"), {}),
+        (
+            TypeError,
+            r"'x': expected real numbers, got dtype complex128.*x\.real",
+            (X * 1j, 2, "sum"),
+            {},
+        ),
         (TypeError, r"'x'", (np.array(["a"]), 1, "sum"), {}),
     ],
-)  # fmt: skip
+)
 def test_errors(error: Any, message: str, arguments: Any, keywords: Any) -> None:
     with pytest.raises(error, match=rf"ufuse\.move_reduce: argument {message}"):
         uf.move_reduce(*arguments, **keywords)

@@ -88,7 +88,7 @@ def _scipy(op: str, window: int) -> Prepare:
 
 
 def _numpy(op: str, window: int) -> Prepare:
-    """NumPy's way: a view of every window, some of them at a time."""
+    """Reduce a view of every window, some of them at a time."""
 
     def prepare(v: SimpleNamespace) -> Call:
         f, head = getattr(np, op), window - 1
@@ -110,7 +110,7 @@ def _numpy(op: str, window: int) -> Prepare:
 
 
 def _expected(op: str, window: int) -> Any:
-    """Some of the windows."""
+    """Reduce some of the windows."""
 
     def expected(v: SimpleNamespace) -> np.ndarray:
         lanes = np.moveaxis(v.x, v.axis, -1)

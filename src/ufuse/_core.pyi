@@ -62,9 +62,9 @@ def linear(
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...
 def move_reduce(
-    x: np.ndarray,
+    x: Any,
     op: str,
-    out: np.ndarray,
+    out: Any,
     axis: int,
     window: int,
     min_count: int,

@@ -87,14 +87,19 @@ def move_reduce(
     * integers and bools are converted to float64 first; float32 is summed in float64 and rounded
       once; narrower floats are computed in float64 and rounded once.
 
-    The time does not depend on the window, but for ``"median"`` and ``"rank"``, which take the
-    logarithm of it: up to 192 elements a sorted array per lane is kept (or ranks are counted) with
-    SIMD, beyond that blocks are sorted. The others are folded by the ends and beginnings of aligned
-    segments (van Herk, *A fast algorithm for local minimum and maximum filters on rectangular and
-    octagonal kernels*, 1992; Gil and Werman, *Computing 2-D min, median, and max filters*, 1993),
-    variances by Welford's steps and the merge of Chan, Golub and LeVeque. Nothing is subtracted, so
-    that errors do not accumulate from window to window. Results have the same bits for any memory
-    layout and thread count.
+    Windows of up to 160 elements are folded by doubling: folds of 1, 2, 4, ... elements from each
+    position on, put together by the binary digits of the window. Longer ones take the same time
+    whatever their length: they are the ends, middles and beginnings of aligned segments (van Herk,
+    *A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels*,
+    1992; Gil and Werman, *Computing 2-D min, median, and max filters*, 1993). Variances are merged
+    by the formula of Chan, Golub and LeVeque, which cannot make them negative; their relative error
+    grows with the ratio of mean and deviation, as that of the data does. Nothing is ever
+    subtracted, so that errors do not accumulate from window to window, and a window has its digits
+    whatever went before it.
+
+    ``"median"`` and ``"rank"`` take the logarithm of the window: up to 192 elements a sorted array
+    per lane is kept (or ranks are counted) with SIMD, beyond that blocks are sorted. Results have
+    the same bits for any memory layout and thread count.
 
     Long windows take memory: one of more than 64 elements up to a tenth of that of `x`, medians and
     ranks of more than 192 elements some 70 bytes an element of the window.

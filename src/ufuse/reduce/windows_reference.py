@@ -37,7 +37,7 @@ def _reduce(windows: Array, op: str, min_count: int, ddof: float) -> Array:
     # Native kernels raise no floating-point warnings; neither does their reference.
     with np.errstate(all="ignore"):
         result = _OPS[op](windows, there, count, ddof)
-    return np.where(count >= min_count, result, np.nan)
+    return np.asarray(np.where(count >= min_count, result, np.nan))
 
 
 def _sum(windows: Array, there: Array, count: Array, ddof: float) -> Array:
@@ -51,7 +51,7 @@ def _mean(windows: Array, there: Array, count: Array, ddof: float) -> Array:
 def _var(windows: Array, there: Array, count: Array, ddof: float) -> Array:
     mean = _mean(windows, there, count, ddof)[:, None]
     squares = np.where(there, windows - mean, 0) ** 2
-    return np.where(count > ddof, squares.sum(axis=1) / (count - ddof), np.nan)
+    return np.asarray(np.where(count > ddof, squares.sum(axis=1) / (count - ddof), np.nan))
 
 
 def _std(windows: Array, there: Array, count: Array, ddof: float) -> Array:
@@ -62,7 +62,7 @@ def _backwards(windows: Array, there: Array, sign: int) -> Array:
     """Count elements from the last one back to the smallest of them times `sign`."""
     turned, valid = (sign * windows)[:, ::-1], there[:, ::-1]
     smallest = np.where(valid, turned, np.inf).min(axis=1, keepdims=True)
-    return np.argmax(valid & (turned == smallest), axis=1)
+    return np.asarray(np.argmax(valid & (turned == smallest), axis=1))
 
 
 def _argmin(windows: Array, there: Array, count: Array, ddof: float) -> Array:
@@ -74,7 +74,7 @@ def _argmax(windows: Array, there: Array, count: Array, ddof: float) -> Array:
 
 
 def _at(windows: Array, back: Array) -> Array:
-    return windows[np.arange(len(windows)), windows.shape[1] - 1 - back]
+    return np.asarray(windows[np.arange(len(windows)), windows.shape[1] - 1 - back])
 
 
 def _min(windows: Array, there: Array, count: Array, ddof: float) -> Array:
@@ -91,14 +91,14 @@ def _median(windows: Array, there: Array, count: Array, ddof: float) -> Array:
     low = in_order[rows, np.maximum(count - 1, 0) // 2]
     high = in_order[rows, np.minimum(count // 2, windows.shape[1] - 1)]
     half = (low + high) / 2
-    return np.where(np.isfinite(half), half, low / 2 + high / 2)
+    return np.asarray(np.where(np.isfinite(half), half, low / 2 + high / 2))
 
 
 def _rank(windows: Array, there: Array, count: Array, ddof: float) -> Array:
     last = windows[:, -1:]
     twice = (windows < last).sum(axis=1) + (windows <= last).sum(axis=1) - 1
     rank = np.where(count > 1, twice / (count - 1) - 1, 0.0)
-    return np.where(there[:, -1], rank, np.nan)
+    return np.asarray(np.where(there[:, -1], rank, np.nan))
 
 
 _OPS: dict[str, Any] = {
