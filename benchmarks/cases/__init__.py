@@ -11,6 +11,7 @@ from . import (
     reductions,
     small,
     statistics,
+    windows,
 )
 
 _MODULES = (
@@ -19,6 +20,7 @@ _MODULES = (
     reductions,
     statistics,
     counts,
+    windows,
     contractions,
     small,
 )

@@ -74,3 +74,12 @@ def histogram(
 def bincount(
     x: Any, weights: Any | None, out: Any, weight_coding: tuple[str, Any | None]
 ) -> int: ...
+def move_reduce(
+    x: Any,
+    op: str,
+    out: Any,
+    axis: int,
+    window: int,
+    min_count: int,
+    ddof: float,
+) -> None: ...

@@ -8,6 +8,7 @@ from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd,
 from .norms import norm
 from .sums import mean, prod, std, sum, var
 from .together import reduce
+from .windows import move_reduce
 
 __all__ = [
     "LogSum",
@@ -25,6 +26,7 @@ __all__ = [
     "mean",
     "min",
     "minmax",
+    "move_reduce",
     "nanargmax",
     "nanargmin",
     "nanmax",
