@@ -7,5 +7,6 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_settings(m);
   ufuse::register_program(m);
   ufuse::register_reduce(m);
+  ufuse::register_segment(m);
   ufuse::register_contract(m);
 }

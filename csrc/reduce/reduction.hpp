@@ -69,6 +69,9 @@ struct Reduction {
   ReduceSlot slot[kMaxSlots];
 };
 
+/// Throws `std::invalid_argument` where the catalogue has no kernel for a slot.
+void check_slots(const Reduction& reduction, const ReduceKernels& kernels);
+
 /// Runs a reduction with at least one element per result. Outputs must not overlap inputs.
 /// Throws `std::invalid_argument` where the catalogue has no such kernel, `std::bad_alloc`.
 UFUSE_API void reduce(const Reduction& reduction, const ReduceKernels& kernels);

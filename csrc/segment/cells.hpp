@@ -1,0 +1,183 @@
+// Cells of groups: one element after the other, each to where its label says.
+#pragma once
+
+#include "reduce/states.hpp"
+#include "segment/kernels.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+template <class T>
+UFUSE_INLINE T element_at(const char* from) {
+  T x;
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+
+/// Calls `body(cell, element, index)` for every element of a call. One column is a loop of its own.
+template <class Cell, class S, class Body>
+UFUSE_INLINE void for_each_cell(const GroupCall& call, Body body) {
+  auto* cells = reinterpret_cast<Cell*>(call.cells);
+  const std::int64_t columns = call.columns, count = call.count, stride = call.stride;
+  const std::uint32_t* labels = call.labels;
+  const char* data = call.data;
+  if (columns == 1) {
+    for (std::int64_t i = 0; i < count; ++i)
+      body(cells[labels[i]], element_at<S>(data + i * stride), call.first_index + i);
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i, data += stride) {
+    Cell* row = cells + static_cast<std::int64_t>(labels[i]) * columns;
+    for (std::int64_t c = 0; c < columns; ++c)
+      body(row[c], element_at<S>(data + c * static_cast<std::int64_t>(sizeof(S))), call.first_index + i);
+  }
+}
+
+// --- sums, products, extremes, counts: the cell is the state ---------------------------------------------
+
+template <class R>
+void start_simple(char* cells, std::int64_t count) {
+  auto* to = reinterpret_cast<typename R::wide*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = R::identity;
+}
+
+template <class R, class T>
+void add_simple(const GroupCall& call) {
+  using S = reducers::storage_t<T>;
+  using A = typename R::wide;
+  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(S));
+  if (call.columns < W) {
+    for_each_cell<A, S>(call, [](A& cell, S x, std::int64_t) __attribute__((always_inline)) {
+      cell = R::fold(cell, reducers::element_of<R, A>(x));
+    });
+    return;
+  }
+  auto* cells = reinterpret_cast<A*>(call.cells);
+  const char* data = call.data;
+  for (std::int64_t i = 0; i < call.count; ++i, data += call.stride) {
+    A* row = cells + static_cast<std::int64_t>(call.labels[i]) * call.columns;
+    std::int64_t c = 0;
+    for (; c + W <= call.columns; c += W) {
+      const auto x = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(data + c * kSize));
+      R::fold(Vec<A, W>::load(row + c), x).store(row + c);
+    }
+    for (; c < call.columns; ++c)
+      row[c] = R::fold(row[c], reducers::element_of<R, A>(element_at<S>(data + c * kSize)));
+  }
+}
+
+template <class R>
+void close_simple(char* cells, void* const* states, std::int64_t count) {
+  const void* lanes[] = {cells};
+  simple_close<R>(states, lanes, count, nullptr, nullptr, 0, 0);
+}
+
+// --- moments ---------------------------------------------------------------------------------------------
+
+/// An open chunk of up to kChunk elements, shifted by its first, and the state of the chunks before it.
+struct MomentsCell {
+  double count, pivot, sum, squares;
+  double state[4];
+};
+
+inline void flush(MomentsCell& cell) {
+  double chunk[4];
+  void* const to[] = {chunk, chunk + 1, chunk + 2, chunk + 3};
+  const void* const lanes[] = {&cell.sum, &cell.squares};
+  moments_close(to, lanes, 1, &cell.pivot, &cell.count, 0, 0);
+  void* const state[] = {cell.state, cell.state + 1, cell.state + 2, cell.state + 3};
+  const void* const from[] = {chunk, chunk + 1, chunk + 2, chunk + 3};
+  moments_merge(state, from, 1);
+  cell.count = cell.sum = cell.squares = 0.0;
+}
+
+inline void start_moments(char* cells, std::int64_t count) {
+  std::memset(cells, 0, static_cast<std::size_t>(count) * sizeof(MomentsCell));
+}
+
+template <class T, bool SkipNan>
+void add_moments(const GroupCall& call) {
+  using R = reducers::moments<T>;
+  for_each_cell<MomentsCell, T>(call,
+                                [](MomentsCell& cell, T x, std::int64_t) __attribute__((always_inline)) {
+                                  if (SkipNan && x != x) return;
+                                  if (cell.count == 0.0) cell.pivot = R::pivot_of(x);
+                                  const double d = R::shifted(static_cast<double>(x), cell.pivot);
+                                  cell.sum += d;
+                                  cell.squares = R::add_square(cell.squares, d);
+                                  cell.count += 1.0;
+                                  if (cell.count == static_cast<double>(kChunk)) flush(cell);
+                                });
+}
+
+inline void close_moments(char* cells, void* const* states, std::int64_t count) {
+  auto* from = reinterpret_cast<MomentsCell*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (from[i].count > 0.0) flush(from[i]);
+    for (int k = 0; k < 4; ++k) static_cast<double*>(states[k])[i] = from[i].state[k];
+  }
+}
+
+// --- argmin, argmax --------------------------------------------------------------------------------------
+
+template <class S>
+struct IndexCell {
+  std::int64_t index;
+  S value;
+};
+inline constexpr std::int64_t kNowhere = std::numeric_limits<std::int64_t>::max();
+
+template <class R>
+void start_index(char* cells, std::int64_t count) {
+  using S = typename R::element;
+  auto* to = reinterpret_cast<IndexCell<S>*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = {kNowhere, R::fold_value::element_identity};
+}
+
+/// NaN that do not count are taken for what any number beats, as NumPy's nanargmin does.
+template <class R, bool SkipNan>
+void add_index(const GroupCall& call) {
+  using S = typename R::element;
+  for_each_cell<IndexCell<S>, S>(
+      call, [](IndexCell<S>& cell, S x, std::int64_t index) __attribute__((always_inline)) {
+        if (SkipNan && x != x) x = R::fold_value::element_identity;
+        if (!R::better(x, cell.value) && cell.index != kNowhere) return;
+        cell.index = index;
+        cell.value = x;
+      });
+}
+
+template <class R>
+void close_index(char* cells, void* const* states, std::int64_t count) {
+  using S = typename R::element;
+  const auto* from = reinterpret_cast<const IndexCell<S>*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) {
+    static_cast<S*>(states[0])[i] = from[i].value;
+    static_cast<std::int64_t*>(states[1])[i] = from[i].index;
+  }
+}
+
+// --- labels ----------------------------------------------------------------------------------------------
+
+template <class L>
+bool read_labels(std::uint32_t* to, const void* from, std::int64_t count, std::uint32_t groups,
+                 std::uint32_t bank) {
+  const auto* labels = static_cast<const L*>(from);
+  using U = std::make_unsigned_t<L>;
+  U largest = 0;  // a negative label is a very large one
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto label = static_cast<U>(labels[i]);
+    largest = label > largest ? label : largest;
+    to[i] = static_cast<std::uint32_t>(label) + static_cast<std::uint32_t>(i % kBanks) * bank;
+  }
+  return largest < groups &&
+         (std::is_unsigned_v<L> || largest <= static_cast<U>(std::numeric_limits<L>::max()));
+}
+
+inline void count_labels(std::int64_t* counts, const std::uint32_t* labels, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) ++counts[labels[i]];
+}
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

@@ -1,0 +1,309 @@
+#include "segment/groups.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "core/scratch.hpp"
+#include "core/threads.hpp"
+#include "reduce/feeds.hpp"
+#include "segment/kernels.hpp"
+#include "segment/results.hpp"
+
+namespace ufuse {
+namespace {
+
+// Positions taken together: their labels and gathered elements stay in L1.
+constexpr std::int64_t kPositions = 1024;
+// A part has that many elements at least, and that many for each group: what its cells cost then is little
+// beside its elements.
+constexpr std::int64_t kPartElements = 1 << 17;
+constexpr std::int64_t kPartPerGroup = 4;
+constexpr std::int64_t kMostParts = 64;
+// Groups up to here have banks of cells: 32 KB of sums.
+constexpr std::int64_t kBankedGroups = 1024;
+// Cells of a tile of columns stay in L2 where they can.
+constexpr std::int64_t kTileBytes = 512 << 10;
+constexpr std::int64_t kLeastColumns = 64, kMostColumns = 1024;
+// States merged and finished by one task.
+constexpr std::int64_t kMergeStates = 8192;
+
+struct Freed {
+  void operator()(char* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<char, Freed>;
+
+Memory allocate(std::int64_t bytes) {
+  auto* memory = static_cast<char*>(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
+  if (memory == nullptr) throw std::bad_alloc();
+  return Memory(memory);
+}
+
+std::int64_t floor_power_of_two(std::int64_t n) {
+  return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1))));
+}
+
+class Execution {
+ public:
+  Execution(const Reduction& r, int axis, const Groups& groups, const ReducePlan& plan, Tier tier)
+      : r_(r),
+        axis_(axis),
+        groups_(groups),
+        plan_(plan),
+        kernels_(reduce_kernels(tier)),
+        cells_(group_kernels(tier)),
+        pass_(r, plan, kernels_),
+        count_(r.shape[axis]) {
+    const std::int64_t kept = std::max<std::int64_t>(plan.results, 1),
+                       g = std::max<std::int64_t>(groups.count, 1);
+    banks_ = kept == 1 && g <= kBankedGroups ? kBanks : 1;
+    const std::int64_t least = std::max(kPartElements / kept, kPartPerGroup * g);
+    parts_ = std::min(kMostParts, floor_power_of_two(count_ / std::max<std::int64_t>(least, kPositions)));
+    const bool columns = plan.inner.extent > 1 && std::abs(plan.inner.stride[0]) < std::abs(stride_along(0));
+    std::int64_t cell = 8;
+    for (int s = 0; s < r.slots; ++s) cell = std::max<std::int64_t>(cell, kernel(s).cell_size);
+    width_ = columns ? std::clamp(kTileBytes / (g * cell), kLeastColumns, kMostColumns) : 1;
+    width_ = std::min(width_, plan.inner.extent);
+    across_ = (plan.inner.extent + width_ - 1) / width_;
+    pitch_ = groups.count * plan.results;
+    std::int64_t element_bytes = static_cast<std::int64_t>(item_size(groups.labels.dtype));
+    for (int f = 0; f < pass_.feeds; ++f) element_bytes += pass_.feed[f].stored_size * plan.results;
+    threads_ = threads_for_bytes(count_ * element_bytes);
+  }
+
+  GroupErrors run() {
+    allocate_states();
+    const std::int64_t tiles = across_ * plan_.outers;
+    parallel_for(parts_ * tiles, threads_, [&](std::int64_t task) { add_part(task / tiles, task % tiles); });
+    GroupErrors errors;
+    if (bad_.load() < count_) {
+      errors.label = bad_.load();
+      return errors;
+    }
+    sum_sizes();
+    if (groups_.all_needed) errors.group = first_empty();
+    if (errors.group < 0 && pitch_ > 0)
+      for (std::int64_t tile = 0; tile < tiles; ++tile) finish_tile(tile);
+    return errors;
+  }
+
+ private:
+  const GroupKernel& kernel(int s) const { return cells_.at(r_.slot[s].reducer, r_.slot[s].element); }
+  const ReducerKernel& reducer(int s) const { return *pass_.kernel[s]; }
+  std::int64_t stride_along(int input) const { return r_.input[input].strides[axis_]; }
+
+  Tile tile_of(std::int64_t t) const {
+    const std::int64_t first = t % across_ * width_;
+    return {t / across_, first, std::min(width_, plan_.inner.extent - first)};
+  }
+  /// Where the states of a tile start in each row of states.
+  std::int64_t offset_of(const Tile& tile) const {
+    return groups_.count * (tile.outer * plan_.inner.extent + tile.first);
+  }
+
+  void allocate_states() {
+    for (int s = 0; s < r_.slots; ++s) {
+      memory_[s] = allocate(bytes_of_states(reducer(s), parts_ * banks_ * pitch_));
+      states_[s] = states_in(memory_[s].get(), reducer(s), parts_ * banks_ * pitch_);
+    }
+    bool wanted = groups_.sizes != nullptr || groups_.all_needed;
+    for (int s = 0; s < r_.slots; ++s) wanted |= r_.slot[s].finish == Finish::mean;
+    if (wanted) sizes_.resize(static_cast<std::size_t>(parts_ * banks_ * groups_.count));
+  }
+
+  /// The part's cells of one tile, and of the first tile the sizes of groups.
+  void add_part(std::int64_t part, std::int64_t t) {
+    const std::int64_t first = count_ * part / parts_, last = count_ * (part + 1) / parts_;
+    const Tile tile = tile_of(t);
+    const std::int64_t cells = groups_.count * banks_ * tile.width;
+    std::int64_t bytes = 0;
+    for (int s = 0; s < r_.slots; ++s) bytes += kernel(s).cells_are_states ? 0 : cells * kernel(s).cell_size;
+    const Memory memory = allocate(std::max<std::int64_t>(bytes, 64));
+    char* at = memory.get();
+    char* cell[kMaxSlots];
+    for (int s = 0; s < r_.slots; ++s) {
+      if (kernel(s).cells_are_states) {
+        cell[s] = states_of(s, part, tile).component[0];
+      } else {
+        cell[s] = at;
+        at += cells * kernel(s).cell_size;
+      }
+      kernel(s).start(cell[s], cells);
+    }
+    if (!add_positions(part, tile, t == 0, first, last, cell)) return;
+    for (int s = 0; s < r_.slots; ++s) kernel(s).close(cell[s], states_of(s, part, tile).pointers(), cells);
+  }
+
+  /// The states of a part: banks of a 1-d array follow each other, as rows of states do.
+  States states_of(int s, std::int64_t part, const Tile& tile) const {
+    return states_[s].at(reducer(s), part * banks_ * pitch_ + offset_of(tile));
+  }
+
+  bool add_positions(std::int64_t part, const Tile& tile, bool sizes, std::int64_t first, std::int64_t last,
+                     char* const* cell) {
+    const bool rows = tile.width == 1;
+    const std::int64_t together =
+        rows ? kPositions : std::clamp(kPositions * 8 / tile.width, std::int64_t{kRowsPerStep}, kPositions);
+    bool gathered = false;
+    for (int f = 0; f < pass_.feeds; ++f) gathered |= !in_place(f, rows);
+    Pieces pieces(pass_, gathered ? together * tile.width : 0);
+    alignas(64) std::uint32_t labels[kPositions];
+    for (std::int64_t i = first; i < last; i += together) {
+      const std::int64_t some = std::min(together, last - i);
+      if (!read_labels(labels, i, some)) return false;
+      if (sizes && !sizes_.empty()) cells_.count(sizes_.data() + part * banks_ * groups_.count, labels, some);
+      Place place = pieces.place(tile);
+      pieces.advance_group(place, i);
+      fetch(pieces, place, tile, some);
+      for (int s = 0; s < r_.slots; ++s) {
+        const int f = pass_.feed_of[s];
+        const Feed& feed = pass_.feed[f];
+        const bool direct = in_place(f, rows);
+        const GroupCall call{cell[s],
+                             direct ? place.data[feed.input] : pieces.block(f),
+                             direct ? stride_along(feed.input) : feed.size * tile.width,
+                             labels,
+                             some,
+                             tile.width,
+                             i};
+        (r_.skip_nan ? kernel(s).add_skipping_nan : kernel(s).add)(call);
+      }
+    }
+    return true;
+  }
+
+  /// Whether the elements of a feed can be read where they are: columns that are contiguous, or any row.
+  bool in_place(int f, bool rows) const {
+    const Feed& feed = pass_.feed[f];
+    return feed.plain && (rows || plan_.inner.stride[feed.input] == feed.stored_size);
+  }
+
+  void fetch(Pieces& pieces, const Place& place, const Tile& tile, std::int64_t count) const {
+    if (tile.width == 1) {
+      for (int f = 0; f < pass_.feeds; ++f)
+        if (!in_place(f, true)) return pieces.fetch(&place, 1, plan_.group[0], count, 0, 0, true);
+      return;
+    }
+    Place places[kRowsPerStep];
+    for (std::int64_t i = 0; i < count; i += kRowsPerStep) {
+      const std::int64_t rows = std::min<std::int64_t>(kRowsPerStep, count - i);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        places[r] = place;
+        pieces.advance_group(places[r], i + r);
+      }
+      pieces.fetch(places, rows, plan_.inner, tile.width, i * tile.width, tile.width, false);
+    }
+  }
+
+  bool read_labels(std::uint32_t* to, std::int64_t first, std::int64_t count) {
+    const ReduceInput& labels = groups_.labels;
+    const auto size = static_cast<std::int64_t>(item_size(labels.dtype));
+    const std::int64_t stride = labels.strides[0];
+    const char* from = labels.data + first * stride;
+    alignas(64) char block[kPositions * 8];
+    if (stride != size || labels.swapped) {
+      const int log2 = log2_size(labels.dtype);
+      kernels_.pieces.gather[log2](block, 0, &from, 1, stride, count);
+      if (labels.swapped && size > 1) kernels_.pieces.swap[log2](block, count);
+      from = block;
+    }
+    const auto groups = static_cast<std::uint32_t>(groups_.count);
+    const std::uint32_t bank = banks_ > 1 ? groups : 0;
+    const auto read = cells_.labels[static_cast<int>(labels.dtype)];
+    if (read(to, from, count, groups, bank)) return true;
+    std::int64_t i = 0;  // the first bad one: in a block of one each
+    while (read(to, from + i * size, 1, groups, 0)) ++i;
+    std::int64_t known = bad_.load();
+    while (first + i < known && !bad_.compare_exchange_weak(known, first + i)) {
+    }
+    return false;
+  }
+
+  void sum_sizes() {
+    for (std::int64_t row = 1; row < parts_ * banks_ && !sizes_.empty(); ++row)
+      for (std::int64_t g = 0; g < groups_.count; ++g)
+        sizes_[static_cast<std::size_t>(g)] += sizes_[static_cast<std::size_t>(row * groups_.count + g)];
+    if (groups_.sizes != nullptr) std::copy_n(sizes_.data(), groups_.count, groups_.sizes);
+  }
+
+  std::int64_t first_empty() const {
+    for (std::int64_t g = 0; g < groups_.count; ++g)
+      if (sizes_[static_cast<std::size_t>(g)] == 0) return g;
+    return -1;
+  }
+
+  /// Merges the parts of a tile and writes its results.
+  void finish_tile(std::int64_t t) {
+    const Tile tile = tile_of(t);
+    const std::int64_t some = std::max<std::int64_t>(1, kMergeStates / tile.width);
+    const std::int64_t tasks = (groups_.count + some - 1) / some;
+    const int threads =
+        std::min(threads_, threads_for_bytes(groups_.count * tile.width * parts_ * banks_ * 8));
+    parallel_for(tasks, threads, [&](std::int64_t task) {
+      const std::int64_t first = task * some, groups = std::min(some, groups_.count - first);
+      for (int s = 0; s < r_.slots; ++s) {
+        const States at = states_[s].at(reducer(s), offset_of(tile) + first * tile.width);
+        merge_rows(reducer(s), at, parts_ * banks_, groups * tile.width, pitch_);
+        write_groups(s, tile, at, first, groups);
+      }
+    });
+  }
+
+  void write_groups(int s, const Tile& tile, const States& states, std::int64_t first,
+                    std::int64_t groups) const {
+    ReduceSlot slot = r_.slot[s];
+    const std::int64_t step = slot.out_strides[axis_];
+    if (tile.width == 1 && slot.finish != Finish::mean) {
+      std::int64_t target[kMaxSlots] = {}, offset[kMaxReduceInputs] = {};
+      place_of(r_, plan_, tile, target, offset);
+      write_results(slot, kernels_, states, groups, slot.out + target[s] + first * step, step);
+      return;
+    }
+    for (std::int64_t g = 0; g < groups; ++g) {
+      if (!sizes_.empty()) slot.divisor = static_cast<double>(sizes_[static_cast<std::size_t>(first + g)]);
+      const States at = states.at(reducer(s), g * tile.width);
+      write_tile(r_, plan_, kernels_, tile, s, slot, at, (first + g) * step);
+    }
+  }
+
+  const Reduction& r_;
+  const int axis_;
+  const Groups& groups_;
+  const ReducePlan& plan_;
+  const ReduceKernels& kernels_;
+  const GroupKernels& cells_;
+  FirstPass pass_;
+  const std::int64_t count_;
+  std::int64_t parts_, banks_, width_, across_;
+  std::int64_t pitch_;  // states in a row: all cells of one bank of a part
+  int threads_;
+  Memory memory_[kMaxSlots];
+  States states_[kMaxSlots];
+  std::vector<std::int64_t> sizes_;
+  std::atomic<std::int64_t> bad_{INT64_MAX};
+};
+
+}  // namespace
+
+GroupErrors reduce_groups(const Reduction& reduction, int axis, const Groups& groups, Tier tier) {
+  check_slots(reduction, reduce_kernels(tier));
+  if (groups.count < 0 || groups.count > kMostGroups)
+    throw std::invalid_argument("reduce_groups: too many groups");
+  // An axis of one is dropped from plans.
+  std::int64_t shape[kMaxReduceAxes];
+  std::copy_n(reduction.shape, reduction.axes, shape);
+  shape[axis] = std::max<std::int64_t>(shape[axis], 2);
+  Reduction any = reduction;
+  any.shape = shape;
+  ReducePlan plan;
+  plan_reduction(plan, any);
+  return Execution(reduction, axis, groups, plan, tier).run();
+}
+
+}  // namespace ufuse

@@ -1,0 +1,51 @@
+// What the driver of groups sees of the kernels: tables of functions, one table per CPU tier.
+//
+// A *cell* accumulates the elements of one group in one column, in the order of the axis. Its layout is the
+// kernel's own: what an element touches lies together, so that it costs one cache line.
+#pragma once
+
+#include "reduce/kernels.hpp"
+
+namespace ufuse {
+
+/// Adds `count` positions of `columns` contiguous elements each to the cells of their groups.
+struct GroupCall {
+  char* cells;  // of group g, column c: at g * columns + c
+  const char* data;
+  std::int64_t stride;  // bytes from one position to the next
+  const std::uint32_t* labels;
+  std::int64_t count;
+  std::int64_t columns;
+  std::int64_t first_index;  // of the first position (arg reducers)
+};
+
+struct GroupKernel {
+  std::int32_t cell_size;  // bytes
+  bool cells_are_states;   // one component, and its cell is the state
+  void (*start)(char* cells, std::int64_t count);
+  void (*add)(const GroupCall&);
+  void (*add_skipping_nan)(const GroupCall&);
+  /// Cells to states, which may be the cells themselves where `cells_are_states`.
+  void (*close)(char* cells, void* const* states, std::int64_t count);
+};
+
+struct GroupKernels {
+  GroupKernel reducer[kReducers][kElementTypes];
+  /// Contiguous labels as the kernels want them, those of position i moved by i % kBanks * `bank`.
+  /// Whether all are below `groups`, and none negative. Null where the element type is no integer.
+  bool (*labels[kElementTypes])(std::uint32_t* to, const void* from, std::int64_t count, std::uint32_t groups,
+                                std::uint32_t bank);
+  void (*count)(std::int64_t* counts, const std::uint32_t* labels, std::int64_t count);
+
+  const GroupKernel& at(ReducerId id, DType dtype) const {
+    return reducer[static_cast<int>(id)][static_cast<int>(dtype)];
+  }
+};
+
+/// Neighbouring positions go to that many sets of cells in turn, where these are small: an addition to the
+/// cell of the addition before it waits some 12 cycles for its result.
+inline constexpr std::int64_t kBanks = 4;
+
+const GroupKernels& group_kernels(Tier tier);
+
+}  // namespace ufuse
