@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/scratch.hpp"
+#include "core/memory.hpp"
 #include "core/threads.hpp"
 #include "reduce/feeds.hpp"
 #include "segment/kernels.hpp"
@@ -35,12 +35,12 @@ constexpr std::int64_t kLeastColumns = 64, kMostColumns = 1024;
 constexpr std::int64_t kMergeStates = 8192;
 
 struct Freed {
-  void operator()(char* memory) const { std::free(memory); }
+  void operator()(char* memory) const { pool_free(memory); }
 };
 using Memory = std::unique_ptr<char, Freed>;
 
 Memory allocate(std::int64_t bytes) {
-  auto* memory = static_cast<char*>(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
+  auto* memory = static_cast<char*>(pool_allocate(static_cast<std::size_t>(bytes)));
   if (memory == nullptr) throw std::bad_alloc();
   return Memory(memory);
 }

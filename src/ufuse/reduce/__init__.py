@@ -5,6 +5,7 @@ from .extremes import MinMax, argmax, argmin, max, min, minmax
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
+from .segments import group_reduce, segment_reduce
 from .sums import mean, prod, std, sum, var
 from .together import reduce
 
@@ -16,6 +17,7 @@ __all__ = [
     "argmax",
     "argmin",
     "count_nonzero",
+    "group_reduce",
     "log_softmax",
     "logsumexp",
     "max",
@@ -35,6 +37,7 @@ __all__ = [
     "prod",
     "ptp",
     "reduce",
+    "segment_reduce",
     "softmax",
     "std",
     "sum",

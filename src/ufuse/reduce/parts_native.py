@@ -1,0 +1,52 @@
+"""Segments and groups by the C++ core: see `csrc/segment`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _core
+from .request import Array, Slot
+
+
+def segments(
+    x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot], skip_nan: bool
+) -> None:
+    """Fill the outputs of `slots`: one result along the axis for each segment."""
+    _core.segment_reduce(x, axis, starts, stops, _specifications(slots), None, skip_nan)
+
+
+def groups(
+    x: Array,
+    axis: int,
+    labels: Array,
+    count: int,
+    slots: Sequence[Slot],
+    skip_nan: bool,
+    sizes: Array | None,
+    all_needed: bool,
+) -> tuple[int, int]:
+    """Fill the outputs of `slots`, and `sizes` with the number of elements of each group.
+
+    Returns
+    -------
+    tuple of two ints
+        The position of the first label that is no group, and the first group without elements where
+        `all_needed`; -1 where there is none. Otherwise nothing but `sizes` is written.
+    """
+    slots = _specifications(slots)
+    return _core.group_reduce(x, axis, labels, count, slots, skip_nan, sizes, all_needed)
+
+
+def _specifications(slots: Sequence[Slot]) -> list[Any]:
+    return [
+        (
+            slot.reducer,
+            slot.element,
+            slot.finish,
+            slot.out,
+            slot.ddof,
+            None if slot.initial is None else slot.initial.tobytes(),
+        )
+        for slot in slots
+    ]
