@@ -14,23 +14,40 @@ UFUSE_INLINE T element_at(const char* from) {
   return x;
 }
 
+/// Calls `body` with the labels of a call as what they are.
+template <class Body>
+UFUSE_INLINE void with_labels(const GroupCall& call, Body body) {
+  if (call.wide_labels)
+    body(static_cast<const std::uint64_t*>(call.labels));
+  else
+    body(static_cast<const std::uint32_t*>(call.labels));
+}
+
 /// Calls `body(cell, element, index)` for every element of a call. One column is a loop of its own.
 template <class Cell, class S, class Body>
 UFUSE_INLINE void for_each_cell(const GroupCall& call, Body body) {
-  auto* cells = reinterpret_cast<Cell*>(call.cells);
-  const std::int64_t columns = call.columns, count = call.count, stride = call.stride;
-  const std::uint32_t* labels = call.labels;
-  const char* data = call.data;
-  if (columns == 1) {
-    for (std::int64_t i = 0; i < count; ++i)
-      body(cells[labels[i]], element_at<S>(data + i * stride), call.first_index + i);
-    return;
-  }
-  for (std::int64_t i = 0; i < count; ++i, data += stride) {
-    Cell* row = cells + static_cast<std::int64_t>(labels[i]) * columns;
-    for (std::int64_t c = 0; c < columns; ++c)
-      body(row[c], element_at<S>(data + c * static_cast<std::int64_t>(sizeof(S))), call.first_index + i);
-  }
+  with_labels(call, [&call, body](const auto* labels) __attribute__((always_inline)) {
+    auto* cells = reinterpret_cast<Cell*>(call.cells);
+    const std::int64_t columns = call.columns, count = call.count, stride = call.stride, bank = call.bank;
+    const std::int64_t first = call.first_index;
+    const char* data = call.data;
+    if (columns == 1) {
+      std::int64_t i = 0;
+      for (; i + kBanks <= count; i += kBanks, data += kBanks * stride) {
+#pragma GCC unroll 4
+        for (std::int64_t k = 0; k < kBanks; ++k)
+          body((cells + k * bank)[labels[i + k]], element_at<S>(data + k * stride), first + i + k);
+      }
+      for (; i < count; ++i, data += stride)
+        body((cells + i % kBanks * bank)[labels[i]], element_at<S>(data), first + i);
+      return;
+    }
+    for (std::int64_t i = 0; i < count; ++i, data += stride) {
+      Cell* row = cells + static_cast<std::int64_t>(labels[i]) * columns;
+      for (std::int64_t c = 0; c < columns; ++c)
+        body(row[c], element_at<S>(data + c * static_cast<std::int64_t>(sizeof(S))), first + i);
+    }
+  });
 }
 
 // --- sums, products, extremes, counts: the cell is the state ---------------------------------------------
@@ -53,18 +70,21 @@ void add_simple(const GroupCall& call) {
     });
     return;
   }
-  auto* cells = reinterpret_cast<A*>(call.cells);
-  const char* data = call.data;
-  for (std::int64_t i = 0; i < call.count; ++i, data += call.stride) {
-    A* row = cells + static_cast<std::int64_t>(call.labels[i]) * call.columns;
-    std::int64_t c = 0;
-    for (; c + W <= call.columns; c += W) {
-      const auto x = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(data + c * kSize));
-      R::fold(Vec<A, W>::load(row + c), x).store(row + c);
+  with_labels(call, [&call](const auto* labels) __attribute__((always_inline)) {
+    auto* cells = reinterpret_cast<A*>(call.cells);
+    const char* data = call.data;
+    const std::int64_t columns = call.columns, count = call.count, stride = call.stride;
+    for (std::int64_t i = 0; i < count; ++i, data += stride) {
+      A* row = cells + static_cast<std::int64_t>(labels[i]) * columns;
+      std::int64_t c = 0;
+      for (; c + W <= columns; c += W) {
+        const auto x = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(data + c * kSize));
+        R::fold(Vec<A, W>::load(row + c), x).store(row + c);
+      }
+      for (; c < columns; ++c)
+        row[c] = R::fold(row[c], reducers::element_of<R, A>(element_at<S>(data + c * kSize)));
     }
-    for (; c < call.columns; ++c)
-      row[c] = R::fold(row[c], reducers::element_of<R, A>(element_at<S>(data + c * kSize)));
-  }
+  });
 }
 
 template <class R>
@@ -161,22 +181,28 @@ void close_index(char* cells, void* const* states, std::int64_t count) {
 // --- labels ----------------------------------------------------------------------------------------------
 
 template <class L>
-bool read_labels(std::uint32_t* to, const void* from, std::int64_t count, std::uint32_t groups,
-                 std::uint32_t bank) {
-  const auto* labels = static_cast<const L*>(from);
+std::uint64_t largest_label(const void* labels, std::int64_t count) {
   using U = std::make_unsigned_t<L>;
-  U largest = 0;  // a negative label is a very large one
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto label = static_cast<U>(labels[i]);
+  using V = Register<U>;
+  const auto* at = static_cast<const char*>(labels);
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(U));
+  V best = splat<V>(0);
+  std::int64_t i = 0;
+  for (; i + V::size <= count; i += V::size) best = reducers::larger(best, V::load(at + i * kSize));
+  U largest = 0;
+  for (int k = 0; k < V::size; ++k) largest = best[k] > largest ? best[k] : largest;
+  for (; i < count; ++i) {
+    const auto label = element_at<U>(at + i * kSize);
     largest = label > largest ? label : largest;
-    to[i] = static_cast<std::uint32_t>(label) + static_cast<std::uint32_t>(i % kBanks) * bank;
   }
-  return largest < groups &&
-         (std::is_unsigned_v<L> || largest <= static_cast<U>(std::numeric_limits<L>::max()));
+  return largest;
 }
 
-inline void count_labels(std::int64_t* counts, const std::uint32_t* labels, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) ++counts[labels[i]];
+template <class L>
+void narrow_labels(std::uint32_t* to, const void* labels, std::int64_t count) {
+  const auto* at = static_cast<const char*>(labels);
+  for (std::int64_t i = 0; i < count; ++i)
+    to[i] = static_cast<std::uint32_t>(element_at<L>(at + i * static_cast<std::int64_t>(sizeof(L))));
 }
 
 }  // namespace UFUSE_TIER

@@ -20,11 +20,11 @@ namespace ufuse {
 namespace {
 
 // Positions taken together: their labels and gathered elements stay in L1.
-constexpr std::int64_t kPositions = 1024;
+constexpr std::int64_t kPositions = 256;
 // A part has that many elements at least, and that many for each group: what its cells cost then is little
 // beside its elements.
 constexpr std::int64_t kPartElements = 1 << 17;
-constexpr std::int64_t kPartPerGroup = 4;
+constexpr std::int64_t kPartPerGroup = 8;
 constexpr std::int64_t kMostParts = 64;
 // Groups up to here have banks of cells: 32 KB of sums.
 constexpr std::int64_t kBankedGroups = 1024;
@@ -33,6 +33,8 @@ constexpr std::int64_t kTileBytes = 512 << 10;
 constexpr std::int64_t kLeastColumns = 64, kMostColumns = 1024;
 // States merged and finished by one task.
 constexpr std::int64_t kMergeStates = 8192;
+// What is added to count elements.
+constexpr std::uint8_t kOne = 1;
 
 struct Freed {
   void operator()(char* memory) const { pool_free(memory); }
@@ -153,11 +155,18 @@ class Execution {
     bool gathered = false;
     for (int f = 0; f < pass_.feeds; ++f) gathered |= !in_place(f, rows);
     Pieces pieces(pass_, gathered ? together * tile.width : 0);
-    alignas(64) std::uint32_t labels[kPositions];
+    Labels labels;
+    const GroupKernel& size = cells_.at(ReducerId::sum, DType::Bool);
     for (std::int64_t i = first; i < last; i += together) {
       const std::int64_t some = std::min(together, last - i);
+      ahead(pieces, tile, i + some, std::min(together, last - i - some));
       if (!read_labels(labels, i, some)) return false;
-      if (sizes && !sizes_.empty()) cells_.count(sizes_.data() + part * banks_ * groups_.count, labels, some);
+      const std::int64_t bank = banks_ > 1 ? groups_.count : 0;
+      if (sizes && !sizes_.empty()) {
+        auto* counts = reinterpret_cast<char*>(sizes_.data() + part * banks_ * groups_.count);
+        size.add(
+            {counts, reinterpret_cast<const char*>(&kOne), 0, labels.data, labels.wide, bank, some, 1, i});
+      }
       Place place = pieces.place(tile);
       pieces.advance_group(place, i);
       fetch(pieces, place, tile, some);
@@ -168,7 +177,9 @@ class Execution {
         const GroupCall call{cell[s],
                              direct ? place.data[feed.input] : pieces.block(f),
                              direct ? stride_along(feed.input) : feed.size * tile.width,
-                             labels,
+                             labels.data,
+                             labels.wide,
+                             bank,
                              some,
                              tile.width,
                              i};
@@ -201,28 +212,57 @@ class Execution {
     }
   }
 
-  bool read_labels(std::uint32_t* to, std::int64_t first, std::int64_t count) {
-    const ReduceInput& labels = groups_.labels;
-    const auto size = static_cast<std::int64_t>(item_size(labels.dtype));
-    const std::int64_t stride = labels.strides[0];
-    const char* from = labels.data + first * stride;
+  /// Asks for the next positions while these are added: labels and elements are read in turns, in which a
+  /// core's own prefetching loses the thread.
+  void ahead(const Pieces& pieces, const Tile& tile, std::int64_t first, std::int64_t count) const {
+    if (tile.width > 1 || count <= 0) return;
+    constexpr std::int64_t kLine = 64;
+    const std::int64_t step = groups_.labels.strides[0];
+    const char* labels = groups_.labels.data + first * step;
+    for (std::int64_t at = 0; at < count * step; at += kLine) __builtin_prefetch(labels + at);
+    Place place = pieces.place(tile);
+    pieces.advance_group(place, first);
+    for (int k = 0; k < r_.inputs; ++k)
+      for (std::int64_t at = 0; at < count * stride_along(k); at += kLine)
+        __builtin_prefetch(place.data[k] + at);
+  }
+
+  struct Labels {
+    const void* data;
+    bool wide;
     alignas(64) char block[kPositions * 8];
-    if (stride != size || labels.swapped) {
-      const int log2 = log2_size(labels.dtype);
-      kernels_.pieces.gather[log2](block, 0, &from, 1, stride, count);
-      if (labels.swapped && size > 1) kernels_.pieces.swap[log2](block, count);
-      from = block;
+    std::uint32_t narrow[kPositions];
+  };
+
+  /// Labels as the kernels take them, in place where they lie so. False where one is no group.
+  bool read_labels(Labels& labels, std::int64_t first, std::int64_t count) {
+    const ReduceInput& input = groups_.labels;
+    const auto size = static_cast<std::int64_t>(item_size(input.dtype));
+    const std::int64_t stride = input.strides[0];
+    const char* from = input.data + first * stride;
+    if (stride != size || input.swapped ||
+        reinterpret_cast<std::uintptr_t>(from) % 8 % static_cast<std::uintptr_t>(size) != 0) {
+      const int log2 = log2_size(input.dtype);
+      kernels_.pieces.gather[log2](labels.block, 0, &from, 1, stride, count);
+      if (input.swapped && size > 1) kernels_.pieces.swap[log2](labels.block, count);
+      from = labels.block;
     }
-    const auto groups = static_cast<std::uint32_t>(groups_.count);
-    const std::uint32_t bank = banks_ > 1 ? groups : 0;
-    const auto read = cells_.labels[static_cast<int>(labels.dtype)];
-    if (read(to, from, count, groups, bank)) return true;
-    std::int64_t i = 0;  // the first bad one: in a block of one each
-    while (read(to, from + i * size, 1, groups, 0)) ++i;
-    std::int64_t known = bad_.load();
-    while (first + i < known && !bad_.compare_exchange_weak(known, first + i)) {
+    const auto largest = cells_.largest[static_cast<int>(input.dtype)];
+    const auto groups = static_cast<std::uint64_t>(groups_.count);
+    if (largest(from, count) >= groups) {
+      std::int64_t i = 0;
+      while (largest(from + i * size, 1) < groups) ++i;
+      std::int64_t known = bad_.load();
+      while (first + i < known && !bad_.compare_exchange_weak(known, first + i)) {
+      }
+      return false;
     }
-    return false;
+    labels.data = from;
+    labels.wide = size == 8;
+    if (size >= 4) return true;
+    cells_.narrow[static_cast<int>(input.dtype)](labels.narrow, from, count);
+    labels.data = labels.narrow;
+    return true;
   }
 
   void sum_sizes() {

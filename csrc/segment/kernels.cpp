@@ -40,12 +40,13 @@ GroupKernels make_table() {
       group_kernel_of<reducers::name, cpp_type<DType::in>>();
 #include "catalogue.inc"
 #undef UFUSE_REDUCER_KERNEL
-#define UFUSE_ELEMENT_TYPE(name, cpp, code)                             \
-  if constexpr (std::is_integral_v<cpp> && !std::is_same_v<cpp, Bool8>) \
-    t.labels[static_cast<int>(DType::name)] = read_labels<cpp>;
+#define UFUSE_ELEMENT_TYPE(name, cpp, code)                               \
+  if constexpr (std::is_integral_v<cpp> && !std::is_same_v<cpp, Bool8>) { \
+    t.largest[static_cast<int>(DType::name)] = largest_label<cpp>;        \
+    t.narrow[static_cast<int>(DType::name)] = narrow_labels<cpp>;         \
+  }
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
-  t.count = count_labels;
   return t;
 }
 

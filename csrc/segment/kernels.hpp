@@ -13,7 +13,9 @@ struct GroupCall {
   char* cells;  // of group g, column c: at g * columns + c
   const char* data;
   std::int64_t stride;  // bytes from one position to the next
-  const std::uint32_t* labels;
+  const void* labels;   // of 4 or 8 bytes, none negative
+  bool wide_labels;     // of 8
+  std::int64_t bank;    // cells of position i are at i % kBanks * bank (one column)
   std::int64_t count;
   std::int64_t columns;
   std::int64_t first_index;  // of the first position (arg reducers)
@@ -31,11 +33,10 @@ struct GroupKernel {
 
 struct GroupKernels {
   GroupKernel reducer[kReducers][kElementTypes];
-  /// Contiguous labels as the kernels want them, those of position i moved by i % kBanks * `bank`.
-  /// Whether all are below `groups`, and none negative. Null where the element type is no integer.
-  bool (*labels[kElementTypes])(std::uint32_t* to, const void* from, std::int64_t count, std::uint32_t groups,
-                                std::uint32_t bank);
-  void (*count)(std::int64_t* counts, const std::uint32_t* labels, std::int64_t count);
+  /// The largest of contiguous labels, taken for unsigned: a negative one is very large. Null where the
+  /// element type is no integer.
+  std::uint64_t (*largest[kElementTypes])(const void* labels, std::int64_t count);
+  void (*narrow[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
 
   const GroupKernel& at(ReducerId id, DType dtype) const {
     return reducer[static_cast<int>(id)][static_cast<int>(dtype)];
@@ -43,7 +44,7 @@ struct GroupKernels {
 };
 
 /// Neighbouring positions go to that many sets of cells in turn, where these are small: an addition to the
-/// cell of the addition before it waits some 12 cycles for its result.
+/// cell of the addition before it waits some 12 cycles for its result, which sorted labels make the rule.
 inline constexpr std::int64_t kBanks = 4;
 
 const GroupKernels& group_kernels(Tier tier);

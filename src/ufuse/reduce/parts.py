@@ -356,8 +356,7 @@ def _truth(call: Call) -> Any:
 def _count(call: Call) -> Any:
     dtype: DType = np.dtype(np.int64)
     call.check_cast(dtype)
-    call.parts.check(call)
-    sizes = call.parts.sizes(call)
+    sizes = call.parts.sizes(call)  # which checks the labels
     target = call.target(dtype)
     target[...] = call.along(sizes)
     return call.answer(target)

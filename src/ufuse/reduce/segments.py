@@ -15,6 +15,8 @@ from .request import Array, Slot
 
 #: The core's limit (csrc/segment/groups.hpp).
 _MOST_GROUPS: Final = 1 << 30
+#: Operations that ask for the sizes of their parts.
+_SIZED: Final = ("mean", "var", "std", "all")
 #: Elements that are converted together, of dtypes that are not compiled: 1 MB of float32.
 _CONVERTED: Final = 1 << 18
 
@@ -349,8 +351,9 @@ class Groups:
 
     def run(self, call: Call, slots: list[Slot], skip_nan: bool, all_needed: bool) -> None:
         x = call.x.astype(np.float32) if is_narrow(call.x.dtype) else call.x
-        self._sizes = np.zeros(self.count, np.int64)
-        self._fill(call, x, call.axis, slots, skip_nan, all_needed, self._sizes)
+        sizes = np.zeros(self.count, np.int64) if call.name in _SIZED else None
+        self._fill(call, x, call.axis, slots, skip_nan, all_needed, sizes)
+        self._sizes = sizes
 
     def _fill(
         self,
