@@ -159,7 +159,6 @@ class Execution {
     const GroupKernel& size = cells_.at(ReducerId::sum, DType::Bool);
     for (std::int64_t i = first; i < last; i += together) {
       const std::int64_t some = std::min(together, last - i);
-      ahead(pieces, tile, i + some, std::min(together, last - i - some));
       if (!read_labels(labels, i, some)) return false;
       const std::int64_t bank = banks_ > 1 ? groups_.count : 0;
       if (sizes && !sizes_.empty()) {
@@ -210,21 +209,6 @@ class Execution {
       }
       pieces.fetch(places, rows, plan_.inner, tile.width, i * tile.width, tile.width, false);
     }
-  }
-
-  /// Asks for the next positions while these are added: labels and elements are read in turns, in which a
-  /// core's own prefetching loses the thread.
-  void ahead(const Pieces& pieces, const Tile& tile, std::int64_t first, std::int64_t count) const {
-    if (tile.width > 1 || count <= 0) return;
-    constexpr std::int64_t kLine = 64;
-    const std::int64_t step = groups_.labels.strides[0];
-    const char* labels = groups_.labels.data + first * step;
-    for (std::int64_t at = 0; at < count * step; at += kLine) __builtin_prefetch(labels + at);
-    Place place = pieces.place(tile);
-    pieces.advance_group(place, first);
-    for (int k = 0; k < r_.inputs; ++k)
-      for (std::int64_t at = 0; at < count * stride_along(k); at += kLine)
-        __builtin_prefetch(place.data[k] + at);
   }
 
   struct Labels {
