@@ -24,7 +24,8 @@ namespace {
 constexpr py::ssize_t kSmall = 16384;
 
 using SlotSpec =
-    std::tuple<std::string, std::string, std::string, py::array, double, std::optional<py::bytes>>;
+    std::tuple<std::string, std::string, std::string, int, py::array, double, std::optional<py::bytes>>;
+using Integers = py::array_t<std::int64_t, py::array::c_style>;
 
 DType known(std::string_view code) {
   DType found;
@@ -47,23 +48,28 @@ ReducerId reducer_of(const std::string& wanted) {
 }
 
 Finish finish_of(const std::string& wanted) {
-  constexpr const char* names[] = {"value", "index", "mean", "variance", "deviation"};
-  for (int i = 0; i < 5; ++i)
-    if (wanted == names[i]) return static_cast<Finish>(i);
+#define UFUSE_FINISH(name) \
+  if (wanted == #name) return Finish::name;
+#include "catalogue.inc"
+#undef UFUSE_FINISH
   throw std::invalid_argument("ufuse segment: no finish '" + wanted + "'");
 }
 
 ReduceInput input_of(const py::array& array) {
   static_assert(sizeof(py::ssize_t) == sizeof(std::int64_t));
-  return {static_cast<const char*>(array.data()), dtype_of_array(array), array.dtype().byteorder() == '>',
-          reinterpret_cast<const std::int64_t*>(array.strides())};
+  return {static_cast<const char*>(array.data()),
+          dtype_of_array(array),
+          array.dtype().byteorder() == '>',
+          reinterpret_cast<const std::int64_t*>(array.strides()),
+          Coding::plain,
+          nullptr};
 }
 
 /// The arguments of both functions as a reduction of one axis, whose results are `parts` along it.
 class Arguments {
  public:
-  Arguments(const py::array& x, int axis, const std::vector<SlotSpec>& slots, std::int64_t parts,
-            bool skip_nan) {
+  Arguments(const py::array& x, int axis, const std::string& coding, const std::optional<py::array>& table,
+            const std::vector<SlotSpec>& slots, std::int64_t parts) {
     if (x.ndim() > kMaxReduceAxes || axis < 0 || axis >= x.ndim() || slots.empty() ||
         slots.size() > kMaxSlots)
       throw std::invalid_argument("ufuse segment: between 1 and 64 axes and 1 and 16 slots");
@@ -71,7 +77,7 @@ class Arguments {
     reduction.shape = reinterpret_cast<const std::int64_t*>(x.shape());
     reduction.reduced = std::uint64_t{1} << axis;
     reduction.input[0] = input_of(x);
-    reduction.skip_nan = skip_nan;
+    set_coding(coding, table);
     reduction.slots = static_cast<int>(slots.size());
     for (int s = 0; s < reduction.slots; ++s)
       read_slot(s, x, axis, slots[static_cast<std::size_t>(s)], parts);
@@ -82,8 +88,24 @@ class Arguments {
   Reduction reduction;
 
  private:
+  void set_coding(const std::string& wanted, const std::optional<py::array>& table) {
+    constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
+    ReduceInput& input = reduction.input[0];
+    int found = 0;
+    while (found < 4 && wanted != names[found]) ++found;
+    const auto coding = static_cast<Coding>(found);
+    const DType stored = coding == Coding::table ? DType::U8 : DType::U16;
+    const bool known = found < 4 && (coding == Coding::plain || input.dtype == stored);
+    if (coding == Coding::table && known && table && table->size() == 256 &&
+        dtype_of_array(*table) == DType::F32)
+      input.table = static_cast<const float*>(table->data());
+    if (!known || (coding == Coding::table) != (input.table != nullptr))
+      throw std::invalid_argument("ufuse segment: no such coding of the elements: '" + wanted + "'");
+    input.coding = coding;
+  }
+
   void read_slot(int s, const py::array& x, int axis, const SlotSpec& spec, std::int64_t parts) {
-    const auto& [reducer, element, finish, out, ddof, initial] = spec;
+    const auto& [reducer, element, finish, component, out, ddof, initial] = spec;
     bool same = out.ndim() == x.ndim();
     for (py::ssize_t i = 0; same && i < x.ndim(); ++i)
       same = out.shape(i) == (i == axis ? parts : x.shape(i));
@@ -92,6 +114,8 @@ class Arguments {
     slot.reducer = reducer_of(reducer);
     slot.element = known(element);
     slot.finish = finish_of(finish);
+    if (component < 0) throw std::invalid_argument("ufuse segment: no such component");
+    slot.component = component;
     slot.result = dtype_of_array(out);
     slot.out = static_cast<char*>(py::array(out).mutable_data());  // throws where it is read-only
     slot.out_strides = reinterpret_cast<const std::int64_t*>(out.strides());
@@ -107,35 +131,27 @@ class Arguments {
   alignas(8) char initial_[kMaxSlots][8];
 };
 
-void segment_reduce(const py::array& x, int axis, const py::array_t<std::int64_t, py::array::c_style>& starts,
-                    const py::array_t<std::int64_t, py::array::c_style>& stops,
-                    const std::vector<SlotSpec>& slots, const std::optional<py::array>& where,
-                    bool skip_nan) {
+void segment_reduce(const py::array& x, int axis, const std::string& coding,
+                    const std::optional<py::array>& table, const Integers& starts, const Integers& stops,
+                    const std::vector<SlotSpec>& slots) {
   const Segments segments{starts.size(), starts.data(), stops.data()};
-  Arguments given(x, axis, slots, segments.count, skip_nan);
+  const Arguments given(x, axis, coding, table, slots, segments.count);
   if (stops.size() != segments.count) throw std::invalid_argument("ufuse segment: as many stops as starts");
   for (std::int64_t i = 0; i < segments.count; ++i)
     if (segments.starts[i] < 0 || segments.starts[i] > x.shape(axis) || segments.stops[i] > x.shape(axis))
       throw std::invalid_argument("ufuse segment: a segment outside of the axis");
-  ReduceInput mask;
-  if (where) {
-    mask = input_of(*where);
-    bool same = where->ndim() == x.ndim() && mask.dtype == DType::Bool;
-    for (py::ssize_t i = 0; same && i < x.ndim(); ++i) same = where->shape(i) == x.shape(i);
-    if (!same) throw std::invalid_argument("ufuse segment: where of another shape, or no bool");
-    given.reduction.mask = &mask;
-  }
   const ReduceKernels& kernels = reduce_kernels(active_tier());
   if (x.size() < kSmall) return reduce_segments(given.reduction, axis, segments, kernels);
   const py::gil_scoped_release released;
   reduce_segments(given.reduction, axis, segments, kernels);
 }
 
-std::tuple<std::int64_t, std::int64_t> group_reduce(
-    const py::array& x, int axis, const py::array& labels, std::int64_t count,
-    const std::vector<SlotSpec>& slots, bool skip_nan,
-    std::optional<py::array_t<std::int64_t, py::array::c_style>> sizes, bool all_needed) {
-  const Arguments given(x, axis, slots, count, skip_nan);
+std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis, const std::string& coding,
+                                                    const std::optional<py::array>& table,
+                                                    const py::array& labels, std::int64_t count,
+                                                    const std::vector<SlotSpec>& slots,
+                                                    std::optional<Integers> sizes, bool all_needed) {
+  const Arguments given(x, axis, coding, table, slots, count);
   Groups groups{count, input_of(labels), nullptr, all_needed};
   const char kind = labels.dtype().kind();
   if (labels.ndim() != 1 || labels.shape(0) != x.shape(axis) || (kind != 'i' && kind != 'u'))
@@ -159,12 +175,13 @@ std::tuple<std::int64_t, std::int64_t> group_reduce(
 void register_segment(py::module_& m) {
   m.def(
       "segment_reduce", &segment_reduce,
-      "segment_reduce(x, axis, starts, stops, slots, where, skip_nan): reduce each x[starts[i]:stops[i]].\n\n"
-      "A slot is (reducer, element code, finish, out, ddof, initial): `out` has the shape of `x` with the\n"
-      "number of segments along the axis, and `initial` is the bytes of a first state component, or None.");
+      "segment_reduce(x, axis, coding, table, starts, stops, slots): reduce each x[starts[i]:stops[i]].\n\n"
+      "A slot is (reducer, element code, finish, component, out, ddof, initial): `out` has the shape of `x`\n"
+      "with the number of segments along the axis, and `initial` is the bytes of a first state component,\n"
+      "or None. `coding` and `table` are those of `reduce`.");
   m.def(
       "group_reduce", &group_reduce,
-      "group_reduce(x, axis, labels, groups, slots, skip_nan, sizes, all_needed): reduce what has one "
+      "group_reduce(x, axis, coding, table, labels, groups, slots, sizes, all_needed): reduce what has one\n"
       "label.\n\n"
       "Slots as of segment_reduce. Returns the position of the first label that is no group, and the first\n"
       "group without elements where `all_needed`; -1 each where there is none.");

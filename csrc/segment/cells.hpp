@@ -90,7 +90,7 @@ void add_simple(const GroupCall& call) {
 template <class R>
 void close_simple(char* cells, void* const* states, std::int64_t count) {
   const void* lanes[] = {cells};
-  simple_close<R>(states, lanes, count, nullptr, nullptr, 0, 0);
+  simple_close<R, typename R::wide>(states, lanes, count, nullptr, nullptr, 0, 0);
 }
 
 // --- moments ---------------------------------------------------------------------------------------------
@@ -104,8 +104,7 @@ struct MomentsCell {
 inline void flush(MomentsCell& cell) {
   double chunk[4];
   void* const to[] = {chunk, chunk + 1, chunk + 2, chunk + 3};
-  const void* const lanes[] = {&cell.sum, &cell.squares};
-  moments_close(to, lanes, 1, &cell.pivot, &cell.count, 0, 0);
+  reducers::moments<double>::close(to, 0, cell.sum, cell.squares, cell.count, cell.pivot);
   void* const state[] = {cell.state, cell.state + 1, cell.state + 2, cell.state + 3};
   const void* const from[] = {chunk, chunk + 1, chunk + 2, chunk + 3};
   moments_merge(state, from, 1);
@@ -116,14 +115,16 @@ inline void start_moments(char* cells, std::int64_t count) {
   std::memset(cells, 0, static_cast<std::size_t>(count) * sizeof(MomentsCell));
 }
 
-template <class T, bool SkipNan>
+template <class R>
 void add_moments(const GroupCall& call) {
-  using R = reducers::moments<T>;
+  using T = typename R::element;
   for_each_cell<MomentsCell, T>(call,
                                 [](MomentsCell& cell, T x, std::int64_t) __attribute__((always_inline)) {
-                                  if (SkipNan && x != x) return;
-                                  if (cell.count == 0.0) cell.pivot = R::pivot_of(x);
-                                  const double d = R::shifted(static_cast<double>(x), cell.pivot);
+                                  if (R::skips_nan && x != x) return;
+                                  const auto value = static_cast<double>(x);
+                                  if (cell.count == 0.0)
+                                    cell.pivot = value - value == 0.0 ? value : 0.0;  // finite
+                                  const double d = value - cell.pivot;
                                   cell.sum += d;
                                   cell.squares = R::add_square(cell.squares, d);
                                   cell.count += 1.0;
@@ -136,6 +137,65 @@ inline void close_moments(char* cells, void* const* states, std::int64_t count) 
   for (std::int64_t i = 0; i < count; ++i) {
     if (from[i].count > 0.0) flush(from[i]);
     for (int k = 0; k < 4; ++k) static_cast<double*>(states[k])[i] = from[i].state[k];
+  }
+}
+
+// --- sums and numbers of what is no NaN; smallest and largest ---------------------------------------------
+
+struct NanMeanCell {
+  double sum, count;
+};
+
+inline void start_nan_mean(char* cells, std::int64_t count) {
+  std::memset(cells, 0, static_cast<std::size_t>(count) * sizeof(NanMeanCell));
+}
+
+template <class T>
+void add_nan_mean(const GroupCall& call) {
+  for_each_cell<NanMeanCell, T>(call,
+                                [](NanMeanCell& cell, T x, std::int64_t) __attribute__((always_inline)) {
+                                  const bool number = x == x;
+                                  cell.sum += number ? static_cast<double>(x) : 0.0;
+                                  cell.count += number ? 1.0 : 0.0;
+                                });
+}
+
+inline void close_nan_mean(char* cells, void* const* states, std::int64_t count) {
+  const auto* from = reinterpret_cast<const NanMeanCell*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) {
+    static_cast<double*>(states[0])[i] = reducers::canonical(from[i].sum);
+    static_cast<double*>(states[1])[i] = from[i].count;
+  }
+}
+
+template <class S>
+struct MinmaxCell {
+  S least, most;
+};
+
+template <class T>
+void start_minmax(char* cells, std::int64_t count) {
+  auto* to = reinterpret_cast<MinmaxCell<storage_t<T>>*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = {reducers::min<T>::identity, reducers::max<T>::identity};
+}
+
+template <class T>
+void add_minmax(const GroupCall& call) {
+  using S = storage_t<T>;
+  for_each_cell<MinmaxCell<S>, S>(call,
+                                  [](MinmaxCell<S>& cell, S x, std::int64_t) __attribute__((always_inline)) {
+                                    cell.least = reducers::smaller(cell.least, x);
+                                    cell.most = reducers::larger(cell.most, x);
+                                  });
+}
+
+template <class T>
+void close_minmax(char* cells, void* const* states, std::int64_t count) {
+  using S = storage_t<T>;
+  const auto* from = reinterpret_cast<const MinmaxCell<S>*>(cells);
+  for (std::int64_t i = 0; i < count; ++i) {
+    static_cast<S*>(states[0])[i] = reducers::canonical(from[i].least);
+    static_cast<S*>(states[1])[i] = reducers::canonical(from[i].most);
   }
 }
 
@@ -155,13 +215,12 @@ void start_index(char* cells, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = {kNowhere, R::fold_value::element_identity};
 }
 
-/// NaN that do not count are taken for what any number beats, as NumPy's nanargmin does.
-template <class R, bool SkipNan>
+template <class R>
 void add_index(const GroupCall& call) {
   using S = typename R::element;
   for_each_cell<IndexCell<S>, S>(
       call, [](IndexCell<S>& cell, S x, std::int64_t index) __attribute__((always_inline)) {
-        if (SkipNan && x != x) x = R::fold_value::element_identity;
+        if constexpr (requires { R::map(x); }) x = R::map(x);
         if (!R::better(x, cell.value) && cell.index != kNowhere) return;
         cell.index = index;
         cell.value = x;

@@ -69,7 +69,7 @@ class Execution {
     parts_ = std::min(kMostParts, floor_power_of_two(count_ / std::max<std::int64_t>(least, kPositions)));
     const bool columns = plan.inner.extent > 1 && std::abs(plan.inner.stride[0]) < std::abs(stride_along(0));
     std::int64_t cell = 8;
-    for (int s = 0; s < r.slots; ++s) cell = std::max<std::int64_t>(cell, kernel(s).cell_size);
+    for (int s = 0; s < pass_.states; ++s) cell = std::max<std::int64_t>(cell, kernel(s).cell_size);
     width_ = columns ? std::clamp(kTileBytes / (g * cell), kLeastColumns, kMostColumns) : 1;
     width_ = std::min(width_, plan.inner.extent);
     across_ = (plan.inner.extent + width_ - 1) / width_;
@@ -96,7 +96,10 @@ class Execution {
   }
 
  private:
-  const GroupKernel& kernel(int s) const { return cells_.at(r_.slot[s].reducer, r_.slot[s].element); }
+  const GroupKernel& kernel(int s) const {
+    const ReduceSlot& slot = r_.slot[pass_.slot_of[s]];
+    return cells_.at(slot.reducer, slot.element);
+  }
   const ReducerKernel& reducer(int s) const { return *pass_.kernel[s]; }
   std::int64_t stride_along(int input) const { return r_.input[input].strides[axis_]; }
 
@@ -110,12 +113,12 @@ class Execution {
   }
 
   void allocate_states() {
-    for (int s = 0; s < r_.slots; ++s) {
+    for (int s = 0; s < pass_.states; ++s) {
       memory_[s] = allocate(bytes_of_states(reducer(s), parts_ * banks_ * pitch_));
       states_[s] = states_in(memory_[s].get(), reducer(s), parts_ * banks_ * pitch_);
     }
     bool wanted = groups_.sizes != nullptr || groups_.all_needed;
-    for (int s = 0; s < r_.slots; ++s) wanted |= r_.slot[s].finish == Finish::mean;
+    for (int s = 0; s < r_.slots; ++s) wanted |= divides(r_.slot[s].finish);
     if (wanted) sizes_.resize(static_cast<std::size_t>(parts_ * banks_ * groups_.count));
   }
 
@@ -125,11 +128,12 @@ class Execution {
     const Tile tile = tile_of(t);
     const std::int64_t cells = groups_.count * banks_ * tile.width;
     std::int64_t bytes = 0;
-    for (int s = 0; s < r_.slots; ++s) bytes += kernel(s).cells_are_states ? 0 : cells * kernel(s).cell_size;
+    for (int s = 0; s < pass_.states; ++s)
+      bytes += kernel(s).cells_are_states ? 0 : cells * kernel(s).cell_size;
     const Memory memory = allocate(std::max<std::int64_t>(bytes, 64));
     char* at = memory.get();
     char* cell[kMaxSlots];
-    for (int s = 0; s < r_.slots; ++s) {
+    for (int s = 0; s < pass_.states; ++s) {
       if (kernel(s).cells_are_states) {
         cell[s] = states_of(s, part, tile).component[0];
       } else {
@@ -139,7 +143,8 @@ class Execution {
       kernel(s).start(cell[s], cells);
     }
     if (!add_positions(part, tile, t == 0, first, last, cell)) return;
-    for (int s = 0; s < r_.slots; ++s) kernel(s).close(cell[s], states_of(s, part, tile).pointers(), cells);
+    for (int s = 0; s < pass_.states; ++s)
+      kernel(s).close(cell[s], states_of(s, part, tile).pointers(), cells);
   }
 
   /// The states of a part: banks of a 1-d array follow each other, as rows of states do.
@@ -169,7 +174,7 @@ class Execution {
       Place place = pieces.place(tile);
       pieces.advance_group(place, i);
       fetch(pieces, place, tile, some);
-      for (int s = 0; s < r_.slots; ++s) {
+      for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
         const Feed& feed = pass_.feed[f];
         const bool direct = in_place(f, rows);
@@ -182,7 +187,7 @@ class Execution {
                              some,
                              tile.width,
                              i};
-        (r_.skip_nan ? kernel(s).add_skipping_nan : kernel(s).add)(call);
+        kernel(s).add(call);
       }
     }
     return true;
@@ -191,7 +196,8 @@ class Execution {
   /// Whether the elements of a feed can be read where they are: columns that are contiguous, or any row.
   bool in_place(int f, bool rows) const {
     const Feed& feed = pass_.feed[f];
-    return feed.plain && (rows || plan_.inner.stride[feed.input] == feed.stored_size);
+    return feed.plain && feed.coding == Coding::plain &&
+           (rows || plan_.inner.stride[feed.input] == feed.stored_size);
   }
 
   void fetch(Pieces& pieces, const Place& place, const Tile& tile, std::int64_t count) const {
@@ -200,6 +206,8 @@ class Execution {
         if (!in_place(f, true)) return pieces.fetch(&place, 1, plan_.group[0], count, 0, 0, true);
       return;
     }
+    bool coded = false;  // their kernels would read codes in place
+    for (int f = 0; f < pass_.feeds; ++f) coded |= pass_.feed[f].coding != Coding::plain;
     Place places[kRowsPerStep];
     for (std::int64_t i = 0; i < count; i += kRowsPerStep) {
       const std::int64_t rows = std::min<std::int64_t>(kRowsPerStep, count - i);
@@ -207,7 +215,7 @@ class Execution {
         places[r] = place;
         pieces.advance_group(places[r], i + r);
       }
-      pieces.fetch(places, rows, plan_.inner, tile.width, i * tile.width, tile.width, false);
+      pieces.fetch(places, rows, plan_.inner, tile.width, i * tile.width, tile.width, coded);
     }
   }
 
@@ -271,10 +279,11 @@ class Execution {
         std::min(threads_, threads_for_bytes(groups_.count * tile.width * parts_ * banks_ * 8));
     parallel_for(tasks, threads, [&](std::int64_t task) {
       const std::int64_t first = task * some, groups = std::min(some, groups_.count - first);
-      for (int s = 0; s < r_.slots; ++s) {
-        const States at = states_[s].at(reducer(s), offset_of(tile) + first * tile.width);
-        merge_rows(reducer(s), at, parts_ * banks_, groups * tile.width, pitch_);
-        write_groups(s, tile, at, first, groups);
+      for (int state = 0; state < pass_.states; ++state) {
+        const States at = states_[state].at(reducer(state), offset_of(tile) + first * tile.width);
+        merge_rows(reducer(state), at, parts_ * banks_, groups * tile.width, pitch_);
+        for (int s = 0; s < r_.slots; ++s)
+          if (pass_.state_of[s] == state) write_groups(s, tile, at, first, groups);
       }
     });
   }
@@ -283,7 +292,7 @@ class Execution {
                     std::int64_t groups) const {
     ReduceSlot slot = r_.slot[s];
     const std::int64_t step = slot.out_strides[axis_];
-    if (tile.width == 1 && slot.finish != Finish::mean) {
+    if (tile.width == 1 && !divides(slot.finish)) {
       std::int64_t target[kMaxSlots] = {}, offset[kMaxReduceInputs] = {};
       place_of(r_, plan_, tile, target, offset);
       write_results(slot, kernels_, states, groups, slot.out + target[s] + first * step, step);
@@ -291,7 +300,7 @@ class Execution {
     }
     for (std::int64_t g = 0; g < groups; ++g) {
       if (!sizes_.empty()) slot.divisor = static_cast<double>(sizes_[static_cast<std::size_t>(first + g)]);
-      const States at = states.at(reducer(s), g * tile.width);
+      const States at = states.at(reducer(pass_.state_of[s]), g * tile.width);
       write_tile(r_, plan_, kernels_, tile, s, slot, at, (first + g) * step);
     }
   }
@@ -317,6 +326,9 @@ class Execution {
 
 GroupErrors reduce_groups(const Reduction& reduction, int axis, const Groups& groups, Tier tier) {
   check_slots(reduction, reduce_kernels(tier));
+  for (int s = 0; s < reduction.slots; ++s)
+    if (group_kernels(tier).at(reduction.slot[s].reducer, reduction.slot[s].element).add == nullptr)
+      throw std::invalid_argument("reduce_groups: this reducer has no cells");
   if (groups.count < 0 || groups.count > kMostGroups)
     throw std::invalid_argument("reduce_groups: too many groups");
   // An axis of one is dropped from plans.

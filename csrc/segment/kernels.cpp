@@ -5,32 +5,41 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace {
 
+/// Sums, products, smallest, largest: whatever has a fold and an identity.
 template <template <class> class Reducer, class T>
   requires requires { Reducer<T>::identity; }
 GroupKernel group_kernel_of() {
   using R = Reducer<T>;
-  return {sizeof(typename R::wide), true,           start_simple<R>, add_simple<R, T>,
-          add_simple<R, T>,         close_simple<R>};
+  return {sizeof(typename R::wide), true, start_simple<R>, add_simple<R, T>, close_simple<R>};
 }
 
+/// Moments and what else keeps several accumulators.
 template <template <class> class Reducer, class T>
-  requires requires { &Reducer<T>::pivot_of; }
+  requires requires { typename Reducer<T>::parts; }
 GroupKernel group_kernel_of() {
-  return {sizeof(MomentsCell),  false,        start_moments, add_moments<T, false>,
-          add_moments<T, true>, close_moments};
+  using R = Reducer<T>;
+  if constexpr (std::is_same_v<R, reducers::summary<T>>)
+    return {};  // several reducers at once are reductions of whole axes
+  else if constexpr (std::is_same_v<R, reducers::nan_mean<T>>)
+    return {sizeof(NanMeanCell), false, start_nan_mean, add_nan_mean<T>, close_nan_mean};
+  else if constexpr (std::is_same_v<R, reducers::minmax<T>>)
+    return {sizeof(MinmaxCell<T>), false, start_minmax<T>, add_minmax<T>, close_minmax<T>};
+  else
+    return {sizeof(MomentsCell), false, start_moments, add_moments<R>, close_moments};
 }
 
 template <template <class> class Reducer, class T>
   requires requires { Reducer<T>::largest; }
 GroupKernel group_kernel_of() {
-  using R = reducers::extreme_index<T, Reducer<T>::largest>;
-  constexpr bool kNan = std::is_floating_point_v<T>;
-  return {sizeof(IndexCell<typename R::element>),
-          false,
-          start_index<R>,
-          add_index<R, false>,
-          add_index<R, kNan>,
-          close_index<R>};
+  using R = Reducer<T>;
+  return {sizeof(IndexCell<typename R::element>), false, start_index<R>, add_index<R>, close_index<R>};
+}
+
+/// The smallest and the largest of what has no NaN.
+template <template <class> class Reducer, class T>
+  requires requires { typename Reducer<T>::second; }
+GroupKernel group_kernel_of() {
+  return {sizeof(MinmaxCell<storage_t<T>>), false, start_minmax<T>, add_minmax<T>, close_minmax<T>};
 }
 
 GroupKernels make_table() {

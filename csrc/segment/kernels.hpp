@@ -26,12 +26,12 @@ struct GroupKernel {
   bool cells_are_states;   // one component, and its cell is the state
   void (*start)(char* cells, std::int64_t count);
   void (*add)(const GroupCall&);
-  void (*add_skipping_nan)(const GroupCall&);
   /// Cells to states, which may be the cells themselves where `cells_are_states`.
   void (*close)(char* cells, void* const* states, std::int64_t count);
 };
 
 struct GroupKernels {
+  /// Null functions where there is no such kernel.
   GroupKernel reducer[kReducers][kElementTypes];
   /// The largest of contiguous labels, taken for unsigned: a negative one is very large. Null where the
   /// element type is no integer.

@@ -41,12 +41,7 @@ void write_tile(const Reduction& r, const ReducePlan& plan, const ReduceKernels&
 }
 
 void empty_states(const ReducerKernel& kernel, const States& states, std::int64_t count) {
-  if (kernel.shifted) {  // moments of nothing are zeros; their kernel would read a pivot
-    for (int i = 0; i < kernel.components; ++i)
-      std::memset(states.component[i], 0, static_cast<std::size_t>(count * kernel.state_size[i]));
-    return;
-  }
-  kernel.rows({kernel.identity, 0, count, 0, states.pointers(), 1, 0, 0, nullptr, nullptr});
+  kernel.rows[0]({kernel.identity, 0, count, 0, states.pointers(), 1, 0, 0, nullptr, nullptr});
 }
 
 }  // namespace ufuse

@@ -14,6 +14,9 @@ void place_of(const Reduction& r, const ReducePlan& plan, const Tile& tile, std:
 void write_tile(const Reduction& r, const ReducePlan& plan, const ReduceKernels& kernels, const Tile& tile,
                 int s, const ReduceSlot& slot, const States& states, std::int64_t base);
 
+/// Whether a finish wants the number of elements, which differs from part to part.
+inline bool divides(Finish finish) { return finish == Finish::mean || finish == Finish::complete; }
+
 /// States of nothing: what changes no other state that they are merged with.
 void empty_states(const ReducerKernel& kernel, const States& states, std::int64_t count);
 

@@ -42,36 +42,33 @@ void copy_plan(ReducePlan& to, const ReducePlan& from) {
 class Worker {
  public:
   Worker(const Reduction& r, int axis, const ReducePlan& plan, const ReduceKernels& kernels)
-      : given_(r), axis_(axis), kernels_(kernels), r_(r), pass_(prepared(plan)) {
-    if (r.mask == nullptr) return;
-    mask_ = *r.mask;
-    r_.mask = &mask_;
-  }
+      : given_(r), axis_(axis), kernels_(kernels), r_(r), pass_(prepared(plan)) {}
 
   /// Folds a tile of a segment and writes its results, those of segment `i`.
   void run(const Tile& tile, std::int64_t start, std::int64_t length, std::int64_t i) {
     const std::int64_t chunks = (length + kChunk - 1) / kChunk;
     std::int64_t bytes = 0;
     const std::int64_t count = std::max<std::int64_t>(chunks, 1) * tile.width;
-    for (int s = 0; s < r_.slots; ++s) bytes += bytes_of_states(*pass_.kernel[s], count);
+    for (int s = 0; s < pass_.states; ++s) bytes += bytes_of_states(*pass_.kernel[s], count);
     const ScratchFrame frame(static_cast<std::size_t>(bytes));
     States states[kMaxSlots];
     char* at = frame.data();
-    for (int s = 0; s < r_.slots; ++s) {
+    for (int s = 0; s < pass_.states; ++s) {
       states[s] = states_in(at, *pass_.kernel[s], count);
       at += bytes_of_states(*pass_.kernel[s], count);
     }
     if (chunks == 0) {
-      for (int s = 0; s < r_.slots; ++s) empty_states(*pass_.kernel[s], states[s], tile.width);
+      for (int s = 0; s < pass_.states; ++s) empty_states(*pass_.kernel[s], states[s], tile.width);
     } else {
       move_to(start, length, chunks);
       fold_tile(pass_, tile, 0, chunks, states);
     }
+    for (int s = 0; s < pass_.states; ++s)
+      merge_rows(*pass_.kernel[s], states[s], chunks, tile.width, tile.width);
     for (int s = 0; s < r_.slots; ++s) {
       ReduceSlot& slot = r_.slot[s];
-      merge_rows(*pass_.kernel[s], states[s], chunks, tile.width, tile.width);
       slot.divisor = static_cast<double>(length);
-      write_tile(r_, plan_, kernels_, tile, s, slot, states[s], i * slot.out_strides[axis_]);
+      write_tile(r_, plan_, kernels_, tile, s, slot, states[pass_.state_of[s]], i * slot.out_strides[axis_]);
     }
   }
 
@@ -80,25 +77,17 @@ class Worker {
     std::int64_t target[kMaxSlots] = {};
     std::int64_t offset[kMaxReduceInputs] = {};
     place_of(r_, plan_, tile, target, offset);
-    for (int s = 0; s < r_.slots; ++s) {
-      const ReducerKernel& kernel = *pass_.kernel[s];
+    for (int state = 0; state < pass_.states; ++state) {
+      const ReducerKernel& kernel = *pass_.kernel[state];
       const ScratchFrame frame(static_cast<std::size_t>(bytes_of_states(kernel, kBlock)));
       const States states = states_in(frame.data(), kernel, kBlock);
-      const int input = r_.slot[s].input;
-      const char* row = given_.input[input].data + offset[input];
-      const std::int64_t size = pass_.feed[pass_.feed_of[s]].size;
-      for (std::int64_t i = first; i < last; ++i) {
-        const std::int64_t length = segments.stops[i] - segments.starts[i];
-        const States at = states.at(kernel, i - first);
-        if (length <= 0)
-          empty_states(kernel, at, 1);
-        else if (length <= kChunk)
-          kernel.rows(
-              {row + segments.starts[i] * size, 0, 1, length, at.pointers(), 1, 0, 0, nullptr, nullptr});
-        else
-          fold_long(kernel, row + segments.starts[i] * size, size, length, at);
-      }
-      write_row(s, states, segments, first, last, target[s]);
+      const Feed& feed = pass_.feed[pass_.feed_of[state]];
+      const char* row = given_.input[feed.input].data + offset[feed.input];
+      for (std::int64_t i = first; i < last; ++i)
+        fold_segment(kernel, feed, row + segments.starts[i] * feed.stored_size,
+                     segments.stops[i] - segments.starts[i], states.at(kernel, i - first));
+      for (int s = 0; s < r_.slots; ++s)
+        if (pass_.state_of[s] == state) write_row(s, states, segments, first, last, target[s]);
     }
   }
 
@@ -111,7 +100,6 @@ class Worker {
   void move_to(std::int64_t start, std::int64_t length, std::int64_t chunks) {
     for (int k = 0; k < r_.inputs; ++k)
       r_.input[k].data = given_.input[k].data + start * given_.input[k].strides[axis_];
-    if (given_.mask != nullptr) mask_.data = given_.mask->data + start * mask_.strides[axis_];
     plan_.count = plan_.group[0].extent = length;
     pass_.chunks = chunks;
     // As `plan_reduction`: columns where memory runs along a kept axis, or the lanes of rows stayed empty.
@@ -119,15 +107,19 @@ class Worker {
                     (pace(plan_.inner.stride[0]) < pace(plan_.group[0].stride[0]) || length < kLanes);
   }
 
-  static void fold_long(const ReducerKernel& kernel, const char* data, std::int64_t size, std::int64_t length,
-                        const States& to) {
+  static void fold_segment(const ReducerKernel& kernel, const Feed& feed, const char* data,
+                           std::int64_t length, const States& to) {
+    const auto fold = kernel.rows[static_cast<int>(feed.coding)];
+    if (length <= 0) return empty_states(kernel, to, 1);
+    if (length <= kChunk) return fold({data, 0, 1, length, to.pointers(), 1, 0, 0, nullptr, nullptr});
+    const std::int64_t size = feed.stored_size;
     const std::int64_t full = length / kChunk, chunks = (length + kChunk - 1) / kChunk;
     const ScratchFrame frame(static_cast<std::size_t>(bytes_of_states(kernel, chunks)));
     const States states = states_in(frame.data(), kernel, chunks);
-    kernel.rows({data, kChunk * size, full, kChunk, states.pointers(), 1, 0, kChunk, nullptr, nullptr});
+    fold({data, kChunk * size, full, kChunk, states.pointers(), 1, 0, kChunk, nullptr, nullptr});
     if (full < chunks)
-      kernel.rows({data + full * kChunk * size, 0, 1, length - full * kChunk,
-                   states.at(kernel, full).pointers(), 1, full * kChunk, 0, nullptr, nullptr});
+      fold({data + full * kChunk * size, 0, 1, length - full * kChunk, states.at(kernel, full).pointers(), 1,
+            full * kChunk, 0, nullptr, nullptr});
     merge_rows(kernel, states, chunks, 1, 1);
     for (int i = 0; i < kernel.components; ++i)
       std::memcpy(to.component[i], states.component[i], static_cast<std::size_t>(kernel.state_size[i]));
@@ -138,11 +130,11 @@ class Worker {
     ReduceSlot& slot = r_.slot[s];
     const std::int64_t step = slot.out_strides[axis_];
     char* out = slot.out + target + first * step;
-    if (slot.finish != Finish::mean) return write_results(slot, kernels_, states, last - first, out, step);
+    if (!divides(slot.finish)) return write_results(slot, kernels_, states, last - first, out, step);
     for (std::int64_t i = first; i < last; ++i) {
       slot.divisor = static_cast<double>(std::max<std::int64_t>(0, segments.stops[i] - segments.starts[i]));
-      write_results(slot, kernels_, states.at(*pass_.kernel[s], i - first), 1, out + (i - first) * step,
-                    static_cast<std::int64_t>(item_size(slot.result)));
+      write_results(slot, kernels_, states.at(*pass_.kernel[pass_.state_of[s]], i - first), 1,
+                    out + (i - first) * step, static_cast<std::int64_t>(item_size(slot.result)));
     }
   }
 
@@ -150,7 +142,6 @@ class Worker {
   const int axis_;
   const ReduceKernels& kernels_;
   Reduction r_;
-  ReduceInput mask_;
   ReducePlan plan_;
   FirstPass pass_;
 };
@@ -220,7 +211,7 @@ class Execution {
 
   /// Whether segments are contiguous rows, and many: one kernel call each.
   bool in_rows() const {
-    if (r_.mask != nullptr || r_.skip_nan || columns()) return false;
+    if (columns()) return false;
     if (segments_.count < kManySegments && plan_.results > 1) return false;
     const FirstPass pass(r_, plan_, kernels_);
     for (int f = 0; f < pass.feeds; ++f)
@@ -265,14 +256,8 @@ class Execution {
     shape[axis_] = length(i);
     Reduction slice = r_;
     slice.shape = shape;
-    ReduceInput mask;
     for (int k = 0; k < r_.inputs; ++k)
       slice.input[k].data += segments_.starts[i] * r_.input[k].strides[axis_];
-    if (r_.mask != nullptr) {
-      mask = *r_.mask;
-      mask.data += segments_.starts[i] * mask.strides[axis_];
-      slice.mask = &mask;
-    }
     for (int s = 0; s < r_.slots; ++s) {
       slice.slot[s].out += i * r_.slot[s].out_strides[axis_];
       slice.slot[s].divisor = static_cast<double>(length(i));
