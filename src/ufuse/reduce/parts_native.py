@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
+from .native import as_codes
 from .request import Array, Slot
 
 
-def segments(
-    x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot], skip_nan: bool
-) -> None:
+def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:
     """Fill the outputs of `slots`: one result along the axis for each segment."""
-    _core.segment_reduce(x, axis, starts, stops, _specifications(slots), None, skip_nan)
+    codes, coding, table = as_codes(x)
+    _core.segment_reduce(codes, axis, coding, table, starts, stops, _specifications(slots))
 
 
 def groups(
@@ -22,7 +22,6 @@ def groups(
     labels: Array,
     count: int,
     slots: Sequence[Slot],
-    skip_nan: bool,
     sizes: Array | None,
     all_needed: bool,
 ) -> tuple[int, int]:
@@ -34,8 +33,10 @@ def groups(
         The position of the first label that is no group, and the first group without elements where
         `all_needed`; -1 where there is none. Otherwise nothing but `sizes` is written.
     """
-    slots = _specifications(slots)
-    return _core.group_reduce(x, axis, labels, count, slots, skip_nan, sizes, all_needed)
+    codes, coding, table = as_codes(x)
+    return _core.group_reduce(
+        codes, axis, coding, table, labels, count, _specifications(slots), sizes, all_needed
+    )
 
 
 def _specifications(slots: Sequence[Slot]) -> list[Any]:
@@ -44,6 +45,7 @@ def _specifications(slots: Sequence[Slot]) -> list[Any]:
             slot.reducer,
             slot.element,
             slot.finish,
+            slot.component,
             slot.out,
             slot.ddof,
             None if slot.initial is None else slot.initial.tobytes(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,7 @@ from . import reference
 from .request import Array, Slot
 
 
-def segments(
-    x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot], skip_nan: bool
-) -> None:
+def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:
     """Fill the outputs of `slots`: one result along the axis for each segment."""
     before = (slice(None),) * axis
     for part, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
@@ -21,7 +20,7 @@ def segments(
         place = (*before, slice(part, part + 1))
         some = [replace(slot, out=slot.out[place], divisor=piece.shape[axis]) for slot in slots]
         if piece.shape[axis]:
-            reference.reduce(piece, (axis,), some, None, skip_nan)
+            reference.reduce(piece, (axis,), some, None, False)
             continue
         for slot in some:
             slot.out[...] = _of_nothing(slot)
@@ -29,11 +28,11 @@ def segments(
 
 def _of_nothing(slot: Slot) -> object:
     """Return what an empty part gives."""
-    if slot.finish not in ("value", "index"):
+    if slot.finish in ("mean", "ratio", "variance", "deviation"):
         return np.nan
     if slot.initial is not None:
         return slot.initial
-    return 1 if slot.reducer.endswith("prod") else 0
+    return slot.reducer.endswith("prod") or slot.finish == "complete"
 
 
 def groups(
@@ -42,7 +41,6 @@ def groups(
     labels: Array,
     count: int,
     slots: Sequence[Slot],
-    skip_nan: bool,
     sizes: Array | None,
     all_needed: bool,
 ) -> tuple[int, int]:
@@ -57,10 +55,10 @@ def groups(
     if all_needed and not found.all():
         return -1, int(np.argmin(found != 0))
     stops = np.cumsum(found)
-    segments(np.take(x, order, axis), axis, stops - found, stops, slots, skip_nan)
-    before = (slice(None),) * axis
+    segments(np.take(x, order, axis), axis, stops - found, stops, slots)
+    before: tuple[Any, ...] = (slice(None),) * axis
     for slot in slots:
-        if slot.finish != "index":
+        if "arg" not in slot.reducer or slot.component != 1:
             continue
         for part in np.flatnonzero(found):
             place = (*before, part)

@@ -10,23 +10,23 @@ import numpy as np
 
 from .. import executors
 from ..interop import asarray
-from .parts import Call, is_narrow, reduce_parts
+from .part_operations import read_operation, reduce_parts
+from .parts import Call
 from .request import Array, Slot
 
 #: The core's limit (csrc/segment/groups.hpp).
 _MOST_GROUPS: Final = 1 << 30
 #: Operations that ask for the sizes of their parts.
-_SIZED: Final = ("mean", "var", "std", "all")
-#: Elements that are converted together, of dtypes that are not compiled: 1 MB of float32.
-_CONVERTED: Final = 1 << 18
+_SIZED: Final = ("mean", "var", "std")
 
 
 def segment_reduce(
     x: Any,
-    starts: Any,
+    starts: Any = None,
     stops: Any = None,
     op: str = "sum",
     *,
+    offsets: Any = None,
     axis: Any = 0,
     initial: Any = None,
     dtype: Any = None,
@@ -42,12 +42,15 @@ def segment_reduce(
     starts, stops : array_like of int
         Where segments begin and end along the axis, 0 to its length. Segments may overlap, come in
         any order, and be empty (`stops` not above `starts`). Without `stops` a segment ends where
-        the next one starts, and the last at the end of the axis. Rows given by n + 1 offsets are
-        ``segment_reduce(x, offsets[:-1], offsets[1:])``.
+        the next one starts, and the last at the end of the axis.
     op : str, optional
-        ``"sum" "prod" "mean" "var" "std" "min" "max" "ptp" "argmin" "argmax" "any" "all" "count"
-        "count_nonzero"``, or ``"nansum" "nanprod" "nanmean" "nanvar" "nanstd" "nanmin" "nanmax"
-        "nanargmin" "nanargmax"``. ``"count"`` is the number of elements.
+        ``"sum" "prod" "mean" "var" "std" "min" "max" "ptp" "argmin" "argmax" "any" "all"
+        "count_nonzero"``, ``"nansum" "nanprod" "nanmean" "nanvar" "nanstd" "nanmin" "nanmax"
+        "nanargmin" "nanargmax"``, ``"norm"`` (of order 2), ``"count"`` (of the elements) or
+        ``"nan_count"``.
+    offsets : array_like of int, optional
+        In place of `starts` and `stops`: where n ragged rows that follow each other begin, and
+        where the last one ends; n + 1 positions that do not decrease.
     axis : int, optional
         The axis that is divided.
     initial : scalar, optional
@@ -72,12 +75,15 @@ def segment_reduce(
 
     Raises
     ------
+    IndexError
+        If a segment is not within the axis. Positions from its end, below zero, are not taken.
     ValueError
-        If a segment is not within the axis, if one is empty and the operation has no identity and
-        no `initial`, if `op` is none of the above, or `out` has another shape.
+        If a segment is empty and the operation has no identity and no `initial` (minima, maxima,
+        ranges and their positions), if `op` is none of the above, if `offsets` decrease, or if
+        `out` or `stops` has another shape.
     TypeError
-        If `starts` or `stops` are no integers, an argument is not for this operation, or the result
-        cannot be cast to the dtype of `out` by the rule ``same_kind``.
+        If `starts`, `stops` or `offsets` are no integers, an argument is not for this operation, or
+        the result cannot be cast to the dtype of `out` by the rule ``same_kind``.
     numpy.exceptions.AxisError
         If the axis is out of range.
 
@@ -96,15 +102,24 @@ def segment_reduce(
     array([ 3.,  0., 12.])
     >>> uf.segment_reduce(x, [3, 0], [5, 4], op="max")
     array([5., 4.])
+    >>> uf.segment_reduce(x, offsets=[0, 2, 2, 5])
+    array([ 3.,  0., 12.])
     """
     function = "ufuse.segment_reduce"
-    call = Call(function, x, op, axis, out)
+    call = Call(function, read_operation(function, op), x, axis, out)
     length = call.x.shape[call.axis]
-    first = _read_integers(function, "starts", starts, length + 1).astype(np.int64)
-    if stops is None:
-        last = np.append(first[1:], length)
+    if offsets is not None:
+        if starts is not None or stops is not None:
+            raise TypeError(f"{function}: expected 'starts' and 'stops', or 'offsets'; got both")
+        first, last = _read_offsets(function, offsets, length)
+    elif starts is None:
+        raise TypeError(f"{function}: missing argument 'starts' (or 'offsets')")
     else:
-        last = _read_integers(function, "stops", stops, length + 1).astype(np.int64)
+        first = _read_positions(function, "starts", starts, length)
+        if stops is None:
+            last = np.append(first[1:], length)
+        else:
+            last = _read_positions(function, "stops", stops, length)
         if last.shape != first.shape:
             raise ValueError(
                 f"{function}: argument 'stops': expected one for each of the {first.size} starts, "
@@ -185,7 +200,7 @@ def group_reduce(
     array([3, 2])
     """
     function = "ufuse.group_reduce"
-    call = Call(function, x, op, axis, out)
+    call = Call(function, read_operation(function, op), x, axis, out)
     of = _read_labels(function, labels, call)
     if num_groups is None:
         count = 0 if of.size == 0 else int(of.max()) + 1
@@ -207,8 +222,8 @@ def group_reduce(
     return reduce_parts(call, dtype, initial, ddof)
 
 
-def _read_integers(function: str, argument: str, values: Any, limit: int) -> Array:
-    """Return a 1-d array of integers from 0 up to below `limit`."""
+def _read_positions(function: str, argument: str, values: Any, length: int) -> Array:
+    """Return positions along an axis as a 1-d array of int64, from 0 to the axis' end."""
     found = asarray(values, function=function, argument=argument)
     if found.size == 0 and not isinstance(values, np.ndarray):
         found = found.astype(np.int64)  # an empty list is of float64
@@ -220,14 +235,26 @@ def _read_integers(function: str, argument: str, values: Any, limit: int) -> Arr
         raise TypeError(
             f"{function}: argument {argument!r}: expected integers, got dtype {found.dtype}"
         )
-    bad = (found < 0) | (found >= limit)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise ValueError(
-            f"{function}: argument {argument!r}: segment {at}: expected a position from 0 to "
-            f"{limit - 1}, the length of the axis, got {found[at]}"
+    if found.size and not (found.min() >= 0 and found.max() <= length):
+        at = int(np.argmax((found < 0) | (found > length)))
+        raise IndexError(
+            f"{function}: argument {argument!r}: element {at}: expected a position from 0 to "
+            f"{length}, the length of the axis, got {found[at]}"
         )
-    return found
+    return np.ascontiguousarray(found, np.int64)
+
+
+def _read_offsets(function: str, offsets: Any, length: int) -> tuple[Array, Array]:
+    found = _read_positions(function, "offsets", offsets, length)
+    if found.size == 0:
+        raise ValueError(f"{function}: argument 'offsets': expected at least one, got none")
+    if (found[1:] < found[:-1]).any():
+        at = int(np.argmax(found[1:] < found[:-1]))
+        raise ValueError(
+            f"{function}: argument 'offsets': expected positions that do not decrease, got "
+            f"{found[at]} before {found[at + 1]} (element {at + 1})"
+        )
+    return found[:-1], found[1:]
 
 
 def _read_labels(function: str, labels: Any, call: Call) -> Array:
@@ -256,16 +283,16 @@ class Segments:
     def __init__(self, starts: Array, stops: Array) -> None:
         self.starts, self.stops = starts, stops
         self.count = starts.size
-        self._sizes = np.maximum(stops - starts, 0)
 
     def overlaps(self, out: Array) -> bool:
-        return False  # these are copies
+        return executors.overlap(out, self.starts) or executors.overlap(out, self.stops)
 
     def check(self, call: Call) -> None:
         pass
 
     def sizes(self, call: Call) -> Array:
-        return self._sizes
+        sizes: Array = np.maximum(self.stops - self.starts, 0)
+        return sizes
 
     def piece(self, call: Call, part: int) -> slice:
         return slice(self.starts[part], self.stops[part])
@@ -273,35 +300,10 @@ class Segments:
     def position(self, call: Call, part: int, found: Any) -> Any:
         return found
 
-    def run(self, call: Call, slots: list[Slot], skip_nan: bool, all_needed: bool) -> None:
+    def run(self, call: Call, slots: list[Slot], all_needed: bool) -> None:
         if all_needed:
             call.need_elements()
-        if is_narrow(call.x.dtype):
-            self._convert(call, slots, skip_nan)
-        else:
-            _executor().segments(call.x, call.axis, self.starts, self.stops, slots, skip_nan)
-
-    def _convert(self, call: Call, slots: list[Slot], skip_nan: bool) -> None:
-        """Convert what neighbouring segments span, as much as stays in cache, and reduce that."""
-        before = (slice(None),) * call.axis
-        across = max(1, call.x.size // max(1, call.x.shape[call.axis]))
-        first = 0
-        while first < self.count:
-            last = first + 1
-            low, high = int(self.starts[first]), int(self.stops[first])
-            while last < self.count:
-                wider = min(low, int(self.starts[last])), max(high, int(self.stops[last]))
-                if (wider[1] - wider[0]) * across > _CONVERTED:
-                    break
-                low, high = wider
-                last += 1
-            high = max(low, high)
-            piece = call.x[(*before, slice(low, high))].astype(np.float32)
-            starts = np.clip(self.starts[first:last] - low, 0, high - low)
-            stops = np.clip(self.stops[first:last] - low, 0, high - low)
-            some = [_part_of(slot, (*before, slice(first, last))) for slot in slots]
-            _executor().segments(piece, call.axis, starts, stops, some, skip_nan)
-            first = last
+        _executor().segments(call.x, call.axis, self.starts, self.stops, slots)
 
 
 class Groups:
@@ -331,7 +333,7 @@ class Groups:
         if self._sizes is None:
             ones = np.broadcast_to(np.True_, self.labels.shape)
             counts = np.zeros(self.count, np.int64)
-            self._fill(call, ones, 0, [Slot("sum", "?", "value", counts)], False, False)
+            self._fill(call, ones, 0, [Slot("sum", "?", "value", counts)], False)
             self._sizes = counts
         return self._sizes
 
@@ -349,10 +351,9 @@ class Groups:
     def position(self, call: Call, part: int, found: Any) -> Any:
         return self.piece(call, part)[found]
 
-    def run(self, call: Call, slots: list[Slot], skip_nan: bool, all_needed: bool) -> None:
-        x = call.x.astype(np.float32) if is_narrow(call.x.dtype) else call.x
+    def run(self, call: Call, slots: list[Slot], all_needed: bool) -> None:
         sizes = np.zeros(self.count, np.int64) if call.name in _SIZED else None
-        self._fill(call, x, call.axis, slots, skip_nan, all_needed, sizes)
+        self._fill(call, call.x, call.axis, slots, all_needed, sizes)
         self._sizes = sizes
 
     def _fill(
@@ -361,24 +362,16 @@ class Groups:
         x: Array,
         axis: int,
         slots: list[Slot],
-        skip_nan: bool,
         all_needed: bool,
         sizes: Array | None = None,
     ) -> None:
         label, group = _executor().groups(
-            x, axis, self.labels, self.count, slots, skip_nan, sizes, all_needed
+            x, axis, self.labels, self.count, slots, sizes, all_needed
         )
         if label >= 0:
             self._refuse(call, label)
         if group >= 0:
             call.refuse_empty(group)
-
-
-def _part_of(slot: Slot, index: Any) -> Slot:
-    out = slot.out[index]
-    return Slot(
-        slot.reducer, slot.element, slot.finish, out, slot.divisor, slot.ddof, slot.initial
-    )
 
 
 def _executor() -> Any:
