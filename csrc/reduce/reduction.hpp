@@ -61,6 +61,7 @@ struct ReduceSlot {
   const std::int64_t* out_strides = nullptr;  // one per axis of the shape; those of reduced axes are ignored
   double divisor = 1.0;                       // Finish::mean, all: the number of elements
   double ddof = 0.0;                          // Finish::variance, deviation
+  const double* divisors = nullptr;           // where results differ in it: one each
   const void* initial = nullptr;              // a first component to merge the result with, or null
 };
 

@@ -23,23 +23,45 @@ UFUSE_INLINE void with_labels(const GroupCall& call, Body body) {
     body(static_cast<const std::uint32_t*>(call.labels));
 }
 
-/// Calls `body(cell, element, index)` for every element of a call. One column is a loop of its own.
+/// Whether positions i to i + kRun - 1 have one label.
+template <class L>
+UFUSE_INLINE bool one_label(const L* labels, std::int64_t i) {
+  return labels[i] == labels[i + kRun - 1] && labels[i] == labels[i + 1] && labels[i] == labels[i + 2];
+}
+
+/// Calls `body(cell, element, index)` for every element of a call. One column is a loop of its own, in which
+/// the cell of a run of labels stays in registers: through memory an addition waits some 11 cycles for the
+/// one before it (float64 sums of sorted labels took 3.5 ns an element, 1.0 so).
 template <class Cell, class S, class Body>
 UFUSE_INLINE void for_each_cell(const GroupCall& call, Body body) {
   with_labels(call, [&call, body](const auto* labels) __attribute__((always_inline)) {
     auto* cells = reinterpret_cast<Cell*>(call.cells);
-    const std::int64_t columns = call.columns, count = call.count, stride = call.stride, bank = call.bank;
+    const std::int64_t columns = call.columns, count = call.count, stride = call.stride;
     const std::int64_t first = call.first_index;
     const char* data = call.data;
     if (columns == 1) {
       std::int64_t i = 0;
-      for (; i + kBanks <= count; i += kBanks, data += kBanks * stride) {
+      while (i + kRun <= count) {
+        if (one_label(labels, i)) {
+          const auto label = labels[i];
+          Cell cell = cells[label];
+          do {
 #pragma GCC unroll 4
-        for (std::int64_t k = 0; k < kBanks; ++k)
-          body((cells + k * bank)[labels[i + k]], element_at<S>(data + k * stride), first + i + k);
+            for (std::int64_t k = 0; k < kRun; ++k)
+              body(cell, element_at<S>(data + k * stride), first + i + k);
+            i += kRun;
+            data += kRun * stride;
+          } while (i + kRun <= count && labels[i] == label && one_label(labels, i));
+          cells[label] = cell;
+          continue;
+        }
+#pragma GCC unroll 4
+        for (std::int64_t k = 0; k < kRun; ++k)
+          body(cells[labels[i + k]], element_at<S>(data + k * stride), first + i + k);
+        i += kRun;
+        data += kRun * stride;
       }
-      for (; i < count; ++i, data += stride)
-        body((cells + i % kBanks * bank)[labels[i]], element_at<S>(data), first + i);
+      for (; i < count; ++i, data += stride) body(cells[labels[i]], element_at<S>(data), first + i);
       return;
     }
     for (std::int64_t i = 0; i < count; ++i, data += stride) {
@@ -58,6 +80,18 @@ void start_simple(char* cells, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = R::identity;
 }
 
+/// Whether an element is seen to change nothing: most are not the smallest or largest so far, and then a
+/// branch is cheaper than a store.
+template <class R, class T, class A>
+UFUSE_INLINE bool idle(A cell, A x) {
+  if constexpr (std::is_base_of_v<reducers::max<T>, R>)
+    return x < cell;
+  else if constexpr (std::is_base_of_v<reducers::min<T>, R>)
+    return cell < x;
+  else
+    return false;
+}
+
 template <class R, class T>
 void add_simple(const GroupCall& call) {
   using S = reducers::storage_t<T>;
@@ -66,7 +100,8 @@ void add_simple(const GroupCall& call) {
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(S));
   if (call.columns < W) {
     for_each_cell<A, S>(call, [](A& cell, S x, std::int64_t) __attribute__((always_inline)) {
-      cell = R::fold(cell, reducers::element_of<R, A>(x));
+      const auto value = reducers::element_of<R, A>(x);
+      if (!idle<R, T>(cell, value)) cell = R::fold(cell, value);
     });
     return;
   }

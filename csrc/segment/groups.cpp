@@ -8,9 +8,9 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
-#include <vector>
 
 #include "core/memory.hpp"
+#include "core/scratch.hpp"
 #include "core/threads.hpp"
 #include "reduce/feeds.hpp"
 #include "segment/kernels.hpp"
@@ -24,10 +24,8 @@ constexpr std::int64_t kPositions = 256;
 // A part has that many elements at least, and that many for each group: what its cells cost then is little
 // beside its elements.
 constexpr std::int64_t kPartElements = 1 << 17;
-constexpr std::int64_t kPartPerGroup = 8;
+constexpr std::int64_t kPartPerGroup = 4;
 constexpr std::int64_t kMostParts = 64;
-// Groups up to here have banks of cells: 32 KB of sums.
-constexpr std::int64_t kBankedGroups = 1024;
 // Cells of a tile of columns stay in L2 where they can.
 constexpr std::int64_t kTileBytes = 512 << 10;
 constexpr std::int64_t kLeastColumns = 64, kMostColumns = 1024;
@@ -64,7 +62,6 @@ class Execution {
         count_(r.shape[axis]) {
     const std::int64_t kept = std::max<std::int64_t>(plan.results, 1),
                        g = std::max<std::int64_t>(groups.count, 1);
-    banks_ = kept == 1 && g <= kBankedGroups ? kBanks : 1;
     const std::int64_t least = std::max(kPartElements / kept, kPartPerGroup * g);
     parts_ = std::min(kMostParts, floor_power_of_two(count_ / std::max<std::int64_t>(least, kPositions)));
     const bool columns = plan.inner.extent > 1 && std::abs(plan.inner.stride[0]) < std::abs(stride_along(0));
@@ -88,8 +85,10 @@ class Execution {
       errors.label = bad_.load();
       return errors;
     }
-    sum_sizes();
-    if (groups_.all_needed) errors.group = first_empty();
+    if (sizes_ != nullptr) {
+      const std::int64_t empty = sum_sizes();
+      if (groups_.all_needed) errors.group = empty;
+    }
     if (errors.group < 0 && pitch_ > 0)
       for (std::int64_t tile = 0; tile < tiles; ++tile) finish_tile(tile);
     return errors;
@@ -114,19 +113,21 @@ class Execution {
 
   void allocate_states() {
     for (int s = 0; s < pass_.states; ++s) {
-      memory_[s] = allocate(bytes_of_states(reducer(s), parts_ * banks_ * pitch_));
-      states_[s] = states_in(memory_[s].get(), reducer(s), parts_ * banks_ * pitch_);
+      memory_[s] = allocate(bytes_of_states(reducer(s), parts_ * pitch_));
+      states_[s] = states_in(memory_[s].get(), reducer(s), parts_ * pitch_);
     }
     bool wanted = groups_.sizes != nullptr || groups_.all_needed;
     for (int s = 0; s < r_.slots; ++s) wanted |= divides(r_.slot[s].finish);
-    if (wanted) sizes_.resize(static_cast<std::size_t>(parts_ * banks_ * groups_.count));
+    if (!wanted) return;
+    size_memory_ = allocate(std::max<std::int64_t>(parts_ * groups_.count * 8, 64));
+    sizes_ = reinterpret_cast<std::int64_t*>(size_memory_.get());
   }
 
   /// The part's cells of one tile, and of the first tile the sizes of groups.
   void add_part(std::int64_t part, std::int64_t t) {
     const std::int64_t first = count_ * part / parts_, last = count_ * (part + 1) / parts_;
     const Tile tile = tile_of(t);
-    const std::int64_t cells = groups_.count * banks_ * tile.width;
+    const std::int64_t cells = groups_.count * tile.width;
     std::int64_t bytes = 0;
     for (int s = 0; s < pass_.states; ++s)
       bytes += kernel(s).cells_are_states ? 0 : cells * kernel(s).cell_size;
@@ -142,6 +143,7 @@ class Execution {
       }
       kernel(s).start(cell[s], cells);
     }
+    if (t == 0 && sizes_ != nullptr) std::fill_n(sizes_ + part * groups_.count, groups_.count, 0);
     if (!add_positions(part, tile, t == 0, first, last, cell)) return;
     for (int s = 0; s < pass_.states; ++s)
       kernel(s).close(cell[s], states_of(s, part, tile).pointers(), cells);
@@ -149,7 +151,7 @@ class Execution {
 
   /// The states of a part: banks of a 1-d array follow each other, as rows of states do.
   States states_of(int s, std::int64_t part, const Tile& tile) const {
-    return states_[s].at(reducer(s), part * banks_ * pitch_ + offset_of(tile));
+    return states_[s].at(reducer(s), part * pitch_ + offset_of(tile));
   }
 
   bool add_positions(std::int64_t part, const Tile& tile, bool sizes, std::int64_t first, std::int64_t last,
@@ -165,11 +167,9 @@ class Execution {
     for (std::int64_t i = first; i < last; i += together) {
       const std::int64_t some = std::min(together, last - i);
       if (!read_labels(labels, i, some)) return false;
-      const std::int64_t bank = banks_ > 1 ? groups_.count : 0;
-      if (sizes && !sizes_.empty()) {
-        auto* counts = reinterpret_cast<char*>(sizes_.data() + part * banks_ * groups_.count);
-        size.add(
-            {counts, reinterpret_cast<const char*>(&kOne), 0, labels.data, labels.wide, bank, some, 1, i});
+      if (sizes && sizes_ != nullptr) {
+        auto* counts = reinterpret_cast<char*>(sizes_ + part * groups_.count);
+        size.add({counts, reinterpret_cast<const char*>(&kOne), 0, labels.data, labels.wide, some, 1, i});
       }
       Place place = pieces.place(tile);
       pieces.advance_group(place, i);
@@ -183,7 +183,6 @@ class Execution {
                              direct ? stride_along(feed.input) : feed.size * tile.width,
                              labels.data,
                              labels.wide,
-                             bank,
                              some,
                              tile.width,
                              i};
@@ -257,17 +256,22 @@ class Execution {
     return true;
   }
 
-  void sum_sizes() {
-    for (std::int64_t row = 1; row < parts_ * banks_ && !sizes_.empty(); ++row)
-      for (std::int64_t g = 0; g < groups_.count; ++g)
-        sizes_[static_cast<std::size_t>(g)] += sizes_[static_cast<std::size_t>(row * groups_.count + g)];
-    if (groups_.sizes != nullptr) std::copy_n(sizes_.data(), groups_.count, groups_.sizes);
-  }
-
-  std::int64_t first_empty() const {
-    for (std::int64_t g = 0; g < groups_.count; ++g)
-      if (sizes_[static_cast<std::size_t>(g)] == 0) return g;
-    return -1;
+  /// Adds the sizes of the parts; finds the first empty group.
+  std::int64_t sum_sizes() {
+    std::atomic<std::int64_t> empty{INT64_MAX};
+    const std::int64_t tasks = (groups_.count + kMergeStates - 1) / kMergeStates;
+    const int threads = std::min(threads_, threads_for_bytes(groups_.count * parts_ * 8));
+    parallel_for(tasks, threads, [&](std::int64_t task) {
+      const std::int64_t first = task * kMergeStates, last = std::min(groups_.count, first + kMergeStates);
+      for (std::int64_t part = 1; part < parts_; ++part)
+        for (std::int64_t g = first; g < last; ++g) sizes_[g] += sizes_[part * groups_.count + g];
+      if (groups_.sizes != nullptr) std::copy(sizes_ + first, sizes_ + last, groups_.sizes + first);
+      const std::int64_t found = std::find(sizes_ + first, sizes_ + last, 0) - sizes_;
+      std::int64_t known = empty.load();
+      while (found < last && found < known && !empty.compare_exchange_weak(known, found)) {
+      }
+    });
+    return empty.load() == INT64_MAX ? -1 : empty.load();
   }
 
   /// Merges the parts of a tile and writes its results.
@@ -275,13 +279,12 @@ class Execution {
     const Tile tile = tile_of(t);
     const std::int64_t some = std::max<std::int64_t>(1, kMergeStates / tile.width);
     const std::int64_t tasks = (groups_.count + some - 1) / some;
-    const int threads =
-        std::min(threads_, threads_for_bytes(groups_.count * tile.width * parts_ * banks_ * 8));
+    const int threads = std::min(threads_, threads_for_bytes(groups_.count * tile.width * parts_ * 8));
     parallel_for(tasks, threads, [&](std::int64_t task) {
       const std::int64_t first = task * some, groups = std::min(some, groups_.count - first);
       for (int state = 0; state < pass_.states; ++state) {
         const States at = states_[state].at(reducer(state), offset_of(tile) + first * tile.width);
-        merge_rows(reducer(state), at, parts_ * banks_, groups * tile.width, pitch_);
+        merge_rows(reducer(state), at, parts_, groups * tile.width, pitch_);
         for (int s = 0; s < r_.slots; ++s)
           if (pass_.state_of[s] == state) write_groups(s, tile, at, first, groups);
       }
@@ -292,14 +295,21 @@ class Execution {
                     std::int64_t groups) const {
     ReduceSlot slot = r_.slot[s];
     const std::int64_t step = slot.out_strides[axis_];
-    if (tile.width == 1 && !divides(slot.finish)) {
+    if (tile.width == 1) {
+      const ScratchFrame frame(static_cast<std::size_t>(groups) * sizeof(double));
+      if (divides(slot.finish)) {
+        auto* divisors = reinterpret_cast<double*>(frame.data());
+        std::transform(sizes_ + first, sizes_ + first + groups, divisors,
+                       [](std::int64_t size) { return static_cast<double>(size); });
+        slot.divisors = divisors;
+      }
       std::int64_t target[kMaxSlots] = {}, offset[kMaxReduceInputs] = {};
       place_of(r_, plan_, tile, target, offset);
       write_results(slot, kernels_, states, groups, slot.out + target[s] + first * step, step);
       return;
     }
     for (std::int64_t g = 0; g < groups; ++g) {
-      if (!sizes_.empty()) slot.divisor = static_cast<double>(sizes_[static_cast<std::size_t>(first + g)]);
+      if (sizes_ != nullptr) slot.divisor = static_cast<double>(sizes_[first + g]);
       const States at = states.at(reducer(pass_.state_of[s]), g * tile.width);
       write_tile(r_, plan_, kernels_, tile, s, slot, at, (first + g) * step);
     }
@@ -313,12 +323,13 @@ class Execution {
   const GroupKernels& cells_;
   FirstPass pass_;
   const std::int64_t count_;
-  std::int64_t parts_, banks_, width_, across_;
-  std::int64_t pitch_;  // states in a row: all cells of one bank of a part
+  std::int64_t parts_, width_, across_;
+  std::int64_t pitch_;  // states in a row: all cells of a part
   int threads_;
   Memory memory_[kMaxSlots];
   States states_[kMaxSlots];
-  std::vector<std::int64_t> sizes_;
+  Memory size_memory_;
+  std::int64_t* sizes_ = nullptr;  // of each group in each part; then in all
   std::atomic<std::int64_t> bad_{INT64_MAX};
 };
 

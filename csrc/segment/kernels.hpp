@@ -15,7 +15,6 @@ struct GroupCall {
   std::int64_t stride;  // bytes from one position to the next
   const void* labels;   // of 4 or 8 bytes, none negative
   bool wide_labels;     // of 8
-  std::int64_t bank;    // cells of position i are at i % kBanks * bank (one column)
   std::int64_t count;
   std::int64_t columns;
   std::int64_t first_index;  // of the first position (arg reducers)
@@ -43,9 +42,8 @@ struct GroupKernels {
   }
 };
 
-/// Neighbouring positions go to that many sets of cells in turn, where these are small: an addition to the
-/// cell of the addition before it waits some 12 cycles for its result, which sorted labels make the rule.
-inline constexpr std::int64_t kBanks = 4;
+/// Labels compared at once to find runs.
+inline constexpr std::int64_t kRun = 4;
 
 const GroupKernels& group_kernels(Tier tier);
 

@@ -128,14 +128,16 @@ class Worker {
   void write_row(int s, const States& states, const Segments& segments, std::int64_t first, std::int64_t last,
                  std::int64_t target) {
     ReduceSlot& slot = r_.slot[s];
-    const std::int64_t step = slot.out_strides[axis_];
-    char* out = slot.out + target + first * step;
-    if (!divides(slot.finish)) return write_results(slot, kernels_, states, last - first, out, step);
-    for (std::int64_t i = first; i < last; ++i) {
-      slot.divisor = static_cast<double>(std::max<std::int64_t>(0, segments.stops[i] - segments.starts[i]));
-      write_results(slot, kernels_, states.at(*pass_.kernel[pass_.state_of[s]], i - first), 1,
-                    out + (i - first) * step, static_cast<std::int64_t>(item_size(slot.result)));
+    double divisors[kBlock];
+    if (divides(slot.finish)) {
+      for (std::int64_t i = first; i < last; ++i)
+        divisors[i - first] =
+            static_cast<double>(std::max<std::int64_t>(0, segments.stops[i] - segments.starts[i]));
+      slot.divisors = divisors;
     }
+    const std::int64_t step = slot.out_strides[axis_];
+    write_results(slot, kernels_, states, last - first, slot.out + target + first * step, step);
+    slot.divisors = nullptr;
   }
 
   const Reduction& given_;
