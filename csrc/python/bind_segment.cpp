@@ -140,10 +140,9 @@ void segment_reduce(const py::array& x, int axis, const std::string& coding,
   for (std::int64_t i = 0; i < segments.count; ++i)
     if (segments.starts[i] < 0 || segments.starts[i] > x.shape(axis) || segments.stops[i] > x.shape(axis))
       throw std::invalid_argument("ufuse segment: a segment outside of the axis");
-  const ReduceKernels& kernels = reduce_kernels(active_tier());
-  if (x.size() < kSmall) return reduce_segments(given.reduction, axis, segments, kernels);
+  if (x.size() < kSmall) return reduce_segments(given.reduction, axis, segments, active_tier());
   const py::gil_scoped_release released;
-  reduce_segments(given.reduction, axis, segments, kernels);
+  reduce_segments(given.reduction, axis, segments, active_tier());
 }
 
 std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis, const std::string& coding,

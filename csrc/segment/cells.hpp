@@ -80,16 +80,16 @@ void start_simple(char* cells, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = R::identity;
 }
 
-/// Whether an element is seen to change nothing: most are not the smallest or largest so far, and then a
-/// branch is cheaper than a store.
+/// A fold without branches: that of floating extremes is three instructions in registers.
 template <class R, class T, class A>
-UFUSE_INLINE bool idle(A cell, A x) {
-  if constexpr (std::is_base_of_v<reducers::max<T>, R>)
-    return x < cell;
-  else if constexpr (std::is_base_of_v<reducers::min<T>, R>)
-    return cell < x;
-  else
-    return false;
+UFUSE_INLINE A fold_one(A cell, A x) {
+  constexpr bool extreme = std::is_base_of_v<reducers::max<T>, R> || std::is_base_of_v<reducers::min<T>, R>;
+  if constexpr (extreme && std::is_floating_point_v<A>) {
+    using V = Vec<A, 16 / static_cast<int>(sizeof(A))>;
+    return R::fold(splat<V>(cell), splat<V>(x))[0];
+  } else {
+    return R::fold(cell, x);
+  }
 }
 
 template <class R, class T>
@@ -100,8 +100,7 @@ void add_simple(const GroupCall& call) {
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(S));
   if (call.columns < W) {
     for_each_cell<A, S>(call, [](A& cell, S x, std::int64_t) __attribute__((always_inline)) {
-      const auto value = reducers::element_of<R, A>(x);
-      if (!idle<R, T>(cell, value)) cell = R::fold(cell, value);
+      cell = fold_one<R, T>(cell, reducers::element_of<R, A>(x));
     });
     return;
   }

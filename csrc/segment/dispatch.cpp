@@ -5,33 +5,33 @@ namespace ufuse {
 
 #if defined(__x86_64__)
 namespace v2 {
-const GroupKernels* group_kernels();
+const PartKernels* part_kernels();
 }
 namespace v3 {
-const GroupKernels* group_kernels();
+const PartKernels* part_kernels();
 }
 namespace v4 {
-const GroupKernels* group_kernels();
+const PartKernels* part_kernels();
 }
 #else
 namespace neon {
-const GroupKernels* group_kernels();
+const PartKernels* part_kernels();
 }
 #endif
 
-const GroupKernels& group_kernels(Tier tier) {
+const PartKernels& part_kernels(Tier tier) {
 #if defined(__x86_64__)
   switch (tier) {
     case Tier::v2:
-      return *v2::group_kernels();
+      return *v2::part_kernels();
     case Tier::v3:
-      return *v3::group_kernels();
+      return *v3::part_kernels();
     default:
-      return *v4::group_kernels();
+      return *v4::part_kernels();
   }
 #else
   (void)tier;
-  return *neon::group_kernels();
+  return *neon::part_kernels();
 #endif
 }
 

@@ -57,7 +57,7 @@ class Execution {
         groups_(groups),
         plan_(plan),
         kernels_(reduce_kernels(tier)),
-        cells_(group_kernels(tier)),
+        cells_(part_kernels(tier)),
         pass_(r, plan, kernels_),
         count_(r.shape[axis]) {
     const std::int64_t kept = std::max<std::int64_t>(plan.results, 1),
@@ -320,7 +320,7 @@ class Execution {
   const Groups& groups_;
   const ReducePlan& plan_;
   const ReduceKernels& kernels_;
-  const GroupKernels& cells_;
+  const PartKernels& cells_;
   FirstPass pass_;
   const std::int64_t count_;
   std::int64_t parts_, width_, across_;
@@ -338,7 +338,7 @@ class Execution {
 GroupErrors reduce_groups(const Reduction& reduction, int axis, const Groups& groups, Tier tier) {
   check_slots(reduction, reduce_kernels(tier));
   for (int s = 0; s < reduction.slots; ++s)
-    if (group_kernels(tier).at(reduction.slot[s].reducer, reduction.slot[s].element).add == nullptr)
+    if (part_kernels(tier).at(reduction.slot[s].reducer, reduction.slot[s].element).add == nullptr)
       throw std::invalid_argument("reduce_groups: this reducer has no cells");
   if (groups.count < 0 || groups.count > kMostGroups)
     throw std::invalid_argument("reduce_groups: too many groups");

@@ -1,5 +1,6 @@
-// The cells of groups for one tier: this file is compiled once per tier.
+// The cells of groups and spans of segments for one tier: this file is compiled once per tier.
 #include "segment/cells.hpp"
+#include "segment/spans.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -42,11 +43,26 @@ GroupKernel group_kernel_of() {
   return {sizeof(MinmaxCell<storage_t<T>>), false, start_minmax<T>, add_minmax<T>, close_minmax<T>};
 }
 
-GroupKernels make_table() {
-  GroupKernels t{};
+/// The spans of reducers of one component.
+template <template <class> class Reducer, class T>
+void put_spans(PartKernels& t, ReducerId id, DType dtype) {
+  using R = Reducer<T>;
+  if constexpr (requires { R::identity; }) {
+    auto& spans = t.spans[static_cast<int>(id)][static_cast<int>(dtype)];
+    spans[0] = simple_spans<R, T, Plain<storage_t<T>>>;
+    if constexpr (std::is_same_v<T, float>) {
+      spans[1] = simple_spans<R, T, Coded<DecodeHalf>>;
+      spans[2] = simple_spans<R, T, Coded<DecodeBfloat16>>;
+    }
+  }
+}
+
+PartKernels make_table() {
+  PartKernels t{};
 #define UFUSE_REDUCER_KERNEL(name, in, ...)                                   \
   t.reducer[static_cast<int>(ReducerId::name)][static_cast<int>(DType::in)] = \
-      group_kernel_of<reducers::name, cpp_type<DType::in>>();
+      group_kernel_of<reducers::name, cpp_type<DType::in>>();                 \
+  put_spans<reducers::name, cpp_type<DType::in>>(t, ReducerId::name, DType::in);
 #include "catalogue.inc"
 #undef UFUSE_REDUCER_KERNEL
 #define UFUSE_ELEMENT_TYPE(name, cpp, code)                               \
@@ -61,8 +77,8 @@ GroupKernels make_table() {
 
 }  // namespace
 
-const GroupKernels* group_kernels() {
-  static const GroupKernels table = make_table();
+const PartKernels* part_kernels() {
+  static const PartKernels table = make_table();
   return &table;
 }
 

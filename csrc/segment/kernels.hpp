@@ -1,4 +1,4 @@
-// What the driver of groups sees of the kernels: tables of functions, one table per CPU tier.
+// What the drivers of groups and segments see of the kernels: tables of functions, one table per CPU tier.
 //
 // A *cell* accumulates the elements of one group in one column, in the order of the axis. Its layout is the
 // kernel's own: what an element touches lies together, so that it costs one cache line.
@@ -29,9 +29,20 @@ struct GroupKernel {
   void (*close)(char* cells, void* const* states, std::int64_t count);
 };
 
-struct GroupKernels {
+/// Segments [starts[i], stops[i]) of a contiguous row, of up to kChunk elements each.
+struct SpansCall {
+  const char* row;
+  const std::int64_t* starts;
+  const std::int64_t* stops;
+  std::int64_t count;
+  void* states;  // of one component; those of longer segments are left alone
+};
+
+struct PartKernels {
   /// Null functions where there is no such kernel.
   GroupKernel reducer[kReducers][kElementTypes];
+  /// By the coding of elements in place, for reducers of one component.
+  void (*spans[kReducers][kElementTypes][3])(const SpansCall&);
   /// The largest of contiguous labels, taken for unsigned: a negative one is very large. Null where the
   /// element type is no integer.
   std::uint64_t (*largest[kElementTypes])(const void* labels, std::int64_t count);
@@ -45,6 +56,6 @@ struct GroupKernels {
 /// Labels compared at once to find runs.
 inline constexpr std::int64_t kRun = 4;
 
-const GroupKernels& group_kernels(Tier tier);
+const PartKernels& part_kernels(Tier tier);
 
 }  // namespace ufuse

@@ -7,6 +7,7 @@
 
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
+#include "segment/kernels.hpp"
 #include "segment/results.hpp"
 
 namespace ufuse {
@@ -41,8 +42,13 @@ void copy_plan(ReducePlan& to, const ReducePlan& from) {
 /// What one task works with: a plan of its own, whose group is one segment after another.
 class Worker {
  public:
-  Worker(const Reduction& r, int axis, const ReducePlan& plan, const ReduceKernels& kernels)
-      : given_(r), axis_(axis), kernels_(kernels), r_(r), pass_(prepared(plan)) {}
+  Worker(const Reduction& r, int axis, const ReducePlan& plan, Tier tier)
+      : given_(r),
+        axis_(axis),
+        kernels_(reduce_kernels(tier)),
+        parts_(part_kernels(tier)),
+        r_(r),
+        pass_(prepared(plan)) {}
 
   /// Folds a tile of a segment and writes its results, those of segment `i`.
   void run(const Tile& tile, std::int64_t start, std::int64_t length, std::int64_t i) {
@@ -83,9 +89,17 @@ class Worker {
       const States states = states_in(frame.data(), kernel, kBlock);
       const Feed& feed = pass_.feed[pass_.feed_of[state]];
       const char* row = given_.input[feed.input].data + offset[feed.input];
-      for (std::int64_t i = first; i < last; ++i)
-        fold_segment(kernel, feed, row + segments.starts[i] * feed.stored_size,
-                     segments.stops[i] - segments.starts[i], states.at(kernel, i - first));
+      const ReduceSlot& some = r_.slot[pass_.slot_of[state]];
+      const auto spans = parts_.spans[static_cast<int>(some.reducer)][static_cast<int>(some.element)]
+                                     [static_cast<int>(feed.coding)];
+      if (spans != nullptr)
+        spans({row, segments.starts + first, segments.stops + first, last - first, states.component[0]});
+      for (std::int64_t i = first; i < last; ++i) {
+        const std::int64_t length = segments.stops[i] - segments.starts[i];
+        if (spans == nullptr || length > kChunk)
+          fold_segment(kernel, feed, row + segments.starts[i] * feed.stored_size, length,
+                       states.at(kernel, i - first));
+      }
       for (int s = 0; s < r_.slots; ++s)
         if (pass_.state_of[s] == state) write_row(s, states, segments, first, last, target[s]);
     }
@@ -143,6 +157,7 @@ class Worker {
   const Reduction& given_;
   const int axis_;
   const ReduceKernels& kernels_;
+  const PartKernels& parts_;
   Reduction r_;
   ReducePlan plan_;
   FirstPass pass_;
@@ -150,8 +165,8 @@ class Worker {
 
 class Execution {
  public:
-  Execution(const Reduction& r, int axis, const Segments& segments, const ReduceKernels& kernels)
-      : r_(r), axis_(axis), segments_(segments), kernels_(kernels) {
+  Execution(const Reduction& r, int axis, const Segments& segments, Tier tier)
+      : r_(r), axis_(axis), segments_(segments), tier_(tier), kernels_(reduce_kernels(tier)) {
     // The plan is that of any segment: of two elements, because an axis of one is dropped.
     std::int64_t shape[kMaxReduceAxes];
     std::copy_n(r.shape, r.axes, shape);
@@ -184,7 +199,7 @@ class Execution {
     const std::int64_t batch =
         std::max<std::int64_t>(1, items * tiles * kTaskBytes / std::max(bytes, kTaskBytes));
     parallel_for((items * tiles + batch - 1) / batch, threads_for_bytes(bytes), [&](std::int64_t task) {
-      Worker worker(r_, axis_, plan_, kernels_);
+      Worker worker(r_, axis_, plan_, tier_);
       const std::int64_t end = std::min(items * tiles, (task + 1) * batch);
       for (std::int64_t item = task * batch; item < end; ++item) {
         const Tile tile = tile_of(item / items);
@@ -270,6 +285,7 @@ class Execution {
   const Reduction& r_;
   const int axis_;
   const Segments& segments_;
+  const Tier tier_;
   const ReduceKernels& kernels_;
   ReducePlan plan_;
   std::int64_t element_bytes_ = 0;  // of all positions of the kept axes
@@ -279,10 +295,9 @@ class Execution {
 
 }  // namespace
 
-void reduce_segments(const Reduction& reduction, int axis, const Segments& segments,
-                     const ReduceKernels& kernels) {
-  check_slots(reduction, kernels);
-  if (segments.count > 0) Execution(reduction, axis, segments, kernels).run();
+void reduce_segments(const Reduction& reduction, int axis, const Segments& segments, Tier tier) {
+  check_slots(reduction, reduce_kernels(tier));
+  if (segments.count > 0) Execution(reduction, axis, segments, tier).run();
 }
 
 }  // namespace ufuse

@@ -19,7 +19,6 @@ struct Segments {
 /// one segment's result to the next. A segment's length is the divisor of its mean; an empty segment gives
 /// what the reducer starts with. Outputs must not overlap inputs.
 /// Throws `std::invalid_argument` where the catalogue has no such kernel, `std::bad_alloc`.
-UFUSE_API void reduce_segments(const Reduction& reduction, int axis, const Segments& segments,
-                               const ReduceKernels& kernels);
+UFUSE_API void reduce_segments(const Reduction& reduction, int axis, const Segments& segments, Tier tier);
 
 }  // namespace ufuse
