@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -137,9 +138,13 @@ void segment_reduce(const py::array& x, int axis, const std::string& coding,
   const Segments segments{starts.size(), starts.data(), stops.data()};
   const Arguments given(x, axis, coding, table, slots, segments.count);
   if (stops.size() != segments.count) throw std::invalid_argument("ufuse segment: as many stops as starts");
-  for (std::int64_t i = 0; i < segments.count; ++i)
-    if (segments.starts[i] < 0 || segments.starts[i] > x.shape(axis) || segments.stops[i] > x.shape(axis))
-      throw std::invalid_argument("ufuse segment: a segment outside of the axis");
+  std::int64_t first = 0, last = 0;
+  for (std::int64_t i = 0; i < segments.count; ++i) {
+    first = std::min(first, segments.starts[i]);
+    last = std::max({last, segments.starts[i], segments.stops[i]});
+  }
+  if (first < 0 || last > x.shape(axis))
+    throw std::invalid_argument("ufuse segment: a segment outside of the axis");
   if (x.size() < kSmall) return reduce_segments(given.reduction, axis, segments, active_tier());
   const py::gil_scoped_release released;
   reduce_segments(given.reduction, axis, segments, active_tier());

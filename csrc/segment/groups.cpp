@@ -239,7 +239,12 @@ class Execution {
       from = labels.block;
     }
     const auto largest = cells_.largest[static_cast<int>(input.dtype)];
-    const auto groups = static_cast<std::uint64_t>(groups_.count);
+    // Negative labels, taken for unsigned, are the upper half of their type.
+    const bool negatives = input.dtype == DType::I8 || input.dtype == DType::I16 ||
+                           input.dtype == DType::I32 || input.dtype == DType::I64;
+    const std::uint64_t half = std::uint64_t{1} << (8 * size - 1);
+    const auto count_of_groups = static_cast<std::uint64_t>(groups_.count);
+    const std::uint64_t groups = negatives ? std::min(count_of_groups, half) : count_of_groups;
     if (largest(from, count) >= groups) {
       std::int64_t i = 0;
       while (largest(from + i * size, 1) < groups) ++i;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
@@ -13,8 +12,10 @@
 namespace ufuse {
 namespace {
 
-// Segments whose states are finished together; a task takes that many at most.
+// Segments whose states are finished together.
 constexpr std::int64_t kBlock = 256;
+// What a segment costs besides its elements, as memory traffic.
+constexpr std::int64_t kSegmentBytes = 64;
 // A task is worth handing out from this many bytes on.
 constexpr std::int64_t kTaskBytes = 128 << 10;
 // A segment of this many bytes is a reduction of its own, in which all threads take part.
@@ -181,30 +182,33 @@ class Execution {
 
   void run() {
     if (plan_.results == 0) return;
-    std::int64_t bytes = 0;
+    std::int64_t total = 0, longest = 0;
     for (std::int64_t i = 0; i < segments_.count; ++i) {
-      if (length(i) * element_bytes_ > kLongBytes)
-        alone(i);
-      else
-        bytes += length(i) * element_bytes_ + 64;
+      total += length(i);
+      longest = std::max(longest, length(i));
     }
-    if (bytes == 0) return;
+    const bool some_long = longest * element_bytes_ > kLongBytes;
+    for (std::int64_t i = 0; i < segments_.count && some_long; ++i) {
+      if (!is_long(i)) continue;
+      alone(i);
+      total -= length(i);
+    }
+    const std::int64_t bytes = total * element_bytes_ + segments_.count * kSegmentBytes;
     const bool rows = in_rows();
     const std::int64_t wide = plan_.inner.stride[0] == 0 ? kRowTile : tile_columns();
     width_ = std::min(plan_.inner.extent, rows ? 1 : columns() ? wide : kRowTile);
     across_ = (plan_.inner.extent + width_ - 1) / width_;
-    make_blocks(rows);
-    const auto items = static_cast<std::int64_t>(blocks_.size()) - 1;
     const std::int64_t tiles = across_ * plan_.outers;
-    const std::int64_t batch =
-        std::max<std::int64_t>(1, items * tiles * kTaskBytes / std::max(bytes, kTaskBytes));
-    parallel_for((items * tiles + batch - 1) / batch, threads_for_bytes(bytes), [&](std::int64_t task) {
+    const std::int64_t share = std::max<std::int64_t>(1, bytes / (segments_.count * tiles));  // of a segment
+    const std::int64_t block = std::clamp<std::int64_t>(kTaskBytes / share, 1, kBlock);
+    const std::int64_t blocks = (segments_.count + block - 1) / block, items = blocks * tiles;
+    const std::int64_t batch = std::clamp<std::int64_t>(kTaskBytes / (block * share), 1, items);
+    parallel_for((items + batch - 1) / batch, threads_for_bytes(bytes), [&](std::int64_t task) {
       Worker worker(r_, axis_, plan_, tier_);
-      const std::int64_t end = std::min(items * tiles, (task + 1) * batch);
+      const std::int64_t end = std::min(items, (task + 1) * batch);
       for (std::int64_t item = task * batch; item < end; ++item) {
-        const Tile tile = tile_of(item / items);
-        const std::int64_t first = blocks_[static_cast<std::size_t>(item % items)];
-        const std::int64_t last = blocks_[static_cast<std::size_t>(item % items) + 1];
+        const Tile tile = tile_of(item / blocks);
+        const std::int64_t first = item % blocks * block, last = std::min(segments_.count, first + block);
         if (rows)
           run_rows(worker, tile, first, last);
         else
@@ -235,20 +239,6 @@ class Execution {
       if (!pass.feed[f].plain || plan_.group[0].stride[pass.feed[f].input] != pass.feed[f].stored_size)
         return false;
     return true;
-  }
-
-  /// Runs of segments of about kTaskBytes of a tile each.
-  void make_blocks(bool rows) {
-    const std::int64_t share = std::max<std::int64_t>(1, element_bytes_ / (across_ * plan_.outers));
-    std::int64_t first = 0, bytes = 0;
-    blocks_.push_back(0);
-    for (std::int64_t i = 0; i < segments_.count; ++i) {
-      bytes += length(i) * share + 64;
-      if (bytes < kTaskBytes && (!rows || i + 1 - first < kBlock) && i + 1 < segments_.count) continue;
-      blocks_.push_back(i + 1);
-      first = i + 1;
-      bytes = 0;
-    }
   }
 
   Tile tile_of(std::int64_t t) const {
@@ -290,7 +280,6 @@ class Execution {
   ReducePlan plan_;
   std::int64_t element_bytes_ = 0;  // of all positions of the kept axes
   std::int64_t width_ = 1, across_ = 1;
-  std::vector<std::int64_t> blocks_;
 };
 
 }  // namespace

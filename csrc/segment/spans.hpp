@@ -13,7 +13,7 @@ template <class R, class P, class Source>
 UFUSE_INLINE P fold_span(const char* data, std::int64_t count) {
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
   constexpr int W = kRegisterBytes / static_cast<int>(sizeof(P));
-  constexpr int K = R::exact ? 1 : kLanes / W;  // an exact reducer may use any lanes
+  constexpr int K = R::exact ? 2 : kLanes / W;  // an exact reducer may use any lanes
   using Wide = Vec<P, W>;
   constexpr std::int64_t kStep = W * Source::bytes;
   Wide lanes[K];

@@ -27,6 +27,8 @@ def read_operation(function: str, op: Any) -> str:
 def reduce_parts(call: Call, dtype: Any, initial: Any, ddof: Any) -> Any:
     """Run a call whose parts are known."""
     takes, run = OPERATIONS[call.name]
+    if call.x.dtype.kind in "biu" and call.name.removeprefix("nan") in OPERATIONS:
+        run = OPERATIONS[call.name.removeprefix("nan")][1]  # no integer is NaN
     for argument, given in (
         ("dtype", dtype is not None),
         ("initial", not (initial is None or initial is NO_VALUE)),
@@ -260,8 +262,6 @@ def _norm(call: Call) -> Any:
 
 
 def _nan_mean(call: Call) -> Any:
-    if call.x.dtype.kind in "biu":
-        return _mean(call)
     result, code = _moments_of(call)
     if code is None:
         return call.each(nan.nanmean, result, dtype=result)
@@ -277,8 +277,6 @@ def _nan_mean(call: Call) -> Any:
 
 
 def _nan_spread(call: Call) -> Any:
-    if call.x.dtype.kind in "biu":
-        return _spread(call)
     result, code = _moments_of(call)
     if code is None:
         return call.each(_function(call.name), result, ddof=call.ddof, **_given_dtype(call))

@@ -117,7 +117,7 @@ def segment_reduce(
     else:
         first = _read_positions(function, "starts", starts, length)
         if stops is None:
-            last = np.append(first[1:], length)
+            last = np.append(first, length)[1:]
         else:
             last = _read_positions(function, "stops", stops, length)
         if last.shape != first.shape:
@@ -352,7 +352,7 @@ class Groups:
         return self.piece(call, part)[found]
 
     def run(self, call: Call, slots: list[Slot], all_needed: bool) -> None:
-        sizes = np.zeros(self.count, np.int64) if call.name in _SIZED else None
+        sizes = np.zeros(self.count, np.int64) if call.name.removeprefix("nan") in _SIZED else None
         self._fill(call, call.x, call.axis, slots, all_needed, sizes)
         self._sizes = sizes
 
