@@ -20,7 +20,7 @@ namespace ufuse {
 namespace {
 
 // Positions taken together: their labels and gathered elements stay in L1.
-constexpr std::int64_t kPositions = 256;
+constexpr std::int64_t kPositions = 512;
 // A part has that many elements at least, and that many for each group: what its cells cost then is little
 // beside its elements.
 constexpr std::int64_t kPartElements = 1 << 17;
@@ -163,6 +163,8 @@ class Execution {
     for (int f = 0; f < pass_.feeds; ++f) gathered |= !in_place(f, rows);
     Pieces pieces(pass_, gathered ? together * tile.width : 0);
     Labels labels;
+    Place place = pieces.place(tile);
+    pieces.advance_group(place, first);
     const GroupKernel& size = cells_.at(ReducerId::sum, DType::Bool);
     for (std::int64_t i = first; i < last; i += together) {
       const std::int64_t some = std::min(together, last - i);
@@ -171,8 +173,6 @@ class Execution {
         auto* counts = reinterpret_cast<char*>(sizes_ + part * groups_.count);
         size.add({counts, reinterpret_cast<const char*>(&kOne), 0, labels.data, labels.wide, some, 1, i});
       }
-      Place place = pieces.place(tile);
-      pieces.advance_group(place, i);
       fetch(pieces, place, tile, some);
       for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
@@ -188,6 +188,7 @@ class Execution {
                              i};
         kernel(s).add(call);
       }
+      pieces.advance_group(place, some);
     }
     return true;
   }
