@@ -10,6 +10,7 @@
 
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
+#include "reduce/still.hpp"
 #include "reduce/tiles.hpp"
 
 namespace ufuse {
@@ -247,6 +248,13 @@ class Execution {
   States states_[kMaxSlots];
 };
 
+void run(const Reduction& reduction, const ReduceKernels& kernels) {
+  ReducePlan plan;
+  plan_reduction(plan, reduction);
+  if (plan.states == 0 || plan.count == 0) return;
+  Execution(reduction, plan, kernels).run();
+}
+
 }  // namespace
 
 void check_slots(const Reduction& r, const ReduceKernels& kernels) {
@@ -274,10 +282,14 @@ void check_slots(const Reduction& r, const ReduceKernels& kernels) {
 
 void reduce(const Reduction& reduction, const ReduceKernels& kernels) {
   check_slots(reduction, kernels);
-  ReducePlan plan;
-  plan_reduction(plan, reduction);
-  if (plan.states == 0 || plan.count == 0) return;
-  Execution(reduction, plan, kernels).run();
+  const std::uint64_t still = still_axes(reduction, kernels);
+  if (still == 0) return run(reduction, kernels);
+  std::int64_t shape[kMaxReduceAxes];
+  for (int i = 0; i < reduction.axes; ++i) shape[i] = still >> i & 1 ? 1 : reduction.shape[i];
+  Reduction once = reduction;
+  once.shape = shape;
+  run(once, kernels);
+  repeat_results(reduction, still);
 }
 
 }  // namespace ufuse

@@ -160,18 +160,17 @@ inline void start_moments(char* cells, std::int64_t count) {
   std::memset(cells, 0, static_cast<std::size_t>(count) * sizeof(MomentsCell));
 }
 
-template <class R>
+template <class T, bool SkipNan>
 void add_moments(const GroupCall& call) {
-  using T = typename R::element;
   for_each_cell<MomentsCell, T>(call,
                                 [](MomentsCell& cell, T x, std::int64_t) __attribute__((always_inline)) {
-                                  if (R::skips_nan && x != x) return;
+                                  if (SkipNan && x != x) return;
                                   const auto value = static_cast<double>(x);
                                   if (cell.count == 0.0)
                                     cell.pivot = value - value == 0.0 ? value : 0.0;  // finite
                                   const double d = value - cell.pivot;
                                   cell.sum += d;
-                                  cell.squares = R::add_square(cell.squares, d);
+                                  cell.squares = reducers::moments<double>::add_square(cell.squares, d);
                                   cell.count += 1.0;
                                   if (cell.count == static_cast<double>(kChunk)) flush(cell);
                                 });

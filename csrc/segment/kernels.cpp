@@ -26,7 +26,14 @@ GroupKernel group_kernel_of() {
   else if constexpr (std::is_same_v<R, reducers::minmax<T>>)
     return {sizeof(MinmaxCell<T>), false, start_minmax<T>, add_minmax<T>, close_minmax<T>};
   else
-    return {sizeof(MomentsCell), false, start_moments, add_moments<R>, close_moments};
+    return {sizeof(MomentsCell), false, start_moments, add_moments<T, R::skips_nan>, close_moments};
+}
+
+/// Moments of small integers.
+template <template <class> class Reducer, class T>
+  requires requires { typename Reducer<T>::integer; }
+GroupKernel group_kernel_of() {
+  return {sizeof(MomentsCell), false, start_moments, add_moments<storage_t<T>, false>, close_moments};
 }
 
 template <template <class> class Reducer, class T>

@@ -93,7 +93,7 @@ def _spread(call: Call) -> Any:
         _warn_of_freedom(bool((call.parts.sizes(call) <= call.ddof).any()))
         return call.each(_function(name), result, ddof=call.ddof, **_given_dtype(call))
     target = call.target(result)
-    element = code if code in FLOATS else "f8"
+    element = sums.moments_element(call.x.dtype)
     call.run(Slot("moments", element, _SPREADS[name], target, ddof=float(call.ddof)))
     _warn_of_freedom(bool((call.parts.sizes(call) <= call.ddof).any()))
     return call.answer(target)
