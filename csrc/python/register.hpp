@@ -11,6 +11,7 @@ namespace ufuse {
 void register_settings(pybind11::module_& m);
 void register_program(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
+void register_segment(pybind11::module_& m);
 void register_contract(pybind11::module_& m);
 void register_count(pybind11::module_& m);
 void register_window(pybind11::module_& m);

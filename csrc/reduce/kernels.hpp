@@ -101,8 +101,9 @@ struct FinishCall {
   void* out;                  // contiguous, of the result's element type
   const void* const* states;  // from the slot's component on
   std::int64_t count;
-  double divisor;  // mean, all: the number of elements
-  double ddof;     // variance, deviation
+  double divisor;                    // mean, all: the number of elements
+  double ddof;                       // variance, deviation
+  const double* divisors = nullptr;  // mean, all: one for each, or null
 };
 using FinishKernel = void (*)(const FinishCall&);
 

@@ -33,29 +33,6 @@ Memory allocate(std::int64_t bytes) {
   return Memory(memory);
 }
 
-void check(const Reduction& r, const ReduceKernels& kernels) {
-  const DType element = r.slot[0].element;
-  if (r.skip_nan && (r.inputs != 1 || (element != DType::F32 && element != DType::F64)))
-    throw std::invalid_argument("reduce: NaN can only be skipped in one input of floats");
-  for (int s = 0; s < r.slots; ++s) {
-    const ReduceSlot& slot = r.slot[s];
-    const DType stored = r.input[slot.input].dtype;
-    const bool known =
-        kernels.at(slot.reducer, slot.element).rows[0] != nullptr &&
-        (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
-                                                     : stored == slot.element || slot.element == DType::F64);
-    if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)
-      throw std::invalid_argument("reduce: this reducer takes no mask");
-    const int component = slot.component;
-    if (!known || component >= kernels.at(slot.reducer, slot.element).components ||
-        kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(
-            component_type(slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
-      throw std::invalid_argument("reduce: no kernel for slot " + std::to_string(s) + " (elements " +
-                                  std::string(code_of(stored)) + " as " + std::string(code_of(slot.element)) +
-                                  ", result " + std::string(code_of(slot.result)) + ")");
-  }
-}
-
 class Execution {
  public:
   Execution(const Reduction& r, const ReducePlan& plan, const ReduceKernels& kernels)
@@ -280,8 +257,31 @@ void run(const Reduction& reduction, const ReduceKernels& kernels) {
 
 }  // namespace
 
+void check_slots(const Reduction& r, const ReduceKernels& kernels) {
+  const DType element = r.slot[0].element;
+  if (r.skip_nan && (r.inputs != 1 || (element != DType::F32 && element != DType::F64)))
+    throw std::invalid_argument("reduce: NaN can only be skipped in one input of floats");
+  for (int s = 0; s < r.slots; ++s) {
+    const ReduceSlot& slot = r.slot[s];
+    const DType stored = r.input[slot.input].dtype;
+    const bool known =
+        kernels.at(slot.reducer, slot.element).rows[0] != nullptr &&
+        (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
+                                                     : stored == slot.element || slot.element == DType::F64);
+    if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)
+      throw std::invalid_argument("reduce: this reducer takes no mask");
+    const int component = slot.component;
+    if (!known || component >= kernels.at(slot.reducer, slot.element).components ||
+        kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(
+            component_type(slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
+      throw std::invalid_argument("reduce: no kernel for slot " + std::to_string(s) + " (elements " +
+                                  std::string(code_of(stored)) + " as " + std::string(code_of(slot.element)) +
+                                  ", result " + std::string(code_of(slot.result)) + ")");
+  }
+}
+
 void reduce(const Reduction& reduction, const ReduceKernels& kernels) {
-  check(reduction, kernels);
+  check_slots(reduction, kernels);
   const std::uint64_t still = still_axes(reduction, kernels);
   if (still == 0) return run(reduction, kernels);
   std::int64_t shape[kMaxReduceAxes];

@@ -6,6 +6,7 @@ from .histograms import bincount, histogram
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
+from .segments import group_reduce, segment_reduce
 from .sums import mean, prod, std, sum, var
 from .together import reduce
 from .windows import move_reduce
@@ -19,6 +20,7 @@ __all__ = [
     "argmin",
     "bincount",
     "count_nonzero",
+    "group_reduce",
     "histogram",
     "log_softmax",
     "logsumexp",
@@ -40,6 +42,7 @@ __all__ = [
     "prod",
     "ptp",
     "reduce",
+    "segment_reduce",
     "softmax",
     "std",
     "sum",
