@@ -1,0 +1,47 @@
+// Order statistics of the lanes of an array: what median, quantile and their like are made of.
+#pragma once
+
+#include <cstdint>
+
+#include "order/lanes.hpp"
+
+namespace ufuse {
+
+/// Which order statistics each query wants, and how they are blended, by the number of elements that count in
+/// a lane: without `skip_nan` there is one row, that of all elements.
+struct QuantileTable {
+  std::int64_t rows;
+  std::int64_t queries;
+  const std::int64_t* counts;    // [rows], ascending
+  const std::int64_t* previous;  // [rows][queries]; next[i] is previous[i] or one more
+  const std::int64_t* next;
+  const double* t;            // [rows][queries]
+  const double* one_minus_t;  // [rows][queries]
+  const std::uint8_t* blend;  // [rows][queries], a Blend
+};
+
+enum class OrderResult : int {
+  elements,  // the previous order statistic, an element
+  pair,      // previous and next, elements of two outputs
+  f32,       // blended
+  f64,
+};
+
+struct OrderJob {
+  OrderInput input;
+  QuantileTable table;
+  bool skip_nan;  // NaN do not count; otherwise a lane with one gives NaN
+  OrderResult result;
+  char* out[2];
+  const std::int64_t* out_strides[2];
+  std::int64_t query_stride[2];
+};
+
+/// Fills the outputs; returns how many lanes have nothing that counts. Every lane has elements, and with
+/// `skip_nan` the table has a row for every count but 0 that is found.
+UFUSE_API std::int64_t order_statistics(const OrderJob& job);
+
+/// Counts what is no NaN in each lane. `out` is int64.
+UFUSE_API void count_valid(const OrderInput& input, char* out, const std::int64_t* out_strides);
+
+}  // namespace ufuse
