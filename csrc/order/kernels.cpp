@@ -63,6 +63,16 @@ void load_tile(const TileLoad<K>& c) {
   }
 }
 
+/// Floats of one byte have their ranks for keys.
+template <class K>
+void load_ranks(const TileLoad<K>& c) {
+  for (std::int64_t a = 0; a < c.a_count; ++a)
+    for (std::int64_t b = 0; b < c.b_count; ++b) {
+      const K rank = c.ranks[static_cast<unsigned char>(c.from[a * c.a_stride + b * c.b_stride])];
+      c.to[a * c.pitch + b] = rank == 255 ? static_cast<K>(~K{0}) : rank;
+    }
+}
+
 template <class K, int Size, KeyKind Kind>
 void store_elements(const BlendCall<K>& c) {
   using Map = KeyMap<K, Size, Kind>;
@@ -197,6 +207,8 @@ OrderKernels make_table() {
   put_loops(t.wide);
   put_element<std::uint32_t, 1, KeyKind::unsigned_>(t.narrow);
   put_element<std::uint32_t, 1, KeyKind::signed_>(t.narrow);
+  t.narrow.load[0][static_cast<int>(KeyKind::floating)] = load_ranks<std::uint32_t>;
+  t.narrow.store[0][static_cast<int>(KeyKind::floating)] = store_elements<std::uint32_t, 1, KeyKind::unsigned_>;
   put_element<std::uint32_t, 2, KeyKind::unsigned_>(t.narrow);
   put_element<std::uint32_t, 2, KeyKind::signed_>(t.narrow);
   put_element<std::uint32_t, 2, KeyKind::floating>(t.narrow);

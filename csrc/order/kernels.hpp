@@ -56,8 +56,9 @@ struct TileLoad {
   const char* from;
   std::int64_t a_stride, a_count;
   std::int64_t b_stride, b_count;
-  K infinity;  // bits of the infinity of a floating type
-  bool swap;   // bytes are in the other order
+  K infinity;                 // bits of the infinity of a floating type
+  const std::uint8_t* ranks;  // of the 256 bytes where elements are floats of one
+  bool swap;                  // bytes are in the other order
 };
 
 /// Results of `count` lanes: previous[i] and next[i], blended, to elements `stride` bytes apart.

@@ -16,6 +16,7 @@ struct OrderInput {
   KeyKind kind;
   bool swap;               // bytes are in the other order
   std::uint64_t infinity;  // bits of the infinity of a floating type
+  const std::uint8_t* ranks;  // keys of the 256 bytes where elements are floats of one; 255: NaN
   int axes;
   const std::int64_t* shape;
   const std::int64_t* strides;
@@ -82,6 +83,7 @@ void load_lanes(const LanePlan& plan, const KeyKernels<K>& kernels, K* to, KeyLa
   const std::int64_t stride = plan.lane.axes > 0 ? plan.lane.stride[0][0] : 0;
   TileLoad<K> call;
   call.infinity = static_cast<K>(input.infinity);
+  call.ranks = input.ranks;
   call.swap = input.swap;
   auto tile = [&](std::int64_t lane, std::int64_t wide, std::int64_t element, std::int64_t long_,
                   const char* from, std::int64_t element_stride) {

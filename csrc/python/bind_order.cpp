@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,14 +22,18 @@ using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ufuse order: " + what); }
 
-OrderInput input_of(const py::array& x, std::uint64_t reduced, const std::string& kind, std::uint64_t infinity) {
+OrderInput input_of(const py::array& x, std::uint64_t reduced, const std::string& kind, std::uint64_t infinity,
+                    const std::optional<Bytes>& ranks) {
   if (x.ndim() > kMaxAxes) refuse("too many axes");
   OrderInput input;
   input.data = static_cast<const char*>(x.data());
   const auto size = x.itemsize();
   if (size != 1 && size != 2 && size != 4 && size != 8) refuse("no elements of this size");
   input.log2_size = size == 8 ? 3 : size == 4 ? 2 : size == 2 ? 1 : 0;
-  if (kind != "u" && kind != "i" && (kind != "f" || size == 1)) refuse("no elements of kind '" + kind + "'");
+  if (kind != "u" && kind != "i" && kind != "f") refuse("no elements of kind '" + kind + "'");
+  if ((kind == "f" && size == 1) != ranks.has_value() || (ranks && ranks->size() != 256))
+    refuse("ranks are for floats of one byte");
+  input.ranks = ranks ? ranks->data() : nullptr;
   input.kind = kind == "u" ? KeyKind::unsigned_ : kind == "i" ? KeyKind::signed_ : KeyKind::floating;
   input.swap = x.dtype().byteorder() == '>';
   input.infinity = infinity;
@@ -55,11 +60,11 @@ const std::int64_t* strides_of(const py::array& array) {
 }
 
 std::int64_t statistics(const py::array& x, std::uint64_t reduced, const std::string& kind,
-                        std::uint64_t infinity, const Integers& counts, const Integers& previous,
+                        std::uint64_t infinity, const std::optional<Bytes>& ranks, const Integers& counts, const Integers& previous,
                         const Integers& next, const Doubles& t, const Doubles& one_minus_t, const Bytes& blend,
                         bool skip_nan, const std::string& result, const std::vector<py::array>& out) {
   OrderJob job;
-  job.input = input_of(x, reduced, kind, infinity);
+  job.input = input_of(x, reduced, kind, infinity, ranks);
   constexpr const char* results[] = {"elements", "pair", "f4", "f8"};
   int wanted = 0;
   while (wanted < 4 && result != results[wanted]) ++wanted;
@@ -103,8 +108,9 @@ std::int64_t statistics(const py::array& x, std::uint64_t reduced, const std::st
   return order_statistics(job);
 }
 
-void valid(const py::array& x, std::uint64_t reduced, std::uint64_t infinity, const py::array& out) {
-  const OrderInput input = input_of(x, reduced, "f", infinity);
+void valid(const py::array& x, std::uint64_t reduced, std::uint64_t infinity, const std::optional<Bytes>& ranks,
+           const py::array& out) {
+  const OrderInput input = input_of(x, reduced, "f", infinity, ranks);
   char* to = output_of(out, input, 0);
   if (out.itemsize() != 8) refuse("an output of another type");
   const std::int64_t* strides = strides_of(out);

@@ -5,6 +5,7 @@ from .extremes import MinMax, argmax, argmin, max, min, minmax
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
+from .quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from .sums import mean, prod, std, sum, var
 from .together import reduce
 
@@ -20,20 +21,26 @@ __all__ = [
     "logsumexp",
     "max",
     "mean",
+    "median",
     "min",
     "minmax",
     "nanargmax",
     "nanargmin",
     "nanmax",
     "nanmean",
+    "nanmedian",
     "nanmin",
+    "nanpercentile",
     "nanprod",
+    "nanquantile",
     "nanstd",
     "nansum",
     "nanvar",
     "norm",
+    "percentile",
     "prod",
     "ptp",
+    "quantile",
     "reduce",
     "softmax",
     "std",

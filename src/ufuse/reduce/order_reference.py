@@ -1,0 +1,75 @@
+"""Order statistics in plain NumPy: what runs without the extension, and what tests compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..interop.lowprecision import coding, narrowed
+from .quantile_rules import Rules, blended
+from .request import Array
+
+
+def has_nan(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "fc" or coding(dtype) is not None
+
+
+def count_valid(x: Array, axes: Sequence[int]) -> NDArray[np.int64]:
+    """Count what is no NaN, for each lane; reduced axes stay, with size 1."""
+    counts: NDArray[np.int64] = np.add.reduce(
+        ~np.isnan(x), axis=tuple(axes), dtype=np.int64, keepdims=True
+    )
+    return counts
+
+
+def quantiles(x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, out: Array) -> int:
+    """Fill `out` with the blends of order statistics.
+
+    Parameters
+    ----------
+    x : ndarray
+        With elements.
+    axes : sequence of int
+        The lanes: what is sorted together.
+    rules : Rules
+        Of the number of elements in a lane; with `skip_nan`, of every count that occurs but 0.
+    skip_nan : bool
+        Whether NaN do not count; if they do, a lane with one gives NaN.
+    out : ndarray
+        ``[query, *x.shape]``, 1 long for reduced axes.
+
+    Returns
+    -------
+    int
+        Lanes with nothing that counts.
+    """
+    narrow = coding(x.dtype) in ("bfloat16", "table")
+    wide = x.astype(np.float32) if narrow else x.astype(x.dtype.newbyteorder("="), copy=False)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    lanes = wide.transpose(*kept, *axes).reshape(*(x.shape[axis] for axis in kept), -1)
+    length = lanes.shape[-1]
+    lanes = np.sort(lanes, axis=-1)  # NaN last
+    valid = np.full(lanes.shape[:-1], length)
+    if has_nan(x.dtype):
+        valid = length - np.add.reduce(np.isnan(lanes), axis=-1, dtype=np.int64)
+    rows = np.searchsorted(rules.counts, np.maximum(valid, 1)) if skip_nan else np.zeros_like(valid)
+    queries = rules.previous.shape[1]
+    previous, following = (
+        np.moveaxis(np.take_along_axis(lanes, ranks[rows], axis=-1), -1, 0)
+        for ranks in (rules.previous, rules.next)
+    )
+    dtype = np.dtype(np.float32) if narrow and coding(out.dtype) is not None else out.dtype
+    # Native kernels raise no floating-point warnings; neither does their reference.
+    with np.errstate(all="ignore"):
+        result = blended(previous, following, rules, rows, dtype)
+    bad = valid == 0 if skip_nan else valid < length
+    if bad.any():
+        result = np.where(bad, lanes[..., -1].astype(dtype), result)
+    shape = (queries, *(1 if axis in axes else n for axis, n in enumerate(x.shape)))
+    if dtype != out.dtype:
+        result = narrowed(result, out.dtype)
+    np.copyto(out, result.reshape(shape), casting="unsafe")
+    return int(np.count_nonzero(valid == 0))
