@@ -31,14 +31,14 @@ struct Found {
 };
 
 template <class K>
-void emit(const OrderJob& job, const LanePlan& plan, const KeyKernels<K>& kernels, const Found<K>& found,
-          std::int64_t first, std::int64_t lanes) {
+void emit(const OrderJob& job, const QuantileTable& table, const LanePlan& plan, const KeyKernels<K>& kernels,
+          const Found<K>& found, std::int64_t first, std::int64_t lanes) {
   const OrderInput& input = plan.input;
   const int size = input.log2_size, kind = static_cast<int>(input.kind);
-  const QuantileTable& table = job.table;
   const bool blended = job.result == OrderResult::f32 || job.result == OrderResult::f64;
   const int outputs = job.result == OrderResult::pair ? 2 : 1;
-  const auto write = blended ? kernels.blend[size][kind][job.result == OrderResult::f64] : kernels.store[size][kind];
+  const auto write =
+      blended ? kernels.blend[size][kind][job.result == OrderResult::f64] : kernels.store[size][kind];
   each_stretch(plan.kept, first, lanes, [&](std::int64_t lane, std::int64_t run, const std::int64_t* at) {
     for (std::int64_t done = 0; done < run;) {
       const std::int64_t row = found.row[lane + done];
@@ -49,9 +49,12 @@ void emit(const OrderJob& job, const LanePlan& plan, const KeyKernels<K>& kernel
           const K* keys = k == 0 ? found.previous : found.next;
           const std::int64_t rule = row * table.queries + q, from = q * Found<K>::kMost + lane + done;
           const std::int64_t stride = plan.kept.axes > 0 ? plan.kept.stride[k + 1][0] : 0;
-          write({keys + from, found.next + from, same,
+          write({keys + from,
+                 found.next + from,
+                 same,
                  {static_cast<Blend>(table.blend[rule]), table.t[rule], table.one_minus_t[rule]},
-                 plan.kept.data[k + 1] + at[k + 1] + q * job.query_stride[k] + done * stride, stride});
+                 plan.kept.data[k + 1] + at[k + 1] + q * job.query_stride[k] + done * stride,
+                 stride});
         }
       done += same;
     }

@@ -1,7 +1,7 @@
 // Keys of a range, packed: a compare, a permutation and a whole store per register.
 //
-// A store that writes the wanted lanes alone (vpcompressd to memory) takes some hundred cycles on Zen 4; packing
-// in the register and storing all of it, to be overwritten by the next, takes two.
+// A store that writes the wanted lanes alone (vpcompressd to memory) takes some hundred cycles on Zen 4;
+// packing in the register and storing all of it, to be overwritten by the next, takes two.
 #pragma once
 
 #include "order/keys.hpp"

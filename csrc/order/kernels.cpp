@@ -208,7 +208,8 @@ OrderKernels make_table() {
   put_element<std::uint32_t, 1, KeyKind::unsigned_>(t.narrow);
   put_element<std::uint32_t, 1, KeyKind::signed_>(t.narrow);
   t.narrow.load[0][static_cast<int>(KeyKind::floating)] = load_ranks<std::uint32_t>;
-  t.narrow.store[0][static_cast<int>(KeyKind::floating)] = store_elements<std::uint32_t, 1, KeyKind::unsigned_>;
+  t.narrow.store[0][static_cast<int>(KeyKind::floating)] =
+      store_elements<std::uint32_t, 1, KeyKind::unsigned_>;
   put_element<std::uint32_t, 2, KeyKind::unsigned_>(t.narrow);
   put_element<std::uint32_t, 2, KeyKind::signed_>(t.narrow);
   put_element<std::uint32_t, 2, KeyKind::floating>(t.narrow);

@@ -1,7 +1,7 @@
 // The loops that order statistics are made of: one table per CPU tier.
 //
-// Elements are compared as *keys*: unsigned integers in the order of the elements, 32 bits for elements of 1, 2
-// and 4 bytes, 64 for those of 8. Every NaN has the largest key, and -0.0 comes before 0.0, so that a
+// Elements are compared as *keys*: unsigned integers in the order of the elements, 32 bits for elements of 1,
+// 2 and 4 bytes, 64 for those of 8. Every NaN has the largest key, and -0.0 comes before 0.0, so that a
 // selection is exact and its result depends on nothing but the elements.
 #pragma once
 

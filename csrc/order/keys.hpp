@@ -109,7 +109,8 @@ template <bool High, class V>
 UFUSE_INLINE V zip(V a, V b) {
   constexpr int n = V::size, s = High ? n / 2 : 0;
 #if defined(__clang__) || __GNUC__ >= 12
-#define UFUSE_DEAL(...) return V{__builtin_shufflevector(a.v, b.v, __VA_ARGS__)}
+#define UFUSE_DEAL(...) \
+  return V { __builtin_shufflevector(a.v, b.v, __VA_ARGS__) }
   if constexpr (n == 16)
     UFUSE_DEAL(s, s + 16, s + 1, s + 17, s + 2, s + 18, s + 3, s + 19, s + 4, s + 20, s + 5, s + 21, s + 6,
                s + 22, s + 7, s + 23);
@@ -149,9 +150,11 @@ template <class K>
 UFUSE_INLINE Register<K> smaller(Register<K> a, Register<K> b) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(K) == 4)
-    return {reinterpret_cast<typename Register<K>::native>(_mm512_maskz_min_epu32(0xffff, (__m512i)a.v, (__m512i)b.v))};
+    return {reinterpret_cast<typename Register<K>::native>(
+        _mm512_maskz_min_epu32(0xffff, (__m512i)a.v, (__m512i)b.v))};
   else
-    return {reinterpret_cast<typename Register<K>::native>(_mm512_maskz_min_epu64(0xff, (__m512i)a.v, (__m512i)b.v))};
+    return {reinterpret_cast<typename Register<K>::native>(
+        _mm512_maskz_min_epu64(0xff, (__m512i)a.v, (__m512i)b.v))};
 #else
   return select(b < a, b, a);
 #endif
@@ -161,9 +164,11 @@ template <class K>
 UFUSE_INLINE Register<K> larger(Register<K> a, Register<K> b) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(K) == 4)
-    return {reinterpret_cast<typename Register<K>::native>(_mm512_maskz_max_epu32(0xffff, (__m512i)a.v, (__m512i)b.v))};
+    return {reinterpret_cast<typename Register<K>::native>(
+        _mm512_maskz_max_epu32(0xffff, (__m512i)a.v, (__m512i)b.v))};
   else
-    return {reinterpret_cast<typename Register<K>::native>(_mm512_maskz_max_epu64(0xff, (__m512i)a.v, (__m512i)b.v))};
+    return {reinterpret_cast<typename Register<K>::native>(
+        _mm512_maskz_max_epu64(0xff, (__m512i)a.v, (__m512i)b.v))};
 #else
   return select(b < a, a, b);
 #endif

@@ -14,8 +14,8 @@ struct OrderInput {
   const char* data;
   int log2_size;
   KeyKind kind;
-  bool swap;               // bytes are in the other order
-  std::uint64_t infinity;  // bits of the infinity of a floating type
+  bool swap;                  // bytes are in the other order
+  std::uint64_t infinity;     // bits of the infinity of a floating type
   const std::uint8_t* ranks;  // keys of the 256 bytes where elements are floats of one; 255: NaN
   int axes;
   const std::int64_t* shape;
@@ -29,9 +29,9 @@ inline constexpr int kMaxOrderOutputs = 3;
 /// exact, so that no order of lanes or of their elements can change them.
 struct LanePlan {
   OrderInput input;
-  LoopPlan lane;   // the reduced axes; operand 0: the input
-  LoopPlan kept;   // the other axes; operand 0: the input, then the outputs
-  bool across;     // neighbours in memory belong to different lanes
+  LoopPlan lane;  // the reduced axes; operand 0: the input
+  LoopPlan kept;  // the other axes; operand 0: the input, then the outputs
+  bool across;    // neighbours in memory belong to different lanes
 
   std::int64_t length() const { return lane.size; }
   std::int64_t lanes() const { return kept.size; }
@@ -102,8 +102,7 @@ void load_lanes(const LanePlan& plan, const KeyKernels<K>& kernels, K* to, KeyLa
   };
   each_stretch(plan.kept, first, lanes, [&](std::int64_t lane, std::int64_t wide, const std::int64_t* at) {
     const char* start = plan.kept.data[0] + at[0];
-    if (plan.lane.axes <= 1)
-      return tile(lane, wide, 0, count, start + begin * stride, stride * step);
+    if (plan.lane.axes <= 1) return tile(lane, wide, 0, count, start + begin * stride, stride * step);
     if (step == 1) {
       each_stretch(plan.lane, begin, count,
                    [&](std::int64_t element, std::int64_t run, const std::int64_t* offset) {

@@ -45,7 +45,8 @@ class Engine {
   std::int64_t run() {
     const std::int64_t lanes = plan_.lanes();
     if (lanes == 0) return 0;
-    if (length_ <= kNetworkMost && lanes >= kNetworkLeast) {
+    const bool deferred = job_.table.rows == 0;
+    if (!deferred && length_ <= kNetworkMost && lanes >= kNetworkLeast) {
       network_ = sorting_network(static_cast<int>(length_));
       const QuantileTable& table = job_.table;
       const std::int64_t rules = table.queries, row = row_of(table, length_) * rules;
@@ -59,9 +60,10 @@ class Engine {
       blocks(kNetworkLanes<K>, [this](std::int64_t first, std::int64_t count) { sort_block(first, count); });
       return empty_;
     }
-    const std::int64_t wide = resident_lanes();
+    const std::int64_t wide = deferred ? 0 : resident_lanes();
     if (wide > 0) {
-      blocks(wide, [this, wide](std::int64_t first, std::int64_t count) { select_block(first, count, wide); });
+      blocks(wide,
+             [this, wide](std::int64_t first, std::int64_t count) { select_block(first, count, wide); });
     } else {
       const std::int64_t line = std::min(lanes, plan_.across ? kLineBytes >> job_.input.log2_size : 1);
       const std::int64_t tasks = (lanes + line - 1) / line, threads = thread_limit();
@@ -114,13 +116,13 @@ class Engine {
   };
 
   /// The rule of a lane with `nans` NaN; false where its results are NaN whatever its order.
-  bool settle(Found<K>& found, std::int64_t lane, std::int64_t nans) {
+  bool settle(const QuantileTable& table, Found<K>& found, std::int64_t lane, std::int64_t nans) {
     found.valid[lane] = length_ - nans;
     const bool none = found.valid[lane] == 0;
-    found.row[lane] = job_.skip_nan && !none ? row_of(job_.table, found.valid[lane]) : 0;
+    found.row[lane] = job_.skip_nan && !none ? row_of(table, found.valid[lane]) : 0;
     if (none) empty_.fetch_add(1, std::memory_order_relaxed);
     if (!none && (job_.skip_nan || nans == 0)) return true;
-    for (std::int64_t q = 0; q < job_.table.queries; ++q) put(found, q, lane, {kNan<K>, kNan<K>});
+    for (std::int64_t q = 0; q < table.queries; ++q) put(found, q, lane, {kNan<K>, kNan<K>});
     return false;
   }
   static void put(Found<K>& found, std::int64_t q, std::int64_t lane, std::pair<K, K> keys) {
@@ -152,7 +154,7 @@ class Engine {
       }
     } else {
       for (std::int64_t lane = 0; lane < lanes; ++lane) {
-        if (!settle(room.found, lane, static_cast<std::int64_t>(nans[lane]))) continue;
+        if (!settle(table, room.found, lane, static_cast<std::int64_t>(nans[lane]))) continue;
         for (std::int64_t q = 0; q < table.queries; ++q) {
           const std::int64_t rule = room.found.row[lane] * table.queries + q;
           put(room.found, q, lane,
@@ -160,7 +162,7 @@ class Engine {
         }
       }
     }
-    emit(job_, plan_, kernels_, room.found, first, lanes);
+    emit(job_, table, plan_, kernels_, room.found, first, lanes);
   }
 
   void select_block(std::int64_t first, std::int64_t lanes, std::int64_t wide) {
@@ -172,7 +174,7 @@ class Engine {
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       K* keys = room.keys + lane * length_;
       const std::int64_t nans = floating_ ? kernels_.count_above(keys, length_, kNan<K> - 1) : 0;
-      if (!settle(room.found, lane, nans)) continue;
+      if (!settle(table, room.found, lane, nans)) continue;
       const std::int64_t rules = room.found.row[lane] * table.queries;
       if (table.queries >= kSortQueries) radix_sort(keys, selector.spare(), length_);
       for (std::int64_t q = 0; q < table.queries; ++q) {
@@ -183,14 +185,27 @@ class Engine {
           put(room.found, q, lane, selector.select(keys, length_, a, b));
       }
     }
-    emit(job_, plan_, kernels_, room.found, first, lanes);
+    emit(job_, table, plan_, kernels_, room.found, first, lanes);
   }
 
   void stream_block(std::int64_t first, std::int64_t lanes) {
-    const QuantileTable& table = job_.table;
+    QuantileTable table = job_.table;
+    RuleRows rows;
     Room room(table, 0);
     LaneStream<K> stream(plan_, kernels_, first, lanes, floating_);
     stream.sample();
+    const auto make_rows = [&](auto count_of) {
+      if (!job_.rows_of) return;
+      std::vector<std::int64_t> counts;
+      for (std::int64_t lane = 0; lane < lanes; ++lane)
+        if (count_of(lane) > 0) counts.push_back(count_of(lane));
+      std::sort(counts.begin(), counts.end());
+      counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+      if (counts.empty()) return;  // no lane looks at the rows
+      rows = job_.rows_of(counts);
+      table = rows.table();
+    };
+    make_rows([&](std::int64_t lane) { return stream.likely_valid(lane); });
     std::vector<std::int64_t> order(static_cast<std::size_t>(table.queries));
     std::iota(order.begin(), order.end(), 0);
     std::sort(order.begin(), order.end(),
@@ -200,25 +215,29 @@ class Engine {
       stream.clear();
       do {
         for (std::int64_t lane = 0; lane < lanes; ++lane) {
-          // Where a table has no row for the guess, it has those of the counts that occur: the nearest will do.
-          const std::int64_t row = job_.skip_nan ? row_of(table, stream.likely_valid(lane)) : 0;
+          const std::int64_t count = begin == 0 ? stream.likely_valid(lane) : room.found.valid[lane];
+          const std::int64_t row = job_.skip_nan ? row_of(table, count) : 0;
           const std::int64_t rule = row * table.queries + order[static_cast<std::size_t>(end)];
           stream.want(lane, end - begin, table.previous[rule], table.next[rule]);
         }
       } while (++end < table.queries && stream.share() < kMostCollected);
       stream.read(begin == 0);
+      if (begin == 0) {
+        make_rows([&](std::int64_t lane) { return length_ - stream.nans(lane); });
+        for (std::int64_t lane = 0; lane < lanes; ++lane)
+          settled[static_cast<std::size_t>(lane)] = settle(table, room.found, lane, stream.nans(lane));
+      }
       for (std::int64_t lane = 0; lane < lanes; ++lane) {
-        char& wanted = settled[static_cast<std::size_t>(lane)];
-        if (begin == 0) wanted = settle(room.found, lane, stream.nans(lane));
+        if (settled[static_cast<std::size_t>(lane)] == 0) continue;
         const std::int64_t rules = room.found.row[lane] * table.queries;
-        for (std::int64_t i = begin; i < end && wanted != 0; ++i) {
+        for (std::int64_t i = begin; i < end; ++i) {
           const std::int64_t q = order[static_cast<std::size_t>(i)];
           put(room.found, q, lane,
               stream.select(lane, i - begin, table.previous[rules + q], table.next[rules + q]));
         }
       }
     }
-    emit(job_, plan_, kernels_, room.found, first, lanes);
+    emit(job_, table, plan_, kernels_, room.found, first, lanes);
   }
 
   const OrderJob& job_;
@@ -238,27 +257,27 @@ void count_lanes(const OrderInput& input, char* out, const std::int64_t* out_str
   const std::int64_t length = plan.length(), lanes = plan.lanes();
   const std::int64_t wide = plan.across ? kLineBytes >> input.log2_size : 1;
   const std::int64_t chunk = std::min<std::int64_t>(length, 4096 / wide);
-  parallel_for((lanes + wide - 1) / wide, threads_for_bytes(lanes * length << input.log2_size),
-               [&](std::int64_t task) {
-                 const std::int64_t first = task * wide, count = std::min(wide, lanes - first);
-                 const ScratchFrame frame(static_cast<std::size_t>(wide * chunk) * sizeof(K));
-                 K* keys = reinterpret_cast<K*>(frame.data());
-                 std::int64_t valid[kLineBytes];
-                 std::fill_n(valid, count, length);
-                 for (std::int64_t begin = 0; begin < length; begin += chunk) {
-                   const std::int64_t some = std::min(chunk, length - begin);
-                   load_lanes(plan, kernels, keys, {chunk, 1}, first, count, begin, some);
-                   for (std::int64_t lane = 0; lane < count; ++lane)
-                     valid[lane] -= kernels.count_above(keys + lane * chunk, some, kNan<K> - 1);
-                 }
-                 each_stretch(plan.kept, first, count,
-                              [&](std::int64_t lane, std::int64_t run, const std::int64_t* at) {
-                                for (std::int64_t i = 0; i < run; ++i)
-                                  std::memcpy(plan.kept.data[1] + at[1] +
-                                                  i * (plan.kept.axes > 0 ? plan.kept.stride[1][0] : 0),
-                                              &valid[lane + i], sizeof valid[0]);
-                              });
-               });
+  parallel_for(
+      (lanes + wide - 1) / wide, threads_for_bytes(lanes * length << input.log2_size),
+      [&](std::int64_t task) {
+        const std::int64_t first = task * wide, count = std::min(wide, lanes - first);
+        const ScratchFrame frame(static_cast<std::size_t>(wide * chunk) * sizeof(K));
+        K* keys = reinterpret_cast<K*>(frame.data());
+        std::int64_t valid[kLineBytes];
+        std::fill_n(valid, count, length);
+        for (std::int64_t begin = 0; begin < length; begin += chunk) {
+          const std::int64_t some = std::min(chunk, length - begin);
+          load_lanes(plan, kernels, keys, {chunk, 1}, first, count, begin, some);
+          for (std::int64_t lane = 0; lane < count; ++lane)
+            valid[lane] -= kernels.count_above(keys + lane * chunk, some, kNan<K> - 1);
+        }
+        each_stretch(
+            plan.kept, first, count, [&](std::int64_t lane, std::int64_t run, const std::int64_t* at) {
+              for (std::int64_t i = 0; i < run; ++i)
+                std::memcpy(plan.kept.data[1] + at[1] + i * (plan.kept.axes > 0 ? plan.kept.stride[1][0] : 0),
+                            &valid[lane + i], sizeof valid[0]);
+            });
+      });
 }
 
 }  // namespace

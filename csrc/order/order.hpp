@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 #include "order/lanes.hpp"
 
@@ -20,6 +22,25 @@ struct QuantileTable {
   const std::uint8_t* blend;  // [rows][queries], a Blend
 };
 
+/// A table that holds its rows.
+struct RuleRows {
+  std::int64_t queries = 0;
+  std::vector<std::int64_t> counts, previous, next;
+  std::vector<double> t, one_minus_t;
+  std::vector<std::uint8_t> blend;
+
+  QuantileTable table() const {
+    return {static_cast<std::int64_t>(counts.size()),
+            queries,
+            counts.data(),
+            previous.data(),
+            next.data(),
+            t.data(),
+            one_minus_t.data(),
+            blend.data()};
+  }
+};
+
 enum class OrderResult : int {
   elements,  // the previous order statistic, an element
   pair,      // previous and next, elements of two outputs
@@ -30,6 +51,9 @@ enum class OrderResult : int {
 struct OrderJob {
   OrderInput input;
   QuantileTable table;
+  /// Makes the rows of ascending counts, where the table has none: lanes are then long, and how much of one
+  /// is NaN is known only when it has been read.
+  std::function<RuleRows(const std::vector<std::int64_t>&)> rows_of;
   bool skip_nan;  // NaN do not count; otherwise a lane with one gives NaN
   OrderResult result;
   char* out[2];
@@ -38,7 +62,7 @@ struct OrderJob {
 };
 
 /// Fills the outputs; returns how many lanes have nothing that counts. Every lane has elements, and with
-/// `skip_nan` the table has a row for every count but 0 that is found.
+/// `skip_nan` the table, unless it is empty, has a row for every count but 0 that is found.
 UFUSE_API std::int64_t order_statistics(const OrderJob& job);
 
 /// Counts what is no NaN in each lane. `out` is int64.

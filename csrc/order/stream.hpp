@@ -1,5 +1,5 @@
-// Order statistics of lanes that are too long to be kept: a sample of each, one read of all that collects what
-// may be the answer, and a selection among that.
+// Order statistics of lanes that are too long to be kept: a sample of each, one read of all that collects
+// what may be the answer, and a selection among that.
 #pragma once
 
 #include <algorithm>
@@ -45,9 +45,9 @@ class LaneStream {
   std::int64_t likely_valid(std::int64_t lane) const {
     const K* sample = sample_.get() + lane * size_;
     const std::int64_t valid = std::lower_bound(sample, sample + size_, static_cast<K>(~K{0})) - sample;
-    return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(valid) /
-                                                               static_cast<double>(size_) *
-                                                               static_cast<double>(length_)));
+    return std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(static_cast<double>(valid) / static_cast<double>(size_) *
+                                     static_cast<double>(length_)));
   }
 
   /// Forgets the queries.
@@ -73,7 +73,8 @@ class LaneStream {
       Group& group = *groups_[g];
       if (group.lane != lane) continue;
       const std::int64_t from = std::min(group.from, range.low), to = std::max(group.to, range.high);
-      if (std::max<std::int64_t>(from, 0) + size_ / 16 < std::min(to, size_) && to - from > group.to - group.from)
+      if (std::max<std::int64_t>(from, 0) + size_ / 16 < std::min(to, size_) &&
+          to - from > group.to - group.from)
         continue;
       collected_ += (to - from) - (group.to - group.from);
       group.from = from;
@@ -102,9 +103,9 @@ class LaneStream {
       // Room for what the sample promises, and half as much again; more is left to `by_bits`.
       const std::int64_t share = std::min(group->to, size_) - std::max<std::int64_t>(group->from, 0) + 2;
       group->room = static_cast<std::int64_t>(static_cast<double>(share) / static_cast<double>(size_) *
-                                              static_cast<double>(length_) * 1.5) + 4096;
-      if (group->low != group->high)
-        group->keys.reset(new K[static_cast<std::size_t>(group->room + kSlack)]);
+                                              static_cast<double>(length_) * 1.5) +
+                    4096;
+      if (group->low != group->high) group->keys.reset(new K[static_cast<std::size_t>(group->room + kSlack)]);
       by_lane_[static_cast<std::size_t>(group->lane)].push_back(group.get());
     }
     const std::int64_t chunks = (length_ + chunk_ - 1) / chunk_, tasks = (chunks + kTurn - 1) / kTurn;
@@ -129,8 +130,9 @@ class LaneStream {
       radix_sort(group.keys.get(), group.spare.get(), inside);
       group.sorted = true;
     }
-    if (group.sorted) return {group.keys[static_cast<std::size_t>(previous - below)],
-                              group.keys[static_cast<std::size_t>(next - below)]};
+    if (group.sorted)
+      return {group.keys[static_cast<std::size_t>(previous - below)],
+              group.keys[static_cast<std::size_t>(next - below)]};
     Selector<K> selector(kernels_, group.spare.get(), inside);
     return selector.select(group.keys.get(), inside, previous - below, next - below);
   }
@@ -161,7 +163,8 @@ class LaneStream {
         if (nans != 0) nans_[static_cast<std::size_t>(lane)].fetch_add(nans, std::memory_order_relaxed);
       }
       for (Group* group : by_lane_[static_cast<std::size_t>(lane)]) {
-        const Filtered f = kernels_.filter(mine, count, group->low, static_cast<K>(group->high - group->low), some);
+        const Filtered f =
+            kernels_.filter(mine, count, group->low, static_cast<K>(group->high - group->low), some);
         group->below.fetch_add(f.below, std::memory_order_relaxed);
         const std::int64_t at = group->inside.fetch_add(f.inside, std::memory_order_relaxed);
         if (group->keys && at + f.inside <= group->room) std::copy_n(some, f.inside, group->keys.get() + at);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "python/register.hpp"
@@ -22,8 +23,8 @@ using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ufuse order: " + what); }
 
-OrderInput input_of(const py::array& x, std::uint64_t reduced, const std::string& kind, std::uint64_t infinity,
-                    const std::optional<Bytes>& ranks) {
+OrderInput input_of(const py::array& x, std::uint64_t reduced, const std::string& kind,
+                    std::uint64_t infinity, const std::optional<Bytes>& ranks) {
   if (x.ndim() > kMaxAxes) refuse("too many axes");
   OrderInput input;
   input.data = static_cast<const char*>(x.data());
@@ -59,10 +60,46 @@ const std::int64_t* strides_of(const py::array& array) {
   return reinterpret_cast<const std::int64_t*>(array.strides());
 }
 
+/// counts, previous, next, t, one_minus_t, blend.
+using Rows = std::tuple<Integers, Integers, Integers, Doubles, Doubles, Bytes>;
+
+QuantileTable table_of(const Rows& rows, std::int64_t queries) {
+  const auto& [counts, previous, next, t, one_minus_t, blend] = rows;
+  if (counts.ndim() != 1 || counts.shape(0) == 0) refuse("a table of another shape");
+  QuantileTable table{counts.shape(0), queries,  counts.data(),      previous.data(),
+                      next.data(),     t.data(), one_minus_t.data(), blend.data()};
+  for (const py::array& part :
+       {py::array(previous), py::array(next), py::array(t), py::array(one_minus_t), py::array(blend)})
+    if (part.ndim() != 2 || part.shape(0) != table.rows || part.shape(1) != queries)
+      refuse("a table of another shape");
+  for (std::int64_t row = 0; row < table.rows; ++row)
+    for (std::int64_t i = row * queries; i < (row + 1) * queries; ++i)
+      if (table.previous[i] < 0 || table.next[i] < table.previous[i] || table.next[i] >= table.counts[row] ||
+          table.next[i] > table.previous[i] + 1 || table.blend[i] > 3)
+        refuse("ranks out of range");
+  return table;
+}
+
+/// Rows that Python makes, from a thread without the GIL.
+RuleRows rows_by(const py::object& make, std::int64_t queries, const std::vector<std::int64_t>& counts) {
+  const py::gil_scoped_acquire acquired;
+  const Rows rows = make(Integers(static_cast<py::ssize_t>(counts.size()), counts.data())).cast<Rows>();
+  const QuantileTable table = table_of(rows, queries);
+  const auto all = static_cast<std::size_t>(table.rows * queries);
+  const auto copy = [all](auto* from) { return std::vector(from, from + all); };
+  return {queries,
+          {table.counts, table.counts + table.rows},
+          copy(table.previous),
+          copy(table.next),
+          copy(table.t),
+          copy(table.one_minus_t),
+          copy(table.blend)};
+}
+
 std::int64_t statistics(const py::array& x, std::uint64_t reduced, const std::string& kind,
-                        std::uint64_t infinity, const std::optional<Bytes>& ranks, const Integers& counts, const Integers& previous,
-                        const Integers& next, const Doubles& t, const Doubles& one_minus_t, const Bytes& blend,
-                        bool skip_nan, const std::string& result, const std::vector<py::array>& out) {
+                        std::uint64_t infinity, const std::optional<Bytes>& ranks, std::int64_t queries,
+                        const py::object& rules, bool skip_nan, const std::string& result,
+                        const std::vector<py::array>& out) {
   OrderJob job;
   job.input = input_of(x, reduced, kind, infinity, ranks);
   constexpr const char* results[] = {"elements", "pair", "f4", "f8"};
@@ -74,30 +111,20 @@ std::int64_t statistics(const py::array& x, std::uint64_t reduced, const std::st
   if (blended && kind == "f" && x.itemsize() < 4) refuse("no blend of these elements");
   const std::size_t outputs = job.result == OrderResult::pair ? 2 : 1;
   if (out.size() != outputs) refuse("another number of outputs");
-  if (counts.ndim() != 1 || counts.shape(0) == 0 || previous.ndim() != 2) refuse("a table of another shape");
-  QuantileTable& table = job.table;
-  table.rows = counts.shape(0);
-  table.queries = previous.shape(1);
-  for (const py::array& part : {py::array(previous), py::array(next), py::array(t), py::array(one_minus_t),
-                                py::array(blend)})
-    if (part.ndim() != 2 || part.shape(0) != table.rows || part.shape(1) != table.queries)
-      refuse("a table of another shape");
-  table.counts = counts.data();
-  table.previous = previous.data();
-  table.next = next.data();
-  table.t = t.data();
-  table.one_minus_t = one_minus_t.data();
-  table.blend = blend.data();
-  for (std::int64_t row = 0; row < table.rows; ++row)
-    for (std::int64_t q = 0; q < table.queries; ++q) {
-      const std::int64_t i = row * table.queries + q;
-      if (table.previous[i] < 0 || table.next[i] < table.previous[i] || table.next[i] >= table.counts[row] ||
-          table.next[i] > table.previous[i] + 1 || table.blend[i] > 3)
-        refuse("ranks out of range");
-    }
+  Rows rows;
+  if (py::isinstance<py::tuple>(rules)) {
+    rows = rules.cast<Rows>();
+    job.table = table_of(rows, queries);
+  } else {
+    job.table = RuleRows{}.table();
+    job.table.queries = queries;
+    job.rows_of = [&rules, queries](const std::vector<std::int64_t>& counts) {
+      return rows_by(rules, queries, counts);
+    };
+  }
   for (std::size_t k = 0; k < outputs; ++k) {
     job.out[k] = output_of(out[k], job.input, 1);
-    if (out[k].shape(0) != table.queries) refuse("an output of another shape");
+    if (out[k].shape(0) != queries) refuse("an output of another shape");
     const auto size = job.result == OrderResult::f32 ? 4 : job.result == OrderResult::f64 ? 8 : x.itemsize();
     if (out[k].itemsize() != size) refuse("an output of another type");
     job.query_stride[k] = out[k].strides(0);
@@ -108,8 +135,8 @@ std::int64_t statistics(const py::array& x, std::uint64_t reduced, const std::st
   return order_statistics(job);
 }
 
-void valid(const py::array& x, std::uint64_t reduced, std::uint64_t infinity, const std::optional<Bytes>& ranks,
-           const py::array& out) {
+void valid(const py::array& x, std::uint64_t reduced, std::uint64_t infinity,
+           const std::optional<Bytes>& ranks, const py::array& out) {
   const OrderInput input = input_of(x, reduced, "f", infinity, ranks);
   char* to = output_of(out, input, 0);
   if (out.itemsize() != 8) refuse("an output of another type");

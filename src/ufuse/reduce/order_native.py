@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..interop.lowprecision import coding, narrowed, values_of
 from . import order_reference
-from .quantile_rules import Rules, blended
+from .quantile_rules import Rules, RuleSource, blended
 from .request import Array
 
 _INFINITY: Final = {
@@ -20,6 +21,11 @@ _INFINITY: Final = {
     np.dtype(np.float32): 0x7F80_0000,
     np.dtype(np.float64): 0x7FF0_0000_0000_0000,
 }
+#: Up to this many rules, those of every count are made, and kept; beyond, NaN are counted first.
+_MOST_RULES: Final = 16384
+#: Lanes this long are not kept in the cache: the core counts their NaN while it reads them.
+_STREAMED: Final = 1 << 17
+
 _BLENDED: Final = {np.dtype(np.float32): "f4", np.dtype(np.float64): "f8"}
 
 
@@ -62,73 +68,86 @@ def mask_of(axes: Sequence[int]) -> int:
     return mask
 
 
-def count_valid(x: Array, axes: Sequence[int]) -> NDArray[np.int64]:
-    """Count what is no NaN: see `order_reference.count_valid`."""
-    known = as_core(x)
-    if known is None or known[1] != "f":
-        return order_reference.count_valid(x, axes)
-    elements, _, infinity, ranks = known
-    shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
-    out = np.empty(shape, np.int64)
-    _core.count_valid(elements, mask_of(axes), infinity, ranks, out)
-    return out
-
-
-def quantiles(x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, out: Array) -> int:
+def quantiles(x: Array, axes: Sequence[int], source: RuleSource, skip_nan: bool, out: Array) -> int:
     """Fill `out` with the blends of order statistics: see `order_reference.quantiles`."""
     known = as_core(x)
     if known is None:
-        return order_reference.quantiles(x, axes, rules, skip_nan, out)
+        return order_reference.quantiles(x, axes, source, skip_nan, out)
     elements, kind, infinity, ranks = known
+    rules = _rules(x, axes, source, skip_nan)
     blend = _BLENDED.get(out.dtype)
     outputs = [out]
     if blend is None or (kind == "f" and x.dtype.itemsize < 4):
-        pair = np.dtype(f"{kind}{elements.dtype.itemsize}") if ranks is None else np.dtype(np.uint8)
-        if kind == "f" and ranks is None:
-            pair = elements.dtype.newbyteorder("=")
-        if out.dtype == pair and not rules.blend.any():
+        stored = np.dtype(np.uint8) if ranks is not None else elements.dtype.newbyteorder("=")
+        if out.dtype == stored and isinstance(rules, tuple) and not rules.blend.any():
             blend = "elements"
         else:
             blend = "pair"
-            outputs = [np.empty(out.shape, pair) for _ in range(2)]
+            outputs = [np.empty(out.shape, stored) for _ in range(2)]
     empty = _core.order_statistics(
         elements,
         mask_of(axes),
         kind,
         infinity,
         ranks,
-        rules.counts,
-        rules.previous,
-        rules.next,
-        rules.t,
-        rules.one_minus_t,
-        rules.blend,
+        source.queries,
+        rules,
         skip_nan,
         blend,
         outputs,
     )
     if blend == "pair":
-        _blend_pair(x, axes, rules, skip_nan, outputs, out)
+        _blend_pair(x, axes, source, skip_nan, outputs, out)
     return empty
 
 
+def _rules(
+    x: Array, axes: Sequence[int], source: RuleSource, skip_nan: bool
+) -> Rules | Callable[[NDArray[np.int64]], Rules]:
+    """Rules of every count that occurs, or what makes those of lanes that are read in a stream."""
+    count = math.prod(x.shape[axis] for axis in axes)
+    if not skip_nan:
+        return source.alone(count)
+    if count * source.queries <= _MOST_RULES:
+        return source.up_to(count)
+    return source.of if count >= _STREAMED else _counted_rules(x, axes, source)[0]
+
+
+def _counted_rules(
+    x: Array, axes: Sequence[int], source: RuleSource
+) -> tuple[Rules, NDArray[np.int64]]:
+    """Rules of every count that occurs, and the counts of the lanes, at least 1."""
+    elements, _, infinity, ranks = cast(Any, as_core(x))
+    shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+    counts = np.empty(shape, np.int64)
+    _core.count_valid(elements, mask_of(axes), infinity, ranks, counts)
+    np.maximum(counts, 1, out=counts)
+    return source.of(np.unique(counts)), counts
+
+
 def _blend_pair(
-    x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, pair: list[Array], out: Array
+    x: Array,
+    axes: Sequence[int],
+    source: RuleSource,
+    skip_nan: bool,
+    pair: list[Array],
+    out: Array,
 ) -> None:
-    """Blend in NumPy what the core has no arithmetic for: narrow floats, and elements as such."""
+    """Blend in NumPy what the core has no arithmetic for: narrow floats, and other elements."""
     dtype = x.dtype.newbyteorder("=")
     if coding(dtype) == "table":
         pair = [ranks_of(dtype)[1][ranks] for ranks in pair]
     else:
         pair = [part.view(dtype) for part in pair]
+    if skip_nan:
+        rules, counts = _counted_rules(x, axes, source)
+        rows = np.searchsorted(rules.counts, counts)
+    else:
+        rules = source.alone(math.prod(x.shape[axis] for axis in axes))
+        rows = np.zeros((1,) * x.ndim, np.intp)
     if not rules.blend.any():
         np.copyto(out, pair[0], casting="unsafe")
         return
-    rows: Any = 0
-    if skip_nan and len(rules.counts) > 1:
-        rows = np.searchsorted(rules.counts, np.maximum(count_valid(x, axes), 1))
-    else:
-        rows = np.zeros((1,) * x.ndim, np.intp)
     result = out.dtype
     if coding(dtype) in ("bfloat16", "table"):
         pair = [part.astype(np.float32) for part in pair]

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..interop.lowprecision import coding, narrowed
-from .quantile_rules import Rules, blended
+from .quantile_rules import RuleSource, blended
 from .request import Array
 
 
@@ -17,15 +16,7 @@ def has_nan(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fc" or coding(dtype) is not None
 
 
-def count_valid(x: Array, axes: Sequence[int]) -> NDArray[np.int64]:
-    """Count what is no NaN, for each lane; reduced axes stay, with size 1."""
-    counts: NDArray[np.int64] = np.add.reduce(
-        ~np.isnan(x), axis=tuple(axes), dtype=np.int64, keepdims=True
-    )
-    return counts
-
-
-def quantiles(x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, out: Array) -> int:
+def quantiles(x: Array, axes: Sequence[int], source: RuleSource, skip_nan: bool, out: Array) -> int:
     """Fill `out` with the blends of order statistics.
 
     Parameters
@@ -34,8 +25,8 @@ def quantiles(x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, out: 
         With elements.
     axes : sequence of int
         The lanes: what is sorted together.
-    rules : Rules
-        Of the number of elements in a lane; with `skip_nan`, of every count that occurs but 0.
+    source : RuleSource
+        Makes the rules of the numbers of elements that count.
     skip_nan : bool
         Whether NaN do not count; if they do, a lane with one gives NaN.
     out : ndarray
@@ -55,8 +46,8 @@ def quantiles(x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, out: 
     valid = np.full(lanes.shape[:-1], length)
     if has_nan(x.dtype):
         valid = length - np.add.reduce(np.isnan(lanes), axis=-1, dtype=np.int64)
+    rules = source.of(np.unique(np.maximum(valid, 1))) if skip_nan else source.alone(length)
     rows = np.searchsorted(rules.counts, np.maximum(valid, 1)) if skip_nan else np.zeros_like(valid)
-    queries = rules.previous.shape[1]
     previous, following = (
         np.moveaxis(np.take_along_axis(lanes, ranks[rows], axis=-1), -1, 0)
         for ranks in (rules.previous, rules.next)
@@ -68,7 +59,7 @@ def quantiles(x: Array, axes: Sequence[int], rules: Rules, skip_nan: bool, out: 
     bad = valid == 0 if skip_nan else valid < length
     if bad.any():
         result = np.where(bad, lanes[..., -1].astype(dtype), result)
-    shape = (queries, *(1 if axis in axes else n for axis, n in enumerate(x.shape)))
+    shape = (source.queries, *(1 if axis in axes else n for axis, n in enumerate(x.shape)))
     if dtype != out.dtype:
         result = narrowed(result, out.dtype)
     np.copyto(out, result.reshape(shape), casting="unsafe")

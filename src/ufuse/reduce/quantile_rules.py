@@ -9,9 +9,8 @@ They are computed in the dtype of `q`, operation by operation as NumPy computes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,7 @@ LOWER: Final = 2  #: ``previous + difference * t``
 UPPER: Final = 3  #: ``next - difference * (1 - t)``
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """Order statistics and blends for lanes of given counts.
 
     Attributes
@@ -117,23 +115,39 @@ def chooses_elements(method: str, q: np.dtype[Any]) -> bool:
     return method in _DISCRETE or (method == "linear" and q.kind in "biu")
 
 
-@lru_cache(maxsize=64)
-def quantile_rules(method: str, q: bytes, dtype: str, count: int, every: bool) -> Rules:
-    """Rules of quantiles.
+class RuleSource:
+    """The rules of one call, made as they are asked for.
 
     Parameters
     ----------
     method : str
-        Of `METHODS`.
-    q : bytes
-        The quantiles, in [0, 1].
-    dtype : str
-        Theirs.
-    count : int
-        Elements of a lane.
-    every : bool
-        Whether there are rules for each count from 1, or for this one alone.
+        Of `METHODS`, or `MEDIAN`.
+    q : ndarray
+        1-D, the quantiles in [0, 1].
     """
+
+    __slots__ = ("_key", "_q", "queries")
+
+    def __init__(self, method: str, q: Array) -> None:
+        self.queries = q.size
+        self._q = q
+        self._key = (method, q.tobytes(), q.dtype.str)
+
+    def of(self, counts: NDArray[np.int64]) -> Rules:
+        """Rules of ascending counts."""
+        return rules_of_counts(self._key[0], self._q, counts)
+
+    def alone(self, count: int) -> Rules:
+        """Rules of one count."""
+        return _cached_rules(*self._key, count, False)
+
+    def up_to(self, count: int) -> Rules:
+        """Rules of every count from 1."""
+        return _cached_rules(*self._key, count, True)
+
+
+@lru_cache(maxsize=64)
+def _cached_rules(method: str, q: bytes, dtype: str, count: int, every: bool) -> Rules:
     counts = np.arange(1 if every else count, count + 1, dtype=np.int64)
     return rules_of_counts(method, np.frombuffer(q, dtype), counts)
 

@@ -12,14 +12,11 @@ from ..interop.lowprecision import coding
 from . import quantile_weights
 from .answers import LeadingAnswer
 from .order_reference import has_nan
-from .quantile_rules import MEDIAN, METHODS, chooses_elements, quantile_rules, rules_of_counts
+from .quantile_rules import MEDIAN, METHODS, RuleSource, chooses_elements
 from .request import NO_VALUE, Array, DType, Request
 
 #: Kinds of dtypes that NumPy knows how to sort and we leave to it: objects, times.
 _NUMPYS: Final = "OmM"
-
-#: Up to this many rules, those of every count are made, and kept; beyond, NaN are counted first.
-_MOST_RULES: Final = 16384
 
 _HALF: Final = np.array([0.5])
 
@@ -380,15 +377,9 @@ def _run(request: Request, method: str, q: Array, skip_nan: bool, target: Array)
         from . import order_native as executor
     else:
         from . import order_reference as executor  # type: ignore[no-redef]
-    x, axes, count = request.x, request.axes, request.count
+    x = request.x
     skip_nan = skip_nan and has_nan(x.dtype)
-    if not skip_nan or count * q.size <= _MOST_RULES:
-        rules = quantile_rules(method, q.tobytes(), q.dtype.str, count, skip_nan)
-    else:
-        counts = np.unique(executor.count_valid(x, axes))
-        counts = counts[counts > 0] if counts[-1] > 0 else np.array([count])
-        rules = rules_of_counts(method, q, counts)
-    empty = executor.quantiles(x, axes, rules, skip_nan, target)
+    empty = executor.quantiles(x, request.axes, RuleSource(method, q), skip_nan, target)
     if skip_nan:
         _warn_of_empty(empty, stacklevel=5)
 
