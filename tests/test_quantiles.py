@@ -286,7 +286,7 @@ def test_weights(dtype: Any) -> None:
                 got, want = both("quantile", x, q, axis=axis, weights=w, **keywords)
                 same(got, want[()])  # NumPy's is an array even of no axes
                 # NumPy's own takes no weights of another shape.
-                want = np.quantile(x, q, axis=axis, weights=w, **keywords)
+                want = np.quantile(x, q, axis=axis, weights=w, **keywords)[()]
                 same(uf.nanquantile(x, q, axis=axis, weights=w, **keywords), want)
     for axes in ((0, 2), (2, 0)):
         w = rng.random([x.shape[i] for i in axes])

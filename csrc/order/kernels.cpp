@@ -136,6 +136,12 @@ void count_rows_above(const K* rows, std::int64_t count, K limit, K* counts) {
   }
 }
 
+template <class K>
+void arrange(K* keys, std::int64_t count, K zero, bool descending) {
+  const K below = static_cast<K>(zero - (zero != 0)), turn = descending ? static_cast<K>(~K{0}) : K{0};
+  for (std::int64_t i = 0; i < count; ++i) keys[i] = (keys[i] == below ? zero : keys[i]) ^ turn;
+}
+
 /// The place of each key is how many come before it, equal ones in their order.
 template <class K>
 void rank_sort(K* keys, int count) {
@@ -197,6 +203,7 @@ void put_loops(KeyKernels<K>& t) {
   t.count_rows_above = count_rows_above<K>;
   t.filter = filter<K>;
   t.filter_indexed = filter_indexed<K>;
+  t.arrange = arrange<K>;
   t.rank_sort = rank_sort<K>;
   t.network = network<K>;
 }

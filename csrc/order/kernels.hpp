@@ -89,6 +89,9 @@ struct KeyKernels {
   /// Appends keys up to `high` to `out` and their indices, counted from `first`, to `index`.
   std::int64_t (*filter_indexed)(const K* keys, std::int64_t count, K high, std::int64_t first, K* out,
                                  std::int64_t* index);
+  /// Makes the key before `zero`, that of -0.0, equal to it, where there is a `zero`; and turns the order
+  /// round.
+  void (*arrange)(K* keys, std::int64_t count, K zero, bool descending);
   /// Sorts at most kRankSortMost keys.
   void (*rank_sort)(K* keys, int count);
   /// Runs a network over rows of kNetworkBytes.

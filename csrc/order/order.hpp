@@ -65,6 +65,20 @@ struct OrderJob {
 /// `skip_nan` the table, unless it is empty, has a row for every count but 0 that is found.
 UFUSE_API std::int64_t order_statistics(const OrderJob& job);
 
+struct TopkJob {
+  OrderInput input;                   // one axis is reduced
+  std::int64_t k;                     // between 1 and the length of a lane
+  bool descending;                    // the largest, NaN among them, come first
+  char* values;                       // elements, in this machine's byte order
+  char* indices;                      // int64
+  const std::int64_t* value_strides;  // of the input's axes
+  const std::int64_t* index_strides;
+};
+
+/// Finds the first `k` of each lane in sorted order, and where they are: of equal ones those of the lowest
+/// index. Zeros are equal whatever their sign, and so are NaN, which are the largest.
+UFUSE_API void topk(const TopkJob& job);
+
 /// Counts what is no NaN in each lane. `out` is int64.
 UFUSE_API void count_valid(const OrderInput& input, char* out, const std::int64_t* out_strides);
 

@@ -145,11 +145,30 @@ void valid(const py::array& x, std::uint64_t reduced, std::uint64_t infinity,
   count_valid(input, to, strides);
 }
 
+void top(const py::array& x, int axis, const std::string& kind, std::uint64_t infinity,
+         const std::optional<Bytes>& ranks, std::int64_t k, bool descending, const py::array& values,
+         const py::array& indices) {
+  if (axis < 0 || axis >= x.ndim()) refuse("no such axis");
+  TopkJob job;
+  job.input = input_of(x, std::uint64_t{1} << axis, kind, infinity, ranks);
+  if (k < 1 || k > x.shape(axis)) refuse("k out of range");
+  job.k = k;
+  job.descending = descending;
+  job.values = output_of(values, job.input, 0, k);
+  job.indices = output_of(indices, job.input, 0, k);
+  if (values.itemsize() != x.itemsize() || indices.itemsize() != 8) refuse("an output of another type");
+  job.value_strides = strides_of(values);
+  job.index_strides = strides_of(indices);
+  const py::gil_scoped_release released;
+  topk(job);
+}
+
 }  // namespace
 
 void register_order(py::module_& m) {
   m.def("order_statistics", &statistics,
         "Order statistics of the lanes of an array, blended: see csrc/order/order.hpp.");
+  m.def("topk", &top, "The first elements of each lane in sorted order, and their indices.");
   m.def("count_valid", &valid, "How many elements of each lane of an array are no NaN.");
 }
 

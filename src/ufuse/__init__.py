@@ -44,6 +44,7 @@ from .reduce import (
     softmax,
     std,
     sum,
+    topk,
     var,
 )
 
@@ -97,6 +98,7 @@ __all__ = [
     "std",
     "sum",
     "threads",
+    "topk",
     "var",
 ]
 

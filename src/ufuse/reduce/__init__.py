@@ -8,10 +8,12 @@ from .norms import norm
 from .quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from .sums import mean, prod, std, sum, var
 from .together import reduce
+from .top import TopK, topk
 
 __all__ = [
     "LogSum",
     "MinMax",
+    "TopK",
     "all",
     "any",
     "argmax",
@@ -45,5 +47,6 @@ __all__ = [
     "softmax",
     "std",
     "sum",
+    "topk",
     "var",
 ]

@@ -155,3 +155,14 @@ def _blend_pair(
     with np.errstate(all="ignore"):
         found = blended(pair[0], pair[1], rules, rows, result)
     np.copyto(out, found if result == out.dtype else narrowed(found, out.dtype), casting="unsafe")
+
+
+def topk(x: Array, axis: int, k: int, largest: bool, values: Array, indices: Array) -> None:
+    """Fill `values` and `indices`: see `order_reference.topk`."""
+    known = as_core(x)
+    if known is None:
+        order_reference.topk(x, axis, k, largest, values, indices)
+        return
+    elements, kind, infinity, ranks = known
+    stored = values.view(elements.dtype.newbyteorder("="))
+    _core.topk(elements, axis, kind, infinity, ranks, k, largest, stored, indices)

@@ -64,3 +64,17 @@ def quantiles(x: Array, axes: Sequence[int], source: RuleSource, skip_nan: bool,
         result = narrowed(result, out.dtype)
     np.copyto(out, result.reshape(shape), casting="unsafe")
     return int(np.count_nonzero(valid == 0))
+
+
+def topk(x: Array, axis: int, k: int, largest: bool, values: Array, indices: Array) -> None:
+    """Fill `values` and `indices`, of the shape of `x` but for ``1 <= k`` along `axis`."""
+    keys = x.astype(np.float32) if coding(x.dtype) is not None else x
+    if largest:  # from behind, with the first of equals last
+        last = x.shape[axis] - 1
+        order = last - np.argsort(np.flip(keys, axis), axis=axis, kind="stable")
+        order = np.flip(order, axis)
+    else:
+        order = np.argsort(keys, axis=axis, kind="stable")
+    first = order.take(np.arange(k), axis=axis)
+    np.copyto(values, np.take_along_axis(x, first, axis=axis), casting="unsafe")
+    np.copyto(indices, first)
