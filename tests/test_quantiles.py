@@ -209,18 +209,14 @@ def test_dtypes_that_are_not_compiled() -> None:
     assert int(uf.quantile(small, 0.5, method="lower")) == -1
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("axis", AXES[:-1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint8])
 def test_layouts_and_threads(axis: Any, dtype: Any, threads: int) -> None:
     x = sample((33, 70, 64), dtype, 10, nans=0.001)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of single elements that are NaN
-        want = np.median(x, axis), np.nanquantile(x, [0.25, 0.5], axis, method="nearest")
+    want = np.median(x, axis), np.nanquantile(x, [0.25, 0.5], axis, method="nearest")
     for layout, array in layouts(x).items():
         np.testing.assert_array_equal(uf.median(array, axis), want[0], err_msg=layout)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            got = uf.nanquantile(array, [0.25, 0.5], axis, method="nearest")
+        got = uf.nanquantile(array, [0.25, 0.5], axis, method="nearest")
         np.testing.assert_array_equal(got, want[1], err_msg=layout)
 
 

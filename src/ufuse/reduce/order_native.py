@@ -145,9 +145,6 @@ def _blend_pair(
     else:
         rules = source.alone(math.prod(x.shape[axis] for axis in axes))
         rows = np.zeros((1,) * x.ndim, np.intp)
-    if not rules.blend.any():
-        np.copyto(out, pair[0], casting="unsafe")
-        return
     result = out.dtype
     if coding(dtype) in ("bfloat16", "table"):
         pair = [part.astype(np.float32) for part in pair]

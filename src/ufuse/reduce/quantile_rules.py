@@ -210,6 +210,9 @@ def blended(previous: Array, following: Array, rules: Rules, rows: Array, dtype:
         Of the result.
     """
 
+    if not rules.blend.any():
+        return previous.astype(dtype, copy=False)
+
     def of_lanes(table: Array) -> Array:
         return np.moveaxis(table[rows], -1, 0)
 

@@ -38,7 +38,9 @@ def read(request: Request, axis: Any, weights: Any) -> Array:
         found = np.broadcast_to(
             found.reshape([n if i in request.axes else 1 for i, n in enumerate(x.shape)]), x.shape
         )
-    if np.any(found < 0):
+    with np.errstate(invalid="ignore"):
+        negative = np.any(found < 0)
+    if negative:
         raise ValueError(f"{function}: argument 'weights': Weights must be non-negative.")
     return found
 
