@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "core/dtype.hpp"
 #include "order/lanes.hpp"
 
 namespace ufuse {
@@ -64,6 +65,19 @@ struct OrderJob {
 /// Fills the outputs; returns how many lanes have nothing that counts. Every lane has elements, and with
 /// `skip_nan` the table, unless it is empty, has a row for every count but 0 that is found.
 UFUSE_API std::int64_t order_statistics(const OrderJob& job);
+
+/// The median, or a quantile by linear interpolation.
+struct OrderQuery {
+  bool median;
+  double q;
+  bool skip_nan;
+};
+
+/// One query of a small array: float32 of float32, else float64. False where the general way is asked for:
+/// there is nothing to order, or a lane of NaN alone.
+UFUSE_API bool order_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
+                          DType dtype, std::uint64_t reduced, OrderQuery query, void* out,
+                          const std::int64_t* out_strides);
 
 struct TopkJob {
   OrderInput input;                   // one axis is reduced

@@ -209,7 +209,6 @@ def blended(previous: Array, following: Array, rules: Rules, rows: Array, dtype:
     dtype : dtype
         Of the result.
     """
-
     if not rules.blend.any():
         return previous.astype(dtype, copy=False)
 

@@ -21,6 +21,7 @@ _NUMPYS: Final = "OmM"
 _HALF: Final = np.array([0.5])
 
 
+@executors.fast_order(0, skip_nan=False)
 def median(
     a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
 ) -> Any:
@@ -76,6 +77,7 @@ def median(
     return _median("median", a, axis, out, overwrite_input, keepdims)
 
 
+@executors.fast_order(0, skip_nan=True)
 def nanmedian(
     a: Any,
     axis: Any = None,
@@ -101,6 +103,7 @@ def nanmedian(
     return _median("nanmedian", a, axis, out, overwrite_input, keepdims)
 
 
+@executors.fast_order(1, skip_nan=False)
 def quantile(
     a: Any,
     q: Any,
@@ -177,6 +180,7 @@ def quantile(
     return _quantile("quantile", a, q, axis, out, overwrite_input, method, keepdims, weights)
 
 
+@executors.fast_order(100, skip_nan=False)
 def percentile(
     a: Any,
     q: Any,
@@ -201,6 +205,7 @@ def percentile(
     return _quantile("percentile", a, q, axis, out, overwrite_input, method, keepdims, weights)
 
 
+@executors.fast_order(1, skip_nan=True)
 def nanquantile(
     a: Any,
     q: Any,
@@ -231,6 +236,7 @@ def nanquantile(
     return _quantile("nanquantile", a, q, axis, out, overwrite_input, method, keepdims, weights)
 
 
+@executors.fast_order(100, skip_nan=True)
 def nanpercentile(
     a: Any,
     q: Any,
