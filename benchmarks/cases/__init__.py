@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..model import Case
-from . import contractions, elementwise, quantization, reductions, small, statistics
+from . import contractions, elementwise, order, quantization, reductions, small, statistics
 
-_MODULES = (quantization, elementwise, reductions, statistics, contractions, small)
+_MODULES = (quantization, elementwise, reductions, statistics, order, contractions, small)
 
 #: Names of the groups, in the order of the tables.
 GROUPS = tuple(module.GROUP for module in _MODULES)
