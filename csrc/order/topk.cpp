@@ -29,9 +29,10 @@ class Candidates {
 
   void add(const K* keys, std::int64_t count, std::int64_t first) {
     if (full_ && high_ == 0) return;  // nothing comes before what is there
+    K high = full_ ? static_cast<K>(high_ - 1) : static_cast<K>(~K{0});
+    if (size_ == 0 && count >= k_) high = kth(keys, count);
     reserve(size_ + count);
-    size_ += kernels_.filter_indexed(keys, count, full_ ? static_cast<K>(high_ - 1) : static_cast<K>(~K{0}),
-                                     first, keys_.data() + size_, index_.data() + size_);
+    size_ += kernels_.filter_indexed(keys, count, high, first, keys_.data() + size_, index_.data() + size_);
     if (size_ >= (full_ ? 2 * k_ + 256 : k_)) shrink();
   }
 
@@ -46,9 +47,7 @@ class Candidates {
   /// Leaves the k first.
   void shrink() {
     if (size_ < k_) return;
-    spare_.resize(static_cast<std::size_t>(2 * (size_ + kSlack)));
-    Selector<K> selector(kernels_, spare_.data(), size_);
-    high_ = selector.select(keys_.data(), size_, k_ - 1, k_ - 1).first;
+    high_ = kth(keys_.data(), size_);
     full_ = true;
     std::int64_t below = 0, kept = 0;
     for (std::int64_t i = 0; i < size_; ++i) below += keys_[static_cast<std::size_t>(i)] < high_;
@@ -81,6 +80,12 @@ class Candidates {
   }
 
  private:
+  K kth(const K* keys, std::int64_t count) {
+    const auto room = static_cast<std::size_t>(2 * (count + kSlack));
+    if (spare_.size() < room) spare_.resize(room);
+    return Selector<K>(kernels_, spare_.data(), count).select(keys, count, k_ - 1, k_ - 1).first;
+  }
+
   void reserve(std::int64_t count) {
     const auto room = static_cast<std::size_t>(count + kSlack);
     if (room <= keys_.size()) return;
