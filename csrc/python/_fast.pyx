@@ -42,6 +42,16 @@ cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
                      DType result, ReducerId reducer, Finish finish, int component,
                      double ddof) except +
 
+cdef extern from "order/order.hpp" namespace "ufuse" nogil:
+    struct OrderQuery:
+        bint median
+        double q
+        bint skip_nan
+
+    bint order_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides,
+                    DType dtype, uint64_t reduced, OrderQuery query, void* out,
+                    const int64_t* out_strides) except +
+
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
     bint PyArray_ISBYTESWAPPED(cnp.ndarray array) nogil
@@ -137,3 +147,4 @@ cdef class Entry:
 include "fast_programs.pxi"
 include "fast_linear.pxi"
 include "fast_reductions.pxi"
+include "fast_order.pxi"

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_contract(m);
   ufuse::register_count(m);
   ufuse::register_window(m);
+  ufuse::register_order(m);
 }

@@ -6,14 +6,17 @@ from .histograms import bincount, histogram
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
+from .quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from .segments import group_reduce, segment_reduce
 from .sums import mean, prod, std, sum, var
 from .together import reduce
+from .top import TopK, topk
 from .windows import move_reduce
 
 __all__ = [
     "LogSum",
     "MinMax",
+    "TopK",
     "all",
     "any",
     "argmax",
@@ -26,6 +29,7 @@ __all__ = [
     "logsumexp",
     "max",
     "mean",
+    "median",
     "min",
     "minmax",
     "move_reduce",
@@ -33,18 +37,24 @@ __all__ = [
     "nanargmin",
     "nanmax",
     "nanmean",
+    "nanmedian",
     "nanmin",
+    "nanpercentile",
     "nanprod",
+    "nanquantile",
     "nanstd",
     "nansum",
     "nanvar",
     "norm",
+    "percentile",
     "prod",
     "ptp",
+    "quantile",
     "reduce",
     "segment_reduce",
     "softmax",
     "std",
     "sum",
+    "topk",
     "var",
 ]

@@ -70,6 +70,8 @@ class Request:
         As the caller gave them.
     single : bool
         Whether `axis` is one axis or None, as for argmax.
+    argument : str
+        What `a` is called by the function.
     """
 
     __slots__ = (
@@ -95,10 +97,11 @@ class Request:
         where: Any = True,
         *,
         single: bool = False,
+        argument: str = "a",
     ) -> None:
         self.function = function
         self.template = a
-        self.x = asarray(a, function=function, argument="a")
+        self.x = asarray(a, function=function, argument=argument)
         self.axes = _read_axes(function, axis, self.x.ndim, single)
         self.keepdims = keepdims is not NO_VALUE and bool(keepdims)
         self.where = _read_where(function, where, self.x)
