@@ -46,8 +46,8 @@ ReducerId reducer_of(const std::string& wanted) {
 }
 
 Finish finish_of(const std::string& wanted) {
-  constexpr const char* names[] = {"value", "index", "mean", "variance", "deviation"};
-  for (int i = 0; i < 5; ++i)
+  constexpr const char* names[] = {"value", "index", "mean", "variance", "deviation", "state"};
+  for (int i = 0; i < kFinishes; ++i)
     if (wanted == names[i]) return static_cast<Finish>(i);
   throw std::invalid_argument("ufuse reduce: no finish '" + wanted + "'");
 }
@@ -110,7 +110,13 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     slot.input = input;
     slot.element = dtype_of_code(element);
     slot.finish = finish_of(finish);
-    slot.result = dtype_of_array(out.dtype());
+    if (slot.finish == Finish::state) {  // a record of float64 for each result
+      if (slot.reducer != ReducerId::moments || out.itemsize() != kMaxComponents * sizeof(double))
+        throw std::invalid_argument("ufuse reduce: 'state' is of moments, to records of 4 float64");
+      slot.result = DType::F64;
+    } else {
+      slot.result = dtype_of_array(out.dtype());
+    }
     slot.out = static_cast<char*>(py::array(out).mutable_data());  // throws where it is read-only
     slot.out_strides = strides_of(out, out_strides[s]);
     slot.divisor = divisor;

@@ -115,6 +115,9 @@ ReduceKernels make_table() {
   deviation[static_cast<int>(DType::F32)] = finish_variance<float, true>;
   deviation[static_cast<int>(DType::F64)] = finish_variance<double, true>;
 
+  constexpr int f64 = static_cast<int>(DType::F64);
+  t.finish[static_cast<int>(Finish::state)][f64][f64] = finish_state;
+
   t.pieces.not_nan[0] = not_nan<float>;
   t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \

@@ -82,8 +82,10 @@ struct ReducerKernel {
   void (*merge)(void* const* a, const void* const* b, std::int64_t count);
 };
 
-/// What a state becomes: its first component (or an index) converted, or a statistic of it.
-enum class Finish : std::uint8_t { value, index, mean, variance, deviation };
+/// What a state becomes: its first component (or an index) converted, a statistic of it, or, for moments,
+/// all its components side by side: what a stream merges with the state of its next part.
+enum class Finish : std::uint8_t { value, index, mean, variance, deviation, state };
+inline constexpr int kFinishes = 6;
 
 struct FinishCall {
   void* out;  // contiguous, of the result's element type
@@ -112,7 +114,7 @@ struct ReduceKernels {
   /// Null functions where the catalogue has no such kernel.
   ReducerKernel reducer[kReducers][kElementTypes];
   /// finish[kind][type of the component][type of the result]; null where there is none.
-  FinishKernel finish[5][kElementTypes][kElementTypes];
+  FinishKernel finish[kFinishes][kElementTypes][kElementTypes];
   PieceKernels pieces;
 
   const ReducerKernel& at(ReducerId id, DType dtype) const {

@@ -142,6 +142,14 @@ void finish_mean(const FinishCall& call) {
     to[i] = static_cast<To>(static_cast<double>(from[i]) / call.divisor);
 }
 
+/// Four float64 per result: count, mean, what rounding took from it, sum of squared deviations.
+inline void finish_state(const FinishCall& call) {
+  auto* to = static_cast<double*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i)
+    for (int c = 0; c < kMaxComponents; ++c)
+      to[kMaxComponents * i + c] = static_cast<const double*>(call.states[c])[i];
+}
+
 template <class To, bool Root>
 void finish_variance(const FinishCall& call) {
   const auto* n = static_cast<const double*>(call.states[0]);

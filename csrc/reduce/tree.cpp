@@ -37,6 +37,11 @@ void merge_chunk(const ReducerKernel& kernel, const States& states, std::int64_t
   }
 }
 
+/// What `Finish::state` writes for one result.
+struct Record {
+  double component[kMaxComponents];
+};
+
 template <class U>
 void scatter(char* to, std::int64_t step, const char* from, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i)
@@ -84,9 +89,10 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
   const DType from = component_type(slot.reducer, slot.element, component);
   const FinishKernel finish =
       kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(from)][static_cast<int>(slot.result)];
-  const auto size = static_cast<std::int64_t>(item_size(slot.result));
+  const bool whole = slot.finish == Finish::state;
+  const auto size = static_cast<std::int64_t>(whole ? sizeof(Record) : item_size(slot.result));
   constexpr std::int64_t kBlock = 256;
-  alignas(64) char results[kBlock * 8], initial[kBlock * 8];
+  alignas(64) char results[kBlock * sizeof(Record)], initial[kBlock * 8];
   if (slot.initial != nullptr)
     for (std::int64_t i = 0; i < std::min(count, kBlock); ++i)
       std::memcpy(initial + i * kernel.state_size[0], slot.initial,
@@ -113,8 +119,11 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
       case 4:
         scatter<std::uint32_t>(to, step, results, some);
         break;
-      default:
+      case 8:
         scatter<std::uint64_t>(to, step, results, some);
+        break;
+      default:
+        scatter<Record>(to, step, results, some);
         break;
     }
   }

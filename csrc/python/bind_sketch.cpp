@@ -1,0 +1,60 @@
+// Quantile sketches: ndarrays to pointers. Python has validated everything else.
+#include "sketch/sorted_steps.hpp"
+
+#include <pybind11/numpy.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "python/register.hpp"
+
+namespace py = pybind11;
+
+namespace ufuse {
+namespace {
+
+using Indices = py::array_t<std::int64_t, py::array::c_style>;
+
+void check(const py::array& array, const py::array& like, std::int64_t size, const char* what) {
+  const bool dense = (array.flags() & py::array::c_style) != 0;
+  if (!dense || array.size() != size || array.itemsize() != like.itemsize())
+    throw std::invalid_argument(std::string("ufuse sorted_steps: ") + what + " is of another size or layout");
+}
+
+void sorted_steps_of(const py::array& x, std::int64_t block, std::int64_t step, const Indices& first,
+                     py::array out, py::array ends, Indices nans) {
+  SortedSteps job;
+  const char kind = x.dtype().kind();
+  const std::string code = kind == 'b' ? "?" : kind + std::to_string(x.itemsize());
+  if (!dtype_of(code, job.dtype) || block <= 0 || step <= 0 || block % step != 0 || x.size() % block != 0 ||
+      block > INT32_MAX)
+    throw std::invalid_argument("ufuse sorted_steps: expected whole blocks of a compiled element type");
+  job.blocks = x.size() / block;
+  check(x, x, job.blocks * block, "x");
+  check(out, x, job.blocks * (block / step), "out");
+  check(ends, x, 2 * job.blocks, "ends");
+  if (first.size() != job.blocks || nans.size() != job.blocks)
+    throw std::invalid_argument("ufuse sorted_steps: expected a first index and a count for each block");
+  for (std::int64_t b = 0; b < job.blocks; ++b)
+    if (first.data()[b] < 0 || first.data()[b] >= step)
+      throw std::invalid_argument("ufuse sorted_steps: a first index is outside its step");
+  job.data = static_cast<const char*>(x.data());
+  job.block = block;
+  job.step = step;
+  job.first = first.data();
+  job.out = static_cast<char*>(out.mutable_data());
+  job.ends = static_cast<char*>(ends.mutable_data());
+  job.nans = nans.mutable_data();
+  const py::gil_scoped_release released;
+  sorted_steps(job);
+}
+
+}  // namespace
+
+void register_sketch(py::module_& m) {
+  m.def("sorted_steps", &sorted_steps_of, py::arg("x"), py::arg("block"), py::arg("step"), py::arg("first"),
+        py::arg("out"), py::arg("ends"), py::arg("nans"),
+        "Write the elements first, first + step... of each sorted block of x, and the block's ends.");
+}
+
+}  // namespace ufuse
