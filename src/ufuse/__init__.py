@@ -11,6 +11,8 @@ from .observe import get_num_threads, register_threadpoolctl, set_num_threads, t
 from .observe.threads import register_if_imported
 from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
 from .reduce import (
+    QuantileSketch,
+    State,
     all,
     any,
     argmax,
@@ -45,7 +47,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FusedFunction",
+    "QuantileSketch",
     "QuantizedArray",
+    "State",
     "TraceError",
     "all",
     "any",

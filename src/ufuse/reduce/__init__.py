@@ -5,12 +5,16 @@ from .extremes import MinMax, argmax, argmin, max, min, minmax
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
+from .sketches import QuantileSketch
+from .states import State
 from .sums import mean, prod, std, sum, var
 from .together import reduce
 
 __all__ = [
     "LogSum",
     "MinMax",
+    "QuantileSketch",
+    "State",
     "all",
     "any",
     "argmax",

@@ -86,6 +86,23 @@ def _deviation(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array
     return np.sqrt(_variance(x, axes, slot, where))
 
 
+def _state(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    """All that moments keep; the means are no more than float64."""
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
+    states = np.zeros(slot.out.shape, slot.out.dtype)
+    mask = np.broadcast_to(where, x.shape)
+    count = np.add.reduce(mask, axis=axes, keepdims=True, dtype=np.float64)
+    mean = np.add.reduce(x, dtype=np.float64, **keywords) / np.maximum(count, 1)
+    deviation = x - mean
+    rest = np.add.reduce(deviation, dtype=np.float64, **keywords) / np.maximum(count, 1)
+    m2 = np.add.reduce(deviation * deviation, dtype=np.float64, **keywords) - count * rest * rest
+    rest = np.where(np.isfinite(rest), rest, 0.0)
+    columns = (count, mean, rest, np.maximum(m2, 0.0))
+    for name, column in zip(states.dtype.names or (), columns, strict=True):
+        states[name] = column
+    return states
+
+
 def _index(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     function = np.argmin if slot.reducer == "argmin" else np.argmax
     if where is not True:
@@ -101,6 +118,7 @@ _FINISH = {
     "variance": _variance,
     "deviation": _deviation,
     "index": _index,
+    "state": _state,
 }
 
 

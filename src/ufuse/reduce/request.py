@@ -37,7 +37,7 @@ class Slot:
     element : str
         Code of the element type that is reduced: that of the array, or ``"f8"`` to convert first.
     finish : str
-        ``"value"``, ``"index"``, ``"mean"``, ``"variance"`` or ``"deviation"``.
+        ``"value"``, ``"index"``, ``"mean"``, ``"variance"``, ``"deviation"`` or ``"state"``.
     out : numpy.ndarray
         Where the result goes: the array's rank, 1 for each reduced axis.
     divisor, ddof : float
