@@ -1,5 +1,6 @@
 """Reductions: NumPy's functions over any axes and strides, in one read, with one result for all."""
 
+from .drift import drift
 from .exponential import LogSum, log_softmax, logsumexp, softmax
 from .extremes import MinMax, argmax, argmin, max, min, minmax
 from .logic import all, any, count_nonzero, ptp
@@ -20,6 +21,7 @@ __all__ = [
     "argmax",
     "argmin",
     "count_nonzero",
+    "drift",
     "log_softmax",
     "logsumexp",
     "max",

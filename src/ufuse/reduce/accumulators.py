@@ -82,12 +82,8 @@ class Part:
 
 
 def _slot(reducer: str, element: str, chunk: Chunk, finish: str = "value") -> Slot:
-    if finish == "state":
-        dtype = _RECORD
-    elif finish == "index":
-        dtype = np.dtype(np.int64)
-    else:
-        dtype = np.dtype(REDUCERS[reducer].state[element][0])
+    component = np.dtype(REDUCERS[reducer].state[element][0])
+    dtype: DType = {"state": _RECORD, "index": np.dtype(np.int64)}.get(finish, component)
     return Slot(reducer, element, finish, np.empty(chunk.full_shape, dtype))
 
 

@@ -2,65 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..interop import asarray
-from .request import Array, DType, code_of
+from .request import Array, DType
+from .sketch_plan import Buffer, plan_of, read_error, read_shares, stored_dtype
 from .sorted_blocks import contiguous_pieces, sorted_steps
-
-#: Elements up to which `error` is a promise for any stream; beyond, `error_bound` still tells.
-_PROMISED: Final = 1 << 40
-_LARGEST_BLOCK: Final = 1 << 16
-
-
-class _Plan(NamedTuple):
-    """Sizes: of a block of the stream, of the steps in it that are kept, of a level."""
-
-    block: int
-    step: int
-    capacity: int
-
-
-@lru_cache(maxsize=64)
-def _plan(error: float) -> _Plan:
-    """Choose the sizes so that the bound of `QuantileSketch`'s notes stays below `error`."""
-    block = min(_LARGEST_BLOCK, 1 << math.ceil(math.log2(80 / error)))
-    step = 1 << min(4, max(0, math.floor(math.log2(error * block / 4))))
-    left = error - (step - 1) / (2 * block)
-    for levels in range(1, 64):
-        capacity = max(32, 2 * math.ceil(levels / (4 * left)))
-        if capacity * step << levels > _PROMISED:  # no more levels are ever compacted
-            return _Plan(block, step, capacity)
-    raise AssertionError("unreachable: levels grow, and what they hold with them")
-
-
-class _Buffer:
-    """Elements that wait until they are a block."""
-
-    def __init__(self, block: int, dtype: DType) -> None:
-        self.block, self.size = block, 0
-        self._memory = np.empty(0, dtype)
-
-    @property
-    def elements(self) -> Array:
-        return self._memory[: self.size]
-
-    def put(self, x: Array) -> Array | None:
-        """Take elements while there is room, and return the full block if they fill it."""
-        end = self.size + x.size
-        if end > self._memory.size:
-            room = min(self.block, max(end, 2 * self._memory.size))
-            self._memory = np.concatenate([self.elements, np.empty(room - self.size, x.dtype)])
-        self._memory[self.size : end] = x
-        self.size = end % self.block
-        return self._memory if end == self.block else None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"block": self.block, "size": self.size, "_memory": self.elements.copy()}
 
 
 class _View(NamedTuple):
@@ -101,14 +50,14 @@ class QuantileSketch:
 
     Notes
     -----
-    A compactor sketch [1]_ [2]_ without coins. The stream is cut into blocks of B elements; of each,
-    sorted, every s-th is kept, from near the middle of the first s, and stands for s. They gather at
-    level 0. A level with k elements or more is sorted, and every other one moves up to the next
-    level, where it stands for twice as many; the even ones and the odd ones take turns. A step of s
-    changes no rank by more than ``s - 1``, and a compaction of level h none by more than
-    ``s * 2**h``, in a direction that is known: the sketch adds them up, shifts its ranks to the
-    middle of what is possible, and half the sum is `error_bound`. As compactions of a level take k
-    elements that never come back, that is at most
+    A compactor sketch [1]_ [2]_ without coins. The stream is cut into blocks of B elements; of
+    each, sorted, every s-th is kept, from the middle of the first s on, and stands for s. They
+    gather at level 0. A level with k elements or more is sorted, and every other one moves up to
+    the next level, where it stands for twice as many; the even and the odd ones take turns. Keeping
+    every s-th changes a rank by ``s - 1`` at most from its lowest to its highest, and a compaction
+    of level h by ``s * 2**h``: the sketch adds these up, shifts its ranks to the middle of what is
+    possible, and half the sum is `error_bound`. As compactions of a level take k elements that
+    never come back, that is at most
     ``(s - 1) / (2 * B) + (1 + log2(n / (s * k))) / (2 * k)``; B, s and k follow from `error`
     (65536, 16 and 12988 for 0.001: at most 2 MB of float32).
 
@@ -136,7 +85,7 @@ class QuantileSketch:
     def __init__(self, error: float = 0.001) -> None:
         self.error = read_error("ufuse.QuantileSketch", error)
         self.dtype: DType | None = None
-        self._plan = _plan(self.error)
+        self._plan = plan_of(self.error)
         self._over = self._under = 0  # how far ranks can be too high and too low
         self._blocks = 0  # how many there were, of what is no NaN
         self._nans = 0  # in blocks
@@ -189,8 +138,8 @@ class QuantileSketch:
                 f"{dtype}"
             )
         self.dtype = dtype
-        self._waiting = _Buffer(self._plan.block, kept)  # as they came
-        self._cleaned = _Buffer(self._plan.block, kept)  # of blocks with NaN, what is none
+        self._waiting = Buffer(self._plan.block, kept)  # as they came
+        self._cleaned = Buffer(self._plan.block, kept)  # of blocks with NaN, what is none
 
     def _feed(self, x: Array) -> None:
         """Take contiguous elements: blocks where they lie, and what is left into a buffer."""
@@ -439,6 +388,11 @@ class QuantileSketch:
             raise ValueError("ufuse.QuantileSketch.cdf: the sketch has no elements")
         return self.rank(x) / self.count
 
+    def support(self) -> Array:
+        """Return the values where `rank` steps, in order."""
+        low, high = self._ends()
+        return np.concatenate([[low], self._sorted().values, [high]])
+
     def _loose(self) -> Array:
         """Return the elements that stand for themselves."""
         waiting = self._waiting.elements
@@ -474,38 +428,3 @@ class QuantileSketch:
             f"QuantileSketch(error={self.error}): {self.count} elements of dtype {self.dtype}, "
             f"error bound {self.error_bound:.3g}"
         )
-
-
-def stored_dtype(dtype: DType) -> DType | None:
-    """Return the compiled dtype that holds every element of `dtype`; None if there is none."""
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    if code_of(dtype) is not None:
-        return dtype
-    narrow = dtype.kind in "fV" and dtype.itemsize <= 2 and np.can_cast(dtype, np.float32)
-    return np.dtype(np.float32) if narrow else None
-
-
-def read_shares(function: str, argument: str, q: Any, whole: float = 1.0) -> Array:
-    """Return quantiles, or percentiles where `whole` is 100, as shares of 1."""
-    try:
-        shares = np.asarray(q, dtype=np.float64) / whole
-    except (TypeError, ValueError):
-        shares = np.array(np.nan)
-    if not np.all((shares >= 0) & (shares <= 1)):  # not so for NaN
-        raise ValueError(
-            f"{function}: argument {argument!r}: expected numbers between 0 and {whole:g}, got {q!r}"
-        )
-    return shares
-
-
-def read_error(function: str, error: Any) -> float:
-    try:
-        found = float(error)
-    except (TypeError, ValueError):
-        found = np.nan
-    if not 1e-5 <= found <= 0.25:
-        raise ValueError(
-            f"{function}: argument 'error': expected a share between 1e-5 and 0.25, got {error!r}"
-        )
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -72,14 +72,16 @@ def contiguous_pieces(x: Array, dtype: DType) -> Iterator[Array]:
     if x.dtype == dtype and x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
         yield x.reshape(-1)
         return
-    with np.nditer(
-        x,
+    flags: Any = [["readonly", "aligned", "nbo", "contig"]]  # stubs know no "contig"
+    pieces = np.nditer(
+        [x],
         ["external_loop", "buffered"],
-        [["readonly", "aligned", "nbo", "contig"]],
+        flags,
         op_dtypes=[dtype],
         order="C",
         casting="same_kind",
         buffersize=_GATHERED,
-    ) as pieces:
+    )
+    with pieces:
         for piece in pieces:
-            yield piece
+            yield np.asarray(piece)

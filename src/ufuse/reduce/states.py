@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 from collections import namedtuple
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,12 +14,14 @@ from numpy.exceptions import AxisError
 from ..interop import asarray
 from .accumulators import Chunk, read_slots
 from .request import Array, DType
-from .sketches import read_error, read_shares, stored_dtype
-from .statistics import NAMES, RANKED, Histogram, Kept, Settings
+from .sketch_plan import read_error, stored_dtype
+from .sketches import QuantileSketch
+from .state_arguments import read_axis, read_edges, read_names, read_q
+from .statistics import Histogram, Kept, Settings
 from .sums import read_ddof
 from .together import _MOST_SLOTS
 
-#: Elements of a piece, where a chunk is read by several in turn: what is read twice is in cache then.
+#: Elements of a piece, where several read a chunk in turn: what is read again is in cache then.
 _PIECE: Final = 1 << 20
 
 
@@ -31,8 +32,8 @@ class State:
     ----------
     *statistics : str
         Any of ``"sum" "prod" "mean" "var" "std" "min" "max" "ptp" "argmin" "argmax" "any" "all"
-        "count" "nan_count" "count_nonzero" "norm" "histogram" "median" "quantile" "percentile"`` and
-        of ``"nansum" "nanprod" "nanmean" "nanvar" "nanstd" "nanmin" "nanmax" "nanargmin"
+        "count" "nan_count" "count_nonzero" "norm" "histogram" "median" "quantile" "percentile"``
+        and of ``"nansum" "nanprod" "nanmean" "nanvar" "nanstd" "nanmin" "nanmax" "nanargmin"
         "nanargmax" "nanmedian" "nanquantile" "nanpercentile"``.
     axis : int, tuple of int or None, optional
         Axes of the chunks that stream; the others are lanes, each with statistics of its own, and
@@ -65,8 +66,7 @@ class State:
     Raises
     ------
     ValueError
-        If a name is unknown or repeated, or an argument is missing, has no use or a value that makes
-        no sense.
+        If a name is unknown or repeated, or an argument is missing, of no use or senseless.
     TypeError
         If an argument is of another type.
 
@@ -110,7 +110,7 @@ class State:
         accuracy: str = "default",
     ) -> None:
         function = "ufuse.State"
-        names = _read_names(function, statistics)
+        names = read_names(function, statistics)
         if accuracy not in ("default", "reproducible"):
             raise ValueError(
                 f"{function}: argument 'accuracy': expected 'default' or 'reproducible', got "
@@ -118,13 +118,13 @@ class State:
             )
         self._settings = Settings(
             names=names,
-            axis=_read_axis(function, axis, names),
+            axis=read_axis(function, axis, names),
             ddof=float(read_ddof(function, ddof, np._NoValue)),
             skip_nan=bool(skip_nan),
             exact=accuracy == "reproducible",
             error=read_error(function, error),
-            edges=_read_edges(function, bins, range, "histogram" in names),
-            shares=_read_q(function, q, names),
+            edges=read_edges(function, bins, range, "histogram" in names),
+            shares=read_q(function, q, names),
         )
         self.dtype: DType | None = None
         self.count = 0
@@ -334,6 +334,16 @@ class State:
             shape = (*np.shape(self._settings.shares), *shape)
         return value.reshape(shape)[()]
 
+    def distribution(self) -> tuple[QuantileSketch | None, tuple[Array, Array] | None]:
+        """Return what `drift` compares: the sketch, and the counts and edges of the histogram."""
+        sketch, bins = None, None
+        for key, value in self._values.items():
+            if key[0] == "Sketches":
+                (sketch,) = value
+            elif key[0] == "Bins":
+                bins = value[0].reshape(-1), np.array(self._settings.edges)
+        return sketch, bins
+
     @property
     def statistics(self) -> tuple[str, ...]:
         """Names of the statistics."""
@@ -389,82 +399,3 @@ def _axes_of(function: str, axis: int | tuple[int, ...], ndim: int) -> tuple[int
     if len(set(found)) != len(found):
         raise ValueError(f"{function}: axis={axis} names one axis of {ndim} twice")
     return found
-
-
-# --- arguments ----------------------------------------------------------------------------------
-
-
-def _read_names(function: str, names: tuple[Any, ...]) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in NAMES]
-    if unknown or not names:
-        raise ValueError(
-            f"{function}: argument 'statistics': expected names out of {' '.join(NAMES)}, got "
-            f"{unknown or names}"
-        )
-    if len(set(names)) != len(names):
-        raise ValueError(f"{function}: argument 'statistics': a name is repeated in {names}")
-    return names
-
-
-def _read_axis(function: str, axis: Any, names: tuple[str, ...]) -> Any:
-    if axis is None:
-        return None
-    single = any(name.removeprefix("nan") in ("argmin", "argmax") for name in names)
-    try:
-        if single or not isinstance(axis, tuple):
-            return operator.index(axis)
-        axes = tuple(operator.index(one) for one in axis)
-    except TypeError:
-        expected = "an int or None" if single else "an int, a tuple of ints or None"
-        raise TypeError(f"{function}: argument 'axis': expected {expected}, got {axis!r}") from None
-    if len(set(axes)) != len(axes) or not axes:
-        raise ValueError(f"{function}: argument 'axis': expected different axes, got {axis!r}")
-    return axes
-
-
-def _read_edges(function: str, bins: Any, ends: Any, wanted: bool) -> tuple[float, ...] | None:
-    if not wanted:
-        if bins is not None or ends is not None:
-            raise ValueError(f"{function}: bins= and range= are of 'histogram', which is not asked")
-        return None
-    if bins is None or (np.ndim(bins) == 0) != (ends is not None):
-        raise ValueError(
-            f"{function}: 'histogram' needs its edges beforehand: bins=256, range=(0, 1), or edges "
-            f"as bins=; got bins={bins!r}, range={ends!r}"
-        )
-    try:
-        if ends is None:
-            edges = np.asarray(bins, np.float64)
-        else:
-            low, high = map(float, ends)
-            edges = np.linspace(low, high, operator.index(bins) + 1)
-    except (TypeError, ValueError):
-        edges = np.empty(0)
-    if (
-        edges.ndim != 1
-        or edges.size < 2
-        or not np.isfinite(edges).all()
-        or np.any(np.diff(edges) <= 0)
-    ):
-        raise ValueError(
-            f"{function}: arguments 'bins' and 'range': expected edges that are finite and increase, "
-            f"or the number of bins between two of them; got bins={bins!r}, range={ends!r}"
-        )
-    return tuple(edges.tolist())
-
-
-def _read_q(function: str, q: Any, names: tuple[str, ...]) -> Any:
-    asked = {name.removeprefix("nan") for name in names} & set(RANKED) - {"median"}
-    if len(asked) != (q is not None):
-        raise ValueError(
-            f"{function}: argument 'q' goes with one of 'quantile' (0 to 1) and 'percentile' (0 to "
-            f"100); got q={q!r} with {names}"
-        )
-    if q is None:
-        return None
-    shares = read_shares(function, "q", q, 100.0 if asked == {"percentile"} else 1.0)
-    return _frozen(shares.tolist())
-
-
-def _frozen(shares: Any) -> Any:
-    return tuple(map(_frozen, shares)) if isinstance(shares, list) else shares
