@@ -37,11 +37,6 @@ void merge_chunk(const ReducerKernel& kernel, const States& states, std::int64_t
   }
 }
 
-/// What `Finish::state` writes for one result.
-struct Record {
-  double component[kMaxComponents];
-};
-
 template <class U>
 void scatter(char* to, std::int64_t step, const char* from, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i)
@@ -85,14 +80,12 @@ void merge_rows(const ReducerKernel& kernel, States states, std::int64_t rows, s
 void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States states, std::int64_t count,
                    char* out, std::int64_t step) {
   const ReducerKernel& kernel = kernels.at(slot.reducer, slot.element);
-  const int component = slot.finish == Finish::index ? 1 : 0;
-  const DType from = component_type(slot.reducer, slot.element, component);
+  const DType from = component_type(slot.reducer, slot.element, slot.component);
   const FinishKernel finish =
       kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(from)][static_cast<int>(slot.result)];
-  const bool whole = slot.finish == Finish::state;
-  const auto size = static_cast<std::int64_t>(whole ? sizeof(Record) : item_size(slot.result));
+  const auto size = static_cast<std::int64_t>(item_size(slot.result));
   constexpr std::int64_t kBlock = 256;
-  alignas(64) char results[kBlock * sizeof(Record)], initial[kBlock * 8];
+  alignas(64) char results[kBlock * 8], initial[kBlock * 8];
   if (slot.initial != nullptr)
     for (std::int64_t i = 0; i < std::min(count, kBlock); ++i)
       std::memcpy(initial + i * kernel.state_size[0], slot.initial,
@@ -107,7 +100,7 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
       kernel.merge(at.pointers(), first, some);
     }
     char* to = out + done * step;
-    finish({dense ? to : results, at.constants(), some, slot.divisor, slot.ddof});
+    finish({dense ? to : results, at.constants() + slot.component, some, slot.divisor, slot.ddof});
     if (dense) continue;
     switch (size) {
       case 1:
@@ -119,11 +112,8 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
       case 4:
         scatter<std::uint32_t>(to, step, results, some);
         break;
-      case 8:
-        scatter<std::uint64_t>(to, step, results, some);
-        break;
       default:
-        scatter<Record>(to, step, results, some);
+        scatter<std::uint64_t>(to, step, results, some);
         break;
     }
   }
