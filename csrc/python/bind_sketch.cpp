@@ -22,7 +22,7 @@ void check(const py::array& array, const py::array& like, std::int64_t size, con
 }
 
 void sorted_steps_of(const py::array& x, std::int64_t block, std::int64_t step, const Indices& first,
-                     py::array out, py::array ends, Indices nans) {
+                     py::array out) {
   SortedSteps job;
   const char kind = x.dtype().kind();
   const std::string code = kind == 'b' ? "?" : kind + std::to_string(x.itemsize());
@@ -32,9 +32,8 @@ void sorted_steps_of(const py::array& x, std::int64_t block, std::int64_t step, 
   job.blocks = x.size() / block;
   check(x, x, job.blocks * block, "x");
   check(out, x, job.blocks * (block / step), "out");
-  check(ends, x, 2 * job.blocks, "ends");
-  if (first.size() != job.blocks || nans.size() != job.blocks)
-    throw std::invalid_argument("ufuse sorted_steps: expected a first index and a count for each block");
+  if (first.size() != job.blocks)
+    throw std::invalid_argument("ufuse sorted_steps: expected a first index for each block");
   for (std::int64_t b = 0; b < job.blocks; ++b)
     if (first.data()[b] < 0 || first.data()[b] >= step)
       throw std::invalid_argument("ufuse sorted_steps: a first index is outside its step");
@@ -43,8 +42,6 @@ void sorted_steps_of(const py::array& x, std::int64_t block, std::int64_t step, 
   job.step = step;
   job.first = first.data();
   job.out = static_cast<char*>(out.mutable_data());
-  job.ends = static_cast<char*>(ends.mutable_data());
-  job.nans = nans.mutable_data();
   const py::gil_scoped_release released;
   sorted_steps(job);
 }
@@ -53,8 +50,7 @@ void sorted_steps_of(const py::array& x, std::int64_t block, std::int64_t step, 
 
 void register_sketch(py::module_& m) {
   m.def("sorted_steps", &sorted_steps_of, py::arg("x"), py::arg("block"), py::arg("step"), py::arg("first"),
-        py::arg("out"), py::arg("ends"), py::arg("nans"),
-        "Write the elements first, first + step... of each sorted block of x, and the block's ends.");
+        py::arg("out"), "Write the elements first, first + step... of each sorted block of x.");
 }
 
 }  // namespace ufuse

@@ -88,22 +88,15 @@ void one_block(const SortedSteps& job, std::int64_t b) {
   const ScratchFrame frame(static_cast<std::size_t>(2 * job.block) * sizeof(Key));
   auto* keys = reinterpret_cast<Key*>(frame.data());
   std::uint32_t counts[sizeof(Key)][kDigits] = {};
-  std::int64_t nans = 0;
   for (std::int64_t i = 0; i < job.block; ++i) {
-    if constexpr (std::is_floating_point_v<T>) nans += x[i] != x[i];
     const Key key = K::of(x[i]);
     keys[i] = key;
     for (std::size_t d = 0; d < sizeof(Key); ++d) ++counts[d][key >> (d * kDigitBits) & (kDigits - 1)];
   }
-  job.nans[b] = nans;
-  if (nans != 0) return;
   const Key* sorted = radix_sort(keys, keys + job.block, job.block, counts);
   const std::int64_t kept = job.block / job.step;
   auto* out = reinterpret_cast<T*>(job.out) + b * kept;
   for (std::int64_t i = 0; i < kept; ++i) out[i] = K::back(sorted[job.first[b] + i * job.step]);
-  auto* ends = reinterpret_cast<T*>(job.ends) + 2 * b;
-  ends[0] = K::back(sorted[0]);
-  ends[1] = K::back(sorted[job.block - 1]);
 }
 
 }  // namespace

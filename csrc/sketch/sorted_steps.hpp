@@ -16,11 +16,9 @@ struct SortedSteps {
   std::int64_t step = 0;                // divides `block`
   const std::int64_t* first = nullptr;  // of each block: elements first, first + step... of the sorted block
   char* out = nullptr;                  // blocks * (block / step) elements
-  char* ends = nullptr;                 // the smallest and the largest element of each block
-  std::int64_t* nans = nullptr;  // NaN in each block; where there are some, its results are not written
 };
 
-/// -0.0 counts as 0.0, and comes out as that. Throws `std::bad_alloc`.
+/// -0.0 counts as 0.0, and comes out as that; NaN are not expected. Throws `std::bad_alloc`.
 ///
 /// Keys whose unsigned order is that of the elements go through a radix sort by least significant digits
 /// (H. H. Seward, 1954), 8 bits at a time, without the digits that all keys of a block have in common. A

@@ -6,19 +6,18 @@ a part's values merge by one function, whether they come from the next chunk or 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
+from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME as REDUCERS
 from .exact import ExactSums, exact_sum_partials
 from .request import Array, DType, Slot, execute
 from .sketches import QuantileSketch
-
-#: A state of moments as executors write it.
-_RECORD: Final = np.dtype([(name, "f8") for name in ("count", "high", "low", "m2")])
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Chunk:
 
     x: Array
     axes: tuple[int, ...]
+    element: DType  # what `by_lane` gives: float32 for narrower floats
 
     @property
     def full_shape(self) -> tuple[int, ...]:
@@ -39,10 +39,10 @@ class Chunk:
 
     @cached_property
     def by_lane(self) -> Array:
-        """Elements as (lanes, elements), in native byte order: a view where there is one."""
+        """Elements as (lanes, elements) of `element`: a view where there is one."""
         kept = [i for i in range(self.x.ndim) if i not in self.axes]
         x = self.x.transpose(*kept, *self.axes)
-        x = x.astype(x.dtype.newbyteorder("="), copy=False)
+        x = x.astype(self.element, copy=False)
         lanes = x.reshape(int(np.prod(x.shape[: len(kept)], dtype=np.int64)), self.count)
         return np.ascontiguousarray(lanes) if len(lanes) > 1 else lanes  # not line by line
 
@@ -56,60 +56,55 @@ class Part:
         What tells parts of a class apart.
     """
 
-    #: Whether it reads elements itself, and not through slots of the executor.
-    direct = False
-    #: Whether it has slots that mask NaN out.
-    masked = False
-
     def __init__(self, *key: Any) -> None:
         self.key = (type(self).__name__, *key)
-
-    def slots(self, chunk: Chunk) -> list[tuple[Slot, bool]]:
-        """Return what to reduce in one read, and whether NaN are to be masked out."""
-        raise NotImplementedError
-
-    def value(self, outs: list[Array]) -> Any:
-        """Make the part's value of the slots' results, one entry per lane."""
-        raise NotImplementedError
-
-    def read(self, chunk: Chunk, before: Any) -> Any:
-        """Return the value of `before` and the chunk, where the part is direct."""
-        raise NotImplementedError
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         """Merge two values; `b` begins `offset` elements behind `a`."""
         raise NotImplementedError
 
 
-def _slot(reducer: str, element: str, chunk: Chunk, finish: str = "value") -> Slot:
-    component = np.dtype(REDUCERS[reducer].state[element][0])
-    dtype: DType = {"state": _RECORD, "index": np.dtype(np.int64)}.get(finish, component)
-    return Slot(reducer, element, finish, np.empty(chunk.full_shape, dtype))
+class Reduced(Part):
+    """What a reducer of the executors finds: a value is made of components of its state.
 
+    Parameters
+    ----------
+    reducer, element : str
+        Of the catalogue.
+    masked : bool, optional
+        Whether NaN are masked out, for reducers that do not skip them by themselves.
+    """
 
-class Fold(Part):
-    """What merges by one function: counts, extremes, products, sums that wrap."""
+    #: Components of the state that are kept.
+    components: tuple[int, ...] = (0,)
 
     def __init__(self, reducer: str, element: str, masked: bool = False) -> None:
         super().__init__(reducer, element, masked)
-        self._of = reducer, element, masked
-        self.masked = masked
+        self.reducer, self.element, self.masked = reducer, element, masked
 
-    def slots(self, chunk: Chunk) -> list[tuple[Slot, bool]]:
-        reducer, element, masked = self._of
-        return [(_slot(reducer, element, chunk), masked)]
+    def value(self, found: list[Array]) -> Any:
+        """Make the part's value of the components, one entry per lane."""
+        return tuple(found)
 
-    def value(self, outs: list[Array]) -> Any:
-        return tuple(outs)
+
+class Direct(Part):
+    """What reads the elements itself."""
+
+    def read(self, chunk: Chunk, before: Any) -> Any:
+        """Return the value of `before` and the chunk."""
+        raise NotImplementedError
+
+
+class Fold(Reduced):
+    """What merges by one function: counts, extremes, products, sums that wrap."""
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
-        name = self._of[0]
         with np.errstate(all="ignore"):
-            if name.endswith("min"):
+            if self.reducer.endswith("min"):
                 return (_extreme(np.minimum, a[0], b[0]),)
-            if name.endswith("max"):
+            if self.reducer.endswith("max"):
                 return (_extreme(np.maximum, a[0], b[0]),)
-            return ((np.multiply if name.endswith("prod") else np.add)(a[0], b[0]),)
+            return ((np.multiply if self.reducer.endswith("prod") else np.add)(a[0], b[0]),)
 
 
 def _extreme(ufunc: np.ufunc, a: Array, b: Array) -> Array:
@@ -121,20 +116,11 @@ def _extreme(ufunc: np.ufunc, a: Array, b: Array) -> Array:
     return found
 
 
-class Total(Part):
+class Total(Reduced):
     """A sum in float64, with what rounding took from it: merging many chunks costs no digits."""
 
-    def __init__(self, reducer: str, element: str, masked: bool = False) -> None:
-        super().__init__(reducer, element, masked)
-        self._of = reducer, element, masked
-        self.masked = masked
-
-    def slots(self, chunk: Chunk) -> list[tuple[Slot, bool]]:
-        reducer, element, masked = self._of
-        return [(_slot(reducer, element, chunk), masked)]
-
-    def value(self, outs: list[Array]) -> Any:
-        return outs[0], np.zeros_like(outs[0])
+    def value(self, found: list[Array]) -> Any:
+        return found[0], np.zeros_like(found[0])
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         with np.errstate(all="ignore"):
@@ -150,37 +136,21 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     return total, np.where(np.isfinite(rest), rest, 0.0)
 
 
-class WholeTotal(Part):
+class WholeTotal(Reduced):
     """A sum of integers of up to 32 bits: above and below bit 32, so that it never overflows."""
 
-    def __init__(self, element: str) -> None:
-        super().__init__(element)
-        self._element = element
-
-    def slots(self, chunk: Chunk) -> list[tuple[Slot, bool]]:
-        return [(_slot("sum", self._element, chunk), False)]
-
-    def value(self, outs: list[Array]) -> Any:
-        return (outs[0] >> 32).astype(np.int64), (outs[0] & 0xFFFFFFFF).astype(np.int64)
+    def value(self, found: list[Array]) -> Any:
+        return (found[0] >> 32).astype(np.int64), (found[0] & 0xFFFFFFFF).astype(np.int64)
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         low = a[1] + b[1]
         return a[0] + b[0] + (low >> 32), low & 0xFFFFFFFF
 
 
-class Moments(Part):
+class Moments(Reduced):
     """Count, mean (and what rounding took from it) and sum of squared deviations."""
 
-    def __init__(self, element: str, masked: bool = False) -> None:
-        super().__init__(element, masked)
-        self._of = element, masked
-        self.masked = masked
-
-    def slots(self, chunk: Chunk) -> list[tuple[Slot, bool]]:
-        return [(_slot("moments", self._of[0], chunk, "state"), self._of[1])]
-
-    def value(self, outs: list[Array]) -> Any:
-        return tuple(outs[0][name].copy() for name in _RECORD.fields or ())
+    components = (0, 1, 2, 3)
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         """Merge by Chan, Golub and LeVeque (1979), as `moments_merge` of csrc/reduce does."""
@@ -199,36 +169,20 @@ class Moments(Part):
         )
 
 
-class Position(Part):
+class Position(Reduced):
     """An extreme and where in the stream it is first."""
 
-    def __init__(self, reducer: str, element: str, masked: bool = False) -> None:
-        super().__init__(reducer, element, masked)
-        self._of = reducer, element, masked
-        self.masked = masked
-
-    def slots(self, chunk: Chunk) -> list[tuple[Slot, bool]]:
-        reducer, element, masked = self._of
-        extreme = ("nan" if masked else "") + reducer.removeprefix("arg")
-        return [
-            (_slot(extreme, element, chunk), False),
-            (_slot(reducer, element, chunk, "index"), masked),
-        ]
-
-    def value(self, outs: list[Array]) -> Any:
-        return tuple(outs)
+    components = (0, 1)
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
-        better = (b[0] < a[0]) if self._of[0] == "argmin" else (b[0] > a[0])
+        better = (b[0] < a[0]) if self.reducer.endswith("min") else (b[0] > a[0])
         if b[0].dtype.kind == "f":
             better = (better | np.isnan(b[0])) & ~np.isnan(a[0])  # the first NaN stays
         return np.where(better, b[0], a[0]), np.where(better, b[1] + offset, a[1])
 
 
-class Exact(Part):
+class Exact(Direct):
     """Sums without rounding, of the elements or of their squares."""
-
-    direct = True
 
     def __init__(self, power: int) -> None:
         super().__init__(power)
@@ -242,10 +196,8 @@ class Exact(Part):
         return a.merge(b)
 
 
-class Bins(Part):
+class Bins(Direct):
     """How many elements are in each bin, below all and above all."""
-
-    direct = True
 
     def __init__(self, edges: Array) -> None:
         super().__init__()
@@ -280,10 +232,8 @@ def uniform_range(edges: Array) -> tuple[np.float64, np.float64] | None:
     return ends if equal and ends[0] < ends[1] else None
 
 
-class Sketches(Part):
+class Sketches(Direct):
     """A quantile sketch per lane."""
-
-    direct = True
 
     def __init__(self, error: float) -> None:
         super().__init__()
@@ -302,19 +252,53 @@ class Sketches(Part):
         return a
 
 
-def read_slots(parts: list[Part], chunk: Chunk, most: int) -> list[Any]:
-    """Read what the slots of all parts need, in one read, or two where some mask NaN out."""
-    wanted = [part.slots(chunk) for part in parts]
+#: Reducers that find what several others do: those, with where they begin in its state.
+_JOINED: Final = (
+    ("summary", {"moments": 0, "sum": 4, "min": 5, "max": 6}),
+    ("minmax", {"min": 0, "max": 1}),
+    ("nan_moments", {"nan_moments": 0, "valid": 0}),
+    ("nan_mean", {"nansum": 0, "valid": 1}),
+)
+
+#: Slots of one call of an executor.
+_MOST_SLOTS: Final = 16
+
+
+def read_reduced(parts: list[Reduced], chunk: Chunk) -> list[Any]:
+    """Return the values of parts, in one read of the chunk, or two where some mask NaN out."""
+    outs: dict[tuple[Any, int], Array] = {}
     for masked in (False, True):
-        slots = [slot for some in wanted for slot, mask in some if mask is masked]
-        for first in range(0, len(slots), most):
-            execute(chunk.x, chunk.axes, slots[first : first + most], None, skip_nan=masked)
-    return [
-        part.value([slot.out.reshape(-1) for slot, _ in some])
-        for part, some in zip(parts, wanted, strict=True)
-    ]
+        some = [part for part in parts if part.masked is masked]
+        joined = _join({(part.reducer, part.element) for part in some})
+        slots = []
+        for part in some:
+            reducer, first = joined.get((part.reducer, part.element), (part.reducer, 0))
+            types = REDUCERS[reducer].state[part.element]
+            for component in part.components:
+                out = np.empty(chunk.full_shape, types[first + component])
+                outs[part.key, component] = out.reshape(-1)
+                slot = Slot(reducer, part.element, "value", out, component=first + component)
+                slots.append(slot)
+        for first in range(0, len(slots), _MOST_SLOTS):
+            execute(chunk.x, chunk.axes, slots[first : first + _MOST_SLOTS], None, skip_nan=masked)
+    return [part.value([outs[part.key, c] for c in part.components]) for part in parts]
 
 
-def element_of(dtype: DType) -> str:
+def _join(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:
+    """Say of reducers and their element types which other reducer finds them, and where."""
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    left = set(wanted)
+    for joint, places in _JOINED:
+        for element in sorted({element for _, element in left}):
+            both = [(name, element) for name in places if (name, element) in left]
+            extremes = joint == "summary" and {name for name, _ in both} == {"min", "max"}
+            if len(both) < 2 or extremes or element not in REDUCERS[joint].state:
+                continue
+            left -= set(both)
+            found |= {one: (joint, places[one[0]]) for one in both}
+    return found
+
+
+def element_of(element: str) -> str:
     """Element code for reducers of floats."""
-    return dtype.str[1:] if dtype.kind == "f" else "f8"
+    return element if element in FLOATS else "f8"

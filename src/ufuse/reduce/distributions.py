@@ -8,8 +8,8 @@ import numpy as np
 
 from ..interop import asarray
 from .accumulators import count_in_bins
-from .request import Array
-from .sketch_plan import stored_dtype
+from .request import Array, code_of
+from .sketch_blocks import stored_dtype
 from .sketches import QuantileSketch
 from .states import State
 
@@ -37,12 +37,12 @@ class Sorted:
     """The elements of an array that are no NaN, sorted."""
 
     def __init__(self, function: str, argument: str, x: Array) -> None:
-        dtype = stored_dtype(x.dtype.newbyteorder("="))
-        if dtype is None:
+        if code_of(x.dtype) is None:
             raise TypeError(
                 f"{function}: argument {argument!r}: expected real numbers of up to 64 bits, got "
                 f"dtype {x.dtype}"
             )
+        dtype = stored_dtype(x.dtype)
         self.values = np.sort(x.astype(dtype, copy=False), axis=None)  # NaN come last
         if dtype.kind == "f":
             self.values = self.values[: np.searchsorted(self.values, np.nan)]

@@ -7,9 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..interop import asarray
-from .request import Array, DType
-from .sketch_plan import Buffer, plan_of, read_error, read_shares, stored_dtype
-from .sorted_blocks import contiguous_pieces, sorted_steps
+from .request import Array, DType, code_of
+from .sketch_blocks import (
+    Buffer,
+    contiguous_pieces,
+    plan_of,
+    read_error,
+    read_shares,
+    sorted_steps,
+    stored_dtype,
+)
 
 
 class _View(NamedTuple):
@@ -87,10 +94,10 @@ class QuantileSketch:
         self.dtype: DType | None = None
         self._plan = plan_of(self.error)
         self._over = self._under = 0  # how far ranks can be too high and too low
-        self._blocks = 0  # how many there were, of what is no NaN
-        self._nans = 0  # in blocks
-        self._low: Any = None  # of blocks, the smallest element and the largest
-        self._high: Any = None
+        self._blocks = 0
+        self.nan_count = 0
+        self.min: Any = None
+        self.max: Any = None
         self._levels: list[list[Array]] = []
         self._turns: list[int] = []  # compactions of each level
         self._view: _View | None = None
@@ -131,19 +138,23 @@ class QuantileSketch:
         return self
 
     def _begin(self, function: str, dtype: DType) -> None:
-        kept = stored_dtype(dtype)
-        if kept is None:
+        if code_of(dtype) is None:
             raise TypeError(
                 f"{function}: argument 'chunk': expected real numbers of up to 64 bits, got dtype "
                 f"{dtype}"
             )
         self.dtype = dtype
-        self._waiting = Buffer(self._plan.block, kept)  # as they came
-        self._cleaned = Buffer(self._plan.block, kept)  # of blocks with NaN, what is none
+        self._waiting = Buffer(self._plan.block, stored_dtype(dtype))
 
     def _feed(self, x: Array) -> None:
         """Take contiguous elements: blocks where they lie, and what is left into a buffer."""
-        self._view = None
+        if x.dtype.kind == "f" and np.isnan(x.min()):
+            valid = x[~np.isnan(x)]
+            self.nan_count += x.size - valid.size
+            x = valid
+        if x.size == 0:
+            return
+        self._widen(x.min(), x.max())
         block = self._plan.block
         if self._waiting.size:
             first = min(x.size, block - self._waiting.size)
@@ -157,37 +168,27 @@ class QuantileSketch:
         if whole < x.size:
             self._waiting.put(x[whole:])
 
-    def _sort(self, x: Array) -> None:
-        block, step = self._plan.block, self._plan.step
-        turns = (self._blocks + np.arange(x.size // block)) % 2
-        kept, ends, nans = sorted_steps(x, block, step, (step - turns) // 2)
-        for i in range(len(kept)):
-            if nans[i]:
-                self._nans += int(nans[i])
-                part = x[i * block : (i + 1) * block]
-                self._clean(part[~np.isnan(part)])
-                continue
-            self._blocks += 1
-            low = int((step - turns[i]) // 2)
-            self._under += low
-            self._over += step - 1 - low
-            self._widen(ends[i, 0], ends[i, 1])
-            self._add(0, kept[i])
-
-    def _clean(self, x: Array) -> None:
-        first = min(x.size, self._plan.block - self._cleaned.size)
-        full = self._cleaned.put(x[:first])
-        if full is not None:
-            self._sort(full)
-            self._cleaned.put(x[first:])
-
     def _widen(self, low: Any, high: Any) -> None:
-        self._low = low if self._low is None else min(self._low, low)
-        self._high = high if self._high is None else max(self._high, high)
+        self._view = None
+        low, high = low + low.dtype.type(0), high + high.dtype.type(0)  # -0.0 to 0.0
+        self.min = low if self.min is None else min(self.min, low)
+        self.max = high if self.max is None else max(self.max, high)
+
+    def _sort(self, x: Array) -> None:
+        """Put what is kept of whole blocks on level 0."""
+        block, step = self._plan.block, self._plan.step
+        blocks = x.size // block
+        first = (step - (self._blocks + np.arange(blocks)) % 2) // 2  # turns where step is even
+        kept = sorted_steps(x, block, step, first)
+        self._blocks += blocks
+        self._under += int(first.sum())
+        self._over += blocks * (step - 1) - int(first.sum())
+        for part in kept:
+            self._add(0, part)
 
     def _add(self, level: int, items: Array) -> None:
         """Put elements on a level, and compact it if it is full."""
-        if level == len(self._levels):
+        while level >= len(self._levels):
             self._levels.append([])
             self._turns.append(0)
         self._levels[level].append(items)
@@ -203,8 +204,8 @@ class QuantileSketch:
             self._under += weight
         else:
             self._over += weight
-        kept = sorted_steps(gathered[:even], even, 2, np.array([turn])).kept
-        self._add(level + 1, kept[0])
+        (kept,) = sorted_steps(gathered[:even], even, 2, np.array([turn]))
+        self._add(level + 1, kept)
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:
         """Take in what another sketch has seen.
@@ -247,50 +248,25 @@ class QuantileSketch:
                 f"{function}: a sketch of dtype {other.dtype} cannot be merged into one of dtype "
                 f"{self.dtype}"
             )
-        waiting, cleaned = other._waiting.elements.copy(), other._cleaned.elements.copy()
+        waiting = other._waiting.elements.copy()
         levels = [list(level) for level in other._levels]
         self._over += other._over
         self._under += other._under
         self._blocks += other._blocks
-        self._nans += other._nans
-        if other._low is not None:
-            self._widen(other._low, other._high)
+        self.nan_count += other.nan_count
+        if other.min is not None:
+            self._widen(other.min, other.max)
         for level, parts in enumerate(levels):
-            while level >= len(self._levels):
-                self._levels.append([])
-                self._turns.append(0)
             for part in parts:
                 self._add(level, part)
-        self._clean(cleaned)
         self._feed(waiting)
-        self._view = None
         return self
 
     # --- questions ------------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
-        return 0 if self.dtype is None else self._count()
-
-    def _count(self) -> int:
-        waiting = self._waiting.size - self._waiting_nans()
-        return self._blocks * self._plan.block + self._cleaned.size + waiting
-
-    @property
-    def nan_count(self) -> int:
-        return 0 if self.dtype is None else self._nans + self._waiting_nans()
-
-    def _waiting_nans(self) -> int:
-        x = self._waiting.elements
-        return int(np.count_nonzero(x != x))
-
-    @property
-    def min(self) -> Any:
-        return None if self.count == 0 else self._ends()[0]
-
-    @property
-    def max(self) -> Any:
-        return None if self.count == 0 else self._ends()[1]
+        return 0 if self.dtype is None else self._blocks * self._plan.block + self._waiting.size
 
     @property
     def error_bound(self) -> float:
@@ -327,7 +303,7 @@ class QuantileSketch:
         return values[()] if values.ndim == 0 else values
 
     def _interpolated(self, shares: Array) -> Array:
-        at = shares * (self._count() - 1)
+        at = shares * (self.count - 1)
         below = np.floor(at)
         low, high = self._ranked(below), self._ranked(np.ceil(at))
         part = at - below
@@ -342,9 +318,8 @@ class QuantileSketch:
         at = np.searchsorted(view.ranks, ranks + (self._over - self._under) / 2, side="right")
         kind = np.float32 if view.values.dtype == np.float32 else np.float64
         found = view.values[np.minimum(at, view.values.size - 1)].astype(kind)
-        low, high = self._ends()
-        found = np.where(ranks <= 0, kind(low), found)
-        return np.where(ranks >= self._count() - 1, kind(high), found)
+        found = np.where(ranks <= 0, kind(self.min), found)
+        return np.where(ranks >= self.count - 1, kind(self.max), found)
 
     def rank(self, x: Any, *, inclusive: bool = True) -> Any:
         """How many elements are not larger than `x`.
@@ -369,7 +344,7 @@ class QuantileSketch:
             view = self._sorted()
             at = np.searchsorted(view.values, points, side="right" if inclusive else "left")
             ranks = np.concatenate([[0], view.ranks])[at] - (self._over - self._under) / 2
-            low, high = self._ends()
+            low, high = self.min, self.max
             found = np.clip(ranks, 0, count)
             found = np.where(points < low if inclusive else points <= low, 0.0, found)
             found = np.where(points >= high if inclusive else points > high, float(count), found)
@@ -390,26 +365,11 @@ class QuantileSketch:
 
     def support(self) -> Array:
         """Return the values where `rank` steps, in order."""
-        low, high = self._ends()
-        return np.concatenate([[low], self._sorted().values, [high]])
-
-    def _loose(self) -> Array:
-        """Return the elements that stand for themselves."""
-        waiting = self._waiting.elements
-        return np.concatenate([waiting[waiting == waiting], self._cleaned.elements])
-
-    def _ends(self) -> tuple[Any, Any]:
-        loose = self._loose()
-        if loose.size == 0:
-            return self._low, self._high
-        low, high = loose.min(), loose.max()
-        if self._low is None:
-            return low, high
-        return min(self._low, low), max(self._high, high)
+        return np.concatenate([[self.min], self._sorted().values, [self.max]])
 
     def _sorted(self) -> _View:
         if self._view is None:
-            loose = self._loose()
+            loose = self._waiting.elements
             parts, weights = [loose], [np.ones(loose.size, np.int64)]
             for level, held in enumerate(self._levels):
                 for part in held:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .sketch_plan import read_shares
+from .sketch_blocks import read_shares
 from .statistics import NAMES, RANKED
 
 

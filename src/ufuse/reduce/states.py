@@ -12,14 +12,13 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..interop import asarray
-from .accumulators import Chunk, read_slots
-from .request import Array, DType
-from .sketch_plan import read_error, stored_dtype
+from .accumulators import Chunk, read_reduced
+from .request import Array, DType, code_of
+from .sketch_blocks import read_error
 from .sketches import QuantileSketch
 from .state_arguments import read_axis, read_edges, read_names, read_q
 from .statistics import Histogram, Kept, Settings
 from .sums import read_ddof
-from .together import _MOST_SLOTS
 
 #: Elements of a piece, where several read a chunk in turn: what is read again is in cache then.
 _PIECE: Final = 1 << 20
@@ -167,8 +166,11 @@ class State:
             axes = _axes_of(function, self._settings.axis, x.ndim)
             lanes = tuple(n for i, n in enumerate(x.shape) if i not in axes)
         self._begin_or_check(function, x, lanes)
-        for piece in self._pieces(x, axes):
-            self._take(Chunk(piece, axes))
+        assert self._kept is not None
+        if x.size > 0:
+            x = x.view(np.uint8) if x.dtype == np.bool_ else x
+            for piece in [x] if self._kept.reads_once else _split(x, axes):
+                self._take(Chunk(piece, axes, self._kept.element))
         return self
 
     def _begin_or_check(self, function: str, x: Array, lanes: tuple[int, ...]) -> None:
@@ -189,39 +191,22 @@ class State:
             )
 
     def _keeping(self, function: str, dtype: DType) -> Kept:
-        element = stored_dtype(dtype)
-        if element is None:
+        if code_of(dtype) is None:
             raise TypeError(
                 f"{function}: argument 'chunk': expected real numbers of up to 64 bits, got dtype "
                 f"{dtype}; of complex numbers keep one state of .real and one of .imag"
             )
-        return Kept(self._settings, dtype, element)
-
-    def _pieces(self, x: Array, axes: tuple[int, ...]) -> Iterator[Array]:
-        """Split a chunk in the order of the stream where it is read more than once."""
-        if x.size == 0:
-            return
-        assert self._kept is not None
-        element = self._kept.element
-        if x.dtype == np.bool_:
-            x = x.view(np.uint8)
-        once = x.dtype.newbyteorder("=") == element and self._kept.reads == 1
-        for piece in [x] if once else _split(x, axes):
-            same = piece.dtype.newbyteorder("=") == element
-            yield piece if same else piece.astype(element)
+        return Kept(self._settings, dtype)
 
     def _take(self, chunk: Chunk) -> None:
         assert self._kept is not None
-        parts = self._kept.parts.values()
-        slotted = [part for part in parts if not part.direct]
-        read = read_slots(slotted, chunk, _MOST_SLOTS)
-        for part, value in zip(slotted, read, strict=True):
+        reduced = self._kept.reduced
+        for part, value in zip(reduced, read_reduced(reduced, chunk), strict=True):
             before = self._values.get(part.key)
             merged = value if before is None else part.merge(before, value, self.count)
             self._values[part.key] = merged
-        for part in parts:
-            if part.direct:
-                self._values[part.key] = part.read(chunk, self._values.get(part.key))
+        for direct in self._kept.direct:
+            self._values[direct.key] = direct.read(chunk, self._values.get(direct.key))
         self.count += chunk.count
 
     def merge(self, other: State) -> State:
@@ -316,7 +301,7 @@ class State:
         """
         kept = self._kept
         if kept is None:  # NumPy's for an empty array
-            kept = Kept(self._settings, np.dtype(np.float64), np.dtype(np.float64))
+            kept = Kept(self._settings, np.dtype(np.float64))
         lanes = int(np.prod(self._lanes, dtype=np.int64))
         names = self._settings.names
         found = [kept.result(name, self._values, self.count, lanes) for name in names]

@@ -10,20 +10,24 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ..interop.lowprecision import coding, narrowed
 from . import sums
 from .accumulators import (
     Bins,
+    Direct,
     Exact,
     Fold,
     Moments,
     Part,
     Position,
+    Reduced,
     Sketches,
     Total,
     WholeTotal,
     element_of,
 )
 from .request import Array, DType
+from .sketch_blocks import stored_dtype
 
 NAN_NAMES: Final = (
     *("nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmin", "nanmax"),
@@ -66,24 +70,24 @@ class Kept:
     ----------
     settings : Settings
     dtype : numpy.dtype
-        Of the stream.
-    element : numpy.dtype
-        Of what executors see of it: float32 for float16, uint8 for bool.
+        Of the stream: real numbers of a compiled type, or narrower floats.
     """
 
-    def __init__(self, settings: Settings, dtype: DType, element: DType) -> None:
-        self.settings, self.dtype, self.element = settings, dtype, element
-        self._floats = element.kind == "f"
-        self._code = element.str[1:]
+    def __init__(self, settings: Settings, dtype: DType) -> None:
+        self.settings, self.dtype = settings, dtype
+        self.element = stored_dtype(dtype)
+        self._code = self.element.str[1:]
+        self._floats = self.element.kind == "f"
         self.parts: dict[Any, Part] = {}
         self._of = {name: self._needs(name) for name in settings.names}
+        parts = self.parts.values()
+        self.reduced = [part for part in parts if isinstance(part, Reduced)]
+        self.direct = [part for part in parts if isinstance(part, Direct)]
 
     @property
-    def reads(self) -> int:
-        """How many times the parts look at an element."""
-        masked = any(part.masked for part in self.parts.values())
-        slotted = any(not part.direct for part in self.parts.values())
-        return slotted + masked + sum(part.direct for part in self.parts.values())
+    def reads_once(self) -> bool:
+        """Whether one call of an executor takes in a chunk."""
+        return not self.direct and len({part.masked for part in self.reduced}) <= 1
 
     def _needs(self, name: str) -> dict[str, Any]:
         """Return the parts of a statistic, by what they are to it, as keys of `parts`."""
@@ -99,15 +103,14 @@ class Kept:
     # --- what is kept ---------------------------------------------------------------------------
 
     def _total(self, base: str, skip: bool) -> dict[str, Part]:
-        reducer = "nansum" if skip else "sum"
         if self.settings.exact and (self._floats or base == "mean"):
             return {"exact": Exact(1)}
         if self._floats:
-            return {"total": Total(reducer, self._code)}
+            return {"total": Total("nan" * skip + "sum", self._code)}
         if self.element.itemsize < 8:
-            return {"whole": WholeTotal(self._code)}
+            return {"whole": WholeTotal("sum", self._code)}
         if base == "mean":  # 64 bits could overflow where floats do not
-            return {"total": Total(reducer, "f8")}
+            return {"total": Total("sum", "f8")}
         return {"value": Fold("sum", self._code)}
 
     def _product(self, base: str, skip: bool) -> dict[str, Part]:
@@ -116,24 +119,24 @@ class Kept:
                 "ufuse.State: products of floats round in the order of the elements; leave 'prod' "
                 "out with accuracy='reproducible'"
             )
-        return {"value": Fold("nanprod" if skip else "prod", self._code)}
+        return {"value": Fold("nan" * skip + "prod", self._code)}
 
     def _spread(self, base: str, skip: bool) -> dict[str, Part]:
         if self.settings.exact:
             return {"exact": Exact(1), "squares": Exact(2)}
-        return {"moments": Moments(element_of(self.element), skip)}
+        return {"moments": Moments("nan_" * skip + "moments", element_of(self._code))}
 
     def _norm(self, base: str, skip: bool) -> dict[str, Part]:
         if self.settings.exact:
             return {"squares": Exact(2)}
-        return {"total": Total("sum_of_squares", element_of(self.element), skip)}
+        return {"total": Total("sum_of_squares", element_of(self._code), skip)}
 
     def _extremes(self, base: str, skip: bool) -> dict[str, Part]:
         names = ("min", "max") if base == "ptp" else (base,)
         return {name: Fold("nan" * skip + name, self._code) for name in names}
 
     def _position(self, base: str, skip: bool) -> dict[str, Part]:
-        return {"position": Position(base, self._code, skip)}
+        return {"position": Position("nan" * skip + base, self._code)}
 
     def _counts(self, base: str, skip: bool) -> dict[str, Part]:
         if base in ("count", "nan_count"):
@@ -196,11 +199,15 @@ def _sum(asked: Asked) -> Array:
     if asked.count == 0:
         return np.full(asked.lanes, asked.base == "prod", dtype)
     if "value" in asked.parts:
-        return np.asarray(asked.parts["value"][0].astype(dtype))
+        return np.asarray(_rounded(asked.parts["value"][0], dtype))
     if "whole" in asked.parts:
         high, low = asked.parts["whole"]
         return np.asarray(((high << 32) + low).astype(dtype))
-    return _float_total(asked).astype(dtype)
+    return _rounded(_float_total(asked), dtype)
+
+
+def _rounded(values: Array, dtype: DType) -> Array:
+    return values.astype(dtype) if coding(dtype) is None else narrowed(values, dtype)
 
 
 def _float_total(asked: Asked) -> Array:
@@ -234,10 +241,10 @@ def _mean(asked: Asked) -> Array:
         special = found.special(skip_nan=asked.skip)
         pairs = zip(found.fractions(), counts.tolist(), strict=True)
         means = [_nearest(x / n) if n else np.nan for x, n in pairs]
-        return np.where(special != 0, special, means).astype(dtype)
+        return _rounded(np.where(special != 0, special, means), dtype)
     else:
         total = _float_total(asked)
-    return np.asarray(total / counts).astype(dtype)
+    return _rounded(np.asarray(total / counts), dtype)
 
 
 def _variance(asked: Asked) -> Array:
@@ -254,7 +261,7 @@ def _variance(asked: Asked) -> Array:
         variance = asked.parts["moments"][3] / np.maximum(counts - ddof, 0.0)
     if asked.skip:
         variance = np.where(counts <= ddof, np.nan, variance)
-    return np.asarray(np.sqrt(variance) if asked.base == "std" else variance).astype(dtype)
+    return _rounded(np.asarray(np.sqrt(variance) if asked.base == "std" else variance), dtype)
 
 
 def _exact_variance(asked: Asked, counts: Array) -> Array:
@@ -271,7 +278,7 @@ def _exact_variance(asked: Asked, counts: Array) -> Array:
 
 
 def _norm(asked: Asked) -> Array:
-    dtype = asked.kept.dtype if asked.kept.dtype.kind in "fV" else np.dtype(np.float64)
+    dtype = sums.moment_dtype(asked.kept.dtype, None)
     if asked.count == 0:
         return np.zeros(asked.lanes, dtype)
     if "squares" in asked.parts:
@@ -281,7 +288,7 @@ def _norm(asked: Asked) -> Array:
     else:
         high, low = asked.parts["total"]
         total = high + low
-    return np.asarray(np.sqrt(total).astype(dtype))
+    return _rounded(np.sqrt(total), dtype)
 
 
 def _extreme(asked: Asked) -> Array:
@@ -340,7 +347,7 @@ def _quantiles(asked: Asked) -> Array:
         asked.warn("Mean of empty slice")
     for lane in np.flatnonzero(counts if asked.skip else counts * (asked.nans == 0)):
         found[:, lane] = asked.parts["sketches"][lane].quantile(shares)
-    return found.astype(dtype)
+    return _rounded(found, dtype)
 
 
 _Needs = Callable[[Kept, str, bool], dict[str, Part]]

@@ -1,13 +1,15 @@
-"""The sizes of a quantile sketch, the elements it takes, and its arguments."""
+"""What a quantile sketch is made of: its sizes, sorted blocks, and its arguments."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from .. import executors
 from .request import Array, DType, code_of
 
 #: Elements up to which `error` is a promise for any stream; beyond, `error_bound` still tells.
@@ -61,14 +63,70 @@ class Buffer:
         return {"block": self.block, "size": self.size, "_memory": self.elements.copy()}
 
 
-def stored_dtype(dtype: DType) -> DType | None:
-    """Return the compiled dtype that holds every element of `dtype`; None if there is none."""
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    if code_of(dtype) is not None:
-        return dtype
-    narrow = dtype.kind in "fV" and dtype.itemsize <= 2 and np.can_cast(dtype, np.float32)
-    return np.dtype(np.float32) if narrow else None
+def sorted_steps(x: Array, block: int, step: int, first: Array) -> Array:
+    """Sort blocks of `x`, and keep each block's elements ``first``, ``first + step``...
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Whole blocks of a compiled dtype, without NaN: 1-d, contiguous, aligned, in native order.
+    block, step : int
+        Elements of a block; `step` divides them.
+    first : numpy.ndarray of int64
+        For each block, below `step`.
+
+    Returns
+    -------
+    numpy.ndarray
+        A row for each block; -0.0 has become 0.0.
+    """
+    blocks = x.size // block
+    kept = np.empty((blocks, block // step), x.dtype)
+    if executors.backend() == "native":
+        from .. import _core
+
+        _core.sorted_steps(x, block, step, first, kept)
+    else:
+        x = x.reshape(blocks, block)
+        x = np.sort(x + x.dtype.type(0) if x.dtype.kind == "f" else x, axis=1)
+        kept[...] = np.take_along_axis(x, first[:, None] + np.arange(0, block, step), axis=1)
+    return kept
+
+
+#: Elements of a piece: enough blocks for all threads.
+_PIECE: Final = 1 << 20
+
+
+def contiguous_pieces(x: Array, dtype: DType) -> Iterator[Array]:
+    """Give the elements of `x` in C order as 1-d contiguous arrays of `dtype`, never all copied.
+
+    A piece may be overwritten by the next.
+    """
+    if x.size == 0:
+        return
+    if x.dtype == dtype and x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
+        x = x.reshape(-1)
+        for start in range(0, x.size, _PIECE):
+            yield x[start : start + _PIECE]
+        return
+    flags: Any = [["readonly", "aligned", "nbo", "contig"]]  # stubs know no "contig"
+    pieces = np.nditer(
+        [x],
+        ["external_loop", "buffered"],
+        flags,
+        op_dtypes=[dtype],
+        order="C",
+        casting="same_kind",
+        buffersize=_PIECE,
+    )
+    with pieces:
+        for piece in pieces:
+            yield np.asarray(piece)
+
+
+def stored_dtype(dtype: DType) -> DType:
+    """Return the compiled dtype that holds every element of a dtype that `code_of` knows."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else np.dtype(code_of(dtype))
 
 
 def read_shares(function: str, argument: str, q: Any, whole: float = 1.0) -> Array:
