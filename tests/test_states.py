@@ -258,7 +258,7 @@ def test_merging_with_nothing() -> None:
     x = np.arange(5.0)
     names = ("mean", "max", "median")
     full = streamed([x], *names)
-    assert pickle.dumps(uf.State(*names).merge(full)) == pickle.dumps(full)
+    assert uf.State(*names).merge(full).result() == full.result() == (2.0, 4.0, 2.0)
     assert full.merge(uf.State(*names)).result() == (2.0, 4.0, 2.0)
     copied = uf.State(*names).merge(full).update(x)
     assert copied.count == 10
@@ -267,7 +267,7 @@ def test_merging_with_nothing() -> None:
     assert full.count == 10
 
 
-# --- accuracy ---------------------------------------------------------------------------------------
+# --- accuracy -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -278,7 +278,9 @@ def test_moments_of_many_chunks_keep_their_digits(dtype: Any) -> None:
     total = sum(map(Fraction, x.tolist()))
     m2 = sum((Fraction(v) - total / x.size) ** 2 for v in x.tolist())
     rtol = 1e-13 if dtype is np.float64 else 6e-8
-    assert float(found.sum) == pytest.approx(float(total), rel=min(rtol, 2e-16) if rtol < 1e-9 else rtol)
+    assert float(found.sum) == pytest.approx(
+        float(total), rel=min(rtol, 2e-16) if rtol < 1e-9 else rtol
+    )
     assert float(found.mean) == pytest.approx(float(total / x.size), rel=rtol)
     assert float(found.var) == pytest.approx(float(m2 / x.size), rel=rtol)
 
@@ -339,7 +341,10 @@ def test_reproducible_by_lane() -> None:
     np.testing.assert_array_equal(a.nanmean, b.nanmean)
     np.testing.assert_allclose(a.nanmean, np.nanmean(x, 0))
     assert np.isnan(a.sum[2])
-    assert uf.State("sum", accuracy="reproducible").update([1e308, 1e308, -1e308]).result().sum == 1e308
+    assert (
+        uf.State("sum", accuracy="reproducible").update([1e308, 1e308, -1e308]).result().sum
+        == 1e308
+    )
 
 
 # --- quantiles and histograms of lanes ------------------------------------------------------------
@@ -395,7 +400,7 @@ def test_large_chunks_go_in_pieces() -> None:
         np.testing.assert_array_equal(a.histogram.counts, b.histogram.counts)
 
 
-# --- files ------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_memmap(tmp_path: Path) -> None:
@@ -410,7 +415,7 @@ def test_memmap(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.max, x.max(0))
 
 
-# --- nothing, and what is refused -------------------------------------------------------------------
+# --- nothing, and what is refused -----------------------------------------------------------------
 
 
 def test_of_nothing() -> None:
@@ -434,7 +439,12 @@ def test_of_nothing() -> None:
 
 def test_lanes_of_nan_alone() -> None:
     x = np.array([[np.nan, 1.0], [np.nan, 2.0]])
-    expected = {"nanmin": "All-NaN", "nanmean": "Mean of empty", "nanstd": "Degrees", "nanmedian": "M"}
+    expected = {
+        "nanmin": "All-NaN",
+        "nanmean": "Mean of empty",
+        "nanstd": "Degrees",
+        "nanmedian": "M",
+    }
     for name, text in expected.items():
         with pytest.warns(RuntimeWarning, match=text):
             (value,) = uf.State(name, axis=0).update(x).result()
@@ -486,7 +496,7 @@ def test_bad_chunks() -> None:
     for shape in ((2, 4), (2, 3, 1), (3,)):
         with pytest.raises(ValueError, match=r"'chunk': expected 2 axes, of sizes \(3,\)"):
             state.update(np.ones(shape, np.float32))
-    with pytest.raises(np.exceptions.AxisError, match="ufuse.State.update"):
+    with pytest.raises(np.exceptions.AxisError, match=r"ufuse\.State\.update"):
         state.update(np.float32(1))
     assert pickle.dumps(state) == before
     for bad in (np.ones(3, complex), np.array(["a"]), np.ma.ones(3), np.ones(3, np.longdouble)):
@@ -507,7 +517,9 @@ def test_states_of_another_kind_refuse() -> None:
         r"statistics \('mean',\) and \('max',\)": uf.State("max", axis=0),
         r"axis 0 and None": uf.State("mean"),
         r"ddof 0.0 and 1.0": uf.State("mean", axis=0, ddof=1),
-        r"accuracy='reproducible' False and True": uf.State("mean", axis=0, accuracy="reproducible"),
+        r"accuracy='reproducible' False and True": uf.State(
+            "mean", axis=0, accuracy="reproducible"
+        ),
         r"lanes of shape \(3,\) and \(4,\)": uf.State("mean", axis=0).update(np.ones((1, 4))),
     }
     for text, other in others.items():

@@ -88,12 +88,13 @@ def exact_sum_partials(values: Array, power: int = 1) -> ExactSums:
         for start in range(0, values.shape[1], _BLOCK):
             block = values[first : first + rows, start : start + _BLOCK]
             units[first : first + rows] += _floats(block.astype(np.float64, copy=False), power)
+    infinite = np.abs(values) if power == 2 else values
     return ExactSums(
         units,
         _UNIT * power,
         np.count_nonzero(np.isnan(values), axis=1),
-        np.count_nonzero(values == np.inf, axis=1),
-        np.count_nonzero(values == -np.inf, axis=1),
+        np.count_nonzero(infinite == np.inf, axis=1),
+        np.count_nonzero(infinite == -np.inf, axis=1),
     )
 
 

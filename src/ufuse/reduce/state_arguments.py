@@ -54,6 +54,8 @@ def read_edges(function: str, bins: Any, ends: Any, wanted: bool) -> tuple[float
             edges = np.asarray(bins, np.float64)
         else:
             low, high = map(float, ends)
+            if not np.isfinite(high - low):
+                raise ValueError
             edges = np.linspace(low, high, operator.index(bins) + 1)
     except (TypeError, ValueError):
         edges = np.empty(0)

@@ -292,7 +292,8 @@ def _norm(asked: Asked) -> Array:
 
 
 def _extreme(asked: Asked) -> Array:
-    _require(asked)
+    if _is_of_nothing(asked):
+        return np.empty(0, asked.kept.dtype)
     found = [np.asarray(asked.parts[name][0]) for name in ("min", "max") if name in asked.parts]
     result = found[0] if len(found) == 1 else np.subtract(found[1], found[0])
     if asked.skip:
@@ -303,16 +304,19 @@ def _extreme(asked: Asked) -> Array:
     return np.asarray(result.astype(asked.kept.dtype))
 
 
-def _require(asked: Asked) -> None:
+def _is_of_nothing(asked: Asked) -> bool:
+    """Whether there are no lanes, so that nothing is asked for; raise where no elements came."""
     if asked.count == 0 and asked.lanes:
         raise ValueError(
             f"ufuse.State.result: {asked.name!r} of no elements has no identity; update the state "
             "first"
         )
+    return asked.count == 0
 
 
 def _position(asked: Asked) -> Array:
-    _require(asked)
+    if _is_of_nothing(asked):
+        return np.empty(0, np.int64)
     if not asked.counts.all():
         raise ValueError(f"ufuse.State.result: {asked.name!r}: All-NaN slice encountered")
     return np.asarray(asked.parts["position"][1])
