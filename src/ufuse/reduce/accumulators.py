@@ -60,7 +60,7 @@ class Part:
         self.key = (type(self).__name__, *key)
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
-        """Merge two values; `b` begins `offset` elements behind `a`."""
+        """Merge two values; `b` begins `offset` elements behind `a`. Warnings are off."""
         raise NotImplementedError
 
 
@@ -75,8 +75,8 @@ class Reduced(Part):
         Whether NaN are masked out, for reducers that do not skip them by themselves.
     """
 
-    #: Components of the state that are kept.
-    components: tuple[int, ...] = (0,)
+    #: How many components of the state are kept, from the first on.
+    components = 1
 
     def __init__(self, reducer: str, element: str, masked: bool = False) -> None:
         super().__init__(reducer, element, masked)
@@ -99,18 +99,17 @@ class Fold(Reduced):
     """What merges by one function: counts, extremes, products, sums that wrap."""
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
-        with np.errstate(all="ignore"):
-            if self.reducer.endswith("min"):
-                return (_extreme(np.minimum, a[0], b[0]),)
-            if self.reducer.endswith("max"):
-                return (_extreme(np.maximum, a[0], b[0]),)
-            return ((np.multiply if self.reducer.endswith("prod") else np.add)(a[0], b[0]),)
+        if self.reducer.endswith("min"):
+            return (_extreme(np.minimum, a[0], b[0]),)
+        if self.reducer.endswith("max"):
+            return (_extreme(np.maximum, a[0], b[0]),)
+        return ((np.multiply if self.reducer.endswith("prod") else np.add)(a[0], b[0]),)
 
 
 def _extreme(ufunc: np.ufunc, a: Array, b: Array) -> Array:
     """Extremes as reducers find them: NaN wins, and -0.0 is the smaller zero."""
     found: Array = ufunc(a, b)
-    if found.dtype.kind == "f":
+    if found.dtype.kind == "f" and not found.all():
         first = np.signbit(a) == (ufunc is np.minimum)
         found = np.where(a == b, np.where(first, a, b), found)
     return found
@@ -123,9 +122,8 @@ class Total(Reduced):
         return found[0], np.zeros_like(found[0])
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
-        with np.errstate(all="ignore"):
-            high, low = two_sum(a[0], b[0])
-            return two_sum(high, low + (a[1] + b[1]))
+        high, low = two_sum(a[0], b[0])
+        return two_sum(high, low + (a[1] + b[1]))
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
@@ -133,7 +131,9 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     total = a + b
     part = total - a
     rest = (a - (total - part)) + (b - part)
-    return total, np.where(np.isfinite(rest), rest, 0.0)
+    if not np.isfinite(rest).all():
+        rest = np.where(np.isfinite(rest), rest, 0.0)
+    return total, rest
 
 
 class WholeTotal(Reduced):
@@ -150,19 +150,20 @@ class WholeTotal(Reduced):
 class Moments(Reduced):
     """Count, mean (and what rounding took from it) and sum of squared deviations."""
 
-    components = (0, 1, 2, 3)
+    components = 4
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         """Merge by Chan, Golub and LeVeque (1979), as `moments_merge` of csrc/reduce does."""
         count_a, high_a, low_a, m2_a = a
         count_b, high_b, low_b, m2_b = b
-        with np.errstate(all="ignore"):
-            count = count_a + count_b
-            share = count_b / np.where(count > 0, count, 1.0)
-            gap = (high_b - high_a) + (low_b - low_a)
-            high, low = two_sum(high_a, low_a + gap * share)
-            m2 = m2_a + m2_b + gap * gap * (count_a * share)
+        count = count_a + count_b
+        share = count_b / count
+        gap = (high_b - high_a) + (low_b - low_a)
+        high, low = two_sum(high_a, low_a + gap * share)
+        m2 = m2_a + m2_b + gap * gap * (count_a * share)
         merged = (count, high, low, m2)
+        if count_a.all() and count_b.all():
+            return merged
         return tuple(
             np.where(count_b == 0, x, np.where(count_a == 0, y, z))
             for x, y, z in zip(a, b, merged, strict=True)
@@ -172,7 +173,7 @@ class Moments(Reduced):
 class Position(Reduced):
     """An extreme and where in the stream it is first."""
 
-    components = (0, 1)
+    components = 2
 
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         better = (b[0] < a[0]) if self.reducer.endswith("min") else (b[0] > a[0])
@@ -204,25 +205,32 @@ class Bins(Direct):
         self._edges = edges
 
     def read(self, chunk: Chunk, before: tuple[Array] | None) -> tuple[Array]:
-        found = count_in_bins(chunk.by_lane, self._edges)
+        found = count_in_bins(chunk, self._edges)
         return (found if before is None else before[0] + found,)
 
     def merge(self, a: tuple[Array], b: tuple[Array], offset: int) -> tuple[Array]:
         return (a[0] + b[0],)
 
 
-def count_in_bins(values: Array, edges: Array) -> Array:
-    """Count the elements of each row below the edges, in each bin by NumPy's rule, and above."""
-    counts = np.empty((len(values), edges.size + 1), np.int64)
-    uniform = uniform_range(edges)
-    for row, lane in zip(counts, values, strict=True):
-        if uniform is None:
-            row[1:-1] = np.histogram(lane, edges)[0]
-        else:
-            row[1:-1] = np.histogram(lane, edges.size - 1, uniform)[0]
-        row[0] = np.count_nonzero(lane < edges[0])
-        row[-1] = np.count_nonzero(lane > edges[-1])
+def count_in_bins(chunk: Chunk, edges: Array) -> Array:
+    """Count the elements of each lane below the edges, in each bin by NumPy's rule, and above."""
+    inside = _histograms(chunk, edges)
+    counts = np.zeros((len(inside), edges.size + 1), np.int64)
+    counts[:, 1:-1] = inside
+    if inside.sum() < chunk.x.size:
+        counts[:, 0] = np.count_nonzero(chunk.by_lane < edges[0], axis=1)
+        counts[:, -1] = np.count_nonzero(chunk.by_lane > edges[-1], axis=1)
     return counts
+
+
+def _histograms(chunk: Chunk, edges: Array) -> Array:
+    """Histogram of each lane; the one place that counts, for a quicker one to stand in."""
+    ends = uniform_range(edges)
+    bins: dict[str, Any] = (
+        {"bins": edges} if ends is None else {"bins": edges.size - 1, "range": ends}
+    )
+    found = [np.histogram(lane, **bins)[0] for lane in chunk.by_lane]
+    return np.array(found, np.int64).reshape(-1, edges.size - 1)
 
 
 def uniform_range(edges: Array) -> tuple[np.float64, np.float64] | None:
@@ -264,24 +272,49 @@ _JOINED: Final = (
 _MOST_SLOTS: Final = 16
 
 
-def read_reduced(parts: list[Reduced], chunk: Chunk) -> list[Any]:
-    """Return the values of parts, in one read of the chunk, or two where some mask NaN out."""
-    outs: dict[tuple[Any, int], Array] = {}
-    for masked in (False, True):
-        some = [part for part in parts if part.masked is masked]
-        joined = _join({(part.reducer, part.element) for part in some})
-        slots = []
-        for part in some:
-            reducer, first = joined.get((part.reducer, part.element), (part.reducer, 0))
+class Reader:
+    """Reads parts from a chunk at once, or at twice where some mask NaN out.
+
+    Parameters
+    ----------
+    parts : list of Reduced
+    """
+
+    def __init__(self, parts: list[Reduced]) -> None:
+        self.parts = parts
+        joined = _join({(part.reducer, part.element) for part in parts if not part.masked})
+        # Reducer, element, component and its type; in the order of the parts.
+        self._slots: list[tuple[str, str, int, str]] = []
+        for part in parts:
+            key = part.reducer, part.element
+            reducer, first = (part.reducer, 0) if part.masked else joined.get(key, (key[0], 0))
             types = REDUCERS[reducer].state[part.element]
-            for component in part.components:
-                out = np.empty(chunk.full_shape, types[first + component])
-                outs[part.key, component] = out.reshape(-1)
-                slot = Slot(reducer, part.element, "value", out, component=first + component)
-                slots.append(slot)
-        for first in range(0, len(slots), _MOST_SLOTS):
-            execute(chunk.x, chunk.axes, slots[first : first + _MOST_SLOTS], None, skip_nan=masked)
-    return [part.value([outs[part.key, c] for c in part.components]) for part in parts]
+            for component in range(first, first + part.components):
+                self._slots.append((reducer, part.element, component, types[component]))
+        masks = [part.masked for part in parts for _ in range(part.components)]
+        self._calls: list[tuple[bool, list[int]]] = []
+        for masked in (False, True):
+            some = [i for i, mask in enumerate(masks) if mask is masked]
+            for first in range(0, len(some), _MOST_SLOTS):
+                self._calls.append((masked, some[first : first + _MOST_SLOTS]))
+
+    @property
+    def reads(self) -> int:
+        """How many times a chunk is read."""
+        return len(self._calls)
+
+    def read(self, chunk: Chunk) -> list[Any]:
+        """Return the values of the parts."""
+        shape = chunk.full_shape
+        outs = [np.empty(shape, dtype) for *_, dtype in self._slots]
+        for masked, some in self._calls:
+            slots = []
+            for i in some:
+                reducer, element, component, _ = self._slots[i]
+                slots.append(Slot(reducer, element, "value", outs[i], component=component))
+            execute(chunk.x, chunk.axes, slots, None, skip_nan=masked)
+        found = (out.reshape(-1) for out in outs)
+        return [part.value([next(found) for _ in range(part.components)]) for part in self.parts]
 
 
 def _join(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:

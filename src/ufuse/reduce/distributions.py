@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..interop import asarray
-from .accumulators import count_in_bins
+from .accumulators import Chunk, count_in_bins
 from .request import Array, code_of
 from .sketch_blocks import stored_dtype
 from .sketches import QuantileSketch
@@ -61,8 +61,8 @@ class Sorted:
         return np.where(low == high, low, between)
 
     def in_bins(self, edges: Array) -> Array:
-        counts: Array = count_in_bins(self.values.reshape(1, -1), edges)[0]
-        return counts
+        chunk = Chunk(self.values, (0,), self.values.dtype)
+        return np.asarray(count_in_bins(chunk, edges)[0])
 
 
 class Sketched:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..interop import asarray
-from .accumulators import Chunk, read_reduced
+from .accumulators import Chunk
 from .request import Array, DType, code_of
 from .sketch_blocks import read_error
 from .sketches import QuantileSketch
@@ -200,14 +200,23 @@ class State:
 
     def _take(self, chunk: Chunk) -> None:
         assert self._kept is not None
-        reduced = self._kept.reduced
-        for part, value in zip(reduced, read_reduced(reduced, chunk), strict=True):
-            before = self._values.get(part.key)
-            merged = value if before is None else part.merge(before, value, self.count)
-            self._values[part.key] = merged
-        for direct in self._kept.direct:
-            self._values[direct.key] = direct.read(chunk, self._values.get(direct.key))
+        reader = self._kept.reader
+        self._merge_values(
+            {p.key: v for p, v in zip(reader.parts, reader.read(chunk), strict=True)}
+        )
+        for part in self._kept.direct:
+            self._values[part.key] = part.read(chunk, self._values.get(part.key))
         self.count += chunk.count
+
+    def _merge_values(self, values: dict[Any, Any]) -> None:
+        assert self._kept is not None
+        parts, kept = self._kept.parts, self._values
+        with np.errstate(all="ignore"):
+            for key, value in values.items():
+                if key in kept:
+                    kept[key] = parts[key].merge(kept[key], value, self.count)
+                else:
+                    kept[key] = value
 
     def merge(self, other: State) -> State:
         """Take in what another state has seen, as if its chunks came now.
@@ -240,13 +249,7 @@ class State:
         if self.dtype is None:
             self._kept = self._keeping(function, other.dtype)
             self.dtype, self._lanes, self._ndim = other.dtype, other._lanes, other._ndim
-        assert self._kept is not None
-        values = copy.deepcopy(other._values)
-        for key, part in self._kept.parts.items():
-            if key in values:
-                before, value = self._values.get(key), values[key]
-                merged = value if before is None else part.merge(before, value, self.count)
-                self._values[key] = merged
+        self._merge_values(copy.deepcopy(other._values))
         self.count += other.count
         return self
 

@@ -20,6 +20,7 @@ from .accumulators import (
     Moments,
     Part,
     Position,
+    Reader,
     Reduced,
     Sketches,
     Total,
@@ -81,13 +82,13 @@ class Kept:
         self.parts: dict[Any, Part] = {}
         self._of = {name: self._needs(name) for name in settings.names}
         parts = self.parts.values()
-        self.reduced = [part for part in parts if isinstance(part, Reduced)]
+        self.reader = Reader([part for part in parts if isinstance(part, Reduced)])
         self.direct = [part for part in parts if isinstance(part, Direct)]
 
     @property
     def reads_once(self) -> bool:
         """Whether one call of an executor takes in a chunk."""
-        return not self.direct and len({part.masked for part in self.reduced}) <= 1
+        return not self.direct and self.reader.reads == 1
 
     def _needs(self, name: str) -> dict[str, Any]:
         """Return the parts of a statistic, by what they are to it, as keys of `parts`."""
