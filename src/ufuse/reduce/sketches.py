@@ -66,7 +66,7 @@ class QuantileSketch:
     possible, and half the sum is `error_bound`. As compactions of a level take k elements that
     never come back, that is at most
     ``(s - 1) / (2 * B) + (1 + log2(n / (s * k))) / (2 * k)``; B, s and k follow from `error`
-    (65536, 16 and 12988 for 0.001: at most 2 MB of float32).
+    (65536, 16 and 12988 for 0.001, where a sketch holds 0.7 million elements at most).
 
     The same elements in the same order make the same sketch, however they are cut into chunks. -0.0
     counts as 0.0.
@@ -259,7 +259,8 @@ class QuantileSketch:
         for level, parts in enumerate(levels):
             for part in parts:
                 self._add(level, part)
-        self._feed(waiting)
+        if waiting.size:
+            self._feed(waiting)
         return self
 
     # --- questions ------------------------------------------------------------------------------
