@@ -43,13 +43,15 @@ STREAMS = {
 
 
 def rank_errors(x: np.ndarray, q: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """How far the ranks that `found` has in `x` are from those asked for, as shares."""
+    """How far the ranks that `found` has in `x` are from those asked for, as shares.
+
+    A rank between two elements is that of either.
+    """
     ordered = np.sort(x, axis=None)
-    first = np.searchsorted(ordered, found, side="left")
-    last = np.searchsorted(ordered, found, side="right") - 1
-    wanted = q * (x.size - 1)
-    # Between two elements a linear interpolation has the rank of the lower one.
-    return np.maximum(np.maximum(first - 1 - wanted, wanted - last - 1), 0) / x.size
+    below = np.searchsorted(ordered, found, side="left")
+    up_to = np.searchsorted(ordered, found, side="right")
+    rank = q * (x.size - 1)
+    return np.maximum(np.maximum(below - np.ceil(rank), np.floor(rank) - up_to), 0) / x.size
 
 
 def check(sketch: uf.QuantileSketch, x: np.ndarray) -> None:
@@ -61,7 +63,7 @@ def check(sketch: uf.QuantileSketch, x: np.ndarray) -> None:
     q = np.linspace(0, 1, 501)
     found = sketch.quantile(q)
     assert np.all(np.diff(found) >= 0)
-    assert rank_errors(x, q, found).max() <= sketch.error_bound
+    assert rank_errors(x, q, found).max() <= sketch.error_bound + 1e-12
     assert found[0] == x.min()
     assert found[-1] == x.max()
     ordered = np.sort(x, axis=None)
@@ -69,7 +71,7 @@ def check(sketch: uf.QuantileSketch, x: np.ndarray) -> None:
     for inclusive, side in ((True, "right"), (False, "left")):
         ranks = np.searchsorted(ordered, points, side=side)
         off = np.abs(sketch.rank(points, inclusive=inclusive) - ranks)
-        assert off.max() <= sketch.error_bound * x.size
+        assert off.max() <= sketch.error_bound * x.size + 1e-6
 
 
 @pytest.mark.parametrize("stream", STREAMS)
