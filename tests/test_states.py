@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import pickle
 import warnings
 from fractions import Fraction
@@ -373,18 +374,28 @@ def test_quantiles_with_nan() -> None:
     np.testing.assert_array_equal(found.nanmedian, [2.5, 5])
 
 
-def test_edges_of_bins_are_numpys() -> None:
+@pytest.mark.parametrize("dtype", [*FLOATS, np.int32, np.uint8, *HALVES])
+def test_bins_are_numpys(dtype: Any) -> None:
+    """Also where edges are rounded: of equal bins they have the stream's dtype."""
     rng = np.random.default_rng(13)
-    for dtype in (np.float32, np.float64, np.int32, np.float16, np.bool_):
-        x = (rng.integers(-3, 14, 5000) / (1 if dtype is np.int32 else 10)).astype(dtype)
-        for bins, ends in ((10, (0, 1)), (7, (-0.3, 1.3)), ([0, 0.1, 0.5, 1], None)):
-            state = streamed(np.array_split(x, 3), "histogram", bins=bins, range=ends)
-            found = state.result().histogram
-            counts, edges = np.histogram(x.astype(np.float64), bins, ends)
-            np.testing.assert_array_equal(found.edges, edges)
-            np.testing.assert_array_equal(found.counts, counts)
-            assert found.below + found.above + counts.sum() == x.size
-            assert found.below == np.count_nonzero(x.astype(np.float64) < edges[0])
+    x = (rng.integers(0, 14, 5000) / (1 if np.dtype(dtype).kind in "iu" else 10)).astype(dtype)
+    wide = x.astype(np.float32) if dtype is ml_dtypes.bfloat16 else x
+    for bins, ends in ((10, (0, 1)), (7, (0.3, 1.3)), ([0, 0.1, 0.5, 1], None), ([1, 7.5], None)):
+        state = streamed(np.array_split(x, 3), "histogram", bins=bins, range=ends)
+        found = state.result().histogram
+        counts, edges = np.histogram(wide, bins, ends)
+        np.testing.assert_array_equal(found.edges, edges)
+        assert ends is None or found.edges.dtype == edges.dtype
+        np.testing.assert_array_equal(found.counts, counts)
+        assert found.below + found.above + counts.sum() == x.size
+        assert found.below == np.count_nonzero(x.astype(np.float64) < edges[0])
+
+
+def test_bins_of_truth() -> None:
+    x = np.array([True, False, True])
+    found = uf.State("histogram", bins=2, range=(0, 1)).update(x).result().histogram
+    assert found.counts.tolist() == [1, 2]
+    assert found.edges.tolist() == [0, 0.5, 1]
 
 
 def test_large_chunks_go_in_pieces() -> None:
@@ -404,15 +415,31 @@ def test_large_chunks_go_in_pieces() -> None:
 
 
 def test_memmap(tmp_path: Path) -> None:
-    x = sample((1000, 6), np.float32, 15)
+    """A file larger than a piece, at once and in slices."""
+    x = sample((3000, 500), np.float32, 15)
     x.tofile(tmp_path / "x.f32")
     mapped = np.memmap(tmp_path / "x.f32", np.float32, "r", shape=x.shape)
-    state = uf.State("mean", "max", "median", axis=0)
-    for start in range(0, 1000, 128):
-        state.update(mapped[start : start + 128])
-    found = state.result()
-    np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-5)
-    np.testing.assert_array_equal(found.max, x.max(0))
+    for rows in (3000, 128):
+        state = uf.State("mean", "max", "median", "histogram", bins=9, range=(-1, 3), axis=None)
+        lanes = uf.State("mean", "max", axis=0)
+        for start in range(0, 3000, rows):
+            state.update(mapped[start : start + rows])
+            lanes.update(mapped[start : start + rows])
+        found = state.result()
+        np.testing.assert_allclose(found.mean, x.mean(dtype=np.float64), rtol=1e-6)
+        assert found.max == x.max()
+        assert abs(np.mean(x <= found.median) - 0.5) <= 0.001
+        np.testing.assert_array_equal(found.histogram.counts, np.histogram(x, 9, (-1, 3))[0])
+        np.testing.assert_allclose(lanes.result().mean, x.mean(0, dtype=np.float64), rtol=1e-6)
+        np.testing.assert_array_equal(lanes.result().max, x.max(0))
+        copy = pickle.loads(pickle.dumps(state))  # holds nothing of the file
+        assert copy.result().max == found.max
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="reprs differ")
+def test_the_page_of_streams_is_true() -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "streams.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
 # --- nothing, and what is refused -----------------------------------------------------------------

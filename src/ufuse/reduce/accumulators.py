@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME as REDUCERS
+from ..interop.lowprecision import is_low_precision
 from .exact import ExactSums, exact_sum_partials
 from .request import Array, DType, Slot, execute
 from .sketches import QuantileSketch
@@ -37,13 +38,17 @@ class Chunk:
         """Elements of a lane."""
         return int(np.prod([self.x.shape[axis] for axis in self.axes], dtype=np.int64))
 
-    @cached_property
-    def by_lane(self) -> Array:
-        """Elements as (lanes, elements) of `element`: a view where there is one."""
+    @property
+    def lanes(self) -> Array:
+        """Elements as (lanes, elements): a view where there is one."""
         kept = [i for i in range(self.x.ndim) if i not in self.axes]
         x = self.x.transpose(*kept, *self.axes)
-        x = x.astype(self.element, copy=False)
-        lanes = x.reshape(int(np.prod(x.shape[: len(kept)], dtype=np.int64)), self.count)
+        return x.reshape(int(np.prod(x.shape[: len(kept)], dtype=np.int64)), self.count)
+
+    @cached_property
+    def by_lane(self) -> Array:
+        """Those of `element`, each lane contiguous where there are several."""
+        lanes = self.lanes.astype(self.element, copy=False)
         return np.ascontiguousarray(lanes) if len(lanes) > 1 else lanes  # not line by line
 
 
@@ -197,47 +202,54 @@ class Exact(Direct):
         return a.merge(b)
 
 
-class Bins(Direct):
-    """How many elements are in each bin, below all and above all."""
+class Binning(NamedTuple):
+    """Bins of a histogram: so many equal ones between two ends, or those between edges."""
 
-    def __init__(self, edges: Array) -> None:
+    number: int
+    ends: tuple[float, float] | None = None
+    edges: tuple[float, ...] | None = None
+
+    @property
+    def as_numpys(self) -> dict[str, Any]:
+        """Arguments with which `numpy.histogram` makes these bins."""
+        if self.edges is not None:
+            return {"bins": np.array(self.edges)}
+        return {"bins": self.number, "range": self.ends}
+
+    def edges_of(self, dtype: DType) -> Array:
+        """Return the edges as NumPy has them for elements of a dtype."""
+        if is_low_precision(dtype) or dtype.kind == "b":
+            dtype = np.dtype(np.float32)
+        return np.histogram_bin_edges(np.empty(0, dtype), **self.as_numpys)
+
+
+class Bins(Direct):
+    """How many elements are below all bins, in each bin by NumPy's rule, and above all."""
+
+    def __init__(self, bins: Binning) -> None:
         super().__init__()
-        self._edges = edges
+        self._bins = bins
 
     def read(self, chunk: Chunk, before: tuple[Array] | None) -> tuple[Array]:
-        found = count_in_bins(chunk, self._edges)
-        return (found if before is None else before[0] + found,)
+        inside = _histograms(chunk, self._bins)
+        counts = np.zeros((len(inside), self._bins.number + 2), np.int64)
+        counts[:, 1:-1] = inside
+        if inside.sum() < chunk.x.size:
+            low, high = self._bins.ends or (self._bins.edges or ())[:: self._bins.number]
+            counts[:, 0] = np.count_nonzero(chunk.by_lane < low, axis=1)
+            counts[:, -1] = np.count_nonzero(chunk.by_lane > high, axis=1)
+        return (counts if before is None else before[0] + counts,)
 
     def merge(self, a: tuple[Array], b: tuple[Array], offset: int) -> tuple[Array]:
         return (a[0] + b[0],)
 
 
-def count_in_bins(chunk: Chunk, edges: Array) -> Array:
-    """Count the elements of each lane below the edges, in each bin by NumPy's rule, and above."""
-    inside = _histograms(chunk, edges)
-    counts = np.zeros((len(inside), edges.size + 1), np.int64)
-    counts[:, 1:-1] = inside
-    if inside.sum() < chunk.x.size:
-        counts[:, 0] = np.count_nonzero(chunk.by_lane < edges[0], axis=1)
-        counts[:, -1] = np.count_nonzero(chunk.by_lane > edges[-1], axis=1)
-    return counts
-
-
-def _histograms(chunk: Chunk, edges: Array) -> Array:
+def _histograms(chunk: Chunk, bins: Binning) -> Array:
     """Histogram of each lane; the one place that counts, for a quicker one to stand in."""
-    ends = uniform_range(edges)
-    bins: dict[str, Any] = (
-        {"bins": edges} if ends is None else {"bins": edges.size - 1, "range": ends}
-    )
-    found = [np.histogram(lane, **bins)[0] for lane in chunk.by_lane]
-    return np.array(found, np.int64).reshape(-1, edges.size - 1)
-
-
-def uniform_range(edges: Array) -> tuple[np.float64, np.float64] | None:
-    """Return the ends of edges at equal steps, for which counting is quicker."""
-    ends = np.float64(edges[0]), np.float64(edges[-1])  # NumPy bins by edges of this type
-    equal = np.array_equal(edges, np.linspace(*ends, edges.size))
-    return ends if equal and ends[0] < ends[1] else None
+    lanes = chunk.lanes
+    lanes = lanes.astype(np.float32) if is_low_precision(lanes.dtype) else lanes
+    found = [np.histogram(lane, **bins.as_numpys)[0] for lane in lanes]
+    return np.array(found, np.int64).reshape(-1, bins.number)
 
 
 class Sketches(Direct):

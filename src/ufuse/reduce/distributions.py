@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..interop import asarray
-from .accumulators import Chunk, count_in_bins
 from .request import Array, code_of
 from .sketch_blocks import stored_dtype
 from .sketches import QuantileSketch
@@ -28,9 +27,6 @@ class Ranked(Protocol):
 
     def quantiles(self, shares: Array) -> Array:
         """Quantiles, linear between elements."""
-
-    def in_bins(self, edges: Array) -> Array:
-        """Count below the edges, in each bin by NumPy's rule, and above."""
 
 
 class Sorted:
@@ -60,10 +56,6 @@ class Sorted:
             between: Array = low + (high - low) * (at - np.floor(at))
         return np.where(low == high, low, between)
 
-    def in_bins(self, edges: Array) -> Array:
-        chunk = Chunk(self.values, (0,), self.values.dtype)
-        return np.asarray(count_in_bins(chunk, edges)[0])
-
 
 class Sketched:
     """What a sketch knows of its stream."""
@@ -81,11 +73,6 @@ class Sketched:
 
     def quantiles(self, shares: Array) -> Array:
         return np.asarray(self._sketch.quantile(shares), np.float64)
-
-    def in_bins(self, edges: Array) -> Array:
-        below = self.ranks(edges[:-1], inclusive=False)
-        last = self.ranks(edges[-1:], inclusive=True)
-        return np.diff(np.concatenate([[0], below, last, [self.count]]))
 
 
 class Binned:
@@ -128,6 +115,13 @@ def _of_state(function: str, argument: str, state: State) -> Ranked | Binned:
             f"'quantile' or 'percentile', got {state!r}"
         )
     return Binned(*bins)
+
+
+def binned(x: Ranked, edges: Array) -> Binned:
+    """Count below the edges, in each bin by NumPy's rule, and above."""
+    below = x.ranks(edges[:-1], inclusive=False)
+    last = x.ranks(edges[-1:], inclusive=True)
+    return Binned(np.diff(np.concatenate([[0], below, last, [x.count]])), edges)
 
 
 def histogram_of(x: Any) -> Binned | None:

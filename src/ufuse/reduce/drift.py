@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .distributions import Binned, Ranked, distribution_of, histogram_of
+from .distributions import Binned, Ranked, binned, distribution_of, histogram_of
 from .request import Array
 
 _MEASURES: Final = ("ks", "pvalue", "psi", "kl", "js", "wasserstein")
@@ -133,7 +133,7 @@ def _in_one_binning(
                 f"{_told(edges)} and {_told(one.edges)}"
             )
         else:
-            found.append(Binned(one.in_bins(edges), edges))
+            found.append(binned(one, edges))
     return found[0], found[1]
 
 

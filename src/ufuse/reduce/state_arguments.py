@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .accumulators import Binning
 from .sketch_blocks import read_shares
 from .statistics import NAMES, RANKED
 
@@ -39,7 +40,7 @@ def read_axis(function: str, axis: Any, names: tuple[str, ...]) -> Any:
     return axes
 
 
-def read_edges(function: str, bins: Any, ends: Any, wanted: bool) -> tuple[float, ...] | None:
+def read_bins(function: str, bins: Any, ends: Any, wanted: bool) -> Binning | None:
     if not wanted:
         if bins is not None or ends is not None:
             raise ValueError(f"{function}: bins= and range= are of 'histogram', which is not asked")
@@ -52,20 +53,20 @@ def read_edges(function: str, bins: Any, ends: Any, wanted: bool) -> tuple[float
     try:
         if ends is None:
             edges = np.asarray(bins, np.float64)
+            found = Binning(edges.size - 1, edges=tuple(edges.ravel().tolist()))
         else:
             low, high = map(float, ends)
-            if not np.isfinite(high - low):
-                raise ValueError
-            edges = np.linspace(low, high, operator.index(bins) + 1)
+            edges = np.array([low, high])
+            found = Binning(operator.index(bins), ends=(low, high))
     except (TypeError, ValueError):
-        edges = np.empty(0)
-    finite = edges.ndim == 1 and edges.size >= 2 and np.isfinite(edges).all()
-    if not finite or np.any(np.diff(edges) <= 0):
+        edges, found = np.empty(0), Binning(0)
+    finite = edges.ndim == 1 and found.number >= 1 and np.isfinite(edges).all()
+    if not finite or not np.isfinite(edges[-1] - edges[0]) or np.any(np.diff(edges) <= 0):
         raise ValueError(
             f"{function}: arguments 'bins' and 'range': expected edges that are finite and "
             f"increase, or a number of bins between two; got bins={bins!r}, range={ends!r}"
         )
-    return tuple(edges.tolist())
+    return found
 
 
 def read_q(function: str, q: Any, names: tuple[str, ...]) -> Any:

@@ -16,7 +16,7 @@ from .accumulators import Chunk
 from .request import Array, DType, code_of
 from .sketch_blocks import read_error
 from .sketches import QuantileSketch
-from .state_arguments import read_axis, read_edges, read_names, read_q
+from .state_arguments import read_axis, read_bins, read_names, read_q
 from .statistics import Histogram, Kept, Settings
 from .sums import read_ddof
 
@@ -122,7 +122,7 @@ class State:
             skip_nan=bool(skip_nan),
             exact=accuracy == "reproducible",
             error=read_error(function, error),
-            edges=read_edges(function, bins, range, "histogram" in names),
+            bins=read_bins(function, bins, range, "histogram" in names),
             shares=read_q(function, q, names),
         )
         self.dtype: DType | None = None
@@ -314,8 +314,9 @@ class State:
 
     def _shaped(self, name: str, value: Array) -> Any:
         if name == "histogram":
+            assert self._settings.bins is not None
             counts = value.reshape(*self._lanes, -1)
-            edges = np.array(self._settings.edges)
+            edges = self._settings.bins.edges_of(self.dtype or np.dtype(np.float64))
             return Histogram(counts[..., 1:-1], edges, counts[..., 0][()], counts[..., -1][()])
         shape = self._lanes
         if name.removeprefix("nan") in ("quantile", "percentile"):
@@ -329,7 +330,8 @@ class State:
             if key[0] == "Sketches":
                 (sketch,) = value
             elif key[0] == "Bins":
-                bins = value[0].reshape(-1), np.array(self._settings.edges)
+                assert self._settings.bins is not None
+                bins = value[0].reshape(-1), self._settings.bins.edges_of(np.dtype(np.float64))
         return sketch, bins
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 from ..interop.lowprecision import coding, narrowed
 from . import sums
 from .accumulators import (
+    Binning,
     Bins,
     Direct,
     Exact,
@@ -60,7 +61,7 @@ class Settings:
     skip_nan: bool
     exact: bool
     error: float
-    edges: tuple[float, ...] | None
+    bins: Binning | None
     shares: Any  # of "quantile" or "percentile": nested tuples of numbers between 0 and 1, or one
 
 
@@ -146,7 +147,8 @@ class Kept:
         return parts
 
     def _bins(self, base: str, skip: bool) -> dict[str, Part]:
-        return {"bins": Bins(np.array(self.settings.edges))}
+        assert self.settings.bins is not None
+        return {"bins": Bins(self.settings.bins)}
 
     def _sketches(self, base: str, skip: bool) -> dict[str, Part]:
         return {"sketches": Sketches(self.settings.error)}
@@ -336,9 +338,9 @@ def _nonzero(asked: Asked) -> Array:
 
 
 def _histogram(asked: Asked) -> Array:
-    bins = len(asked.settings.edges or ()) + 1
     if asked.count == 0:
-        return np.zeros((asked.lanes, bins), np.int64)
+        assert asked.settings.bins is not None
+        return np.zeros((asked.lanes, asked.settings.bins.number + 2), np.int64)
     return np.asarray(asked.parts["bins"][0])
 
 
