@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 import pickle
 import warnings
 from fractions import Fraction
@@ -330,6 +331,43 @@ def test_reproducible_whatever_the_order(dtype: Any) -> None:
                 continue
             with np.errstate(over="ignore"):
                 assert got == got.dtype.type(value), name
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_reproducible_sums_of_long_lanes(dtype: Any) -> None:
+    """As `math.fsum` has them, on both sides of what one task of the core adds up."""
+    rng = np.random.default_rng(16)
+    largest = 120 if dtype is np.float32 else 1000
+    shape = (2, 2 * 2**16 + 7)
+    x = (rng.standard_normal(shape) * 2.0 ** rng.integers(-largest, largest, shape)).astype(dtype)
+    x[1] = rng.standard_normal(shape[1]) - 3
+    names = ("sum", "norm", "var")
+    found = uf.State(*names, axis=1, accuracy="reproducible").update(x).result()
+    for lane, values in zip(found.sum, x, strict=True):
+        assert lane == dtype(math.fsum(values.tolist()))
+    np.testing.assert_allclose(found.norm[1], np.linalg.norm(x[1].astype(np.float64)), rtol=1e-6)
+    np.testing.assert_allclose(found.var[1], np.var(x[1].astype(np.float64)), rtol=1e-6)
+    few = [uf.State(*names, axis=1, accuracy="reproducible") for _ in range(2)]
+    few[0].update(x[:, :100]).merge(few[1].update(x[:, :99:-1]))
+    for name, value in zip(names, few[0].result(), strict=True):
+        assert value.tobytes() == getattr(found, name).tobytes()
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+def test_reproducible_sums_of_anything(values: list[float]) -> None:
+    state = uf.State("sum", "norm", accuracy="reproducible").update(values)
+    exact = sum(map(Fraction, values))
+    squares = sum(Fraction(x) ** 2 for x in values)
+    with np.errstate(over="ignore"):
+        for got, want in ((state.result().sum, exact), (state.result().norm ** 2, squares)):
+            try:
+                nearest = float(want)
+            except OverflowError:
+                nearest = np.inf if want > 0 else -np.inf
+            if want is exact:
+                assert got == nearest
+            elif np.isfinite(nearest) and nearest > 1e-300:
+                assert got == pytest.approx(nearest, rel=1e-15)
 
 
 def test_reproducible_by_lane() -> None:

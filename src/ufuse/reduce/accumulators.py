@@ -47,9 +47,8 @@ class Chunk:
 
     @cached_property
     def by_lane(self) -> Array:
-        """Those of `element`, each lane contiguous where there are several."""
-        lanes = self.lanes.astype(self.element, copy=False)
-        return np.ascontiguousarray(lanes) if len(lanes) > 1 else lanes  # not line by line
+        """Those of `element`, contiguous; as they are where there is one lane of them already."""
+        return np.ascontiguousarray(self.lanes, self.element)
 
 
 class Part:

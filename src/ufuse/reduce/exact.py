@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from .. import executors
 from .request import Array
 
 #: Every float64 is a multiple of 2**-1074, its square one of 2**-2148.
@@ -63,25 +64,34 @@ class ExactSums:
 def exact_sum_partials(values: Array, power: int = 1) -> ExactSums:
     """Sum the elements of each row, or their squares, exactly.
 
-    The one place that knows how: whatever else adds without rounding can stand here, if it can be
-    merged and gives its sum.
-
     Parameters
     ----------
     values : numpy.ndarray
-        Of shape (lanes, elements): bool, integers, float32 or float64, in native byte order.
+        Of shape (lanes, elements), C-contiguous if floats: bool, integers, float32 or float64, in
+        native byte order.
     power : int, optional
         1 for sums of the elements, 2 for their squares.
     """
-    lanes = len(values)
     if values.dtype.kind in "biu":
-        units = _integers(values, power)
-        none = np.zeros(lanes, np.int64)
-        return ExactSums(units, 0, none, none, none)
+        none = np.zeros(len(values), np.int64)
+        return ExactSums(_integers(values, power), 0, none, none, none)
+    if executors.backend() == "native":
+        from .. import _core
+
+        limbs, specials, scale = _core.exact_sums(values, power == 2)
+        units = np.full(len(values), 0, dtype=object)
+        for place in np.flatnonzero(limbs.any(axis=0)):
+            units += limbs[:, place].astype(object) << (32 * int(place))
+        return ExactSums(units, scale, *specials.T.copy())
+    return _by_numpy(values, power)
+
+
+def _by_numpy(values: Array, power: int) -> ExactSums:
     if values.dtype == np.float32 and power == 2:
         # Squares of 24 bits are exact in float64; of infinities and NaN they are what they are.
         with np.errstate(invalid="ignore"):
             values, power = np.square(values, dtype=np.float64), 1
+    lanes = len(values)
     units = np.full(lanes, 0, dtype=object)
     rows = max(1, _BLOCK // max(1, values.shape[1]))
     for first in range(0, lanes, rows):

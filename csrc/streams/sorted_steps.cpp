@@ -1,4 +1,4 @@
-#include "sketch/sorted_steps.hpp"
+#include "streams/sorted_steps.hpp"
 
 #include <algorithm>
 #include <cstring>
