@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from ..model import Case
-from . import contractions, elementwise, quantization, reductions, small, streams
+from . import contractions, elementwise, quantization, reductions, small, statistics, streams
 
-_MODULES = (quantization, elementwise, reductions, streams, contractions, small)
+_MODULES = (
+    *(quantization, elementwise, reductions, statistics, streams),
+    *(contractions, small),
+)
 
 #: Names of the groups, in the order of the tables.
 GROUPS = tuple(module.GROUP for module in _MODULES)

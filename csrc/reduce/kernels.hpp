@@ -71,6 +71,7 @@ struct ReducerKernel {
   bool shifted;                               // wants a pivot per column (moments)
   bool skips_nan;                             // a NaN is no pivot, and what is masked becomes one
   bool exact;                                 // the order of elements does not matter: one lane will do
+  bool idempotent;                            // an element may come twice
   bool indexed;                               // the second component is an index
   bool maskable;                // there is an element that changes nothing, or a pivot that does
   alignas(8) char identity[8];  // an element that changes nothing (of the element type)

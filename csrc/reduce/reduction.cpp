@@ -10,6 +10,7 @@
 
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
+#include "reduce/still.hpp"
 #include "reduce/tiles.hpp"
 
 namespace ufuse {
@@ -270,14 +271,25 @@ class Execution {
   States states_[kMaxSlots];
 };
 
-}  // namespace
-
-void reduce(const Reduction& reduction, const ReduceKernels& kernels) {
-  check(reduction, kernels);
+void run(const Reduction& reduction, const ReduceKernels& kernels) {
   ReducePlan plan;
   plan_reduction(plan, reduction);
   if (plan.states == 0 || plan.count == 0) return;
   Execution(reduction, plan, kernels).run();
+}
+
+}  // namespace
+
+void reduce(const Reduction& reduction, const ReduceKernels& kernels) {
+  check(reduction, kernels);
+  const std::uint64_t still = still_axes(reduction, kernels);
+  if (still == 0) return run(reduction, kernels);
+  std::int64_t shape[kMaxReduceAxes];
+  for (int i = 0; i < reduction.axes; ++i) shape[i] = still >> i & 1 ? 1 : reduction.shape[i];
+  Reduction once = reduction;
+  once.shape = shape;
+  run(once, kernels);
+  repeat_results(reduction, still);
 }
 
 }  // namespace ufuse

@@ -126,7 +126,7 @@ class Kept:
     def _spread(self, base: str, skip: bool) -> dict[str, Part]:
         if self.settings.exact:
             return {"exact": Exact(1), "squares": Exact(2)}
-        return {"moments": Moments("nan_" * skip + "moments", element_of(self._code))}
+        return {"moments": Moments("nan_" * skip + "moments", sums.moments_element(self.element))}
 
     def _norm(self, base: str, skip: bool) -> dict[str, Part]:
         if self.settings.exact:

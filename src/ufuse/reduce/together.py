@@ -13,7 +13,7 @@ import numpy as np
 from ..catalogue.dtypes import FLOATS
 from ..interop.lowprecision import narrowed
 from . import extremes, logic, norms, sums
-from .request import DType, Request, Slot, code_of, execute, written_as
+from .request import DType, Request, Slot, code_of, execute, is_small, written_as
 
 
 def _count_nan(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -91,6 +91,10 @@ def reduce(a: Any, ops: str | Iterable[str], axis: Any = None, *, keepdims: bool
     function = "ufuse.reduce"
     names = (ops,) if isinstance(ops, str) else tuple(ops)
     _check_names(function, names)
+    if is_small(a, axis):
+        return _result_type(names)(
+            *(_STATISTICS[name].alone(a, axis=axis, keepdims=keepdims) for name in names)
+        )
     request = Request(function, a, axis, None, keepdims, single=_has_indices(names))
     code = code_of(request.x.dtype)
     result = _result_type(names)
@@ -175,7 +179,9 @@ def _slot(
         element = sums.element_for(name, dtype, result) or code
     elif name == "mean":
         element = "f8" if dtype.kind in "iu" and dtype.itemsize == 8 else code
-    elif name in ("var", "std", "norm", "nan_count"):
+    elif name in ("var", "std"):
+        element = sums.moments_element(dtype)
+    elif name in ("norm", "nan_count"):
         element = code if code in FLOATS else "f8"
     if name == "nan_count":
         written = np.dtype(np.float64)
