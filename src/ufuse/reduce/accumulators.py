@@ -7,7 +7,6 @@ a part's values merge by one function, whether they come from the next chunk or 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -21,13 +20,19 @@ from .request import Array, DType, Slot, execute
 from .sketches import QuantileSketch
 
 
-@dataclass(frozen=True)
 class Chunk:
-    """Elements of a stream: `axes` of `x` stream, the others are lanes."""
+    """Elements of a stream: `axes` of `x` stream, the others are lanes.
 
-    x: Array
-    axes: tuple[int, ...]
-    element: DType  # what `by_lane` gives: float32 for narrower floats
+    Parameters
+    ----------
+    x : numpy.ndarray
+    axes : tuple of int
+    element : numpy.dtype
+        What `by_lane` gives: float32 for narrower floats.
+    """
+
+    def __init__(self, x: Array, axes: tuple[int, ...], element: DType) -> None:
+        self.x, self.axes, self.element = x, axes, element
 
     @property
     def full_shape(self) -> tuple[int, ...]:

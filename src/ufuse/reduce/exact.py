@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from .. import executors
 from .request import Array
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 #: Every float64 is a multiple of 2**-1074, its square one of 2**-2148.
 _UNIT: Final = 1074
@@ -18,8 +19,7 @@ _BLOCK: Final = 1 << 15
 _EXPONENTS: Final = 0x7FF
 
 
-@dataclass(slots=True)
-class ExactSums:
+class ExactSums(NamedTuple):
     """Sums of lanes, in any order the same; `merge` adds those of other elements.
 
     Attributes
@@ -49,6 +49,8 @@ class ExactSums:
 
     def fractions(self) -> list[Fraction]:
         """Return the finite sums as they are."""
+        from fractions import Fraction  # slow to import
+
         return [Fraction(int(units), 1 << self.scale) for units in self.units]
 
     def special(self, *, skip_nan: bool) -> Array:

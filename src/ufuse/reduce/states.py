@@ -257,7 +257,7 @@ class State:
         if other._settings != self._settings:
             pairs = (
                 (field, getattr(self._settings, field), getattr(other._settings, field))
-                for field in self._settings.__dataclass_fields__
+                for field in self._settings._fields
             )
             told = "; ".join(f"{_TOLD.get(f, f)} {a!r} and {b!r}" for f, a, b in pairs if a != b)
             raise ValueError(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -31,6 +29,9 @@ from .accumulators import (
 from .request import Array, DType
 from .sketch_blocks import stored_dtype
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 NAN_NAMES: Final = (
     *("nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmin", "nanmax"),
     *("nanargmin", "nanargmax", "nanmedian", "nanquantile", "nanpercentile"),
@@ -51,8 +52,7 @@ class Histogram(NamedTuple):
     above: Any
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What a state was made with."""
 
     names: tuple[str, ...]
@@ -164,15 +164,14 @@ class Kept:
             return _RESULTS[of["base"]](asked)
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """One statistic that is asked for: its parts' values by role, None where nothing came yet."""
 
     name: str
     base: str
     skip: bool
     parts: dict[str, Any]
-    count: int
+    seen: int  # elements of a lane
     lanes: int
     kept: Kept
 
@@ -183,15 +182,15 @@ class Asked:
     @property
     def counts(self) -> Array:
         """Elements that count, of each lane."""
-        if self.skip and self.count:
+        if self.skip and self.seen:
             return np.asarray(self.parts["valid"][0], np.int64)
-        return np.full(self.lanes, self.count, np.int64)
+        return np.full(self.lanes, self.seen, np.int64)
 
     @property
     def nans(self) -> Array:
-        if self.count == 0 or "valid" not in self.parts:
+        if self.seen == 0 or "valid" not in self.parts:
             return np.zeros(self.lanes, np.int64)
-        return self.count - np.asarray(self.parts["valid"][0], np.int64)
+        return self.seen - np.asarray(self.parts["valid"][0], np.int64)
 
     def warn(self, text: str) -> None:
         warnings.warn(f"ufuse.State: {self.name}: {text}", RuntimeWarning, stacklevel=6)
@@ -199,7 +198,7 @@ class Asked:
 
 def _sum(asked: Asked) -> Array:
     dtype = sums.default_dtype(asked.kept.dtype, None)
-    if asked.count == 0:
+    if asked.seen == 0:
         return np.full(asked.lanes, asked.base == "prod", dtype)
     if "value" in asked.parts:
         return np.asarray(_rounded(asked.parts["value"][0], dtype))
@@ -234,7 +233,7 @@ def _mean(asked: Asked) -> Array:
     if not counts.all():
         asked.warn("Mean of empty slice")
     dtype = sums.moment_dtype(asked.kept.dtype, None)
-    if asked.count == 0:
+    if asked.seen == 0:
         return np.full(asked.lanes, np.nan).astype(dtype)
     if "whole" in asked.parts:
         high, low = asked.parts["whole"]
@@ -256,7 +255,7 @@ def _variance(asked: Asked) -> Array:
     if np.any(counts <= ddof):
         asked.warn("Degrees of freedom <= 0 for slice")
     dtype = sums.moment_dtype(asked.kept.dtype, None)
-    if asked.count == 0:
+    if asked.seen == 0:
         return np.full(asked.lanes, np.nan).astype(dtype)
     if "exact" in asked.parts:
         variance = _exact_variance(asked, counts)
@@ -268,6 +267,8 @@ def _variance(asked: Asked) -> Array:
 
 
 def _exact_variance(asked: Asked, counts: Array) -> Array:
+    from fractions import Fraction  # slow to import
+
     totals, squares = asked.parts["exact"], asked.parts["squares"]
     special = totals.special(skip_nan=asked.skip)
     variance = np.full(asked.lanes, np.nan)
@@ -282,7 +283,7 @@ def _exact_variance(asked: Asked, counts: Array) -> Array:
 
 def _norm(asked: Asked) -> Array:
     dtype = sums.moment_dtype(asked.kept.dtype, None)
-    if asked.count == 0:
+    if asked.seen == 0:
         return np.zeros(asked.lanes, dtype)
     if "squares" in asked.parts:
         found = asked.parts["squares"]
@@ -309,12 +310,12 @@ def _extreme(asked: Asked) -> Array:
 
 def _is_of_nothing(asked: Asked) -> bool:
     """Whether there are no lanes, so that nothing is asked for; raise where no elements came."""
-    if asked.count == 0 and asked.lanes:
+    if asked.seen == 0 and asked.lanes:
         raise ValueError(
             f"ufuse.State.result: {asked.name!r} of no elements has no identity; update the state "
             "first"
         )
-    return asked.count == 0
+    return asked.seen == 0
 
 
 def _position(asked: Asked) -> Array:
@@ -326,7 +327,7 @@ def _position(asked: Asked) -> Array:
 
 
 def _nonzero(asked: Asked) -> Array:
-    if asked.count == 0:
+    if asked.seen == 0:
         found = np.zeros(asked.lanes, np.int64)
     else:
         found = np.asarray(asked.parts["nonzero"][0], np.int64)
@@ -338,7 +339,7 @@ def _nonzero(asked: Asked) -> Array:
 
 
 def _histogram(asked: Asked) -> Array:
-    if asked.count == 0:
+    if asked.seen == 0:
         assert asked.settings.bins is not None
         return np.zeros((asked.lanes, asked.settings.bins.number + 2), np.int64)
     return np.asarray(asked.parts["bins"][0])
@@ -349,7 +350,7 @@ def _quantiles(asked: Asked) -> Array:
     shares = np.array(0.5 if asked.base == "median" else asked.settings.shares, np.float64).ravel()
     dtype = sums.moment_dtype(asked.kept.dtype, None)
     found = np.full((shares.size, asked.lanes), np.nan)
-    counts = asked.count - asked.nans
+    counts = asked.seen - asked.nans
     if not counts.all():
         asked.warn("Mean of empty slice")
     for lane in np.flatnonzero(counts if asked.skip else counts * (asked.nans == 0)):
