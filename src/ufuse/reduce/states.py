@@ -77,13 +77,15 @@ class State:
     moments as count, mean in two float64 and squared deviations, merged by Chan's formula [1]_:
     off by a few units in the last place of float64.
 
-    A chunk is read once. Where sketches, histograms, exact sums or NaN that are masked need it
-    again, it is taken in pieces of 2**20 elements, which are read again from cache.
+    A chunk is read once. Where sketches, histograms or exact sums need it again, it is taken in
+    pieces of 2**20 elements, which are read again from cache. Exact sums are those of a
+    superaccumulator [2]_. Medians, quantiles and percentiles keep a `QuantileSketch` for each lane.
 
     References
     ----------
     .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
        computing sample variances", 1979.
+    .. [2] R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015.
 
     Examples
     --------
@@ -313,6 +315,7 @@ class State:
         )
 
     def _shaped(self, name: str, value: Array) -> Any:
+        value = value.copy()  # what goes out is not what is kept
         if name == "histogram":
             assert self._settings.bins is not None
             counts = value.reshape(*self._lanes, -1)
