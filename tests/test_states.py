@@ -119,7 +119,7 @@ def test_one_chunk_is_what_the_functions_give(axis: Any, dtype: Any) -> None:
 @pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")
 @pytest.mark.parametrize("axis", [0, 1, None])
 def test_the_same_bits_for_every_layout_and_thread_count(axis: Any) -> None:
-    x = sample((2800, 160), np.float32, 4)
+    x = sample((160, 2800) if axis == 1 else (2800, 160), np.float32, 4)
     x[5, ::3] = np.nan
     names = [*EXACT, *FLOATING, *SKIPPING, "histogram", "nanmedian", "nanpercentile"]
     keywords = {"axis": axis, "bins": 16, "range": (0, 2), "q": [1, 99], "error": 0.02}
@@ -456,7 +456,9 @@ def test_large_chunks_go_in_pieces() -> None:
     keywords = {"bins": 20, "range": (-1, 3), "error": 0.05}
     for y in (x, x[:, :, ::-1], x.astype(">f4")):
         a = streamed([y], *names, **keywords).result()
-        b = streamed([part for plane in y for part in plane], *names, **keywords).result()
+        b = streamed(
+            [part for plane in y for part in np.array_split(plane, 7)], *names, **keywords
+        ).result()
         assert a.argmax == b.argmax == np.argmax(y)
         assert a.median == b.median
         np.testing.assert_array_equal(a.histogram.counts, b.histogram.counts)
