@@ -88,8 +88,15 @@ def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: i
     if ufunc in (np.add, np.multiply):
         return np.asarray(ufunc.reduce(elements(x), dtype=state, **keywords))
     if keywords["where"] is not True and slot.initial is None:  # NumPy wants to know
-        keywords["initial"] = np.inf if ufunc is np.minimum else -np.inf
+        keywords["initial"] = _last(x.dtype, ufunc is np.minimum)
     return np.asarray(ufunc.reduce(elements(x), **keywords))
+
+
+def _last(dtype: DType, smallest: bool) -> Any:
+    """Return what no element loses against."""
+    if dtype.kind == "f":
+        return np.inf if smallest else -np.inf
+    return np.iinfo(dtype).max if smallest else np.iinfo(dtype).min
 
 
 def _mean(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
