@@ -535,6 +535,8 @@ def test_lanes_of_nan_alone() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert uf.State("nansum", axis=0).update(x).result().nansum.tolist() == [0, 3]
+        found = uf.State("median", "mean", "var", "min", axis=0).update(x).result()
+        np.testing.assert_array_equal(found, [[np.nan, v] for v in (1.5, 1.5, 0.25, 1.0)])
 
 
 @pytest.mark.parametrize(
