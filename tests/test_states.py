@@ -513,6 +513,7 @@ def test_of_nothing() -> None:
             uf.State(name).result()
     lanes = uf.State("min", "mean", axis=0).update(np.empty((3, 0)))
     assert lanes.result().min.shape == (0,)
+    assert uf.State("median", axis=0).update(np.empty((3, 0))).result().median.shape == (0,)
     counts = uf.State("histogram", bins=3, range=(0, 1)).result().histogram
     assert counts.counts.tolist() == [0, 0, 0]
 

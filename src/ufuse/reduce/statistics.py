@@ -351,7 +351,7 @@ def _quantiles(asked: Asked) -> Array:
     dtype = sums.moment_dtype(asked.kept.dtype, None)
     found = np.full((shares.size, asked.lanes), np.nan)
     counts = asked.seen - asked.nans
-    if not np.all(counts if asked.skip else asked.seen):
+    if asked.lanes and not np.all(counts if asked.skip else asked.seen):
         asked.warn("Mean of empty slice")
     for lane in np.flatnonzero(counts if asked.skip else counts * (asked.nans == 0)):
         found[:, lane] = asked.parts["sketches"][lane].quantile(shares)
