@@ -13,6 +13,7 @@ from . import (
     segments,
     small,
     statistics,
+    streams,
     windows,
 )
 
@@ -25,6 +26,7 @@ _MODULES = (
     order,
     segments,
     windows,
+    streams,
     contractions,
     small,
 )

@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_count(m);
   ufuse::register_window(m);
   ufuse::register_order(m);
+  ufuse::register_streams(m);
 }

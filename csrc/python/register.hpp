@@ -16,5 +16,6 @@ void register_contract(pybind11::module_& m);
 void register_count(pybind11::module_& m);
 void register_window(pybind11::module_& m);
 void register_order(pybind11::module_& m);
+void register_streams(pybind11::module_& m);
 
 }  // namespace ufuse

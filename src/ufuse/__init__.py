@@ -11,12 +11,15 @@ from .observe import get_num_threads, register_threadpoolctl, set_num_threads, t
 from .observe.threads import register_if_imported
 from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
 from .reduce import (
+    QuantileSketch,
+    State,
     all,
     any,
     argmax,
     argmin,
     bincount,
     count_nonzero,
+    drift,
     group_reduce,
     histogram,
     log_softmax,
@@ -57,7 +60,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FusedFunction",
+    "QuantileSketch",
     "QuantizedArray",
+    "State",
     "TraceError",
     "all",
     "any",
@@ -66,6 +71,7 @@ __all__ = [
     "bincount",
     "count_nonzero",
     "dequantize_linear",
+    "drift",
     "einsum",
     "fake_quantize",
     "fuse",

@@ -1,5 +1,6 @@
 """Reductions: NumPy's functions over any axes and strides, in one read, with one result for all."""
 
+from .drift import drift
 from .exponential import LogSum, log_softmax, logsumexp, softmax
 from .extremes import MinMax, argmax, argmin, max, min, minmax
 from .histograms import bincount, histogram
@@ -8,6 +9,8 @@ from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd,
 from .norms import norm
 from .quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from .segments import group_reduce, segment_reduce
+from .sketches import QuantileSketch
+from .states import State
 from .sums import mean, prod, std, sum, var
 from .together import reduce
 from .top import TopK, topk
@@ -16,6 +19,8 @@ from .windows import move_reduce
 __all__ = [
     "LogSum",
     "MinMax",
+    "QuantileSketch",
+    "State",
     "TopK",
     "all",
     "any",
@@ -23,6 +28,7 @@ __all__ = [
     "argmin",
     "bincount",
     "count_nonzero",
+    "drift",
     "group_reduce",
     "histogram",
     "log_softmax",
