@@ -438,6 +438,7 @@ def test_bins_are_numpys(dtype: Any) -> None:
         np.testing.assert_array_equal(found.edges, edges)
         assert ends is None or found.edges.dtype == edges.dtype
         np.testing.assert_array_equal(found.counts, counts)
+        np.testing.assert_array_equal(found.counts, uf.histogram(x, bins, ends)[0])
         assert found.below + found.above + counts.sum() == x.size
         assert found.below == np.count_nonzero(x.astype(np.float64) < edges[0])
 

@@ -16,6 +16,7 @@ from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME as REDUCERS
 from ..interop.lowprecision import is_low_precision
 from .exact import ExactSums, exact_sum_partials
+from .histograms import histogram
 from .request import Array, DType, Slot, execute
 from .sketches import QuantileSketch
 
@@ -235,7 +236,8 @@ class Bins(Direct):
         self._bins = bins
 
     def read(self, chunk: Chunk, before: tuple[Array] | None) -> tuple[Array]:
-        inside = _histograms(chunk, self._bins)
+        inside, _ = histogram(chunk.x, **self._bins.as_numpys, axis=chunk.axes)
+        inside = inside.reshape(-1, self._bins.number)
         counts = np.zeros((len(inside), self._bins.number + 2), np.int64)
         counts[:, 1:-1] = inside
         if inside.sum() < chunk.x.size:
@@ -246,14 +248,6 @@ class Bins(Direct):
 
     def merge(self, a: tuple[Array], b: tuple[Array], offset: int) -> tuple[Array]:
         return (a[0] + b[0],)
-
-
-def _histograms(chunk: Chunk, bins: Binning) -> Array:
-    """Histogram of each lane; the one place that counts, for a quicker one to stand in."""
-    lanes = chunk.lanes
-    lanes = lanes.astype(np.float32) if is_low_precision(lanes.dtype) else lanes
-    found = [np.histogram(lane, **bins.as_numpys)[0] for lane in lanes]
-    return np.array(found, np.int64).reshape(-1, bins.number)
 
 
 class Sketches(Direct):
