@@ -48,8 +48,9 @@ def layouts(x: np.ndarray) -> dict[str, np.ndarray]:
 def test_definition(share: float, window: int, dtype: Any, op: str) -> None:
     x = sample((2, max(window + 40, 90)), dtype, share, window)
     for least in {window, max(1, window // 3), 1}:
-        close(uf.move_reduce(x, window, op, least), defined(x, window, op, least), dtype)
-        close(uf.move_reduce(x.T, window, op, least, 0), defined(x, window, op, least).T, dtype)
+        want = defined(x, window, op, least)
+        close(uf.move_reduce(x, window, op, least), want, dtype)
+        close(uf.move_reduce(x.T, window, op, least, 0), want.T, dtype)
 
 
 @pytest.mark.parametrize("op", OPS)
