@@ -21,7 +21,7 @@ struct Doubling {
   static constexpr int kParts = F::kParts;
   static constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
   /// Positions of a tile; those side by side take sixteen times the memory.
-  static constexpr std::int64_t kAlong = 1024, kAcross = 128;
+  static constexpr std::int64_t kAlong = kParts == 1 ? 1024 : 512, kAcross = 128;
   static constexpr std::int64_t kChunk = 64;  // rows that are fetched at a time
   static constexpr std::int64_t kEntries = (kAcross + kDoubled) * kWindowLanes + 8 * V::size;
 
@@ -151,12 +151,12 @@ struct Doubling {
       }
       return digits > 0 ? merge<kClean>(a, n, b, nb, last) : n;
     };
-    for (std::int64_t i = 0; i < vectors; i += across)
+    for (std::int64_t i = 0; i < vectors; i += across, to += pitch)
       for (std::int64_t j = 0; j < across; ++j) {
         __builtin_prefetch(next + (i + j) * V::size * kSize);
         V a[kParts];
         const V n = window((i + j) * V::size, a);
-        store_as<T>(to + i / across * pitch + j * V::size * kSize,
+        store_as<T>(to + j * V::size * kSize,
                     result.template operator()<kClean>(a, n, place.row(i + j) + end), stream);
       }
   }
@@ -294,9 +294,10 @@ struct Doubling {
     while (row < g.rows[lane]) {
       char* const at = g.out[lane] + row * job.out_stride;
       Place place{std::min(g.rows[lane] - row, kAlong), 1};
-      // The next tile begins on a cache line, so that its results can be streamed.
+      // A short tile, and the others begin on cache lines: their results can be streamed.
       const auto beyond = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(at) % 64);
-      if (place.rows == kAlong && beyond % kSize == 0) place.rows -= beyond / kSize;
+      if (plain && beyond % kSize == 0 && beyond != 0)
+        place.rows = std::min(place.rows, (64 - beyond) / kSize);
       const bool direct = plain && place.rows % V::size == 0;
       char* const to = direct ? at : reinterpret_cast<char*>(own->results);
       const bool stream = direct && job.stream && beyond == 0;
