@@ -8,32 +8,35 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def rank(window: np.ndarray) -> float:
-    there = window[~np.isnan(window)]
-    if np.isnan(window[-1]):
-        return np.nan
-    if len(there) == 1:
-        return 0.0
-    less, equal = np.sum(there < window[-1]), np.sum(there == window[-1])
-    return float((less + (equal - 1) / 2) / (len(there) - 1) * 2 - 1)
+def rank(windows: np.ndarray) -> np.ndarray:
+    last = windows[:, -1:]
+    count, less = np.sum(~np.isnan(windows), axis=1), np.sum(windows < last, axis=1)
+    middle = less + (np.sum(windows == last, axis=1) - 1) / 2
+    scaled = middle / np.maximum(count - 1, 1) * 2 - 1
+    return np.where(np.isnan(last[:, 0]), np.nan, np.where(count == 1, 0, scaled))
 
 
-def var(window: np.ndarray, ddof: float) -> float:
-    there = window[~np.isnan(window)]
-    return np.nan if len(there) <= ddof else float(np.var(there, ddof=ddof))  # type: ignore[call-overload]
+def var(windows: np.ndarray, ddof: float) -> np.ndarray:
+    left = np.sum(~np.isnan(windows), axis=1) - ddof
+    squares = np.nansum((windows - np.nanmean(windows, axis=1, keepdims=True)) ** 2, axis=1)
+    return np.where(left > 0, squares / np.where(left > 0, left, 1), np.nan)
 
 
-#: Of one window as float64, some of it no NaN.
+def backwards(windows: np.ndarray, best: np.ndarray) -> np.ndarray:
+    return np.argmax(windows[:, ::-1] == best[:, None], axis=1)
+
+
+#: Of rows of float64 that have numbers in them.
 DEFINITIONS: dict[str, Any] = {
-    "sum": lambda w, ddof: np.nansum(w),
-    "mean": lambda w, ddof: np.nanmean(w),
+    "sum": lambda w, ddof: np.nansum(w, axis=1),
+    "mean": lambda w, ddof: np.nanmean(w, axis=1),
     "var": var,
     "std": lambda w, ddof: np.sqrt(var(w, ddof)),
-    "min": lambda w, ddof: np.nanmin(w),
-    "max": lambda w, ddof: np.nanmax(w),
-    "argmin": lambda w, ddof: np.flatnonzero(w[::-1] == np.nanmin(w))[0],
-    "argmax": lambda w, ddof: np.flatnonzero(w[::-1] == np.nanmax(w))[0],
-    "median": lambda w, ddof: np.nanmedian(w),
+    "min": lambda w, ddof: np.nanmin(w, axis=1),
+    "max": lambda w, ddof: np.nanmax(w, axis=1),
+    "argmin": lambda w, ddof: backwards(w, np.nanmin(w, axis=1)),
+    "argmax": lambda w, ddof: backwards(w, np.nanmax(w, axis=1)),
+    "median": lambda w, ddof: np.nanmedian(w, axis=1),
     "rank": lambda w, ddof: rank(w),
 }
 
@@ -47,9 +50,9 @@ def defined(
     missing = np.full((*lanes.shape[:-1], window - 1), np.nan)
     windows = sliding_window_view(np.concatenate([missing, lanes], axis=-1), window, axis=-1)
     result = np.full(lanes.shape, np.nan)
-    for index in np.ndindex(lanes.shape):
-        if np.sum(~np.isnan(windows[index])) >= least:
-            result[index] = DEFINITIONS[op](windows[index], ddof)
+    enough = np.sum(~np.isnan(windows), axis=-1) >= least
+    if enough.any():
+        result[enough] = DEFINITIONS[op](windows[enough], ddof)
     return np.moveaxis(result, -1, axis)
 
 

@@ -5,8 +5,7 @@
 // lanes side by side are the same, sixteen elements a step. A window's fold depends on its elements alone.
 #pragma once
 
-#include <algorithm>
-#include <bit>
+#include <type_traits>
 
 #include "window/fold.hpp"
 
@@ -21,9 +20,11 @@ struct Doubling {
   static constexpr int kParts = F::kParts;
   static constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
   /// Positions of a tile; those side by side take sixteen times the memory.
-  static constexpr std::int64_t kAlong = 1024, kAcross = 128;
+  static constexpr std::int64_t kAlong = kParts == 1 ? 1024 : 512, kAcross = 128;
   static constexpr std::int64_t kChunk = 64;  // rows that are fetched at a time
   static constexpr std::int64_t kEntries = (kAcross + kDoubled) * kWindowLanes + 8 * V::size;
+
+  static std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
   /// A state and its count for each position.
   struct States {
@@ -151,12 +152,12 @@ struct Doubling {
       }
       return digits > 0 ? merge<kClean>(a, n, b, nb, last) : n;
     };
-    for (std::int64_t i = 0; i < vectors; i += across)
+    for (std::int64_t i = 0; i < vectors; i += across, to += pitch)
       for (std::int64_t j = 0; j < across; ++j) {
         __builtin_prefetch(next + (i + j) * V::size * kSize);
         V a[kParts];
         const V n = window((i + j) * V::size, a);
-        store_as<T>(to + i / across * pitch + j * V::size * kSize,
+        store_as<T>(to + j * V::size * kSize,
                     result.template operator()<kClean>(a, n, place.row(i + j) + end), stream);
       }
   }
@@ -181,8 +182,8 @@ struct Doubling {
     std::int64_t k = direct ? total / V::size * V::size : 0;
     bool clean = k == 0 || start<kClean>(from, kPitch, place, 0, k / V::size, own->power);
     while (k < total) {
-      const std::int64_t count = std::min<std::int64_t>(total - k, kTileRows);
-      const std::int64_t before = std::clamp<std::int64_t>(-(g.base[lane] + first + k), 0, count);
+      const std::int64_t count = least(total - k, kTileRows);
+      const std::int64_t begin = g.base[lane] + first + k, before = begin < 0 ? least(-begin, count) : 0;
       for (std::int64_t i = 0; i < before; ++i) own->block[i] = Tiles<T>::missing();
       if (before < count)
         tiles.read_run(own->block + before, from + (k + before) * job.stride, job.stride, count - before);
@@ -277,7 +278,7 @@ struct Doubling {
     const std::int64_t total = place.rows + job.window - 1, first = row - (job.window - 1);
     bool clean = true;
     for (std::int64_t k = 0; k < total; k += kChunk) {
-      const std::int64_t count = std::min<std::int64_t>(total - k, kChunk);
+      const std::int64_t count = least(total - k, kChunk);
       const Tile tile = tiles.fetch(g, first + k, count, own->block);
       clean &=
           start<kClean>(tile.data, tile.pitch, place, k * place.across(), count * place.across(), own->power);
@@ -289,14 +290,14 @@ struct Doubling {
     const Tiles<T> tiles(job);
     const bool plain = job.plain_out && job.out_stride == kSize;
     std::int64_t row = head(job, g.base[lane]);
-    std::fill_n(own->results, row, kNan);
+    fill_nan(own, row);
     tiles.write_run(g.out[lane], own->results, row);
     while (row < g.rows[lane]) {
       char* const at = g.out[lane] + row * job.out_stride;
-      Place place{std::min(g.rows[lane] - row, kAlong), 1};
-      // The next tile begins on a cache line, so that its results can be streamed.
+      Place place{least(g.rows[lane] - row, kAlong), 1};
+      // A short tile, and the others begin on cache lines: their results can be streamed.
       const auto beyond = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(at) % 64);
-      if (place.rows == kAlong && beyond % kSize == 0) place.rows -= beyond / kSize;
+      if (plain && beyond % kSize == 0 && beyond != 0) place.rows = least(place.rows, (64 - beyond) / kSize);
       const bool direct = plain && place.rows % V::size == 0;
       char* const to = direct ? at : reinterpret_cast<char*>(own->results);
       const bool stream = direct && job.stream && beyond == 0;
@@ -353,10 +354,10 @@ struct Doubling {
     const std::int64_t skipped = head(job, groups[0].base[0]);
     for (std::int64_t row = 0; row < end;) {
       const bool empty = row < skipped;
-      const std::int64_t rows = std::min((empty ? skipped : end) - row, kAcross);
+      const std::int64_t rows = least((empty ? skipped : end) - row, kAcross);
       for (int i = 0; i < count; ++i)
         if (empty) {
-          std::fill_n(own->results, rows * kWindowLanes, kNan);
+          fill_nan(own, rows * kWindowLanes);
           Tiles<T>(job).store(groups[i], row, rows, own->results);
         } else {
           run_group(job, groups[i], row, rows, own);
@@ -365,7 +366,9 @@ struct Doubling {
     }
   }
 
-  static constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
+  static void fill_nan(Scratch* own, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) own->results[i] = Tiles<T>::missing();
+  }
 };
 
 }  // namespace UFUSE_TIER
