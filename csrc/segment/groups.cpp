@@ -20,7 +20,7 @@ namespace ufuse {
 namespace {
 
 // Positions taken together: their labels and gathered elements stay in L1.
-constexpr std::int64_t kPositions = 512;
+constexpr std::int64_t kPositions = 256;
 // A part has that many elements at least, and that many for each group: what its cells cost then is little
 // beside its elements.
 constexpr std::int64_t kPartElements = 1 << 17;
