@@ -91,8 +91,8 @@ def segment_reduce(
     -----
     Segments have the meaning that NumPy's pull request 25476 gives ``ufunc.reduceat`` with stops:
     an empty segment gives the identity, where ``np.add.reduceat`` gives the element it starts with.
-    So a sum of nothing is 0, a product 1, ``"any"`` False, ``"all"`` True, a norm or count 0; a mean
-    or variance is NaN, with NumPy's warning; minima, maxima, ranges and positions of nothing raise.
+    So a sum of nothing is 0, a product 1, ``"any"`` False, ``"all"`` True, a norm or count 0;
+    a mean or variance is NaN, with NumPy's warning; minima, maxima, ranges and positions raise.
 
     The results have the bits of `ufuse.sum` (or another function) of the slice alone, for any
     memory layout and number of threads.
