@@ -289,8 +289,14 @@ std::uint64_t largest_label(const void* labels, std::int64_t count) {
   using V = Register<U>;
   const auto* at = static_cast<const char*>(labels);
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(U));
-  V best = splat<V>(0);
+  V some[4];  // in turn: one alone would wait for each comparison
+  for (V& one : some) one = splat<V>(0);
   std::int64_t i = 0;
+  for (; i + 4 * V::size <= count; i += 4 * V::size) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) some[k] = reducers::larger(some[k], V::load(at + (i + k * V::size) * kSize));
+  }
+  V best = reducers::larger(reducers::larger(some[0], some[1]), reducers::larger(some[2], some[3]));
   for (; i + V::size <= count; i += V::size) best = reducers::larger(best, V::load(at + i * kSize));
   U largest = 0;
   for (int k = 0; k < V::size; ++k) largest = best[k] > largest ? best[k] : largest;

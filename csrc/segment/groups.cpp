@@ -20,12 +20,14 @@ namespace ufuse {
 namespace {
 
 // Positions taken together: their labels and gathered elements stay in L1.
-constexpr std::int64_t kPositions = 512;
+constexpr std::int64_t kPositions = 256;
 // A part has that many elements at least, and that many for each group: what its cells cost then is little
 // beside its elements.
 constexpr std::int64_t kPartElements = 1 << 17;
 constexpr std::int64_t kPartPerGroup = 4;
 constexpr std::int64_t kMostParts = 64;
+// The states of all parts take at most one of so many bytes of the input, unless there is one part.
+constexpr std::int64_t kStatesShare = 4;
 // Cells of a tile of columns stay in L2 where they can.
 constexpr std::int64_t kTileBytes = 512 << 10;
 constexpr std::int64_t kLeastColumns = 64, kMostColumns = 1024;
@@ -63,7 +65,12 @@ class Execution {
     const std::int64_t kept = std::max<std::int64_t>(plan.results, 1),
                        g = std::max<std::int64_t>(groups.count, 1);
     const std::int64_t least = std::max(kPartElements / kept, kPartPerGroup * g);
-    parts_ = std::min(kMostParts, floor_power_of_two(count_ / std::max<std::int64_t>(least, kPositions)));
+    std::int64_t state_bytes = 0;
+    for (int s = 0; s < pass_.states; ++s)
+      for (int i = 0; i < reducer(s).components; ++i) state_bytes += reducer(s).state_size[i];
+    const std::int64_t input_bytes = count_ * kept * static_cast<std::int64_t>(item_size(r.input[0].dtype));
+    parts_ = std::min({kMostParts, floor_power_of_two(count_ / std::max<std::int64_t>(least, kPositions)),
+                       floor_power_of_two(input_bytes / (kStatesShare * g * kept * state_bytes))});
     const bool columns = plan.inner.extent > 1 && std::abs(plan.inner.stride[0]) < std::abs(stride_along(0));
     std::int64_t cell = 8;
     for (int s = 0; s < pass_.states; ++s) cell = std::max<std::int64_t>(cell, kernel(s).cell_size);

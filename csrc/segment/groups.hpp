@@ -1,6 +1,7 @@
 // Reductions of groups: the elements along an axis that have the same label.
 //
-//   1. The axis is cut into parts whose number depends on the shape and the number of groups alone, never on
+//   1. The axis is cut into parts whose number depends on the shape, the number of groups and the reducers,
+//   never on
 //      threads. In a part each group has a cell, to which its elements are added in the order of the axis:
 //      sums in float64 or 64 bits, moments in chunks of kChunk shifted by their first element.
 //   2. The states of the parts are merged by the tree of `reduce/reduction.hpp`.

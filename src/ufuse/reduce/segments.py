@@ -91,6 +91,9 @@ def segment_reduce(
     -----
     Segments have the meaning that NumPy's pull request 25476 gives ``ufunc.reduceat`` with stops:
     an empty segment gives the identity, where ``np.add.reduceat`` gives the element it starts with.
+    So a sum of nothing is 0, a product 1, ``"any"`` False, ``"all"`` True, a norm or count 0;
+    a mean or variance is NaN, with NumPy's warning; minima, maxima, ranges and positions raise.
+
     The results have the bits of `ufuse.sum` (or another function) of the slice alone, for any
     memory layout and number of threads.
 
@@ -182,14 +185,15 @@ def group_reduce(
 
     Notes
     -----
-    The axis is read in parts that depend on its length and the number of groups alone. In a part
-    every group has an accumulator, float64 for floats, to which its elements are added in their
-    order; the parts are then merged by a fixed tree. So the bits are the same for any memory layout
-    and number of threads. They are not those of `ufuse.sum` of the group's elements, which adds
-    them in another order.
+    A group without elements gives what an empty segment gives: see `ufuse.segment_reduce`.
 
-    Dtypes that are not compiled take memory of the size of `x`: it is converted (float16 and
-    bfloat16 to float32), or taken apart by label.
+    The axis is read in parts that depend on the shape, the number of groups and the operation. In
+    a part every group has an accumulator, float64 for floats, to which its elements are added in
+    their order; the parts are then merged by a fixed tree. So the bits are the same for any memory
+    layout and number of threads. They are not those of `ufuse.sum` of the group's elements, which
+    adds them in another order.
+
+    Where all positions of the axis are sorted by label, `ufuse.segment_reduce` does less.
 
     Examples
     --------
