@@ -295,6 +295,20 @@ def test_weights(dtype: Any) -> None:
         same(*both("nanquantile", x, 0.4, axis=1, weights=weights, **keywords))
 
 
+@pytest.mark.parametrize("dtype", [*NARROW, np.float16, ">f4"])
+def test_weights_of_narrow_and_swapped_floats(dtype: Any) -> None:
+    x = sample((30, 7), dtype, 20)
+    weights = np.random.default_rng(21).random(x.shape)
+    keywords = {"axis": 0, "weights": weights, "method": "inverted_cdf"}
+    for nans in (False, True):
+        x[3, 2] = np.nan if nans else 1
+        for name in ("quantile", "nanquantile"):
+            got = getattr(uf, name)(x, 0.4, **keywords)
+            assert got.dtype == x.dtype.newbyteorder("=")
+            want = getattr(np, name)(x.astype(np.float32), 0.4, **keywords)
+            np.testing.assert_array_equal(got.astype(np.float32), want)
+
+
 def test_out() -> None:
     x = sample((5, 6), np.float32, 14)
     for name, args in (("median", ()), ("quantile", (0.3,)), ("nanpercentile", ([20, 40],))):
@@ -367,6 +381,9 @@ def test_errors(name: str) -> None:
         function(x, 0.1j)
     with pytest.raises(TypeError, match=rf"ufuse.{name}.*'a'.*real numbers.*complex64"):
         function(x.astype(np.complex64), 0.1)
+    for function_name, more in ((name, (0.1,)), ("median", ())):
+        with pytest.raises(TypeError, match=rf"ufuse.{function_name}.*'a'.*numbers.*<U1"):
+            getattr(uf, function_name)(np.array(["a", "b"]), *more)
     with pytest.raises(TypeError, match=rf"ufuse.{name}.*'a'.*bool"):
         function(x > 0, 0.1)
     with pytest.raises(ValueError, match=rf"ufuse.{name}.*'method'.*'mid' is not a valid method"):
