@@ -221,9 +221,9 @@ def test_layouts_and_threads(axis: Any, dtype: Any, threads: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
-@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 31, 64, 127, 128, 129, 130, 500, 4099, 140_000])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 31, 128, 255, 384, 385, 500, 4099, 140_000])
 def test_lengths_on_every_tier(length: int, dtype: Any, tier: str) -> None:
-    x = sample((9 if length < 5000 else 2, length), dtype, length)
+    x = sample((50 if length < 5000 else 2, length), dtype, length)
     if dtype is np.int8:
         x //= 4
     for axis, array in ((1, x), (0, np.ascontiguousarray(x.T))):
@@ -293,6 +293,20 @@ def test_weights(dtype: Any) -> None:
         same(*both("quantile", x, 0.4, axis=1, weights=weights, **keywords))
         x[0, 0, 0] = 1  # nothing but NaN has no sum of weights
         same(*both("nanquantile", x, 0.4, axis=1, weights=weights, **keywords))
+
+
+@pytest.mark.parametrize("dtype", [*NARROW, np.float16, ">f4"])
+def test_weights_of_narrow_and_swapped_floats(dtype: Any) -> None:
+    x = sample((30, 7), dtype, 20)
+    weights = np.random.default_rng(21).random(x.shape)
+    keywords = {"axis": 0, "weights": weights, "method": "inverted_cdf"}
+    for nans in (False, True):
+        x[3, 2] = np.nan if nans else 1
+        for name in ("quantile", "nanquantile"):
+            got = getattr(uf, name)(x, 0.4, **keywords)
+            assert got.dtype == x.dtype.newbyteorder("=")
+            want = getattr(np, name)(x.astype(np.float32), 0.4, **keywords)
+            np.testing.assert_array_equal(got.astype(np.float32), want)
 
 
 def test_out() -> None:
@@ -367,6 +381,9 @@ def test_errors(name: str) -> None:
         function(x, 0.1j)
     with pytest.raises(TypeError, match=rf"ufuse.{name}.*'a'.*real numbers.*complex64"):
         function(x.astype(np.complex64), 0.1)
+    for function_name, more in ((name, (0.1,)), ("median", ())):
+        with pytest.raises(TypeError, match=rf"ufuse.{function_name}.*'a'.*numbers.*<U1"):
+            getattr(uf, function_name)(np.array(["a", "b"]), *more)
     with pytest.raises(TypeError, match=rf"ufuse.{name}.*'a'.*bool"):
         function(x > 0, 0.1)
     with pytest.raises(ValueError, match=rf"ufuse.{name}.*'method'.*'mid' is not a valid method"):

@@ -150,6 +150,8 @@ def test_errors() -> None:
         uf.topk(x, 1, 2)
     with pytest.raises(TypeError, match=r"ufuse.topk.*'x'.*complex128"):
         uf.topk(x * 1j, 1)
+    with pytest.raises(TypeError, match=r"ufuse.topk.*'x'.*<U1"):
+        uf.topk(np.array(["a"]), 1)
     with pytest.raises(ValueError, match=r"ufuse.topk.*'x'.*scalar"):
         uf.topk(3.0, 0, 0)
 

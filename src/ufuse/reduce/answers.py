@@ -1,4 +1,4 @@
-"""Results that have axes of their own before those of the array: of several quantiles."""
+"""What order statistics share: their operands, and results with axes of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ import numpy as np
 
 from .. import executors
 from ..interop import as_output, wrap_like
+from ..interop.lowprecision import is_low_precision
 from .request import Array, DType, Request
+
+
+def require_numbers(request: Request, argument: str) -> None:
+    """Refuse what has an order, but is no number: strings and structures."""
+    dtype = request.x.dtype
+    if dtype.kind not in "biufc" and not is_low_precision(dtype):
+        raise TypeError(
+            f"{request.function}: argument {argument!r}: expected an array of numbers, got dtype "
+            f"{dtype}"
+        )
 
 
 class LeadingAnswer:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..interop import asarray
+from ..interop.lowprecision import coding
 from .order_reference import has_nan
 from .request import Array, Request
 
@@ -71,6 +72,9 @@ def _block(
     function: str, values: Array, weights: Array, q: Array, skip_nan: bool
 ) -> tuple[Array, int]:
     lanes, count = values.shape
+    dtype = values.dtype.newbyteorder("=")
+    if coding(dtype) is not None:  # NumPy sorts NaN of other libraries' types as it comes
+        values = values.astype(np.float32)
     if skip_nan and has_nan(values.dtype):
         weights = np.where(np.isnan(values), 0, weights)  # they are sorted behind the others
     order = np.argsort(values, axis=-1, kind="stable")
@@ -86,7 +90,7 @@ def _block(
     if q.dtype.kind == "f":  # compared in their type: 0.4 of float32 is not that of float64
         cdf = cdf.astype(q.dtype)
     cdf[cdf == 0] = -1  # an element without weight is no quantile, not even the one of 0
-    result = np.empty((q.size, lanes), values.dtype)
+    result = np.empty((q.size, lanes), dtype)
     for k in range(q.size):
         index = np.minimum(np.add.reduce(cdf < q[k], axis=-1, dtype=np.intp), count - 1)
         result[k] = np.take_along_axis(values, index[:, None], axis=-1)[:, 0]

@@ -10,7 +10,7 @@ import numpy as np
 from .. import executors
 from ..interop.lowprecision import coding
 from . import quantile_weights
-from .answers import LeadingAnswer
+from .answers import LeadingAnswer, require_numbers
 from .order_reference import has_nan
 from .quantile_rules import MEDIAN, METHODS, RuleSource, chooses_elements
 from .request import NO_VALUE, Array, DType, Request
@@ -267,6 +267,7 @@ def _median(name: str, a: Any, axis: Any, out: Any, overwrite_input: bool, keepd
     if x.dtype.kind in _NUMPYS:
         more = {} if keepdims is NO_VALUE else {"keepdims": keepdims}
         return getattr(np, name)(x, axis, out, overwrite_input, **more)
+    require_numbers(request, "a")
     result = np.dtype(np.float64) if x.dtype.kind in "biu" else x.dtype.newbyteorder("=")
     answer = LeadingAnswer(request, (), out, result)
     if request.empty:
@@ -295,6 +296,7 @@ def _quantile(
     if x.dtype.kind in _NUMPYS or wanted.dtype.kind == "O":
         more = {} if keepdims is NO_VALUE else {"keepdims": keepdims}
         return getattr(np, name)(x, q, axis, out, overwrite_input, method, **more, weights=weights)
+    require_numbers(request, "a")
     if x.dtype.kind == "c":
         raise TypeError(
             f"{function}: argument 'a': expected an array of real numbers, got dtype {x.dtype}; "

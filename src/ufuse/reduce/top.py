@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import executors
 from ..interop import wrap_like
+from .answers import require_numbers
 from .request import Request
 
 
@@ -71,7 +72,8 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> TopK:
         raise TypeError(f"{function}: argument 'axis': expected an int, got {axis!r}") from None
     request = Request(function, x, along, single=True, argument="x")
     array = request.x
-    if array.dtype.kind not in "biufV":
+    require_numbers(request, "x")
+    if array.dtype.kind == "c":
         raise TypeError(
             f"{function}: argument 'x': expected an array of real numbers, got dtype {array.dtype}"
         )
