@@ -23,6 +23,8 @@ MODULES = {
     "bottleneck": "bottleneck",
     "fast_histogram": "fast_histogram",
     "boost_histogram": "boost_histogram",
+    "pandas": "pandas",
+    "scipy": "scipy",
     "torch": "torch",
     "jax": "jax",
     "onnxruntime": "onnxruntime",

@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 from ..model import Case
-from . import contractions, counts, elementwise, quantization, reductions, small
+from . import (
+    contractions,
+    counts,
+    elementwise,
+    order,
+    quantization,
+    reductions,
+    segments,
+    small,
+    statistics,
+    streams,
+    windows,
+)
 
-_MODULES = (quantization, elementwise, reductions, counts, contractions, small)
+_MODULES = (
+    quantization,
+    elementwise,
+    reductions,
+    statistics,
+    counts,
+    order,
+    segments,
+    windows,
+    streams,
+    contractions,
+    small,
+)
 
 #: Names of the groups, in the order of the tables.
 GROUPS = tuple(module.GROUP for module in _MODULES)

@@ -11,7 +11,11 @@ namespace ufuse {
 void register_settings(pybind11::module_& m);
 void register_program(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
+void register_segment(pybind11::module_& m);
 void register_contract(pybind11::module_& m);
 void register_count(pybind11::module_& m);
+void register_window(pybind11::module_& m);
+void register_order(pybind11::module_& m);
+void register_streams(pybind11::module_& m);
 
 }  // namespace ufuse

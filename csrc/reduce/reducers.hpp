@@ -404,6 +404,14 @@ struct moments {
   }
 };
 
+/// Of one or two bytes: see `IntegerMoments`.
+template <class T>
+  requires(std::is_integral_v<storage_t<T>> && sizeof(T) <= 2)
+struct moments<T> {
+  using element = storage_t<T>;
+  using integer = element;
+};
+
 /// Moments of the elements that are no NaN: those become the pivot, which adds nothing, and are not counted.
 template <class T>
 struct nan_moments : moments<T> {

@@ -15,12 +15,7 @@ def reduce(
     x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
 ) -> None:
     """Fill the outputs of `slots` from one read of `x`, which has elements."""
-    how = coding(x.dtype)
-    table = None
-    if how is not None:
-        table = values_of(x.dtype) if how == "table" else None
-        codes = np.dtype(f"u{x.dtype.itemsize}")
-        x = x.view(codes if x.dtype.isnative else codes.newbyteorder())
+    x, how, table = as_codes(x)
     mask = 0
     for axis in axes:
         mask |= 1 << axis
@@ -43,6 +38,16 @@ def reduce(
         ],
         where,
         skip_nan,
-        "plain" if how is None else how,
+        how,
         table,
     )
+
+
+def as_codes(x: Array) -> tuple[Array, str, Array | None]:
+    """Return an array as the core reads it, how its bits are read, and the values of bytes."""
+    how = coding(x.dtype)
+    if how is None:
+        return x, "plain", None
+    codes = np.dtype(f"u{x.dtype.itemsize}")
+    view = x.view(codes if x.dtype.isnative else codes.newbyteorder())
+    return view, how, values_of(x.dtype) if how == "table" else None

@@ -25,7 +25,7 @@ from .request import (
 
 # Element codes and those of the results: what the native fast entries take.
 _SUMS = {code: REDUCERS["sum"].state[code][0] for code in (*INTEGERS, "?")} | {c: c for c in FLOATS}
-_MEANS = {code: code for code in FLOATS}
+_MEANS = {code: code if code in FLOATS else "f8" for code in REDUCERS["moments"].state}
 
 _WIDE = {"b": "i8", "i": "i8", "u": "u8", "f": "f8"}
 
@@ -387,12 +387,17 @@ def _spread(
     elif request.empty:
         target[...] = np.nan
     else:
-        code = code_of(x.dtype)
-        element = code if code in FLOATS else "f8"
+        element = moments_element(x.dtype)
         finish = "variance" if name == "var" else "deviation"
         slot = Slot("moments", element, finish, target, ddof=float(freedom))
         execute(x, request.axes, [slot], request.where)
     return request.answer(target)
+
+
+def moments_element(dtype: DType) -> str:
+    """Return the type as which moments take elements of `dtype`."""
+    code = code_of(dtype)
+    return code if code in _MEANS else "f8"
 
 
 def check_mean(request: Request, mean: Any) -> None:
