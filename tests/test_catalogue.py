@@ -61,7 +61,7 @@ def program(row: Operation, signature: Signature) -> Program:
 def ulps(got: np.ndarray, want: np.ndarray) -> float:
     """Largest error in units in the last place of the exact value."""
     finite = np.isfinite(want)
-    np.testing.assert_array_equal(got[~finite], want.astype(got.dtype)[~finite])
+    np.testing.assert_array_equal(got[~finite], want[~finite].astype(got.dtype))
     exact = want[finite].astype(np.longdouble)
     limit = np.finfo(got.dtype)
     overflows = np.abs(exact) > limit.max

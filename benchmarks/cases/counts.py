@@ -35,6 +35,7 @@ def _case(
     ours: Prepare,
     peers: dict[str, Prepare],
     bar: str,
+    amount: int = BYTES,
     rtol: float = 0.0,
 ) -> Case:
     return Case(
@@ -45,7 +46,7 @@ def _case(
         peers=peers,
         bar=bar,
         limit="read",
-        amount=BYTES,
+        amount=amount,
         check=close(rtol),  # peers count in floats
     )
 
@@ -184,6 +185,7 @@ def cases() -> list[Case]:
                 _bincount("ufuse", weighted),
                 {name: _bincount(name, weighted) for name in ("numpy", "torch")},
                 "best >= 2x",
+                amount=BYTES * (1 + weighted),
                 rtol=1e-9,
             )
         )

@@ -39,6 +39,9 @@ def _lanes(x: Array, axes: Sequence[int]) -> Array:
 
 def bincount(x: Array, weights: Array | None, least: int) -> Any:
     """Return the counts, or sums of weights, of at least so many integers."""
-    if x.size and x.dtype.kind == "i":
+    amounts = None if weights is None else weights.astype(np.float64)
+    try:
+        return np.bincount(x, amounts, least)
+    except ValueError:
         refuse_negative(x.min())
-    return np.bincount(x, None if weights is None else weights.astype(np.float64), least)
+        raise
