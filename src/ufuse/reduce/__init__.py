@@ -5,6 +5,7 @@ from .extremes import MinMax, argmax, argmin, max, min, minmax
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
+from .scans import cumprod, cumsum, nancumprod, nancumsum
 from .sums import mean, prod, std, sum, var
 from .together import reduce
 
@@ -16,6 +17,8 @@ __all__ = [
     "argmax",
     "argmin",
     "count_nonzero",
+    "cumprod",
+    "cumsum",
     "log_softmax",
     "logsumexp",
     "max",
@@ -24,6 +27,8 @@ __all__ = [
     "minmax",
     "nanargmax",
     "nanargmin",
+    "nancumprod",
+    "nancumsum",
     "nanmax",
     "nanmean",
     "nanmin",

@@ -34,3 +34,8 @@ def reduce(
         where,
         skip_nan,
     )
+
+
+def scan(name: str, x: Array, axis: int, out: Array) -> None:
+    """Write the running ``"sum"``, ``"prod"``, ``"nansum"`` or ``"nanprod"`` of `x` to `out`."""
+    _core.scan(x, axis, name, out)

@@ -104,6 +104,18 @@ _FINISH = {
 }
 
 
+def scan(name: str, x: Array, axis: int, out: Array) -> None:
+    """Write the running ``"sum"``, ``"prod"``, ``"nansum"`` or ``"nanprod"`` of `x` to `out`."""
+    if axis < 0:
+        x, axis = x.reshape(-1), 0
+    wide = x.astype(np.float64 if x.dtype.kind == "f" else out.dtype)
+    if name.startswith("nan"):
+        wide[np.isnan(wide)] = 0 if name == "nansum" else 1
+    ufunc = np.add if name.endswith("sum") else np.multiply
+    with np.errstate(all="ignore"):
+        np.copyto(out, ufunc.accumulate(wide, axis), casting="unsafe")
+
+
 def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
     """Run NumPy's own function for dtypes that are not compiled, in a wider type where it has one.
 

@@ -229,6 +229,15 @@ def execute(
     executor.reduce(x, axes, slots, where, skip_nan)
 
 
+def execute_scan(name: str, x: Array, axis: int, out: Array) -> None:
+    """Run a scan of `x` along an axis, or all elements in C order for -1, into `out`."""
+    if executors.backend() == "native":
+        from . import native as executor
+    else:
+        from . import reference as executor  # type: ignore[no-redef]
+    executor.scan(name, x, axis, out)
+
+
 def _read_axes(function: str, axis: Any, ndim: int, single: bool) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
