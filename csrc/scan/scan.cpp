@@ -60,8 +60,13 @@ constexpr std::int64_t kLongLine = 16 * kScanBlock;
 class Chain {
  public:
   void wait(std::int64_t part) const {
-    for (int spins = 0; done_.load(std::memory_order_acquire) != part; ++spins)
-      if (spins > 4096) std::this_thread::yield();
+    constexpr int kSpins = 128;  // some microseconds: longer waits are for a thread that does not run
+    for (int spins = 0; done_.load(std::memory_order_acquire) != part; ++spins) {
+      if (spins > kSpins) std::this_thread::yield();
+#if defined(__x86_64__)
+      _mm_pause();
+#endif
+    }
   }
   void pass(std::int64_t part) { done_.store(part + 1, std::memory_order_release); }
 
@@ -86,15 +91,18 @@ class Execution {
 
   void run() {
     if (plan_.count == 0 || plan_.lines() == 0) return;
-    const bool shared = kernel_.blocked && run_.threads > 1 && plan_.count >= kLongLine;
+    const bool long_lines = kernel_.blocked && plan_.count >= kLongLine;
     if (plan_.columns) {
-      if (shared && plan_.outers < 2 * run_.threads && plan_.inner.extent < kLeastColumns * run_.threads)
+      if (long_lines && run_.threads > 1 && plan_.outers < 2 * run_.threads &&
+          plan_.inner.extent < kLeastColumns * run_.threads)
         for (std::int64_t o = 0; o < plan_.outers; ++o) share_columns(start_of(o * plan_.inner.extent));
       else
         all_columns();
       return;
     }
-    if (shared && plan_.lines() < kScanLanes * 4 * run_.threads)
+    // One thread, too, is quicker with eight blocks of a line at once than with few lines.
+    const bool few = plan_.lines() < kScanLanes * (run_.threads > 1 ? 4 * run_.threads : 1);
+    if (long_lines && few)
       for (std::int64_t line = 0; line < plan_.lines(); ++line) share_line(start_of(line));
     else
       all_lines();

@@ -42,6 +42,18 @@ UFUSE_INLINE void exchange(Vec<T, N>& a, Vec<T, N>& b) {
     }
   }
 }
+/// Turns blocks of 4 by 4 within rows of 8 in interleavings alone, of which a core does two at a time.
+template <class T>
+UFUSE_INLINE void transpose_quads(Vec<T, 8>& a, Vec<T, 8>& b, Vec<T, 8>& c, Vec<T, 8>& d) {
+  constexpr int N = 8;
+  const auto ab = UFUSE_PICK(a.v, b.v, 0, 8, 1, 9, 4, 12, 5, 13), cd = UFUSE_PICK(c.v, d.v, 0, 8, 1, 9, 4, 12, 5, 13);
+  const auto ab2 = UFUSE_PICK(a.v, b.v, 2, 10, 3, 11, 6, 14, 7, 15),
+             cd2 = UFUSE_PICK(c.v, d.v, 2, 10, 3, 11, 6, 14, 7, 15);
+  a.v = UFUSE_PICK(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13);
+  b.v = UFUSE_PICK(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
+  c.v = UFUSE_PICK(ab2, cd2, 0, 1, 8, 9, 4, 5, 12, 13);
+  d.v = UFUSE_PICK(ab2, cd2, 2, 3, 10, 11, 6, 7, 14, 15);
+}
 #undef UFUSE_PICK
 
 template <int S, class T, int N>
@@ -54,6 +66,11 @@ UFUSE_INLINE void exchange_all(Vec<T, N> (&r)[N]) {
 template <class T, int N>
 UFUSE_INLINE void transpose(Vec<T, N> (&r)[N]) {
   if constexpr (N > 4) exchange_all<4>(r);
+  if constexpr (N == 8 && sizeof(T) == 4) {
+    transpose_quads(r[0], r[1], r[2], r[3]);
+    transpose_quads(r[4], r[5], r[6], r[7]);
+    return;
+  }
   if constexpr (N > 2) exchange_all<2>(r);
   exchange_all<1>(r);
 }
