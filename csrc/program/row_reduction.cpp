@@ -25,7 +25,7 @@ ReducerId reducer_of(RowReduction reduction) {
 void chunk_states(const ReducerKernel& kernel, const char* data, std::int64_t row_bytes, std::int64_t rows,
                   std::int64_t count, void* out) {
   void* states[] = {out};
-  kernel.rows({data, row_bytes, rows, count, states, 1, 0, 0, nullptr, nullptr});
+  kernel.rows[0]({data, row_bytes, rows, count, states, 1, 0, 0, nullptr, nullptr});
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ void reduce_columns(RowReduction reduction, DType dtype, const void* block, std:
   const auto size = static_cast<std::int64_t>(item_size(dtype));
   const std::int64_t shape[] = {rows, cols}, strides[] = {cols * size, size}, out_strides[] = {0, size};
   reduce_fast(block, 2, shape, strides, dtype, 1, out, out_strides, dtype, reducer_of(reduction),
-              Finish::value, 0.0);
+              Finish::value, 0, 0.0);
 }
 
 }  // namespace ufuse

@@ -38,7 +38,8 @@ cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
         pass
     bint reduce_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides,
                      DType dtype, uint64_t reduced, void* out, const int64_t* out_strides,
-                     DType result, ReducerId reducer, Finish finish, double ddof) except +
+                     DType result, ReducerId reducer, Finish finish, int component,
+                     double ddof) except +
 
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)

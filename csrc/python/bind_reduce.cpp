@@ -46,9 +46,10 @@ ReducerId reducer_of(const std::string& wanted) {
 }
 
 Finish finish_of(const std::string& wanted) {
-  constexpr const char* names[] = {"value", "index", "mean", "variance", "deviation"};
-  for (int i = 0; i < 5; ++i)
-    if (wanted == names[i]) return static_cast<Finish>(i);
+#define UFUSE_FINISH(name) \
+  if (wanted == #name) return Finish::name;
+#include "catalogue.inc"
+#undef UFUSE_FINISH
   throw std::invalid_argument("ufuse reduce: no finish '" + wanted + "'");
 }
 
@@ -70,11 +71,27 @@ ReduceInput input_of(const py::array& array, Strides& strides) {
           strides_of(array, strides)};
 }
 
-using SlotSpec = std::tuple<std::string, int, std::string, std::string, py::array, double, double,
+using SlotSpec = std::tuple<std::string, int, std::string, std::string, int, py::array, double, double,
                             std::optional<py::bytes>>;
 
+void set_coding(Reduction& r, const std::string& wanted, const std::optional<py::array_t<float>>& table) {
+  constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
+  int found = 0;
+  while (found < 4 && wanted != names[found]) ++found;
+  const auto coding = static_cast<Coding>(found);
+  const bool known = found < 4 && (coding != Coding::table || (table && table->size() == 256));
+  const DType stored = coding == Coding::table ? DType::U8 : DType::U16;
+  for (int k = 0; k < r.inputs; ++k) {
+    if (!known || (coding != Coding::plain && r.input[k].dtype != stored))
+      throw std::invalid_argument("ufuse reduce: no such coding of the elements: '" + wanted + "'");
+    r.input[k].coding = coding;
+    if (coding == Coding::table) r.input[k].table = table->data();
+  }
+}
+
 void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
-                   const std::vector<SlotSpec>& slots, const std::optional<py::array>& where, bool skip_nan) {
+                   const std::vector<SlotSpec>& slots, const std::optional<py::array>& where, bool skip_nan,
+                   const std::string& coding, const std::optional<py::array_t<float>>& table) {
   if (inputs.empty() || inputs.size() > kMaxReduceInputs || slots.empty() || slots.size() > kMaxSlots)
     throw std::invalid_argument("ufuse reduce: between 1 and 8 inputs and 1 and 16 slots");
   const py::array& x = inputs[0];
@@ -98,10 +115,11 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     r.mask = &mask;
   }
   r.skip_nan = skip_nan;
+  set_coding(r, coding, table);
   r.slots = static_cast<int>(slots.size());
   alignas(8) char initial[kMaxSlots][8];
   for (int s = 0; s < r.slots; ++s) {
-    const auto& [reducer, input, element, finish, out, divisor, ddof, start] =
+    const auto& [reducer, input, element, finish, component, out, divisor, ddof, start] =
         slots[static_cast<std::size_t>(s)];
     check_shape(out, x, "an output", axes);
     if (input < 0 || input >= r.inputs) throw std::invalid_argument("ufuse reduce: no such input");
@@ -110,6 +128,8 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     slot.input = input;
     slot.element = dtype_of_code(element);
     slot.finish = finish_of(finish);
+    if (component < 0) throw std::invalid_argument("ufuse reduce: no such component");
+    slot.component = component;
     slot.result = dtype_of_array(out.dtype());
     slot.out = static_cast<char*>(py::array(out).mutable_data());  // throws where it is read-only
     slot.out_strides = strides_of(out, out_strides[s]);
@@ -136,10 +156,13 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
 void register_reduce(py::module_& m) {
   m.def(
       "reduce", &reduce_arrays, py::arg("inputs"), py::arg("axes"), py::arg("slots"),
-      py::arg("where") = py::none(), py::arg("skip_nan") = false,
+      py::arg("where") = py::none(), py::arg("skip_nan") = false, py::arg("coding") = "plain",
+      py::arg("table") = py::none(),
       "Reduce arrays of one shape over the axes of a bit mask, in one read.\n\n"
-      "A slot is (reducer, input, element code, finish, out, divisor, ddof, initial): `out` has the inputs'\n"
-      "shape with 1 for each reduced axis, and `initial` is the bytes of a first state component, or None.");
+      "A slot is (reducer, input, element code, finish, component, out, divisor, ddof, initial): `out` has "
+      "the inputs'\n"
+      "shape with 1 for each reduced axis, and `initial` is the bytes of a first state component, or None.\n"
+      "`coding` says how the bits of narrow floats in u2 or u1 arrays are read; they are reduced as f4.");
 }
 
 }  // namespace ufuse

@@ -18,6 +18,20 @@ def set_element_types(codes):
         _element[dtype.num] = codes.index(code)
 
 
+cdef bint _not_finite(const void* data, int number, Py_ssize_t count):
+    """Whether there is a NaN or an infinity in contiguous results."""
+    cdef Py_ssize_t i
+    if number == cnp.NPY_FLOAT:
+        for i in range(count):
+            if (<const float*>data)[i] - (<const float*>data)[i] != 0:
+                return True
+    elif number == cnp.NPY_DOUBLE:
+        for i in range(count):
+            if (<const double*>data)[i] - (<const double*>data)[i] != 0:
+                return True
+    return False
+
+
 cdef class ReductionCall(Entry):
     """Fast entry of a reduction: one exact ndarray, one axis or all, nothing unusual.
 
@@ -25,22 +39,35 @@ cdef class ReductionCall(Entry):
     ----------
     general : callable
         The general function; it defines the signature and the documentation.
-    reducer, finish : int
-        The core's numbers of the reducer and of what becomes of its state.
+    reducer, finish, component : int
+        The core's numbers of the reducer, of what becomes of its state, and from which component on.
+    finite : bool
+        Whether the general function is asked where a result is not finite: it may warn.
+    positional : int
+        Positional arguments that mean the array and the axis: 1 or 2.
+    takes_out : bool
+        Whether the function has a parameter `out`.
     results : dict of str to dtype
         Element code to the dtype of the result; codes that are missing are not for the fast path.
     """
-    cdef int reducer, finish
+    cdef int reducer, finish, component
+    cdef bint finite, takes_out
+    cdef Py_ssize_t positional
     cdef int result_type[TYPE_NUMBERS]     # NumPy type number of the result, -1: not here
     cdef int result_element[TYPE_NUMBERS]
     cdef Py_ssize_t result_size[TYPE_NUMBERS]
     cdef object result_dtype               # NumPy type number to dtype
 
-    def __init__(self, general, reducer, finish, results):
+    def __init__(self, general, reducer, finish, component, results, finite, positional,
+                 takes_out):
         import numpy
         Entry.__init__(self, general)
         self.reducer = reducer
         self.finish = finish
+        self.component = component
+        self.finite = finite
+        self.positional = positional
+        self.takes_out = takes_out
         self.result_dtype = {}
         for number in range(TYPE_NUMBERS):
             self.result_type[number] = -1
@@ -57,13 +84,13 @@ cdef class ReductionCall(Entry):
         cdef object result, axis = None, out = None
         cdef Py_ssize_t given = len(args)
         cdef bint keepdims = False
-        if 1 <= given <= 2:
+        if 1 <= given <= self.positional:
             if given == 2:
                 axis = args[1]
             for key, value in kwargs.items():
                 if key == "axis" and given == 1:
                     axis = value
-                elif key == "out":
+                elif key == "out" and self.takes_out:
                     out = value
                 elif key == "keepdims" and (value is True or value is False):
                     keepdims = value
@@ -86,11 +113,11 @@ cdef class ReductionCall(Entry):
         cdef bint done
         if cnp.PyArray_SIZE(array) <= SMALL:
             done = reduce_fast(data, axes, shape, strides, element, reduced, out, out_strides, result,
-                               reducer, finish, 0.0)
+                               reducer, finish, self.component, 0.0)
         else:
             with nogil:
                 done = reduce_fast(data, axes, shape, strides, element, reduced, out, out_strides,
-                                   result, reducer, finish, 0.0)
+                                   result, reducer, finish, self.component, 0.0)
         return done
 
     cdef object _run(self, object x, object axis, bint keepdims, object out):
@@ -127,10 +154,12 @@ cdef class ReductionCall(Entry):
             else:
                 shape[kept] = cnp.PyArray_DIM(array, i)
                 kept += 1
+        if self.finite and kept > 0 and cnp.PyArray_SIZE(array) > SMALL:
+            return NotImplemented  # what is looked at twice must be small
         if out is None:
             if kept == 0:
                 done = self._reduce(array, number, reduced, &scalar, out_strides)
-                if not done:
+                if not done or (self.finite and _not_finite(&scalar, self.result_type[number], 1)):
                     return NotImplemented
                 return PyArray_Scalar(&scalar, self.result_dtype[number], None)
             target = new_array(kept, shape, self.result_type[number], self.result_size[number])
@@ -154,4 +183,7 @@ cdef class ReductionCall(Entry):
                 out_strides[i] = cnp.PyArray_STRIDE(target, kept)
                 kept += 1
         done = self._reduce(array, number, reduced, cnp.PyArray_DATA(target), out_strides)
+        if done and self.finite and _not_finite(cnp.PyArray_DATA(target), self.result_type[number],
+                                               cnp.PyArray_SIZE(target)):
+            return NotImplemented
         return target if done else NotImplemented

@@ -33,89 +33,54 @@ UFUSE_INLINE void with_rows(const ColumnsCall& call, Body body) {
   body(row, call.rows);
 }
 
-template <class R, class T>
+/// Adds the sums of a step, of W columns, to those of their lanes.
+template <class A, class P, int W>
+UFUSE_INLINE void add_step(A* lanes, Vec<P, W> sums) {
+  constexpr int N = kRegisterBytes / static_cast<int>(sizeof(A));
+  alignas(64) P narrow[W];
+  sums.store(narrow);
+#pragma GCC unroll 8
+  for (int k = 0; k < W; k += N)
+    (Vec<A, N>::load(lanes + k) + convert<Vec<A, N>>(Vec<P, N>::load(narrow + k))).store(lanes + k);
+}
+
+template <class R, class T, class Source>
 void simple_columns(const ColumnsCall& call) {
-  using S = reducers::storage_t<T>;
-  using A = typename R::wide;
-  using P = partial_t<R, T>;
-  constexpr bool kPartial = !std::is_same_v<P, A>;
-  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
+  using A = lane_sum_t<R, T>;
+  using P = step_sum_t<R, T>;
+  constexpr bool kPartial = !std::is_same_v<P, typename R::wide>;
+  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(P));
   constexpr int K = kColumnRegisters;
-  constexpr std::int64_t kSize = sizeof(S);
   auto* acc = static_cast<A*>(call.lanes[0]);
   const bool fresh = call.fresh;
   // Products of integers are rare, and unrolled they are half of the code of all reducers.
   constexpr bool kUnrolled = !(R::exact && std::is_same_v<R, reducers::prod<T>>);
+  if (kPartial && fresh)
+    for (std::int64_t c = 0; c < call.columns; ++c) acc[c] = static_cast<A>(R::identity);
   with_rows<kUnrolled>(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;
-        auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
+        auto element = [=](std::int64_t r) __attribute__((always_inline)) {
+          return reducers::element_of<R, Vec<P, W>>(Source::template load<W>(row[r] + at * Source::bytes));
+        };
         if constexpr (kPartial) {
           auto p = splat<Vec<P, W>>(0);
-          for (std::int64_t r = 0; r < rows; ++r)
-            p = p + reducers::element_of<R, Vec<P, W>>(Vec<S, W>::load(row[r] + at * kSize));
-          a = a + convert<Vec<A, W>>(p);
+          for (std::int64_t r = 0; r < rows; ++r) p = p + element(r);
+          add_step<A>(acc + at, p);
         } else {
-          for (std::int64_t r = 0; r < rows; ++r)
-            a = R::fold(a, reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize)));
+          auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
+          for (std::int64_t r = 0; r < rows; ++r) a = R::fold(a, element(r));
+          a.store(acc + at);
         }
-        a.store(acc + at);
       }
     };
     auto single = [=](std::int64_t c) {
-      A a = fresh ? R::identity : acc[c];
-      for (std::int64_t r = 0; r < rows; ++r) {
-        S x;
-        std::memcpy(&x, row[r] + c * kSize, sizeof x);
-        a = R::fold(a, reducers::element_of<R, A>(x));
-      }
+      A a = fresh ? static_cast<A>(R::identity) : acc[c];
+      for (std::int64_t r = 0; r < rows; ++r)
+        a = R::fold(a, reducers::element_of<R, A>(Source::one(row[r] + c * Source::bytes)));
       acc[c] = a;
-    };
-    walk_columns<K * W>(call.columns, step, single);
-  });
-}
-
-template <class T>
-void moments_columns(const ColumnsCall& call) {
-  using R = reducers::moments<T>;
-  constexpr int W = kRegisterBytes / 8;
-  constexpr int K = kColumnRegisters;
-  constexpr std::int64_t kSize = sizeof(T);
-  using Wide = Vec<double, W>;
-  auto* sums = static_cast<double*>(call.lanes[0]);
-  auto* squares = static_cast<double*>(call.lanes[1]);
-  const double* pivots = call.pivots;
-  const bool fresh = call.fresh;
-  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
-    auto step = [=](std::int64_t c) __attribute__((always_inline)) {
-#pragma GCC unroll 8
-      for (int k = 0; k < K; ++k) {
-        const std::int64_t at = c + k * W;
-        const auto p = Wide::load(pivots + at);
-        auto s = fresh ? splat<Wide>(0.0) : Wide::load(sums + at);
-        auto q = fresh ? splat<Wide>(0.0) : Wide::load(squares + at);
-        for (std::int64_t r = 0; r < rows; ++r) {
-          const Wide d = R::shifted(convert<Wide>(Vec<T, W>::load(row[r] + at * kSize)), p);
-          s = s + d;
-          q = R::add_square(q, d);
-        }
-        s.store(sums + at);
-        q.store(squares + at);
-      }
-    };
-    auto single = [=](std::int64_t c) {
-      double s = fresh ? 0.0 : sums[c], q = fresh ? 0.0 : squares[c];
-      for (std::int64_t r = 0; r < rows; ++r) {
-        T x;
-        std::memcpy(&x, row[r] + c * kSize, sizeof x);
-        const double d = R::shifted(static_cast<double>(x), pivots[c]);
-        s += d;
-        q = R::add_square(q, d);
-      }
-      sums[c] = s;
-      squares[c] = q;
     };
     walk_columns<K * W>(call.columns, step, single);
   });
@@ -128,14 +93,13 @@ using index_value_t = std::conditional_t<sizeof(S) == 1, std::int16_t, S>;
 template <class S>
 using index_lane_t = typename IntOf<sizeof(index_value_t<S>)>::type;
 
-template <class R>
+template <class R, class Source>
 void index_columns(const ColumnsCall& call) {
   using S = typename R::element;
   using A = index_value_t<S>;
   using I = index_lane_t<S>;
   constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A));
   constexpr int K = kColumnRegisters;
-  constexpr std::int64_t kSize = sizeof(S);
   auto* values = static_cast<A*>(call.lanes[0]);
   auto* indices = static_cast<I*>(call.lanes[1]);
   const bool fresh = call.fresh;
@@ -148,11 +112,12 @@ void index_columns(const ColumnsCall& call) {
         auto value = Vec<A, W>::load(values + at);
         auto index = Vec<I, W>::load(indices + at);
         if (fresh) {  // the first row is better than nothing, whatever it holds
-          value = convert<Vec<A, W>>(Vec<S, W>::load(row[0] + at * kSize));
+          value = reducers::element_of<R, Vec<A, W>>(Source::template load<W>(row[0] + at * Source::bytes));
           index = splat<Vec<I, W>>(static_cast<I>(first));
         }
         for (std::int64_t r = 0; r < rows; ++r) {
-          const auto x = convert<Vec<A, W>>(Vec<S, W>::load(row[r] + at * kSize));
+          const auto x =
+              reducers::element_of<R, Vec<A, W>>(Source::template load<W>(row[r] + at * Source::bytes));
           const auto wins = R::better(x, value);
           value = select(wins, x, value);
           index = select(wins, splat<Vec<I, W>>(static_cast<I>(first + r * kLanes)), index);
@@ -163,10 +128,9 @@ void index_columns(const ColumnsCall& call) {
     };
     auto single = [=](std::int64_t c) {
       for (std::int64_t r = 0; r < rows; ++r) {
-        S x;
-        std::memcpy(&x, row[r] + c * kSize, sizeof x);
-        if (!(fresh && r == 0) && !R::better(static_cast<A>(x), values[c])) continue;
-        values[c] = static_cast<A>(x);
+        const A value = reducers::element_of<R, A>(Source::one(row[r] + c * Source::bytes));
+        if (!(fresh && r == 0) && !R::better(value, values[c])) continue;
+        values[c] = value;
         indices[c] = static_cast<I>(first + r * kLanes);
       }
     };

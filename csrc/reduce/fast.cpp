@@ -37,11 +37,10 @@ const ReduceKernels& reduce_kernels(Tier tier) {
 
 bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
                  DType dtype, std::uint64_t reduced, void* out, const std::int64_t* out_strides, DType result,
-                 ReducerId reducer, Finish finish, double ddof) {
+                 ReducerId reducer, Finish finish, int component, double ddof) {
   const ReduceKernels& kernels = reduce_kernels(active_tier());
   const ReducerKernel& kernel = kernels.at(reducer, dtype);
-  if (kernel.rows == nullptr || axes > kMaxReduceAxes) return false;
-  const int component = finish == Finish::index ? 1 : 0;
+  if (kernel.rows[0] == nullptr || axes > kMaxReduceAxes || component >= kernel.components) return false;
   const DType from = component_type(reducer, dtype, component);
   const FinishKernel last =
       kernels.finish[static_cast<int>(finish)][static_cast<int>(from)][static_cast<int>(result)];
@@ -50,10 +49,11 @@ bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const st
   if (axes == 1 && reduced == 1 && shape[0] <= kChunk && shape[0] > 0 &&
       strides[0] == static_cast<std::int64_t>(item_size(dtype))) {
     alignas(8) char state[kMaxComponents][8];
-    void* const states[] = {state[0], state[1], state[2], state[3]};
-    kernel.rows({static_cast<const char*>(data), 0, 1, shape[0], states, 1, 0, 0, nullptr, nullptr});
-    const void* const finished[] = {state[0], state[1], state[2], state[3]};
-    last({out, finished, 1, static_cast<double>(shape[0]), ddof});
+    void* states[kMaxComponents];
+    const void* finished[kMaxComponents];
+    for (int i = 0; i < kMaxComponents; ++i) finished[i] = states[i] = state[i];
+    kernel.rows[0]({static_cast<const char*>(data), 0, 1, shape[0], states, 1, 0, 0, nullptr, nullptr});
+    last({out, finished + component, 1, static_cast<double>(shape[0]), ddof});
     return true;
   }
 
@@ -65,11 +65,17 @@ bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const st
   r.shape = shape;
   r.reduced = reduced;
   r.input[0] = {static_cast<const char*>(data), dtype, false, strides};
-  r.slot[0] = {reducer,     0,
-               dtype,       finish,
-               result,      static_cast<char*>(out),
-               out_strides, static_cast<double>(count),
-               ddof,        nullptr};
+  r.slot[0] = {reducer,
+               0,
+               dtype,
+               finish,
+               component,
+               result,
+               static_cast<char*>(out),
+               out_strides,
+               static_cast<double>(count),
+               ddof,
+               nullptr};
   reduce(r, kernels);
   return true;
 }

@@ -17,21 +17,37 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
   std::int64_t lane_bytes = 0;
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
-    kernel[s] = &k.at(slot.reducer, slot.element);
-    for (int i = 0; i < kernel[s]->lane_components; ++i)
-      lane_bytes += kernel[s]->lane_size[i] * (kernel[s]->exact ? 1 : kLanes);
     int f = 0;
     while (f < feeds && (feed[f].input != slot.input || feed[f].element != slot.element)) ++f;
-    feed_of[s] = f;
+    const ReducerKernel* const wanted = &k.at(slot.reducer, slot.element);
+    int state = 0;
+    while (state < states && !(kernel[state] == wanted && feed_of[state] == f && slot.initial == nullptr &&
+                               r.slot[slot_of[state]].initial == nullptr))
+      ++state;
+    state_of[s] = state;
+    if (state == states) {
+      kernel[state] = wanted;
+      feed_of[state] = f;
+      slot_of[state] = s;
+      ++states;
+      for (int i = 0; i < wanted->lane_components; ++i)
+        lane_bytes += wanted->lane_size[i] * (wanted->exact ? 1 : kLanes);
+    }
     if (f < feeds) continue;
     const ReduceInput& input = r.input[slot.input];
     const auto stored = static_cast<std::int64_t>(item_size(input.dtype));
     const bool swapped = input.swapped && r.source == nullptr && stored > 1;
+    // A kernel may read codes of 16 bits where they are.
+    const bool coded = (input.coding == Coding::half || input.coding == Coding::bfloat16) &&
+                       wanted->rows[static_cast<int>(input.coding)] != nullptr;
+    const bool converted = input.coding != Coding::plain || input.dtype != slot.element;
     feed[feeds++] = {slot.input,
                      input.dtype,
                      slot.element,
                      swapped,
-                     !swapped && input.dtype == slot.element && r.source == nullptr,
+                     !swapped && (!converted || (coded && !masked)) && r.source == nullptr,
+                     converted,
+                     input.coding,
                      stored,
                      static_cast<std::int64_t>(item_size(slot.element)),
                      log2_size(input.dtype)};
@@ -109,13 +125,22 @@ void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_
   r.source->read(index, axis.id < 0 ? 0 : axis.id, count, to);
 }
 
+void Pieces::convert(const Feed& feed, char* to, const void* from, std::int64_t count) const {
+  const PieceKernels& moves = pass_.kernels.pieces;
+  const ReduceInput& input = pass_.reduction.input[feed.input];
+  if (input.coding == Coding::plain)
+    moves.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to), from, count);
+  else
+    moves.decode[static_cast<int>(input.coding)](reinterpret_cast<float*>(to), from, count, input.table);
+}
+
 void Pieces::fetch_feed(const Feed& feed, const Place* places, std::int64_t rows, std::int64_t stride,
                         std::int64_t count, char* to, std::int64_t pitch) {
   const PieceKernels& moves = pass_.kernels.pieces;
   const auto gather = moves.gather[feed.stored_log2];
   const char* from[kRowsPerStep] = {};
   for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[feed.input];
-  if (feed.stored == feed.element) {
+  if (!feed.converted) {
     gather(to, pitch * feed.size, from, rows, stride, count);
     for (std::int64_t r = 0; feed.swapped && r < rows; ++r)
       moves.swap[feed.stored_log2](to + r * pitch * feed.size, count);
@@ -128,8 +153,7 @@ void Pieces::fetch_feed(const Feed& feed, const Place* places, std::int64_t rows
       if (feed.swapped) moves.swap[feed.stored_log2](raw_[feed.input], count);
       stored = raw_[feed.input];
     }
-    moves.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to + r * pitch * feed.size), stored,
-                                                count);
+    convert(feed, to + r * pitch * feed.size, stored, count);
   }
 }
 
@@ -149,11 +173,10 @@ void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axi
     for (int f = 0; f < pass_.feeds; ++f) {
       const Feed& feed = pass_.feed[f];
       char* to = block_[f] + (at + row * pitch) * feed.size;
-      if (feed.stored == feed.element)
+      if (!feed.converted)
         std::memcpy(to, raw_[feed.input], static_cast<std::size_t>(count * feed.size));
       else
-        pass_.kernels.pieces.to_f64[static_cast<int>(feed.stored)](reinterpret_cast<double*>(to),
-                                                                   raw_[feed.input], count);
+        convert(feed, to, raw_[feed.input], count);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include "reduce/columns.hpp"
 #include "reduce/pieces.hpp"
 #include "reduce/rows.hpp"
+#include "reduce/several.hpp"
 #include "reduce/states.hpp"
 
 namespace ufuse {
@@ -15,6 +16,16 @@ void put_identity(ReducerKernel& kernel, T value) {
   std::memcpy(kernel.identity, &value, sizeof value);
 }
 
+/// Calls `put(source, rows, columns)` for each way in which elements of type T are written.
+template <class T, class Put>
+void put_sources(ReducerKernel& kernel, Put put) {
+  put(Plain<reducers::storage_t<T>>{}, kernel.rows[0], kernel.columns[0]);
+  if constexpr (std::is_same_v<T, float>) {
+    put(Coded<DecodeHalf>{}, kernel.rows[1], kernel.columns[1]);
+    put(Coded<DecodeBfloat16>{}, kernel.rows[2], kernel.columns[2]);
+  }
+}
+
 /// Sums, products, smallest, largest: whatever has a fold and an identity.
 template <template <class> class Reducer, class T>
   requires requires { Reducer<T>::identity; }
@@ -22,56 +33,104 @@ ReducerKernel kernel_of() {
   using R = Reducer<T>;
   ReducerKernel k{};
   k.components = k.lane_components = 1;
-  k.state_size[0] = k.lane_size[0] = sizeof(typename R::wide);
+  k.state_size[0] = sizeof(typename R::wide);
+  k.lane_size[0] = sizeof(lane_sum_t<R, T>);
   k.exact = R::exact;
   put_identity(k, R::element_identity);
-  k.rows = simple_rows<R, T>;
-  k.columns = simple_columns<R, T>;
-  k.fold = k.merge = simple_merge<R>;
-  k.close = simple_close<R>;
+  k.maskable = true;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = simple_rows<R, T, decltype(source)>;
+    columns = simple_columns<R, T, decltype(source)>;
+  });
+  k.fold = simple_fold<R, lane_sum_t<R, T>>;
+  k.merge = simple_merge<R>;
+  k.close = simple_close<R, lane_sum_t<R, T>>;
   return k;
 }
 
+/// Moments and what else keeps several accumulators.
 template <template <class> class Reducer, class T>
-  requires requires { &Reducer<T>::pivot_of; }
+  requires requires { typename Reducer<T>::parts; }
 ReducerKernel kernel_of() {
+  using R = Reducer<T>;
   ReducerKernel k{};
-  k.components = 4;
-  k.lane_components = 2;
+  k.lane_components = parts_in<R>;
+  each_part<R>([&](auto i) { k.lane_size[i] = sizeof(typename part_of<R, i>::wide); });
+  k.maskable = true;
+  k.shifted = R::shifted;
+  k.skips_nan = R::skips_nan;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = several_rows<R, decltype(source)>;
+    columns = several_columns<R, decltype(source)>;
+  });
+  k.fold = several_fold<R>;
+  k.close = several_close<R>;
   for (auto& size : k.state_size) size = sizeof(double);
-  k.lane_size[0] = k.lane_size[1] = sizeof(double);
-  k.shifted = true;
-  k.rows = moments_rows<T>;
-  k.columns = moments_columns<T>;
-  k.fold = moments_fold;
-  k.close = moments_close;
-  k.merge = moments_merge;
+  if constexpr (std::is_same_v<R, reducers::nan_mean<T>>) {
+    k.components = 2;
+    k.merge = nan_mean_merge;
+  } else if constexpr (std::is_same_v<R, reducers::summary<T>>) {
+    k.components = 7;
+    k.maskable = false;
+    k.state_size[5] = k.state_size[6] = sizeof(T);
+    k.merge = summary_merge<T>;
+  } else if constexpr (std::is_same_v<R, reducers::minmax<T>>) {
+    k.components = 2;
+    k.state_size[0] = k.state_size[1] = sizeof(T);
+    k.maskable = false;
+    k.merge = pair_merge<reducers::min<T>, reducers::max<T>>;
+  } else {
+    k.components = 4;
+    k.merge = moments_merge;
+  }
+  if constexpr (R::skips_nan) put_identity(k, R::element_identity);
   return k;
 }
 
 template <template <class> class Reducer, class T>
   requires requires { Reducer<T>::largest; }
 ReducerKernel kernel_of() {
-  using R = reducers::extreme_index<T, Reducer<T>::largest>;
+  using R = Reducer<T>;
   using S = typename R::element;
   ReducerKernel k{};
   k.components = k.lane_components = 2;
   k.state_size[0] = sizeof(S);
   k.state_size[1] = sizeof(std::int64_t);
+  k.indexed = true;
   k.lane_size[0] = k.lane_size[1] = sizeof(index_value_t<S>);
   put_identity(k, R::fold_value::element_identity);
-  k.rows = index_rows<R, T>;
-  k.columns = index_columns<R>;
+  k.maskable = true;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = index_rows<R, decltype(source)>;
+    columns = index_columns<R, decltype(source)>;
+  });
   k.fold = index_fold<R>;
   k.close = index_close<R>;
   k.merge = index_merge<R>;
   return k;
 }
 
+/// The smallest and the largest: two simple reducers that take turns while the elements are in L1.
+template <template <class> class Reducer, class T>
+  requires requires { typename Reducer<T>::second; }
+ReducerKernel kernel_of() {
+  using A = typename Reducer<T>::first;
+  using B = typename Reducer<T>::second;
+  ReducerKernel k{};
+  k.components = k.lane_components = 2;
+  k.state_size[0] = k.lane_size[0] = k.state_size[1] = k.lane_size[1] = sizeof(typename A::wide);
+  k.exact = true;
+  k.rows[0] = pair_rows<A, B, T>;
+  k.columns[0] = pair_columns<A, B, T>;
+  k.fold = k.merge = pair_merge<A, B>;
+  k.close = pair_close<A, B>;
+  return k;
+}
+
 template <class From, class To>
 void put_value(ReduceKernels& t, DType from, DType to) {
   t.finish[static_cast<int>(Finish::value)][static_cast<int>(from)][static_cast<int>(to)] =
-      finish_value<From, To, 0>;
+      finish_value<From, To>;
 }
 template <class From>
 void put_mean(ReduceKernels& t, DType from) {
@@ -89,14 +148,17 @@ ReduceKernels make_table() {
 #undef UFUSE_REDUCER_KERNEL
 
   // Extremes keep their type; integer sums go to every integer (wrapping) and float, float sums to floats.
-#define UFUSE_ELEMENT_TYPE(name, cpp, code)                                                   \
-  put_value<reducers::storage_t<cpp>, reducers::storage_t<cpp>>(t, DType::name, DType::name); \
-  if constexpr (!std::is_same_v<cpp, Bool8>) {                                                \
-    if constexpr (std::is_integral_v<cpp> || std::is_same_v<cpp, float>) {                    \
-      put_value<std::int64_t, cpp>(t, DType::I64, DType::name);                               \
-      put_value<std::uint64_t, cpp>(t, DType::U64, DType::name);                              \
-    }                                                                                         \
-  }                                                                                           \
+#define UFUSE_ELEMENT_TYPE(name, cpp, code)                                                                  \
+  put_value<reducers::storage_t<cpp>, reducers::storage_t<cpp>>(t, DType::name, DType::name);                \
+  if constexpr (!std::is_same_v<cpp, Bool8>) {                                                               \
+    if constexpr (std::is_integral_v<cpp> || std::is_same_v<cpp, float>) {                                   \
+      put_value<std::int64_t, cpp>(t, DType::I64, DType::name);                                              \
+      put_value<std::uint64_t, cpp>(t, DType::U64, DType::name);                                             \
+    }                                                                                                        \
+  }                                                                                                          \
+  if constexpr (!std::is_same_v<cpp, Bool8>)                                                                 \
+    t.finish[static_cast<int>(Finish::span)][static_cast<int>(DType::name)][static_cast<int>(DType::name)] = \
+        finish_span<cpp>;                                                                                    \
   t.pieces.to_f64[static_cast<int>(DType::name)] = to_f64<cpp>;
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
@@ -106,8 +168,16 @@ ReduceKernels make_table() {
   put_mean<double>(t, DType::F64);
   put_mean<std::int64_t>(t, DType::I64);
   put_mean<std::uint64_t>(t, DType::U64);
-  for (auto& row : t.finish[static_cast<int>(Finish::index)])
-    row[static_cast<int>(DType::I64)] = finish_value<std::int64_t, std::int64_t, 1>;
+  auto& ratio = t.finish[static_cast<int>(Finish::ratio)][static_cast<int>(DType::F64)];
+  ratio[static_cast<int>(DType::F32)] = finish_ratio<float>;
+  ratio[static_cast<int>(DType::F64)] = finish_ratio<double>;
+  t.finish[static_cast<int>(Finish::nonzero)][static_cast<int>(DType::I64)][static_cast<int>(DType::Bool)] =
+      finish_nonzero;
+  t.finish[static_cast<int>(Finish::complete)][static_cast<int>(DType::I64)][static_cast<int>(DType::Bool)] =
+      finish_complete;
+  auto& root = t.finish[static_cast<int>(Finish::root)][static_cast<int>(DType::F64)];
+  root[static_cast<int>(DType::F32)] = finish_root<float>;
+  root[static_cast<int>(DType::F64)] = finish_root<double>;
   auto& variance = t.finish[static_cast<int>(Finish::variance)][static_cast<int>(DType::F64)];
   variance[static_cast<int>(DType::F32)] = finish_variance<float, false>;
   variance[static_cast<int>(DType::F64)] = finish_variance<double, false>;
@@ -115,6 +185,9 @@ ReduceKernels make_table() {
   deviation[static_cast<int>(DType::F32)] = finish_variance<float, true>;
   deviation[static_cast<int>(DType::F64)] = finish_variance<double, true>;
 
+  t.pieces.decode[1] = decode_half;
+  t.pieces.decode[2] = decode_bfloat16;
+  t.pieces.decode[3] = decode_table;
   t.pieces.not_nan[0] = not_nan<float>;
   t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \

@@ -21,7 +21,8 @@ namespace ufuse {
 inline constexpr std::int64_t kChunk = 1024;
 inline constexpr int kLanes = 16;
 inline constexpr int kRowsPerStep = 8;
-inline constexpr int kMaxComponents = 4;
+inline constexpr int kMaxComponents = 7;
+inline constexpr int kMaxLaneComponents = 5;
 
 enum class ReducerId : std::uint8_t {
 #define UFUSE_REDUCER(name, components) name,
@@ -63,16 +64,20 @@ struct ColumnsCall {
 
 /// One reducer over one element type.
 struct ReducerKernel {
-  std::int8_t components;                  // of a state
-  std::int8_t lane_components;             // of an accumulator within a chunk (columns)
-  std::int8_t state_size[kMaxComponents];  // bytes per component
-  std::int8_t lane_size[kMaxComponents];   // bytes per component
-  bool shifted;                            // wants a pivot per column (moments)
-  bool exact;                              // the order of elements does not matter: one lane will do
-  alignas(8) char identity[8];             // an element that changes nothing (of the element type)
+  std::int8_t components;                     // of a state
+  std::int8_t lane_components;                // of an accumulator within a chunk (columns)
+  std::int8_t state_size[kMaxComponents];     // bytes per component
+  std::int8_t lane_size[kMaxLaneComponents];  // bytes per component
+  bool shifted;                               // wants a pivot per column (moments)
+  bool skips_nan;                             // a NaN is no pivot, and what is masked becomes one
+  bool exact;                                 // the order of elements does not matter: one lane will do
+  bool indexed;                               // the second component is an index
+  bool maskable;                // there is an element that changes nothing, or a pivot that does
+  alignas(8) char identity[8];  // an element that changes nothing (of the element type)
 
-  void (*rows)(const RowsCall&);
-  void (*columns)(const ColumnsCall&);
+  // By `Coding`: [0] elements as they are, [1] and [2] the codes of 16-bit floats, decoded in registers.
+  void (*rows[3])(const RowsCall&);
+  void (*columns[3])(const ColumnsCall&);
   /// Folds lane accumulators `b` into `a`.
   void (*fold)(void* const* a, const void* const* b, std::int64_t columns);
   /// Lane accumulators to states; `counts` per column, or null where every column has `count` elements.
@@ -82,14 +87,20 @@ struct ReducerKernel {
   void (*merge)(void* const* a, const void* const* b, std::int64_t count);
 };
 
-/// What a state becomes: its first component (or an index) converted, or a statistic of it.
-enum class Finish : std::uint8_t { value, index, mean, variance, deviation };
+/// What a state becomes: see `ufuse.catalogue.FINISHES`.
+enum class Finish : std::uint8_t {
+#define UFUSE_FINISH(name) name,
+#include "catalogue.inc"
+#undef UFUSE_FINISH
+  kCount
+};
+inline constexpr int kFinishes = static_cast<int>(Finish::kCount);
 
 struct FinishCall {
-  void* out;  // contiguous, of the result's element type
-  const void* const* states;
+  void* out;                  // contiguous, of the result's element type
+  const void* const* states;  // from the slot's component on
   std::int64_t count;
-  double divisor;  // mean of a sum: the number of elements
+  double divisor;  // mean, all: the number of elements
   double ddof;     // variance, deviation
 };
 using FinishKernel = void (*)(const FinishCall&);
@@ -104,6 +115,8 @@ struct PieceKernels {
   void (*mask[4])(void* data, const std::uint8_t* mask, const void* fill, std::int64_t count);
   /// mask[i] = data[i] is no NaN, and mask[i] besides where `both`; float32, float64.
   void (*not_nan[2])(std::uint8_t* mask, const void* data, std::int64_t count, bool both);
+  /// Codes of narrow floats as float32, by `Coding`; `table` has 256 values.
+  void (*decode[4])(float* to, const void* from, std::int64_t count, const float* table);
   /// Elements of any type as float64.
   void (*to_f64[kElementTypes])(double* to, const void* from, std::int64_t count);
 };
@@ -112,7 +125,7 @@ struct ReduceKernels {
   /// Null functions where the catalogue has no such kernel.
   ReducerKernel reducer[kReducers][kElementTypes];
   /// finish[kind][type of the component][type of the result]; null where there is none.
-  FinishKernel finish[5][kElementTypes][kElementTypes];
+  FinishKernel finish[kFinishes][kElementTypes][kElementTypes];
   PieceKernels pieces;
 
   const ReducerKernel& at(ReducerId id, DType dtype) const {

@@ -3,6 +3,7 @@
 
 #include "reduce/kernels.hpp"
 #include "reduce/reducers.hpp"
+#include "simd/half.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -76,22 +77,85 @@ UFUSE_INLINE lane_t<V> fold_registers(V (&r)[K]) {
   return fold_lanes<R>(r[0]);
 }
 
-template <class T>
-UFUSE_INLINE T canonical(T value) {  // which NaN came first would depend on the order
-  if constexpr (std::is_floating_point_v<T>) {
-    return value == value ? value : std::numeric_limits<T>::quiet_NaN();
-  } else {
-    return value;
-  }
-}
+using reducers::canonical;
 
-/// Accumulator within a chunk: 1024 elements of one or two bytes add up in 32 bits, in a quarter of the
-/// instructions that 64 bits take.
+// --- accumulators within a chunk ---------------------------------------------------------------------------
+
 template <class R, class T>
-using partial_t =
-    std::conditional_t<R::exact && sizeof(T) <= 2 &&
-                           (std::is_same_v<R, reducers::sum<T>> || std::is_same_v<R, reducers::nonzero<T>>),
-                       std::int32_t, typename R::wide>;
+inline constexpr bool counts_elements = std::is_same_v<R, reducers::nonzero<T>> && sizeof(T) <= 4;
+template <class R, class T>
+inline constexpr bool adds_small =
+    counts_elements<R, T> || (std::is_same_v<R, reducers::sum<T>> && R::exact && sizeof(T) <= 2);
+
+/// The accumulator of a lane: 1024 elements of one or two bytes, or counts of elements, add up in 32 bits.
+template <class R, class T>
+using lane_sum_t = std::conditional_t<adds_small<R, T>, std::int32_t, typename R::wide>;
+
+/// What kRowsPerStep rows of columns add up in, before they go to the lane: the narrower, the more columns
+/// fit a register.
+template <class R, class T>
+using step_sum_t = std::conditional_t<
+    counts_elements<R, T>, typename IntOf<sizeof(T)>::type,
+    std::conditional_t<adds_small<R, T> && sizeof(T) == 1, std::int16_t, lane_sum_t<R, T>>>;
+
+// --- where elements come from ------------------------------------------------------------------------------
+
+/// Elements as they are.
+template <class S>
+struct Plain {
+  using value = S;
+  static constexpr std::int64_t bytes = sizeof(S);
+  template <int W>
+  static UFUSE_INLINE Vec<S, W> load(const char* from) {
+    return Vec<S, W>::load(from);
+  }
+  template <int W>
+  static UFUSE_INLINE Vec<S, W> partial(const char* from, std::int64_t count, S fill) {
+    return load_partial<Vec<S, W>>(from, count, fill);
+  }
+  static UFUSE_INLINE S one(const char* from) {
+    S x;
+    std::memcpy(&x, from, sizeof x);
+    return x;
+  }
+};
+
+/// Codes of 16-bit floats, decoded in registers.
+template <class Decode>
+struct Coded {
+  using value = float;
+  static constexpr std::int64_t bytes = 2;
+  template <int W>
+  static UFUSE_INLINE Vec<float, W> load(const char* from) {
+    return Decode::template decode<W>(Vec<std::uint16_t, W>::load(from));
+  }
+  template <int W>
+  static UFUSE_INLINE Vec<float, W> partial(const char* from, std::int64_t count, float fill) {
+    std::uint16_t codes[W] = {};
+    std::memcpy(codes, from, static_cast<std::size_t>(count) * sizeof codes[0]);
+    float values[W];
+    Decode::template decode<W>(Vec<std::uint16_t, W>::load(codes)).store(values);
+    for (std::int64_t i = count; i < W; ++i) values[i] = fill;
+    return Vec<float, W>::load(values);
+  }
+  static UFUSE_INLINE float one(const char* from) {
+    std::uint16_t code;
+    std::memcpy(&code, from, sizeof code);
+    return Decode::template decode<4>(splat<Vec<std::uint16_t, 4>>(code))[0];
+  }
+};
+struct DecodeHalf {
+  template <int W>
+  static UFUSE_INLINE Vec<float, W> decode(Vec<std::uint16_t, W> codes) {
+    return half_to_float(codes);
+  }
+};
+struct DecodeBfloat16 {
+  template <int W>
+  static UFUSE_INLINE Vec<float, W> decode(Vec<std::uint16_t, W> codes) {
+    return bfloat16_to_float(codes);
+  }
+};
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "reduce/lanes.hpp"
+#include "simd/half.hpp"
 #include "simd/moves.hpp"
 
 namespace ufuse {
@@ -23,6 +24,34 @@ void not_nan(std::uint8_t* mask, const void* data, std::int64_t count, bool both
   } else {
     for (std::int64_t i = 0; i < count; ++i) mask[i] = at[i] == at[i];
   }
+}
+
+template <class Decode>
+UFUSE_INLINE void decode_16(float* to, const void* from, std::int64_t count, Decode decode) {
+  constexpr int W = kRegisterBytes / 4;
+  using Codes = Vec<std::uint16_t, W>;
+  const auto* at = static_cast<const std::uint16_t*>(from);
+  std::int64_t i = 0;
+  for (; i + W <= count; i += W) decode(Codes::load(at + i)).store(to + i);
+  if (i == count) return;
+  std::uint16_t codes[W] = {};
+  float values[W];
+  std::memcpy(codes, at + i, static_cast<std::size_t>(count - i) * sizeof *at);
+  decode(Codes::load(codes)).store(values);
+  std::memcpy(to + i, values, static_cast<std::size_t>(count - i) * sizeof *to);
+}
+
+inline void decode_half(float* to, const void* from, std::int64_t count, const float*) {
+  decode_16(to, from, count, [](auto codes) { return half_to_float(codes); });
+}
+
+inline void decode_bfloat16(float* to, const void* from, std::int64_t count, const float*) {
+  decode_16(to, from, count, [](auto codes) { return bfloat16_to_float(codes); });
+}
+
+inline void decode_table(float* to, const void* from, std::int64_t count, const float* table) {
+  const auto* at = static_cast<const std::uint8_t*>(from);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = table[at[i]];
 }
 
 template <class T>

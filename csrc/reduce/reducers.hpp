@@ -5,7 +5,9 @@
 // and `better`.
 #pragma once
 
+#include <cstring>
 #include <limits>
+#include <tuple>
 #include <type_traits>
 
 #include "core/dtype.hpp"
@@ -73,6 +75,35 @@ UFUSE_X86_EXTREME(maximum, max)
 #endif
 #endif
 
+// One instruction of AVX-512DQ gives the smaller or larger number with -0 < +0, and the other operand for a
+// NaN.
+#if defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define UFUSE_X86_RANGE(bits, prefix)                                         \
+  template <int Rule, class T, int N>                                         \
+    requires(std::is_floating_point_v<T> && sizeof(T) * N * 8 == bits)        \
+  UFUSE_INLINE Vec<T, N> x86_range(Vec<T, N> a, Vec<T, N> b) {                \
+    if constexpr (sizeof(T) == 4)                                             \
+      return {(typename Vec<T, N>::native)prefix##_range_ps(a.v, b.v, Rule)}; \
+    else                                                                      \
+      return {(typename Vec<T, N>::native)prefix##_range_pd(a.v, b.v, Rule)}; \
+  }
+UFUSE_X86_RANGE(128, _mm)
+UFUSE_X86_RANGE(256, _mm256)
+UFUSE_X86_RANGE(512, _mm512)
+#undef UFUSE_X86_RANGE
+inline constexpr int kSmallerOf = 0b0100, kLargerOf = 0b0101;  // the sign is the result's own
+template <class V>
+inline constexpr bool has_range = is_vector<V> && floating<V> && sizeof(V) >= 16;
+#else
+template <class V>
+inline constexpr bool has_range = false;
+template <int Rule, class V>
+UFUSE_INLINE V x86_range(V a, V) {
+  return a;
+}
+inline constexpr int kSmallerOf = 0, kLargerOf = 0;
+#endif
+
 template <class V>
 UFUSE_INLINE mask_t<V> is_nan(V a) {
   return a != a;
@@ -101,6 +132,11 @@ UFUSE_INLINE V larger(V a, V b) {
     return select(a > b, a, b);
   } else {
     using I = rebind_t<V, typename IntOf<sizeof(lane_t<V>)>::type>;
+    if constexpr (has_range<V>) {
+      const V both = x86_range<kLargerOf>(a, b);
+      const V sum = a + b;  // a NaN where either is, and else for infinities of two signs
+      return select(is_nan(a) | is_nan(b), sum, both);
+    }
     V most, other;
 #if defined(__x86_64__)
     if constexpr (is_vector<V> && sizeof(V) >= 16) {
@@ -116,6 +152,32 @@ UFUSE_INLINE V larger(V a, V b) {
     // The intersection of a NaN and a number is no NaN. `a` is the accumulator: once NaN, it stays.
     return select(is_nan(a), a, select(is_nan(b), b, both));
   }
+}
+
+template <class T>
+UFUSE_INLINE T canonical(T value) {  // which NaN came first would depend on the order
+  if constexpr (std::is_floating_point_v<T>) {
+    return value == value ? value : std::numeric_limits<T>::quiet_NaN();
+  } else {
+    return value;
+  }
+}
+
+/// The smaller of two; a NaN in `b` may be left out. Cheaper than `smaller`, for those who find NaN
+/// elsewhere.
+template <class V>
+UFUSE_INLINE V smaller_number(V a, V b) {
+  if constexpr (has_range<V>)
+    return x86_range<kSmallerOf>(a, b);
+  else
+    return smaller(a, b);
+}
+template <class V>
+UFUSE_INLINE V larger_number(V a, V b) {
+  if constexpr (has_range<V>)
+    return x86_range<kLargerOf>(a, b);
+  else
+    return larger(a, b);
 }
 
 template <class T>
@@ -199,6 +261,13 @@ struct valid : sum<T> {
   }
 };
 
+/// Elements counted within a chunk, in their own type: as many lanes as there are elements in a register.
+template <class T>
+struct lane_count : sum<T> {
+  using wide = T;
+  static constexpr T identity{0};
+};
+
 /// How many elements are not zero (NaN is not).
 template <class T>
 struct nonzero {
@@ -263,31 +332,12 @@ UFUSE_INLINE W element_of(V x) {
   return wide;
 }
 
-/// Count, mean and sum of squared deviations. Within a chunk, sums of d = x - pivot and of d * d; the pivot
-/// is the chunk's first element, so that a large mean cancels nothing. The mean keeps what rounding takes
-/// from it (`low`): with a mean of 1e9 deviations, chunks' means are known to 1e-7 in one float64, and the
-/// variance to 9 digits only.
-template <class T>
-struct moments {
-  using element = T;
-  template <class V>
-  static UFUSE_INLINE V shifted(V x, V pivot) {
-    return x - pivot;
-  }
-  /// q + d * d, rounded once from v3 up and twice on v2, in registers and in single values alike.
-  template <class V>
-  static UFUSE_INLINE V add_square(V q, V d) {
-#if defined(__FMA__) || defined(__aarch64__)
-    return fma(d, d, q);
-#else
-    return q + d * d;
-#endif
-  }
-  static UFUSE_INLINE double pivot_of(T first) {
-    const double p = static_cast<double>(first);
-    return p - p == 0.0 ? p : 0.0;  // infinity or NaN: the sums show it, the pivot must not
-  }
-};
+// --- reducers of several accumulators
+// ------------------------------------------------------------------------
+//
+// `parts` are the accumulators: a type and a reducer that folds it. `add` takes W elements, asked for by
+// `x(fill)`: lanes past the end of the data hold `fill`, which must change nothing. `pivot_of` chooses what
+// the chunk is shifted by. `close` makes a state of the folded parts.
 
 struct Mean {
   double high, low;
@@ -299,6 +349,187 @@ UFUSE_INLINE Mean mean_of(double high, double low) {
   const double rest = (high - (sum - part)) + (low - part);
   return {sum, rest - rest == 0.0 ? rest : 0.0};  // an infinite mean has no low part
 }
+
+template <class... Folds>
+using parts_of = std::tuple<Folds...>;
+
+/// Count, mean and sum of squared deviations. Within a chunk, sums of d = x - pivot and of d * d; the pivot
+/// is the chunk's first element, so that a large mean cancels nothing. The mean keeps what rounding takes
+/// from it (`low`): with a mean of 1e9 deviations, chunks' means are known to 1e-7 in one float64, and the
+/// variance to 9 digits only.
+template <class T>
+struct moments {
+  using element = T;
+  using parts = parts_of<sum<double>, sum<double>>;
+  static constexpr bool shifted = true;
+  static constexpr bool skips_nan = false;
+
+  /// q + d * d, rounded once from v3 up and twice on v2, in registers and in single values alike.
+  template <class V>
+  static UFUSE_INLINE V add_square(V q, V d) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return fma(d, d, q);
+#else
+    return q + d * d;
+#endif
+  }
+  template <class Wide, class X>
+  static UFUSE_INLINE void add_moments(Wide& total, Wide& squares, Wide pivot, X x) {
+    const Wide d = convert<Wide>(x(static_cast<T>(pivot[0]))) - pivot;
+    total = total + d;
+    squares = add_square(squares, d);
+  }
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide pivot, X x) {
+    add_moments(std::get<0>(lanes), std::get<1>(lanes), pivot, x);
+  }
+  template <class Source>
+  static UFUSE_INLINE double pivot_of(const char* data, std::int64_t) {
+    const auto p = static_cast<double>(Source::one(data));
+    return p - p == 0.0 ? p : 0.0;  // infinity or NaN: the sums show it, the pivot must not
+  }
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, double total, double squares, double n,
+                                 double pivot) {
+    const double spread = squares - total * total / n;
+    const auto mean = n > 0.0 ? mean_of(pivot, total / n) : Mean{0.0, 0.0};
+    static_cast<double*>(states[0])[at] = n;
+    static_cast<double*>(states[1])[at] = mean.high;
+    static_cast<double*>(states[2])[at] = mean.low;
+    static_cast<double*>(states[3])[at] = n > 0.0 ? (spread < 0.0 ? 0.0 : spread) : 0.0;
+  }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double n,
+                                 double pivot) {
+    close(states, at, std::get<0>(folded), std::get<1>(folded), n, pivot);
+  }
+};
+
+/// Moments of the elements that are no NaN: those become the pivot, which adds nothing, and are not counted.
+template <class T>
+struct nan_moments : moments<T> {
+  using parts = parts_of<sum<double>, sum<double>, lane_count<T>>;
+  static constexpr bool skips_nan = true;
+  static constexpr T element_identity = std::numeric_limits<T>::quiet_NaN();
+
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide pivot, X x) {
+    const auto given = x(element_identity);
+    using V = std::remove_const_t<decltype(given)>;
+    const auto number = given == given;
+    const V kept = select(number, given, convert<V>(pivot));
+    moments<T>::add_moments(std::get<0>(lanes), std::get<1>(lanes), pivot, [=](T) { return kept; });
+    auto& count = std::get<2>(lanes);
+    count = count + select(number, splat<V>(1), splat<V>(0));
+  }
+  template <class Source>
+  static UFUSE_INLINE double pivot_of(const char* data, std::int64_t count) {
+    double p = 0.0;
+    for (std::int64_t i = 0; i < count; ++i, data += Source::bytes) {
+      p = static_cast<double>(Source::one(data));
+      if (p == p) break;
+    }
+    return p - p == 0.0 ? p : 0.0;
+  }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double,
+                                 double pivot) {
+    moments<T>::close(states, at, std::get<0>(folded), std::get<1>(folded),
+                      static_cast<double>(std::get<2>(folded)), pivot);
+  }
+};
+
+/// Sum and number of the elements that are no NaN.
+template <class T>
+struct nan_mean {
+  using element = T;
+  using parts = parts_of<sum<double>, lane_count<T>>;
+  static constexpr bool shifted = false;
+  static constexpr bool skips_nan = true;
+  static constexpr T element_identity = std::numeric_limits<T>::quiet_NaN();
+
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide, X x) {
+    const auto given = x(element_identity);
+    using V = std::remove_const_t<decltype(given)>;
+    const auto number = given == given;
+    auto& [total, count] = lanes;
+    total = total + convert<Wide>(select(number, given, splat<V>(0)));
+    count = count + select(number, splat<V>(1), splat<V>(0));
+  }
+  template <class Source>
+  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) {
+    return 0.0;
+  }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double, double) {
+    static_cast<double*>(states[0])[at] = canonical(std::get<0>(folded));
+    static_cast<double*>(states[1])[at] = static_cast<double>(std::get<1>(folded));
+  }
+};
+
+/// Moments, sum, smallest and largest at once.
+template <class T>
+struct summary : moments<T> {
+  using parts = parts_of<sum<double>, sum<double>, sum<double>, min<T>, max<T>>;
+
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide pivot, X x) {
+    auto& [shifts, squares, total, least, most] = lanes;
+    moments<T>::add_moments(shifts, squares, pivot, x);
+    total = total + convert<Wide>(x(T{0}));
+    least = smaller_number(least, x(min<T>::identity));
+    most = larger_number(most, x(max<T>::identity));
+  }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double n,
+                                 double pivot) {
+    moments<T>::close(states, at, std::get<0>(folded), std::get<1>(folded), n, pivot);
+    static_cast<double*>(states[4])[at] = canonical(std::get<2>(folded));
+    // Infinities of two signs make the other sums NaN; the squares only a NaN.
+    const bool number = std::get<1>(folded) == std::get<1>(folded);
+    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+    static_cast<T*>(states[5])[at] = number ? std::get<3>(folded) : nan;
+    static_cast<T*>(states[6])[at] = number ? std::get<4>(folded) : nan;
+  }
+};
+
+/// The smallest and the largest.
+template <class T>
+struct minmax {
+  using first = min<T>;
+  using second = max<T>;
+};
+template <class T>
+  requires(std::is_floating_point_v<T>)
+struct minmax<T> {
+  using element = T;
+  using parts = parts_of<min<T>, max<T>, lane_count<T>>;  // the last: NaN once there was one
+  static constexpr bool shifted = false;
+  static constexpr bool skips_nan = false;
+
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide, X x) {
+    auto& [least, most, flag] = lanes;
+    const auto low = x(min<T>::identity);
+    least = smaller_number(least, low);
+    most = larger_number(most, x(max<T>::identity));
+    flag = select(low == low, flag, low);
+  }
+  template <class Source>
+  static UFUSE_INLINE double pivot_of(const char*, std::int64_t) {
+    return 0.0;
+  }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double, double) {
+    const T flag = std::get<2>(folded);
+    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+    static_cast<T*>(states[0])[at] = flag == flag ? std::get<0>(folded) : nan;
+    static_cast<T*>(states[1])[at] = flag == flag ? std::get<1>(folded) : nan;
+  }
+};
+
+// --- extremes and where they are
+// ----------------------------------------------------------------------------
 
 template <class T, bool Largest>
 struct extreme_index {
@@ -325,6 +556,20 @@ template <class T>
 struct argmin : extreme_index<T, false> {};
 template <class T>
 struct argmax : extreme_index<T, true> {};
+
+/// A NaN counts as the reducer's identity, an infinity.
+template <class T, bool Largest>
+struct nan_extreme_index : extreme_index<T, Largest> {
+  using fold_value = std::conditional_t<Largest, nanmax<T>, nanmin<T>>;
+  template <class V>
+  static UFUSE_INLINE V map(V x) {
+    return fold_value::map(x);
+  }
+};
+template <class T>
+struct nanargmin : nan_extreme_index<T, false> {};
+template <class T>
+struct nanargmax : nan_extreme_index<T, true> {};
 
 }  // namespace reducers
 }  // namespace UFUSE_TIER

@@ -39,11 +39,16 @@ void check(const Reduction& r, const ReduceKernels& kernels) {
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
     const DType stored = r.input[slot.input].dtype;
-    const bool known = kernels.at(slot.reducer, slot.element).rows != nullptr &&
-                       (stored == slot.element || slot.element == DType::F64);
-    const int component = slot.finish == Finish::index ? 1 : 0;
-    if (!known || kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(component_type(
-                      slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
+    const bool known =
+        kernels.at(slot.reducer, slot.element).rows[0] != nullptr &&
+        (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
+                                                     : stored == slot.element || slot.element == DType::F64);
+    if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)
+      throw std::invalid_argument("reduce: this reducer takes no mask");
+    const int component = slot.component;
+    if (!known || component >= kernels.at(slot.reducer, slot.element).components ||
+        kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(
+            component_type(slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
       throw std::invalid_argument("reduce: no kernel for slot " + std::to_string(s) + " (elements " +
                                   std::string(code_of(stored)) + " as " + std::string(code_of(slot.element)) +
                                   ", result " + std::string(code_of(slot.result)) + ")");
@@ -59,7 +64,7 @@ class Execution {
     element_bytes_ = bytes;
     threads_ = threads_for_bytes(plan.states * plan.count * bytes);
     if (plan.passes > 0) {
-      for (int s = 0; s < r.slots; ++s) {
+      for (int s = 0; s < first_.states; ++s) {
         memory_[s] = allocate(bytes_of_states(kernel(s), plan.states));
         states_[s] = states_in(memory_[s].get(), kernel(s), plan.states);
       }
@@ -106,11 +111,11 @@ class Execution {
     parallel_for((tiles + batch - 1) / batch, threads_, [&](std::int64_t task) {
       const std::int64_t end = std::min(tiles, (task + 1) * batch);
       std::int64_t bytes = 0;
-      for (int s = 0; s < r_.slots; ++s) bytes += bytes_of_states(kernel(s), chunks * width_);
+      for (int s = 0; s < first_.states; ++s) bytes += bytes_of_states(kernel(s), chunks * width_);
       const ScratchFrame frame(static_cast<std::size_t>(bytes));
       States states[kMaxSlots];
       char* at = frame.data();
-      for (int s = 0; s < r_.slots; ++s) {
+      for (int s = 0; s < first_.states; ++s) {
         states[s] = states_in(at, kernel(s), chunks * width_);
         at += bytes_of_states(kernel(s), chunks * width_);
       }
@@ -127,11 +132,11 @@ class Execution {
   void split_tiles(std::int64_t tiles, std::int64_t parts, TileOf tile_of) {
     const std::int64_t chunks = first_.chunks;
     std::int64_t bytes = 0;
-    for (int s = 0; s < r_.slots; ++s) bytes += bytes_of_states(kernel(s), chunks * width_);
+    for (int s = 0; s < first_.states; ++s) bytes += bytes_of_states(kernel(s), chunks * width_);
     const Memory memory = allocate(bytes * tiles);
     auto states_of = [&](std::int64_t t, States* states) {
       char* at = memory.get() + t * bytes;
-      for (int s = 0; s < r_.slots; ++s) {
+      for (int s = 0; s < first_.states; ++s) {
         states[s] = states_in(at, kernel(s), chunks * width_);
         at += bytes_of_states(kernel(s), chunks * width_);
       }
@@ -159,7 +164,7 @@ class Execution {
       for (int s = 0; s < r_.slots; ++s) base[s] += left % plan_.outer[i].extent * plan_.outer[i].target[s];
       left /= plan_.outer[i].extent;
     }
-    for (int s = 0; s < r_.slots; ++s)
+    for (int s = 0; s < first_.states; ++s)
       merge_rows(kernel(s), states[s], first_.chunks, tile.width, tile.width);
     if (plan_.parts == 0) {
       put_run(states, 0, 1, base, kSingleAxis);
@@ -185,14 +190,19 @@ class Execution {
   /// Puts `count` states from the `first` on at equal steps from `target`.
   void put_run(const States* states, std::int64_t first, std::int64_t count, const std::int64_t* target,
                const ReduceAxis& axis) {
-    for (int s = 0; s < r_.slots; ++s) {
-      const std::int64_t step = axis.target[s];
-      const States from = states[s].at(kernel(s), first);
-      if (plan_.passes == 0) {
-        write_results(r_.slot[s], kernels_, from, count, r_.slot[s].out + target[s], step);
-        continue;
+    if (plan_.passes == 0) {
+      for (int s = 0; s < r_.slots; ++s) {
+        const int state = first_.state_of[s];
+        write_results(r_.slot[s], kernels_, states[state].at(kernel(state), first), count,
+                      r_.slot[s].out + target[s], axis.target[s]);
       }
-      const States to = states_[s].at(kernel(s), target[s]);
+      return;
+    }
+    for (int s = 0; s < first_.states; ++s) {
+      const int slot = first_.slot_of[s];
+      const std::int64_t step = axis.target[slot];
+      const States from = states[s].at(kernel(s), first);
+      const States to = states_[s].at(kernel(s), target[slot]);
       for (int i = 0; i < kernel(s).components; ++i) {
         const std::int64_t size = kernel(s).state_size[i];
         for (std::int64_t c = 0; c < count; ++c)
@@ -212,9 +222,9 @@ class Execution {
     parallel_for(blocks * parts, threads, [&](std::int64_t task) {
       const std::int64_t b = task / parts, part = task % parts;
       const std::int64_t first = part * kColumns, some = wide ? std::min(kColumns, width - first) : width;
-      for (int s = 0; s < r_.slots; ++s) {
+      for (int s = 0; s < first_.states; ++s) {
         const States at = states_[s].at(kernel(s), b * block + first);
-        if (kernel(s).components == 2) {  // indices count within the groups inside this one
+        if (kernel(s).indexed) {  // indices count within the groups inside this one
           auto* index = reinterpret_cast<std::int64_t*>(at.component[1]);
           for (std::int64_t row = 1; row < pass.rows; ++row)
             for (std::int64_t c = 0; c < some; ++c) index[row * width + c] += row * pass.index_weight;
@@ -223,7 +233,7 @@ class Execution {
       }
     });
     for (std::int64_t b = 1; b < blocks; ++b)
-      for (int s = 0; s < r_.slots; ++s) {
+      for (int s = 0; s < first_.states; ++s) {
         const States to = states_[s].at(kernel(s), b * width), from = states_[s].at(kernel(s), b * block);
         for (int i = 0; i < kernel(s).components; ++i)
           std::memmove(to.component[i], from.component[i],
@@ -241,9 +251,11 @@ class Execution {
         for (int s = 0; s < r_.slots; ++s) target[s] += left % plan_.kept[i].extent * plan_.kept[i].target[s];
         left /= plan_.kept[i].extent;
       }
-      for (int s = 0; s < r_.slots; ++s)
-        write_results(r_.slot[s], kernels_, states_[s].at(kernel(s), done), inner.extent,
+      for (int s = 0; s < r_.slots; ++s) {
+        const int state = first_.state_of[s];
+        write_results(r_.slot[s], kernels_, states_[state].at(kernel(state), done), inner.extent,
                       r_.slot[s].out + target[s], inner.target[s]);
+      }
     }
   }
 

@@ -24,12 +24,18 @@ inline constexpr int kMaxReduceAxes = 64;
 inline constexpr int kMaxReduceInputs = 8;
 inline constexpr int kMaxSlots = 16;
 
+/// How elements are written: as values of their type, or as codes of a narrow float that is reduced as
+/// float32.
+enum class Coding : std::uint8_t { plain, half, bfloat16, table };  // U16, U16, U8 with a table of values
+
 /// A strided array: strides in bytes, one per axis of the reduced shape, 0 where broadcast. Any alignment.
 struct ReduceInput {
   const char* data = nullptr;
   DType dtype = DType::F32;
   bool swapped = false;  // non-native byte order
   const std::int64_t* strides = nullptr;
+  Coding coding = Coding::plain;
+  const float* table = nullptr;  // 256 values
 };
 
 /// Where elements are computed and not read: the map of a map-reduce. The inputs' `data` is then unused;
@@ -46,12 +52,14 @@ class PieceSource {
 struct ReduceSlot {
   ReducerId reducer = ReducerId::sum;
   int input = 0;
-  DType element = DType::F32;  // type reduced: the input's, or F64 to convert each element first
+  DType element =
+      DType::F32;  // type reduced: the input's, or F64 to convert each element first; F32 of codes
   Finish finish = Finish::value;
+  int component = 0;  // of the state: where the finish starts
   DType result = DType::F32;
   char* out = nullptr;
   const std::int64_t* out_strides = nullptr;  // one per axis of the shape; those of reduced axes are ignored
-  double divisor = 1.0;                       // Finish::mean
+  double divisor = 1.0;                       // Finish::mean, all: the number of elements
   double ddof = 0.0;                          // Finish::variance, deviation
   const void* initial = nullptr;              // a first component to merge the result with, or null
 };
@@ -79,6 +87,6 @@ UFUSE_API void reduce(const Reduction& reduction, const ReduceKernels& kernels);
 /// such kernel; the caller then takes the general way, which explains.
 UFUSE_API bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
                            DType dtype, std::uint64_t reduced, void* out, const std::int64_t* out_strides,
-                           DType result, ReducerId reducer, Finish finish, double ddof);
+                           DType result, ReducerId reducer, Finish finish, int component, double ddof);
 
 }  // namespace ufuse

@@ -19,41 +19,28 @@ void simple_merge(void* const* a, const void* const* b, std::int64_t count) {
   for (; i < count; ++i) to[i] = R::fold(to[i], from[i]);
 }
 
-template <class R>
-void simple_close(void* const* states, const void* const* lanes, std::int64_t columns, const double*,
-                  const double*, std::int64_t, std::int64_t) {
-  using A = typename R::wide;
-  auto* to = static_cast<A*>(states[0]);
-  const auto* from = static_cast<const A*>(lanes[0]);
-  for (std::int64_t c = 0; c < columns; ++c) to[c] = canonical(from[c]);
-}
-
-// --- moments
-// ------------------------------------------------------------------------------------------------
-
-inline void moments_fold(void* const* a, const void* const* b, std::int64_t columns) {
-  simple_merge<reducers::sum<double>>(a, b, columns);
-  simple_merge<reducers::sum<double>>(a + 1, b + 1, columns);
-}
-
-inline void moments_close(void* const* states, const void* const* lanes, std::int64_t columns,
-                          const double* pivots, const double* counts, std::int64_t count, std::int64_t) {
-  auto* n = static_cast<double*>(states[0]);
-  auto* high = static_cast<double*>(states[1]);
-  auto* low = static_cast<double*>(states[2]);
-  auto* m2 = static_cast<double*>(states[3]);
-  const auto* total = static_cast<const double*>(lanes[0]);
-  const auto* squares = static_cast<const double*>(lanes[1]);
-  for (std::int64_t c = 0; c < columns; ++c) {
-    const double k = counts != nullptr ? counts[c] : static_cast<double>(count);
-    const double spread = squares[c] - total[c] * total[c] / k;
-    const auto mean = k > 0.0 ? reducers::mean_of(pivots[c], total[c] / k) : reducers::Mean{0.0, 0.0};
-    n[c] = k;
-    high[c] = mean.high;
-    low[c] = mean.low;
-    m2[c] = k > 0.0 ? (spread < 0.0 ? 0.0 : spread) : 0.0;
+/// Folds the accumulators of lanes, which may be narrower than states.
+template <class R, class A>
+void simple_fold(void* const* a, const void* const* b, std::int64_t count) {
+  if constexpr (std::is_same_v<A, typename R::wide>) {
+    simple_merge<R>(a, b, count);
+  } else {
+    auto* to = static_cast<A*>(a[0]);
+    const auto* from = static_cast<const A*>(b[0]);
+    for (std::int64_t i = 0; i < count; ++i) to[i] += from[i];
   }
 }
+
+template <class R, class A>
+void simple_close(void* const* states, const void* const* lanes, std::int64_t columns, const double*,
+                  const double*, std::int64_t, std::int64_t) {
+  auto* to = static_cast<typename R::wide*>(states[0]);
+  const auto* from = static_cast<const A*>(lanes[0]);
+  for (std::int64_t c = 0; c < columns; ++c) to[c] = static_cast<typename R::wide>(canonical(from[c]));
+}
+
+// --- several accumulators
+// ------------------------------------------------------------------------------------------------
 
 // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
 // (1979).
@@ -78,6 +65,19 @@ inline void moments_merge(void* const* a, const void* const* b, std::int64_t cou
     m2_a[i] = b_empty ? m2_a[i] : a_empty ? m2_b[i] : m2;
     na[i] = n;
   }
+}
+
+inline void nan_mean_merge(void* const* a, const void* const* b, std::int64_t count) {
+  simple_merge<reducers::sum<double>>(a, b, count);
+  simple_merge<reducers::sum<double>>(a + 1, b + 1, count);
+}
+
+template <class T>
+void summary_merge(void* const* a, const void* const* b, std::int64_t count) {
+  moments_merge(a, b, count);
+  simple_merge<reducers::sum<double>>(a + 4, b + 4, count);
+  simple_merge<reducers::min<T>>(a + 5, b + 5, count);
+  simple_merge<reducers::max<T>>(a + 6, b + 6, count);
 }
 
 // --- argmin, argmax
@@ -127,9 +127,9 @@ void index_merge(void* const* a, const void* const* b, std::int64_t count) {
 // --- results
 // ------------------------------------------------------------------------------------------------
 
-template <class From, class To, int Component>
+template <class From, class To>
 void finish_value(const FinishCall& call) {
-  const auto* from = static_cast<const From*>(call.states[Component]);
+  const auto* from = static_cast<const From*>(call.states[0]);
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(from[i]);
 }
@@ -140,6 +140,48 @@ void finish_mean(const FinishCall& call) {
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i)
     to[i] = static_cast<To>(static_cast<double>(from[i]) / call.divisor);
+}
+
+template <class To>
+void finish_ratio(const FinishCall& call) {
+  const auto* sum = static_cast<const double*>(call.states[0]);
+  const auto* count = static_cast<const double*>(call.states[1]);
+  auto* to = static_cast<To*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(sum[i] / count[i]);
+}
+
+inline void finish_nonzero(const FinishCall& call) {
+  const auto* from = static_cast<const std::int64_t*>(call.states[0]);
+  auto* to = static_cast<std::uint8_t*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) to[i] = from[i] != 0;
+}
+
+inline void finish_complete(const FinishCall& call) {
+  const auto* from = static_cast<const std::int64_t*>(call.states[0]);
+  auto* to = static_cast<std::uint8_t*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<double>(from[i]) == call.divisor;
+}
+
+template <class To>
+void finish_root(const FinishCall& call) {
+  const auto* from = static_cast<const double*>(call.states[0]);
+  auto* to = static_cast<To*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(__builtin_sqrt(from[i]));
+}
+
+template <class T>
+void finish_span(const FinishCall& call) {
+  const auto* least = static_cast<const T*>(call.states[0]);
+  const auto* most = static_cast<const T*>(call.states[1]);
+  auto* to = static_cast<T*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) {
+    if constexpr (std::is_integral_v<T>) {  // wraps, as NumPy's
+      using U = std::make_unsigned_t<T>;
+      to[i] = static_cast<T>(static_cast<U>(static_cast<U>(most[i]) - static_cast<U>(least[i])));
+    } else {
+      to[i] = most[i] - least[i];
+    }
+  }
 }
 
 template <class To, bool Root>

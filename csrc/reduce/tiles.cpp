@@ -1,5 +1,6 @@
 #include "reduce/tiles.hpp"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "reduce/feeds.hpp"
@@ -29,6 +30,24 @@ double as_double(const char* at, DType type) {
   double x;
   std::memcpy(&x, at, sizeof x);
   return x;
+}
+
+/// The value of one element of a feed, where it is stored or in a block.
+double value_of(const Feed& feed, const char* data, std::int64_t index, bool in_place) {
+  if (!in_place || feed.coding == Coding::plain) return as_double(data + index * feed.size, feed.element);
+  std::uint16_t code;
+  std::memcpy(&code, data + index * feed.stored_size, sizeof code);
+  if (feed.coding == Coding::bfloat16) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(code) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return static_cast<double>(value);
+  }
+  const int exponent = code >> 10 & 31, fraction = code & 1023;
+  const double size = exponent == 31  ? (fraction == 0 ? HUGE_VAL : std::nan(""))
+                      : exponent == 0 ? std::ldexp(fraction, -24)
+                                      : std::ldexp(1024 + fraction, exponent - 25);
+  return (code & 0x8000) != 0 ? -size : size;
 }
 
 double usable_pivot(double x) { return x - x == 0.0 ? x : 0.0; }
@@ -77,27 +96,29 @@ class RowTile {
   std::int64_t length(std::int64_t chunk) const { return std::min(kChunk, plan_.count - chunk * kChunk); }
 
   void call(int s, const char* data, std::int64_t row_stride, std::int64_t rows, std::int64_t count,
-            std::int64_t position, std::int64_t chunk, bool along_chunks) {
+            std::int64_t position, std::int64_t chunk, bool along_chunks, bool in_place) {
     const std::int64_t at = chunk * tile_.width + position;
     const States states = states_[s].at(*pass_.kernel[s], at);
-    pass_.kernel[s]->rows({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1,
-                           chunk * kChunk, along_chunks ? kChunk : 0, nullptr, nullptr});
+    const Feed& feed = pass_.feed[pass_.feed_of[s]];
+    const auto fold = pass_.kernel[s]->rows[in_place ? static_cast<int>(feed.coding) : 0];
+    fold({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1, chunk * kChunk,
+          along_chunks ? kChunk : 0, nullptr, nullptr});
   }
 
   void read(std::int64_t first_chunk, std::int64_t last_chunk) {
     const Pieces pieces(pass_, 0);
     const Place place = pieces.place(tile_);
-    const bool shared = pass_.reduction.slots > 1;
+    const bool shared = pass_.states > 1;
     const std::int64_t size = pass_.feed[0].size;
     if (pass_.chunks == 1) {  // many short rows
       const std::int64_t some =
           shared ? std::max<std::int64_t>(1, kSharedBytes / (plan_.count * size)) : tile_.width;
       for (std::int64_t i = 0; i < tile_.width; i += some)
-        for (int s = 0; s < pass_.reduction.slots; ++s) {
-          const int input = pass_.reduction.slot[s].input;
+        for (int s = 0; s < pass_.states; ++s) {
+          const int input = pass_.feed[pass_.feed_of[s]].input;
           const std::int64_t stride = plan_.inner.stride[input];
           call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0,
-               false);
+               false, true);
         }
       return;
     }
@@ -105,10 +126,11 @@ class RowTile {
     const std::int64_t some = shared ? kSharedBytes / (kChunk * 8) : full - first_chunk;
     for (std::int64_t i = 0; i < tile_.width; ++i) {
       auto run = [&](std::int64_t chunk, std::int64_t rows, std::int64_t count) {
-        for (int s = 0; s < pass_.reduction.slots; ++s) {
+        for (int s = 0; s < pass_.states; ++s) {
           const Feed& feed = pass_.feed[pass_.feed_of[s]];
           const char* data = place.data[feed.input] + i * plan_.inner.stride[feed.input];
-          call(s, data + chunk * kChunk * feed.size, kChunk * feed.size, rows, count, i, chunk, true);
+          call(s, data + chunk * kChunk * feed.stored_size, kChunk * feed.stored_size, rows, count, i, chunk,
+               true, true);
         }
       };
       for (std::int64_t chunk = first_chunk; chunk < full; chunk += some)
@@ -147,12 +169,12 @@ class RowTile {
         pieces.advance_inner(place, i + r);
         pieces.fetch_group(place, std::min(side_, rows - r), chunk * kChunk, count, r * pitch, pitch, masked);
       }
-      for (int s = 0; s < pass_.reduction.slots; ++s) {
+      for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
         if (masked)
           fold_masked(pieces, s, rows, count, i, chunk);
         else
-          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false);
+          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false, false);
       }
     }
   }
@@ -174,7 +196,7 @@ class RowTile {
       char* data = pieces.copy() + r * pitch * feed.size;
       alignas(8) char fill[8];
       std::memcpy(fill, kernel.identity, sizeof fill);
-      if (kernel.shifted) {
+      if (kernel.shifted && !kernel.skips_nan) {
         const auto* first =
             static_cast<const std::uint8_t*>(std::memchr(mask, 1, static_cast<std::size_t>(count)));
         pivots[r] =
@@ -187,8 +209,8 @@ class RowTile {
       mask_kernel(data, mask, fill, count);
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
-    kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
-                 pivots, counts});
+    kernel.rows[0]({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+                    pivots, counts});
   }
 
   const FirstPass& pass_;
@@ -218,7 +240,7 @@ class ColumnTile {
       at += lane_bytes();
       return block;
     };
-    for (int s = 0; s < pass.reduction.slots; ++s) {
+    for (int s = 0; s < pass.states; ++s) {
       const ReducerKernel& kernel = *pass.kernel[s];
       const int lanes = kernel.exact ? 1 : kLanes;
       for (int lane = 0; lane < lanes; ++lane)
@@ -240,7 +262,7 @@ class ColumnTile {
 
   std::int64_t bytes_needed() const {
     std::int64_t arrays = 0;
-    for (int s = 0; s < pass_.reduction.slots; ++s) {
+    for (int s = 0; s < pass_.states; ++s) {
       const ReducerKernel& kernel = *pass_.kernel[s];
       arrays += kernel.lane_components * (kernel.exact ? 1 : kLanes) + (kernel.shifted ? 2 : 0);
     }
@@ -265,17 +287,19 @@ class ColumnTile {
     for (std::int64_t window = 0; window < rows; window += kWindow)
       for (std::int64_t lane = 0; lane < kLanes && window + lane < rows; ++lane)
         add_rows(start, chunk * kChunk, window + lane, rows);
-    for (int s = 0; s < pass_.reduction.slots; ++s) {
+    for (int s = 0; s < pass_.states; ++s) {
       const ReducerKernel& kernel = *pass_.kernel[s];
       auto lanes = static_cast<int>(kernel.exact ? 1 : std::min<std::int64_t>(rows, kLanes));
       for (int half = kLanes / 2; half > 0; half /= 2) {
         for (int lane = half; lane < lanes; ++lane) {
-          const void* from[] = {lanes_[s][lane][0], lanes_[s][lane][1]};
+          const void* from[kMaxLaneComponents];
+          std::copy_n(lanes_[s][lane], kernel.lane_components, from);
           kernel.fold(lanes_[s][lane - half], from, tile_.width);
         }
         lanes = std::min(lanes, half);
       }
-      const void* from[] = {lanes_[s][0][0], lanes_[s][0][1]};
+      const void* from[kMaxLaneComponents];
+      std::copy_n(lanes_[s][0], kernel.lane_components, from);
       const States states = states_[s].at(kernel, chunk * tile_.width);
       kernel.close(states.pointers(), from, tile_.width, pivots_[s], masked_ ? counts_[s] : nullptr, rows,
                    chunk * kChunk);
@@ -283,7 +307,7 @@ class ColumnTile {
   }
 
   void find_pivots(const Place& start, std::int64_t chunk, std::int64_t rows) {
-    for (int s = 0; s < pass_.reduction.slots; ++s) {
+    for (int s = 0; s < pass_.states; ++s) {
       if (!pass_.kernel[s]->shifted) continue;
       bool missing = true;
       std::fill(counts_[s], counts_[s] + tile_.width, 0.0);  // here: whether a column has its pivot
@@ -304,17 +328,19 @@ class ColumnTile {
     const int f = pass_.feed_of[s];
     const Feed& feed = pass_.feed[f];
     pieces_.fetch(&place, 1, plan_.inner, columns, 0, 0, false);
-    const char* data = pieces_.in_place(feed, plan_.inner) ? place.data[feed.input] : pieces_.block(f);
+    const bool in_place = pieces_.in_place(feed, plan_.inner);
+    const char* data = in_place ? place.data[feed.input] : pieces_.block(f);
     if (masked_) pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0, &data);
     bool all = true;
     for (std::int64_t c = 0; c < columns; ++c) {
       if (counts_[s][first + c] != 0.0) continue;
-      if (masked_ && pieces_.mask()[c] == 0) {
+      const double x = value_of(feed, data, c, in_place);
+      if ((masked_ && pieces_.mask()[c] == 0) || (x != x && pass_.kernel[s]->skips_nan)) {
         all = false;
         continue;
       }
       counts_[s][first + c] = 1.0;
-      pivots_[s][first + c] = usable_pivot(as_double(data + c * feed.size, feed.element));
+      pivots_[s][first + c] = usable_pivot(x);
     }
     return all;
   }
@@ -324,11 +350,16 @@ class ColumnTile {
   void add_rows(const Place& start, std::int64_t base, std::int64_t first, std::int64_t count) {
     const std::int64_t rows = std::min<std::int64_t>((count - first + kLanes - 1) / kLanes, kRowsPerStep);
     if (all_in_place_) {
-      for (int s = 0; s < pass_.reduction.slots; ++s) {
-        const char* row[kRowsPerStep];
-        pieces_.seek_lane(start, pass_.feed[pass_.feed_of[s]].input, base + first, rows, row);
-        add_slot(s, row, rows, 0, tile_.width, first);
-      }
+      // Several states take turns at pieces in L1.
+      const std::int64_t some = pass_.states > 1 ? kGatheredColumns : tile_.width;
+      for (std::int64_t c = 0; c < tile_.width; c += some)
+        for (int s = 0; s < pass_.states; ++s) {
+          const Feed& feed = pass_.feed[pass_.feed_of[s]];
+          const char* row[kRowsPerStep];
+          pieces_.seek_lane(start, feed.input, base + first, rows, row);
+          for (std::int64_t r = 0; r < rows; ++r) row[r] += c * feed.stored_size;
+          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first, true);
+        }
       return;
     }
     Place places[kRowsPerStep];
@@ -339,7 +370,7 @@ class ColumnTile {
     for (std::int64_t c = 0; c < tile_.width; c += piece()) {
       const std::int64_t columns = std::min(piece(), tile_.width - c), pitch = pitch_of(columns);
       pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false);
-      for (int s = 0; s < pass_.reduction.slots; ++s) {
+      for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
         const Feed& feed = pass_.feed[f];
         const bool in_place = pieces_.in_place(feed, plan_.inner);
@@ -350,7 +381,7 @@ class ColumnTile {
           if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row);
           for (std::int64_t r = 0; r < rows; ++r) row[r] = mask_row(s, row[r], r, c, columns);
         }
-        add_slot(s, row, rows, c, columns, first);
+        add_slot(s, row, rows, c, columns, first, in_place);
       }
       for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
     }
@@ -358,14 +389,16 @@ class ColumnTile {
 
   /// Adds `rows` of one lane, of columns [c, c + columns), to the accumulators of slot s.
   void add_slot(int s, const char* const* row, std::int64_t rows, std::int64_t c, std::int64_t columns,
-                std::int64_t first) {
+                std::int64_t first, bool in_place) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
-    void* lanes[2];
+    void* lanes[kMaxLaneComponents];
     for (int i = 0; i < kernel.lane_components; ++i)
       lanes[i] = static_cast<char*>(lanes_[s][lane][i]) + c * kernel.lane_size[i];
     const bool fresh = kernel.exact ? first == 0 : first < kLanes;
-    kernel.columns({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh});
+    const auto coding = in_place ? pass_.feed[pass_.feed_of[s]].coding : Coding::plain;
+    kernel.columns[static_cast<int>(coding)](
+        {lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh});
   }
 
   /// A copy of columns [first, first + columns) of row `r` with what the mask leaves out replaced by what
@@ -376,7 +409,7 @@ class ColumnTile {
     const std::uint8_t* mask = pieces_.mask() + r * pitch_of(columns);
     char* to = pieces_.copy() + r * pitch_of(columns) * feed.size;
     std::memcpy(to, data, static_cast<std::size_t>(columns * feed.size));
-    if (!kernel.shifted) {
+    if (!kernel.shifted || kernel.skips_nan) {
       pass_.kernels.pieces.mask[feed.size == 8   ? 3
                                 : feed.size == 4 ? 2
                                 : feed.size == 2 ? 1
@@ -398,7 +431,7 @@ class ColumnTile {
   const bool all_in_place_;
   Pieces pieces_;
   ScratchFrame frame_;
-  void* lanes_[kMaxSlots][kLanes][2];
+  void* lanes_[kMaxSlots][kLanes][kMaxLaneComponents];
   double* pivots_[kMaxSlots];
   double* counts_[kMaxSlots];
 };

@@ -19,7 +19,9 @@ struct Feed {
   DType stored;
   DType element;
   bool swapped;
-  bool plain;  // can be read in place where the stride is the item size
+  bool plain;      // can be read in place where the stride is the item size
+  bool converted;  // `stored` is not `element`
+  Coding coding;
   std::int64_t stored_size;
   std::int64_t size;
   int stored_log2;
@@ -36,8 +38,13 @@ struct FirstPass {
   std::int64_t chunks;
   int feeds = 0;
   Feed feed[kMaxSlots];
-  int feed_of[kMaxSlots];
-  const ReducerKernel* kernel[kMaxSlots];
+  // Slots of one reducer over the same elements share one state: a mean and a deviation are made of the same
+  // moments.
+  int states = 0;
+  int state_of[kMaxSlots];                 // of a slot
+  int slot_of[kMaxSlots];                  // of a state: the first that wants it
+  int feed_of[kMaxSlots];                  // of a state
+  const ReducerKernel* kernel[kMaxSlots];  // of a state
   std::int64_t tile_columns;
 };
 
@@ -48,8 +55,8 @@ struct Tile {
   std::int64_t width;
 };
 
-/// Folds chunks [first_chunk, last_chunk) of a tile to states: chunk c of position i to states[slot] at
-/// c * width + i.
+/// Folds chunks [first_chunk, last_chunk) of a tile to states: chunk c of position i to states[s] at
+/// c * width + i, for each state s of the pass.
 void fold_tile(const FirstPass& pass, const Tile& tile, std::int64_t first_chunk, std::int64_t last_chunk,
                const States* states);
 

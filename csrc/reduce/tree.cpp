@@ -80,8 +80,7 @@ void merge_rows(const ReducerKernel& kernel, States states, std::int64_t rows, s
 void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States states, std::int64_t count,
                    char* out, std::int64_t step) {
   const ReducerKernel& kernel = kernels.at(slot.reducer, slot.element);
-  const int component = slot.finish == Finish::index ? 1 : 0;
-  const DType from = component_type(slot.reducer, slot.element, component);
+  const DType from = component_type(slot.reducer, slot.element, slot.component);
   const FinishKernel finish =
       kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(from)][static_cast<int>(slot.result)];
   const auto size = static_cast<std::int64_t>(item_size(slot.result));
@@ -101,7 +100,7 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
       kernel.merge(at.pointers(), first, some);
     }
     char* to = out + done * step;
-    finish({dense ? to : results, at.constants(), some, slot.divisor, slot.ddof});
+    finish({dense ? to : results, at.constants() + slot.component, some, slot.divisor, slot.ddof});
     if (dense) continue;
     switch (size) {
       case 1:

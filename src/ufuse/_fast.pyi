@@ -47,6 +47,10 @@ class ReductionCall:
         general: Callable[..., Any],
         reducer: int,
         finish: int,
+        component: int,
         results: Mapping[str, np.dtype[Any]],
+        finite: bool,
+        positional: int,
+        takes_out: bool,
     ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -5,11 +5,12 @@ Nothing here imports the rest of the package, so that the build can read it (``c
 
 from .dtypes import ELEMENT_TYPES, ElementType
 from .operations import OPERATIONS
-from .reducers import REDUCERS
+from .reducers import FINISHES, REDUCERS
 from .rows import Operation, Reducer, Signature
 
 __all__ = [
     "ELEMENT_TYPES",
+    "FINISHES",
     "OPERATIONS",
     "REDUCERS",
     "ElementType",

@@ -12,9 +12,9 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: the package ufuse need not be importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from catalogue import ELEMENT_TYPES, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
+    from catalogue import ELEMENT_TYPES, FINISHES, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
 else:
-    from . import ELEMENT_TYPES, OPERATIONS, REDUCERS
+    from . import ELEMENT_TYPES, FINISHES, OPERATIONS, REDUCERS
 
 
 def catalogue_inc() -> str:
@@ -37,6 +37,8 @@ def catalogue_inc() -> str:
         for code, state in reducer.state.items():
             types = ", ".join(names[c] for c in (code, *state))
             lines.append(f"UFUSE_REDUCER_KERNEL({reducer.name}, {types})")
+    lines += ["#endif", "#ifdef UFUSE_FINISH  // (name)"]
+    lines += [f"UFUSE_FINISH({name})" for name in FINISHES]
     lines.append("#endif")
     return "\n".join(lines) + "\n"
 

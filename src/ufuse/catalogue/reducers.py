@@ -42,6 +42,30 @@ REDUCERS: Final = (
         "count, mean (and what rounding takes from it) and sum of squared deviations",
     ),
     Reducer(
+        "nan_moments",
+        ("count", "mean", "low", "m2"),
+        {code: ("f8", "f8", "f8", "f8") for code in FLOATS},
+        "moments of what is no NaN",
+    ),
+    Reducer(
+        "nan_mean",
+        ("sum", "count"),
+        {code: ("f8", "f8") for code in FLOATS},
+        "sum and number of what is no NaN",
+    ),
+    Reducer(
+        "summary",
+        ("count", "mean", "low", "m2", "sum", "min", "max"),
+        {code: ("f8", "f8", "f8", "f8", "f8", code, code) for code in FLOATS},
+        "moments, sum, smallest and largest in one go",
+    ),
+    Reducer(
+        "minmax",
+        ("min", "max"),
+        {code: (code, code) for code in ALL},
+        "smallest and largest; NaN if there is one",
+    ),
+    Reducer(
         "argmin",
         ("min", "index"),
         {code: (code, "i8") for code in NUMBERS},
@@ -53,6 +77,31 @@ REDUCERS: Final = (
         {code: (code, "i8") for code in NUMBERS},
         "largest and where it is first; the first NaN wins",
     ),
+    Reducer(
+        "nanargmin",
+        ("min", "index"),
+        {code: (code, "i8") for code in FLOATS},
+        "smallest and where it is first; a NaN counts as infinity",
+    ),
+    Reducer(
+        "nanargmax",
+        ("max", "index"),
+        {code: (code, "i8") for code in FLOATS},
+        "largest and where it is first; a NaN counts as minus infinity",
+    ),
 )
+
+#: What becomes of a state, from one of its components on.
+FINISHES: Final = {
+    "value": "the component",
+    "mean": "the component divided by the number of elements",
+    "ratio": "the component divided by the one after it",
+    "variance": "m2 divided by what ddof leaves of the count",
+    "deviation": "the square root of the variance",
+    "nonzero": "whether the component is not 0",
+    "complete": "whether the component is the number of elements",
+    "root": "the square root of the component",
+    "span": "the component after it less the component",
+}
 
 BY_NAME: Final = {row.name: row for row in REDUCERS}

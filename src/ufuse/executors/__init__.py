@@ -94,22 +94,32 @@ def fast_linear(general: _F) -> _F:
     return general if native is None else cast(_F, native.fast_linear(general))
 
 
-def fast_reduction(reducer: str, finish: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
+def fast_reduction(
+    reducer: str,
+    finish: str,
+    results: Mapping[str, str],
+    *,
+    component: int = 0,
+    finite: bool = False,
+) -> Callable[[_F], _F]:
     """Put the native fast entry before a reduction of the catalogue.
 
     Parameters
     ----------
     reducer, finish : str
-        A row of the catalogue's reducers, and what becomes of its state: ``"value"``, ``"index"``,
-        ``"mean"``, ``"variance"`` or ``"deviation"``.
+        A row of the catalogue's reducers, and what becomes of its state: of `FINISHES`.
     results : mapping
         Element code of the array to that of the result, for the types the fast entry may take.
+    component : int
+        Of the state: where the finish starts.
+    finite : bool
+        Whether a result that is not finite is left to the general function, which may warn of it.
     """
 
     def decorate(general: _F) -> _F:
         if native is None:
             return general
-        return cast(_F, native.fast_reduction(general, reducer, finish, results))
+        return cast(_F, native.fast_reduction(general, reducer, finish, results, component, finite))
 
     return decorate
 

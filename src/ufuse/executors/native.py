@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core, _fast
-from ..catalogue import ELEMENT_TYPES, REDUCERS
+from ..catalogue import ELEMENT_TYPES, FINISHES, REDUCERS
 from ..catalogue.operations import BY_NAME
 from ..fusion.program import Instruction, Program, dtype_of
 from ..fusion.shapes import broadcast_shapes
@@ -79,19 +80,31 @@ def fast_linear(general: Any) -> _fast.LinearCall:
     return _fast.LinearCall(general, programs, codes, row.name != "dequantize_linear")
 
 
-# In the order of the core's enumeration (csrc/reduce/kernels.hpp).
-FINISHES = ("value", "index", "mean", "variance", "deviation")
-
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])
 
 
 def fast_reduction(
-    general: Any, reducer: str, finish: str, results: Mapping[str, str]
+    general: Any,
+    reducer: str,
+    finish: str,
+    results: Mapping[str, str],
+    component: int,
+    finite: bool,
 ) -> _fast.ReductionCall:
     """Return `general` behind its fast entry; see `executors.fast_reduction`."""
     number = [row.name for row in REDUCERS].index(reducer)
     dtypes = {code: dtype_of(result) for code, result in results.items()}
-    return _fast.ReductionCall(general, number, FINISHES.index(finish), dtypes)
+    parameters = tuple(inspect.signature(general).parameters)
+    return _fast.ReductionCall(
+        general,
+        number,
+        tuple(FINISHES).index(finish),
+        component,
+        dtypes,
+        finite,
+        1 + (parameters[1] == "axis"),
+        "out" in parameters,
+    )
 
 
 def contract(*args: Any) -> None:

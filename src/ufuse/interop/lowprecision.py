@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @cache
@@ -40,3 +41,44 @@ def is_low_precision(dtype: np.dtype[Any]) -> bool:
     """Tell whether `dtype` is one of ml_dtypes' (by its type object), importing nothing."""
     module = sys.modules.get("ml_dtypes")
     return bool(module) and getattr(module, dtype.type.__name__, None) is dtype.type
+
+
+def coding(dtype: np.dtype[Any]) -> str | None:
+    """Tell how the core reads a float narrower than float32; None for every other dtype.
+
+    Returns
+    -------
+    str or None
+        ``"half"``, ``"bfloat16"``, or ``"table"`` for those of one byte.
+    """
+    if dtype.type is np.float16:
+        return "half"
+    if dtype.kind not in "fV" or not is_low_precision(dtype):  # the kinds of ml_dtypes' vary
+        return None
+    if dtype.name == "bfloat16":
+        return "bfloat16"
+    return "table" if dtype.name.startswith("float") and dtype.itemsize == 1 else None
+
+
+@cache
+def values_of(dtype: np.dtype[Any]) -> NDArray[np.float32]:
+    """Value of each of the 256 bytes as a narrow float."""
+    return np.arange(256, dtype=np.uint8).view(dtype).astype(np.float32)
+
+
+def narrowed(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Round float64 `values` to a narrow `dtype`, once.
+
+    ml_dtypes goes through float32, and would round twice: here float32 is rounded to odd, which
+    keeps what the second rounding must know (Boldo and Melquiond, 2008).
+    """
+    if values.dtype == np.float64 and dtype.type is not np.float16:
+        with np.errstate(over="ignore", invalid="ignore"):
+            single = values.astype(np.float32)
+            beyond = values - single.astype(np.float64)
+        even = single.view(np.uint32) & 1 == 0
+        adjust = even & (beyond != 0) & np.isfinite(single)
+        towards = np.where(beyond > 0, np.float32(np.inf), np.float32(-np.inf))
+        values = np.where(adjust, np.nextafter(single, towards), single)
+    with np.errstate(all="ignore"):
+        return values.astype(dtype)

@@ -11,7 +11,16 @@ from .. import executors
 from ..catalogue.dtypes import ALL, NUMBERS
 from ..interop import as_output
 from .reference import other
-from .request import NO_VALUE, Array, Request, Slot, code_of, execute, read_initial
+from .request import (
+    NO_VALUE,
+    Array,
+    Request,
+    Slot,
+    code_of,
+    execute,
+    read_initial,
+    written_as,
+)
 
 # Element codes and those of the results: what the native fast entries take.
 _SAME = {code: code for code in ALL}
@@ -113,7 +122,7 @@ def extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any,
     start = read_initial(function, initial, result)
     if start is None:
         _require_elements(request, name)
-    target = request.target(result)
+    target = request.target(result, extreme=True)
     if target.size == 0:
         pass
     elif request.empty:
@@ -125,7 +134,8 @@ def extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any,
             keywords["where"] = True if request.where is None else request.where
             target[...] = other(name, x, result, axis=request.axes, **keywords)
         else:
-            slot = Slot(name, code, "value", target, initial=start)
+            first = None if start is None else start.astype(target.dtype)
+            slot = Slot(name, code, "value", target, initial=first)
             execute(x, request.axes, [slot], request.where)
             if name.startswith("nan") and start is None:
                 _mark_all_nan(request, code, target)
@@ -210,15 +220,15 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
             )
     if views[0] is not None and views[1] is not None and executors.overlap(views[0], views[1]):
         raise ValueError(f"{function}: argument 'out': the two arrays share memory")
-    targets = [request.target_in(view, dtype) for view in views]
+    request.target(dtype, extreme=True)  # remembers what the results become
+    targets = [request.target_in(view, written_as(dtype, extreme=True)) for view in views]
     code = code_of(x.dtype)
     if targets[0].size and code is None:
         for name, target in zip(("min", "max"), targets, strict=True):
             target[...] = other(name, x, dtype, axis=request.axes)
     elif targets[0].size and code is not None:
         slots = [
-            Slot(name, code, "value", target)
-            for name, target in zip(("min", "max"), targets, strict=True)
+            Slot("minmax", code, "value", target, component=i) for i, target in enumerate(targets)
         ]
         execute(x, request.axes, slots, None)
     return MinMax(
@@ -229,7 +239,7 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
     )
 
 
-@executors.fast_reduction("argmax", "index", _INDICES)
+@executors.fast_reduction("argmax", "value", _INDICES, component=1)
 def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index of the first largest element along an axis.
 
@@ -272,7 +282,7 @@ def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
     return _index("argmax", a, axis, out, keepdims)
 
 
-@executors.fast_reduction("argmin", "index", _INDICES)
+@executors.fast_reduction("argmin", "value", _INDICES, component=1)
 def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index of the first smallest element along an axis.
 
@@ -302,7 +312,7 @@ def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
         if code is None:
             target[...] = other(name, x, dtype, axis=request.axes[0] if axis is not None else None)
         else:
-            execute(x, request.axes, [Slot(name, code, "index", target)], None)
+            execute(x, request.axes, [Slot(name, code, "value", target, component=1)], None)
     return request.answer(target)
 
 

@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from .extremes import minmax
+from .. import executors
+from ..catalogue.dtypes import ALL, NUMBERS
 from .request import Array, Request, Slot, code_of, execute
 
+# Element codes and those of the results: what the native fast entries take.
+_TRUTH = dict.fromkeys(ALL, "?")
+_COUNTS = dict.fromkeys(ALL, "i8")
+_SAME = {code: code for code in NUMBERS}
 
+
+@executors.fast_reduction("nonzero", "value", _COUNTS)
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     """Count the elements over axes that are not zero.
 
@@ -43,6 +50,7 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     return request.answer(_counts(request))
 
 
+@executors.fast_reduction("nonzero", "nonzero", _TRUTH)
 def any(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
@@ -83,6 +91,7 @@ def any(
     return _truth(request, _counts(request) != 0)
 
 
+@executors.fast_reduction("nonzero", "complete", _TRUTH)
 def all(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
@@ -129,6 +138,7 @@ def _truth(request: Request, truth: Array) -> Any:
     return request.answer(target)
 
 
+@executors.fast_reduction("minmax", "span", _SAME)
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     """Range of values over axes, the largest less the smallest, in one read.
 
@@ -171,10 +181,13 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
             f"ufuse.ptp: zero-size array to reduction operation which has no identity (shape "
             f"{request.x.shape}, axis={request.axes})"
         )
-    request.check_cast(request.x.dtype.newbyteorder("="))
-    low, high = minmax(np.asarray(request.x), request.axes, keepdims=True)
-    with np.errstate(all="ignore"):
-        difference = np.asarray(np.subtract(high, low))
-    target = request.target(difference.dtype)
-    target[...] = difference
+    dtype = request.x.dtype.newbyteorder("=")
+    request.check_cast(dtype)
+    target = request.target(dtype, extreme=True)
+    code = code_of(dtype)
+    if target.size and code is None:
+        with np.errstate(all="ignore"):
+            np.copyto(target, np.ptp(request.x, axis=request.axes, keepdims=True), casting="unsafe")
+    elif target.size and code is not None:
+        execute(request.x, request.axes, [Slot("minmax", code, "span", target)], None)
     return request.answer(target)

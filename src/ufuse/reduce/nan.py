@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from .. import executors
 from ..catalogue.dtypes import FLOATS
 from . import extremes, sums
 from .request import NO_VALUE, Array, Request, Slot, code_of, execute, read_dtype
@@ -15,7 +16,11 @@ from .request import NO_VALUE, Array, Request, Slot, code_of, execute, read_dtyp
 #: Kinds of dtypes that NumPy knows how to reduce and we leave to it: objects, times.
 _NUMPYS: Final = "OmM"
 
+# Element codes and those of the results: what the native fast entries take.
+_SAME = {code: code for code in FLOATS}
 
+
+@executors.fast_reduction("nansum", "value", _SAME)
 def nansum(
     a: Any,
     axis: Any = None,
@@ -38,6 +43,7 @@ def nansum(
     return sums.accumulate("nansum", a, axis, dtype, out, keepdims, initial, where)
 
 
+@executors.fast_reduction("nanprod", "value", _SAME)
 def nanprod(
     a: Any,
     axis: Any = None,
@@ -60,6 +66,7 @@ def nanprod(
     return sums.accumulate("nanprod", a, axis, dtype, out, keepdims, initial, where)
 
 
+@executors.fast_reduction("nanmin", "value", _SAME, finite=True)
 def nanmin(
     a: Any,
     axis: Any = None,
@@ -86,6 +93,7 @@ def nanmin(
     return extremes.extreme("nanmin", a, axis, out, keepdims, initial, where)
 
 
+@executors.fast_reduction("nanmax", "value", _SAME, finite=True)
 def nanmax(
     a: Any,
     axis: Any = None,
@@ -107,6 +115,7 @@ def nanmax(
     return extremes.extreme("nanmax", a, axis, out, keepdims, initial, where)
 
 
+@executors.fast_reduction("nan_mean", "ratio", _SAME, finite=True)
 def nanmean(
     a: Any,
     axis: Any = None,
@@ -143,16 +152,18 @@ def nanmean(
     request.check_cast(result)
     target = request.target(result)
     if target.size:
-        totals, counts = np.empty(request.full_shape), np.empty(request.full_shape)
-        slots = [Slot("nansum", code, "value", totals), Slot("valid", code, "value", counts)]
+        counts = np.empty(request.full_shape)
+        slots = [
+            Slot("nan_mean", code, "ratio", target),
+            Slot("nan_mean", code, "value", counts, component=1),
+        ]
         execute(x, request.axes, slots, request.where)
         if not counts.all():
             warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
-        with np.errstate(all="ignore"):
-            np.divide(totals, counts, out=target, casting="unsafe")
     return request.answer(target)
 
 
+@executors.fast_reduction("nan_moments", "variance", _SAME, finite=True)
 def nanvar(
     a: Any,
     axis: Any = None,
@@ -183,6 +194,7 @@ def nanvar(
     return _spread("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
+@executors.fast_reduction("nan_moments", "deviation", _SAME, finite=True)
 def nanstd(
     a: Any,
     axis: Any = None,
@@ -254,10 +266,10 @@ def _spread(
         counts = np.empty(request.full_shape)
         finish = "variance" if name == "var" else "deviation"
         slots = [
-            Slot("moments", code, finish, target, ddof=float(freedom)),
-            Slot("valid", code, "value", counts),
+            Slot("nan_moments", code, finish, target, ddof=float(freedom)),
+            Slot("nan_moments", code, "value", counts),
         ]
-        execute(x, request.axes, slots, request.where, skip_nan=True)
+        execute(x, request.axes, slots, request.where)
         bad = counts <= freedom
         if bad.any():
             warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=3)
@@ -337,10 +349,17 @@ def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
     # Apart from `out`, which is left alone if there is a slice without elements.
     indices = np.empty(request.full_shape, np.intp)
     if indices.size and code in FLOATS:
-        counts = np.empty(request.full_shape)
-        slots = [Slot(name, code, "index", indices), Slot("valid", code, "value", counts)]
-        execute(x, request.axes, slots, None, skip_nan=True)
-        missing = not counts.all()
+        values = np.empty(request.full_shape, code)
+        slots = [
+            Slot(f"nan{name}", code, "value", indices, component=1),
+            Slot(f"nan{name}", code, "value", values),
+        ]
+        execute(x, request.axes, slots, None)
+        missing = False
+        if np.isinf(values).any():  # an infinity, or nothing but NaN: hardly ever
+            counts = np.empty(request.full_shape)
+            execute(x, request.axes, [Slot("valid", code, "value", counts)], None)
+            missing = not counts.all()
     elif indices.size:
         missing = bool(np.isnan(x).all(axis=request.axes).any())
         if not missing:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..catalogue.dtypes import FLOATS
+from ..catalogue.reducers import BY_NAME
 from .request import Array, DType, Request, Slot, code_of, execute
 
 #: The reducer of each order that has one; of those of magnitudes the result is the norm itself.
@@ -71,11 +72,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
     if target.size:
         reducer = _REDUCERS.get(order)
         code = code_of(values.dtype)
-        if reducer is None or code not in FLOATS or request.empty:
+        if reducer is None or code is None or request.empty:
             target[...] = _by_numpy(values, order, request.axes)
         else:
             with np.errstate(all="ignore"):
-                target[...] = _by_reducer(values, reducer, code, request)
+                target[...] = _by_reducer(values, reducer, request)
     return request.answer(target)
 
 
@@ -94,18 +95,21 @@ def _order(function: str, ord: Any) -> float:
 def _real(x: Array) -> tuple[Array, DType]:
     """Return real values of the same norm, and the dtype of the result."""
     if x.dtype.kind in "biu":
-        return x.astype(np.float64), np.dtype(np.float64)
+        return x, np.dtype(np.float64)
     if x.dtype.kind == "c":
         values = np.abs(x)
         return values, values.dtype
     return x, x.dtype.newbyteorder("=")
 
 
-def _by_reducer(values: Array, reducer: str, code: str, request: Request) -> Array:
-    state = {"nonzero": np.int64, "sum_of_magnitudes": np.float64, "sum_of_squares": np.float64}
-    result = np.empty(request.full_shape, state.get(reducer, np.dtype(code)))
-    execute(values, request.axes, [Slot(reducer, code, "value", result)], None)
-    return np.sqrt(result) if reducer == "sum_of_squares" else result
+def _by_reducer(values: Array, reducer: str, request: Request) -> Array:
+    code = code_of(values.dtype)
+    element = code if code in FLOATS else "f8"  # the core converts as it reads
+    state = BY_NAME[reducer].state[element][0]
+    finish = "root" if reducer == "sum_of_squares" else "value"
+    result = np.empty(request.full_shape, state)
+    execute(values, request.axes, [Slot(reducer, element, finish, result)], None)
+    return result
 
 
 def _by_numpy(values: Array, order: float, axes: tuple[int, ...]) -> Array:

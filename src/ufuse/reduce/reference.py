@@ -8,36 +8,24 @@ from typing import Any
 import numpy as np
 
 from ..catalogue.reducers import BY_NAME
-from .request import Array, DType, Slot, code_of
+from ..interop.lowprecision import coding
+from .request import Array, DType, Slot
 
 
 def reduce(
     x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
 ) -> None:
     """Fill the outputs of `slots`; `x` has elements."""
-    x = x.astype(x.dtype.newbyteorder("="), copy=False)
-    axes = tuple(axes)
+    narrow = coding(x.dtype) is not None
+    x = x.astype(np.float32 if narrow else x.dtype.newbyteorder("="), copy=False)
     if skip_nan:
         where = ~np.isnan(x) if where is None else where & ~np.isnan(x)
+    mask = True if where is None else where
     for slot in slots:
         # Native kernels raise no floating-point warnings; neither does their reference.
         with np.errstate(all="ignore"):
-            result = _FINISH[slot.finish](x, axes, slot, True if where is None else where)
+            result = _FINISH[slot.finish](x, tuple(axes), slot, mask)
         np.copyto(slot.out, result, casting="unsafe")
-
-
-def _value(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    state = np.dtype(BY_NAME[slot.reducer].state[slot.element][0])
-    initial = {} if slot.initial is None else {"initial": slot.initial[()]}
-    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, **initial}
-    ufunc, elements = _ELEMENTS[slot.reducer]
-    if slot.reducer.startswith("nan"):
-        keywords["where"] = where & ~np.isnan(x)
-    if ufunc in (np.add, np.multiply):
-        return np.asarray(ufunc.reduce(elements(x), dtype=state, **keywords))
-    if keywords["where"] is not True and slot.initial is None:  # NumPy wants to know
-        keywords["initial"] = np.inf if ufunc is np.minimum else -np.inf
-    return np.asarray(ufunc.reduce(elements(x), **keywords))
 
 
 def _same(x: Array) -> Array:
@@ -66,13 +54,67 @@ _ELEMENTS: dict[str, tuple[np.ufunc, Callable[[Array], Array]]] = {
     "smallest_magnitude": (np.minimum, np.abs),
 }
 
+#: The reducers whose values the components of others are.
+_COMPONENTS: dict[str, dict[int, str]] = {
+    "nan_mean": {0: "nansum", 1: "valid"},
+    "nan_moments": {0: "valid"},
+    "summary": {4: "sum", 5: "min", 6: "max"},
+    "minmax": {0: "min", 1: "max"},
+    "argmin": {0: "min"},
+    "argmax": {0: "max"},
+    "nanargmin": {0: "nanmin"},
+    "nanargmax": {0: "nanmax"},
+}
+
+
+def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: int = 0) -> Array:
+    """Component `slot.component` + `after` of the state."""
+    component = slot.component + after
+    if "arg" in slot.reducer and component == 1:
+        return _index(x, axes, slot.reducer, where)
+    row = BY_NAME[slot.reducer]
+    state = np.dtype(row.state[slot.element][component])
+    name = _COMPONENTS.get(slot.reducer, {component: slot.reducer})[component]
+    initial = {} if slot.initial is None else {"initial": slot.initial[()]}
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, **initial}
+    ufunc, elements = _ELEMENTS[name]
+    if name.startswith("nan"):
+        keywords["where"] = where & ~np.isnan(x)
+    if ufunc in (np.add, np.multiply):
+        return np.asarray(ufunc.reduce(elements(x), dtype=state, **keywords))
+    if keywords["where"] is not True and slot.initial is None:  # NumPy wants to know
+        keywords["initial"] = np.inf if ufunc is np.minimum else -np.inf
+    return np.asarray(ufunc.reduce(elements(x), **keywords))
+
 
 def _mean(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    return _value(x, axes, slot, where) / np.float64(slot.divisor)
+    return _component(x, axes, slot, where) / np.float64(slot.divisor)
+
+
+def _ratio(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return np.asarray(_component(x, axes, slot, where) / _component(x, axes, slot, where, 1))
+
+
+def _nonzero(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return np.asarray(_component(x, axes, slot, where) != 0)
+
+
+def _complete(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return np.asarray(_component(x, axes, slot, where) == slot.divisor)
+
+
+def _root(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return np.sqrt(_component(x, axes, slot, where))
+
+
+def _span(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return _component(x, axes, slot, where, 1) - _component(x, axes, slot, where)
 
 
 def _variance(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     """Two passes in float64, chunk by chunk of NumPy's buffers."""
+    if slot.reducer.startswith("nan"):
+        where = where & ~np.isnan(x)
     keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
     mask = np.broadcast_to(where, x.shape)
     count = np.add.reduce(mask, axis=axes, keepdims=True, dtype=np.float64)
@@ -86,21 +128,28 @@ def _deviation(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array
     return np.sqrt(_variance(x, axes, slot, where))
 
 
-def _index(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    function = np.argmin if slot.reducer == "argmin" else np.argmax
+def _index(x: Array, axes: tuple[int, ...], reducer: str, where: Any) -> Array:
+    least = reducer.endswith("min")
+    function = np.argmin if least else np.argmax
+    if reducer.startswith("nan"):
+        where = where & ~np.isnan(x)
     if where is not True:
-        x = np.where(where, x, np.inf if slot.reducer == "argmin" else -np.inf)
+        x = np.where(where, x, np.inf if least else -np.inf)
     if len(axes) == 1:
         return np.asarray(function(x, axis=axes[0], keepdims=True))
     return np.asarray(function(x)).reshape((1,) * x.ndim)
 
 
-_FINISH = {
-    "value": _value,
+_FINISH: dict[str, Callable[..., Array]] = {
+    "value": _component,
     "mean": _mean,
+    "ratio": _ratio,
     "variance": _variance,
     "deviation": _deviation,
-    "index": _index,
+    "nonzero": _nonzero,
+    "complete": _complete,
+    "root": _root,
+    "span": _span,
 }
 
 
@@ -131,7 +180,7 @@ def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
     """
     if function.removeprefix("nan") in ("sum", "prod", "mean", "var", "std"):
         # float16, bfloat16 and float8 stick or overflow in their own type (ml_dtypes#63).
-        narrow = dtype.kind in "fV" and dtype.itemsize < 4 and code_of(dtype) is None
+        narrow = coding(dtype) is not None
         complex_spread = x.dtype.kind == "c" and dtype.kind == "f"  # its result alone is real
         keywords["dtype"] = np.dtype(np.float64) if narrow else x.dtype if complex_spread else dtype
     with np.errstate(all="ignore"):

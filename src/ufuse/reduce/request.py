@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .. import executors
 from ..catalogue.dtypes import BY_DTYPE
 from ..interop import as_output, asarray, wrap_like
+from ..interop.lowprecision import coding, narrowed
 
 Array = NDArray[Any]
 DType = np.dtype[Any]
@@ -37,13 +38,15 @@ class Slot:
     element : str
         Code of the element type that is reduced: that of the array, or ``"f8"`` to convert first.
     finish : str
-        ``"value"``, ``"index"``, ``"mean"``, ``"variance"`` or ``"deviation"``.
+        What becomes of the state: of `ufuse.catalogue.FINISHES`.
     out : numpy.ndarray
         Where the result goes: the array's rank, 1 for each reduced axis.
     divisor, ddof : float
         Of a mean; of a variance or deviation.
     initial : numpy.ndarray or None
         0-d, of the type of the first component of the state: merged with the result.
+    component : int
+        Of the state: where the finish starts.
     """
 
     reducer: str
@@ -53,6 +56,7 @@ class Slot:
     divisor: float = 1.0
     ddof: float = 0.0
     initial: Array | None = None
+    component: int = 0
 
 
 class Request:
@@ -71,6 +75,7 @@ class Request:
     __slots__ = (
         "_given",
         "_out",
+        "_result",
         "axes",
         "function",
         "keepdims",
@@ -103,6 +108,7 @@ class Request:
             self.shape = tuple(n for i, n in enumerate(self.x.shape) if i not in self.axes)
         if type(out) is tuple and len(out) == 1:
             (out,) = out
+        self._result: DType | None = None
         self._given = out
         self._out = None if out is None else as_output(out, function=function)
         if self._out is not None:
@@ -146,9 +152,14 @@ class Request:
                 f"{self._out.dtype} with casting rule 'same_kind'; expected an array of {dtype}"
             )
 
-    def target(self, dtype: DType) -> Array:
-        """Return the array of `full_shape` that executors write: `out` itself where they may."""
-        return self.target_in(self._out, dtype)
+    def target(self, dtype: DType, *, extreme: bool = False) -> Array:
+        """Return the array of `full_shape` that executors write: `out` itself where they may.
+
+        A narrow float is written as float64, an `extreme` of such as float32, and rounded by
+        `answer`.
+        """
+        self._result = dtype
+        return self.target_in(self._out, written_as(dtype, extreme=extreme))
 
     def target_in(self, out: Array | None, dtype: DType) -> Array:
         if out is None or out.dtype != dtype or not dtype.isnative or self._overlaps(out):
@@ -165,6 +176,8 @@ class Request:
         return self.answer_in(result, self._out, self._given)
 
     def answer_in(self, result: Array, out: Array | None, given: Any) -> Any:
+        if self._result is not None and coding(self._result) is not None:
+            result = narrowed(result, self._result)
         if out is None:
             result = result if self.keepdims else result.reshape(self.shape)
             return wrap_like(result[()] if result.ndim == 0 else result, self.template)
@@ -174,9 +187,21 @@ class Request:
 
 
 def code_of(dtype: DType) -> str | None:
-    """Code of an element type of the catalogue in any byte order; None for other dtypes."""
+    """Code of the element type that `dtype`, of any byte order, is reduced as; None if none is.
+
+    Floats narrower than float32 are reduced as float32.
+    """
     row = BY_DTYPE.get(dtype if dtype.isnative else dtype.newbyteorder("="))
-    return None if row is None else row.code
+    if row is None:
+        return None if coding(dtype) is None else "f4"
+    return row.code
+
+
+def written_as(dtype: DType, *, extreme: bool = False) -> DType:
+    """Dtype that executors write a result of `dtype` in."""
+    if coding(dtype) is None:
+        return dtype
+    return np.dtype(np.float32 if extreme else np.float64)
 
 
 def read_dtype(function: str, dtype: Any) -> DType | None:

@@ -161,8 +161,8 @@ def element_for(name: str, dtype: DType, result: DType) -> str | None:
     if code is None or to is None or result.kind == "b":
         return None
     if result.kind in "iu":
-        return None if dtype.kind == "f" else code
-    if dtype.kind != "f" and (name.endswith("prod") or dtype.itemsize == 8):
+        return None if code in FLOATS else code
+    if dtype.kind in "iu" and (name.endswith("prod") or dtype.itemsize == 8):
         return "f8"  # 64-bit sums could overflow where floats do not
     return code
 
@@ -220,7 +220,7 @@ def mean(
     if target.size == 0:
         _warn_of_empty_means(request)
         return request.answer(target)
-    if code_of(x.dtype) is None or result.kind != "f" or code_of(result) is None:
+    if code_of(x.dtype) is None or code_of(result) not in FLOATS:
         _warn_of_empty_means(request)
         mask = True if request.where is None else request.where
         with warnings.catch_warnings():
@@ -379,7 +379,7 @@ def _spread(
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     if target.size == 0:
         return request.answer(target)
-    if code_of(x.dtype) is None or result.kind != "f" or code_of(result) is None:
+    if code_of(x.dtype) is None or code_of(result) not in FLOATS:
         mask = True if request.where is None else request.where
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # said already
@@ -387,8 +387,8 @@ def _spread(
     elif request.empty:
         target[...] = np.nan
     else:
-        element = code_of(x.dtype) if x.dtype.kind == "f" else "f8"
-        assert element is not None
+        code = code_of(x.dtype)
+        element = code if code in FLOATS else "f8"
         finish = "variance" if name == "var" else "deviation"
         slot = Slot("moments", element, finish, target, ddof=float(freedom))
         execute(x, request.axes, [slot], request.where)

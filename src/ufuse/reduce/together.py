@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from ..catalogue.dtypes import FLOATS
+from ..interop.lowprecision import narrowed
 from . import extremes, logic, norms, sums
-from .request import Array, DType, Request, Slot, code_of, execute
+from .request import DType, Request, Slot, code_of, execute, written_as
 
 
 def _count_nan(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -29,6 +30,7 @@ class _Statistic:
     alone: Callable[..., Any]
     reducer: str
     finish: str = "value"
+    component: int = 0
 
 
 _STATISTICS: Final = {
@@ -39,12 +41,12 @@ _STATISTICS: Final = {
     "std": _Statistic(sums.std, "moments", "deviation"),
     "min": _Statistic(extremes.min, "min"),
     "max": _Statistic(extremes.max, "max"),
-    "argmin": _Statistic(extremes.argmin, "argmin", "index"),
-    "argmax": _Statistic(extremes.argmax, "argmax", "index"),
-    "any": _Statistic(logic.any, "nonzero"),
-    "all": _Statistic(logic.all, "nonzero"),
+    "argmin": _Statistic(extremes.argmin, "argmin", "value", 1),
+    "argmax": _Statistic(extremes.argmax, "argmax", "value", 1),
+    "any": _Statistic(logic.any, "nonzero", "nonzero"),
+    "all": _Statistic(logic.all, "nonzero", "complete"),
     "count_nonzero": _Statistic(logic.count_nonzero, "nonzero"),
-    "norm": _Statistic(norms.norm, "sum_of_squares"),
+    "norm": _Statistic(norms.norm, "sum_of_squares", "root"),
     "nan_count": _Statistic(_count_nan, "valid"),
 }
 
@@ -94,16 +96,43 @@ def reduce(a: Any, ops: str | Iterable[str], axis: Any = None, *, keepdims: bool
     result = _result_type(names)
     if code is None or request.count == 0 or 0 in request.shape or request.x.dtype.kind == "b":
         return result(*(_STATISTICS[name].alone(a, axis=axis, keepdims=keepdims) for name in names))
-    slots = [_slot(name, request, code) for name in names]
+    together = _SUMMARY if code in FLOATS and _many(names) else {}
+    dtypes = [_result_dtype(name, request.x.dtype.newbyteorder("=")) for name in names]
+    slots = [
+        _slot(name, request, code, dtype, together.get(name))
+        for name, dtype in zip(names, dtypes, strict=True)
+    ]
     for first in range(0, len(slots), _MOST_SLOTS):
         execute(request.x, request.axes, slots[first : first + _MOST_SLOTS], None)
+    finished = (
+        np.subtract(request.count, slot.out) if name == "nan_count" else slot.out
+        for name, slot in zip(names, slots, strict=True)
+    )
     return result(
-        *(request.answer(_finished(n, s.out, request)) for n, s in zip(names, slots, strict=True))
+        *(
+            request.answer(state if state.dtype == dtype else narrowed(state, dtype))
+            for state, dtype in zip(finished, dtypes, strict=True)
+        )
     )
 
 
 #: Of one call of an executor.
 _MOST_SLOTS: Final = 16
+
+#: Statistics that one reducer of floats has together: its finish and component of each.
+_SUMMARY: Final = {
+    "sum": _Statistic(sums.sum, "summary", "value", 4),
+    "mean": _Statistic(sums.mean, "summary", "mean", 4),
+    "var": _Statistic(sums.var, "summary", "variance"),
+    "std": _Statistic(sums.std, "summary", "deviation"),
+    "min": _Statistic(extremes.min, "summary", "value", 5),
+    "max": _Statistic(extremes.max, "summary", "value", 6),
+}
+
+
+def _many(names: tuple[str, ...]) -> bool:
+    """Whether more than one of the plain reducers behind `names` is one of the summary's."""
+    return len({_STATISTICS[name].reducer for name in names if name in _SUMMARY}) > 1
 
 
 def _check_names(function: str, names: tuple[str, ...]) -> None:
@@ -126,34 +155,35 @@ def _result_type(names: tuple[str, ...]) -> Any:
     return namedtuple("Reduced", names)
 
 
-def _slot(name: str, request: Request, code: str) -> Slot:
-    statistic = _STATISTICS[name]
-    dtype = request.x.dtype.newbyteorder("=")
-    element, result = code, dtype
+def _result_dtype(name: str, dtype: DType) -> DType:
+    if name in ("any", "all"):
+        return np.dtype(np.bool_)
+    if name in ("argmin", "argmax", "count_nonzero", "nan_count"):
+        return np.dtype(np.int64)
     if name in ("sum", "prod"):
-        result = sums.default_dtype(dtype, None)
+        return sums.default_dtype(dtype, None)
+    return dtype if name in ("min", "max") else sums.moment_dtype(dtype, None)
+
+
+def _slot(
+    name: str, request: Request, code: str, result: DType, together: _Statistic | None
+) -> Slot:
+    statistic = _STATISTICS[name] if together is None else together
+    dtype = request.x.dtype
+    element, written = code, written_as(result, extreme=name in ("min", "max"))
+    if name in ("sum", "prod"):
         element = sums.element_for(name, dtype, result) or code
-    elif name in ("mean", "var", "std"):
-        result = sums.moment_dtype(dtype, None)
-        wide = dtype.kind != "f" and (name != "mean" or dtype.itemsize == 8)
-        element = "f8" if wide else code
-    elif statistic.reducer in ("argmin", "argmax", "nonzero"):
-        result = np.dtype(np.int64)
-    elif name in ("norm", "nan_count"):
-        element, result = code if code in FLOATS else "f8", np.dtype(np.float64)
-    out = np.empty(request.full_shape, result)
-    return Slot(statistic.reducer, element, statistic.finish, out, divisor=float(request.count))
-
-
-def _finished(name: str, state: Array, request: Request) -> Any:
-    """Return what the statistic is of what the executor gives."""
-    if name == "any":
-        return np.not_equal(state, 0)
-    if name == "all":
-        return np.equal(state, request.count)
-    if name == "norm":
-        dtype: DType = request.x.dtype.newbyteorder("=")
-        return np.sqrt(state).astype(dtype if dtype.kind == "f" else np.float64, copy=False)
+    elif name == "mean":
+        element = "f8" if dtype.kind in "iu" and dtype.itemsize == 8 else code
+    elif name in ("var", "std", "norm", "nan_count"):
+        element = code if code in FLOATS else "f8"
     if name == "nan_count":
-        return np.subtract(request.count, state.astype(np.int64))
-    return state
+        written = np.dtype(np.float64)
+    return Slot(
+        statistic.reducer,
+        element,
+        statistic.finish,
+        np.empty(request.full_shape, written),
+        divisor=float(request.count),
+        component=statistic.component,
+    )

@@ -1,0 +1,195 @@
+// Reducers of several accumulators: chunks in rows, chunks in columns, and what closes them.
+#pragma once
+
+#include <array>
+#include <utility>
+
+#include "reduce/columns.hpp"
+#include "reduce/rows.hpp"
+#include "reduce/states.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+/// The accumulators of W elements side by side.
+template <class Parts, int W>
+struct LanesOf;
+template <class... Folds, int W>
+struct LanesOf<std::tuple<Folds...>, W> {
+  using type = std::tuple<Vec<typename Folds::wide, W>...>;
+  using folded = std::tuple<typename Folds::wide...>;
+};
+template <class R, int W>
+using lanes_of = typename LanesOf<typename R::parts, W>::type;
+template <class R>
+using folded_of = typename LanesOf<typename R::parts, 1>::folded;
+template <class R>
+inline constexpr std::size_t parts_in = std::tuple_size_v<typename R::parts>;
+
+/// Calls `body(i)` with a constant i for each part.
+template <class R, class Body>
+UFUSE_INLINE void each_part(Body body) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+    (body(std::integral_constant<std::size_t, I>{}), ...);
+  }(std::make_index_sequence<parts_in<R>>{});
+}
+template <class R, std::size_t I>
+using part_of = std::tuple_element_t<I, typename R::parts>;
+
+template <class R, class Source>
+void several_rows(const RowsCall& call) {
+  using T = typename R::element;
+  constexpr int W = kRegisterBytes / 8;
+  constexpr int K = kLanes / W;
+  using Wide = Vec<double, W>;
+  constexpr std::int64_t kStep = W * Source::bytes;
+  for (std::int64_t r = 0; r < call.rows; ++r) {
+    const char* data = call.data + r * call.row_stride;
+    const double pivot =
+        call.pivots != nullptr ? call.pivots[r] : R::template pivot_of<Source>(data, call.count);
+    const double n = call.counts != nullptr ? call.counts[r] : static_cast<double>(call.count);
+    const Wide p = splat<Wide>(pivot);
+    lanes_of<R, W> lanes[K];
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k)
+      each_part<R>([&](auto i) __attribute__((always_inline)) {
+        using V = std::tuple_element_t<i, lanes_of<R, W>>;
+        std::get<i>(lanes[k]) = splat<V>(part_of<R, i>::identity);
+      });
+    std::int64_t i = 0;
+    for (; i + kLanes <= call.count; i += kLanes, data += K * kStep) {
+#pragma GCC unroll 8
+      for (int k = 0; k < K; ++k) {
+        const auto x = Source::template load<W>(data + k * kStep);
+        R::add(lanes[k], p, [=](T) __attribute__((always_inline)) { return x; });
+      }
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k) {
+      const std::int64_t left = call.count - i - k * W;
+      if (left <= 0) break;
+      const char* const at = data + k * kStep;
+      R::add(lanes[k], p, [=](T fill) __attribute__((always_inline)) {
+        return left >= W ? Source::template load<W>(at) : Source::template partial<W>(at, left, fill);
+      });
+    }
+    folded_of<R> folded;
+    each_part<R>([&](auto part) __attribute__((always_inline)) {
+      std::tuple_element_t<part, lanes_of<R, W>> registers[K];
+      for (int k = 0; k < K; ++k) registers[k] = std::get<part>(lanes[k]);
+      std::get<part>(folded) = fold_registers<part_of<R, part>>(registers);
+    });
+    R::close(call.states, r * call.state_step, folded, n, pivot);
+  }
+}
+
+template <class Source, int W>
+UFUSE_INLINE Vec<typename Source::value, W> load_columns(const char* from) {
+  if constexpr (W == 1)
+    return splat<Vec<typename Source::value, 1>>(Source::one(from));
+  else
+    return Source::template load<W>(from);
+}
+
+/// W columns from column c on: the accumulators are loaded once for all rows of the call.
+template <class R, class Source, int W, class Rows>
+UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, Rows rows, std::int64_t c) {
+  using T = typename R::element;
+  using Wide = Vec<double, W>;
+  const auto p = R::shifted ? Wide::load(call.pivots + c) : splat<Wide>(0.0);
+  lanes_of<R, W> lanes;
+  each_part<R>([&](auto i) __attribute__((always_inline)) {
+    using A = typename part_of<R, i>::wide;
+    using V = Vec<A, W>;
+    std::get<i>(lanes) =
+        call.fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
+  });
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
+    R::add(lanes, p, [=](T) __attribute__((always_inline)) { return x; });
+  }
+  each_part<R>([&](auto i) __attribute__((always_inline)) {
+    std::get<i>(lanes).store(static_cast<typename part_of<R, i>::wide*>(call.lanes[i]) + c);
+  });
+}
+
+template <class R, class Source>
+void several_columns(const ColumnsCall& given) {
+  constexpr int W = kRegisterBytes / 8;
+  const ColumnsCall call = given;  // by value: stores to the accumulators cannot change it
+  with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
+    walk_columns<W>(
+        call.columns,
+        [=](std::int64_t c) __attribute__((always_inline)) { add_columns<R, Source, W>(call, row, rows, c); },
+        [=](std::int64_t c) { add_columns<R, Source, 1>(call, row, rows, c); });
+  });
+}
+
+template <class R>
+void several_fold(void* const* a, const void* const* b, std::int64_t columns) {
+  each_part<R>([=](auto i) { simple_merge<part_of<R, i>>(a + i, b + i, columns); });
+}
+
+template <class R>
+void several_close(void* const* states, const void* const* lanes, std::int64_t columns, const double* pivots,
+                   const double* counts, std::int64_t count, std::int64_t) {
+  for (std::int64_t c = 0; c < columns; ++c) {
+    folded_of<R> folded;
+    each_part<R>(
+        [&](auto i) { std::get<i>(folded) = static_cast<const typename part_of<R, i>::wide*>(lanes[i])[c]; });
+    R::close(states, c, folded, counts != nullptr ? counts[c] : static_cast<double>(count),
+             R::shifted ? pivots[c] : 0.0);
+  }
+}
+
+// --- two simple reducers, one after the other while the elements are in L1
+// ----------------------------------
+
+template <class A, class B, class T>
+void pair_rows(const RowsCall& call) {
+  RowsCall row = call;
+  row.rows = 1;
+  void* states[2];
+  row.states = states;
+  for (std::int64_t r = 0; r < call.rows; ++r, row.data += call.row_stride) {
+    states[0] = static_cast<typename A::wide*>(call.states[0]) + r * call.state_step;
+    simple_rows<A, T, Plain<typename A::wide>>(row);
+    states[0] = static_cast<typename B::wide*>(call.states[1]) + r * call.state_step;
+    simple_rows<B, T, Plain<typename B::wide>>(row);
+  }
+}
+
+template <class A, class B, class T>
+void pair_columns(const ColumnsCall& call) {
+  constexpr std::int64_t kColumns = 2048 / sizeof(T);  // with kRowsPerStep rows half of L1
+  const char* row[kRowsPerStep];
+  ColumnsCall part = call;
+  part.row = row;
+  for (std::int64_t c = 0; c < call.columns; c += kColumns) {
+    part.columns = call.columns - c < kColumns ? call.columns - c : kColumns;
+    for (std::int64_t r = 0; r < call.rows; ++r)
+      row[r] = call.row[r] + c * static_cast<std::int64_t>(sizeof(T));
+    void* first[] = {static_cast<typename A::wide*>(call.lanes[0]) + c};
+    part.lanes = first;
+    simple_columns<A, T, Plain<typename A::wide>>(part);
+    void* second[] = {static_cast<typename B::wide*>(call.lanes[1]) + c};
+    part.lanes = second;
+    simple_columns<B, T, Plain<typename B::wide>>(part);
+  }
+}
+
+template <class A, class B>
+void pair_merge(void* const* a, const void* const* b, std::int64_t count) {
+  simple_merge<A>(a, b, count);
+  simple_merge<B>(a + 1, b + 1, count);
+}
+
+template <class A, class B>
+void pair_close(void* const* states, const void* const* lanes, std::int64_t columns, const double* pivots,
+                const double* counts, std::int64_t count, std::int64_t first_index) {
+  simple_close<A, typename A::wide>(states, lanes, columns, pivots, counts, count, first_index);
+  simple_close<B, typename B::wide>(states + 1, lanes + 1, columns, pivots, counts, count, first_index);
+}
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

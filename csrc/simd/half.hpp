@@ -1,0 +1,40 @@
+// Sixteen-bit floats as float32, exactly; a NaN stays one.
+#pragma once
+
+#include "simd/vec.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+template <int N>
+UFUSE_INLINE Vec<float, N> bfloat16_to_float(Vec<uint16_t, N> codes) {
+  return bitcast<Vec<float, N>>(convert<Vec<uint32_t, N>>(codes) << 16);
+}
+
+template <int N>
+UFUSE_INLINE Vec<float, N> half_to_float(Vec<uint16_t, N> codes) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return {_mm512_maskz_cvtph_ps(0xffff, reinterpret_cast<__m256i>(codes.v))};
+#endif
+#if defined(__F16C__)
+  if constexpr (N == 8) return {_mm256_cvtph_ps(reinterpret_cast<__m128i>(codes.v))};
+  if constexpr (N == 4) {
+    std::int64_t low;
+    std::memcpy(&low, &codes.v, sizeof low);
+    return {_mm_cvtph_ps(_mm_cvtsi64_si128(low))};
+  }
+#endif
+  // Exponent and fraction in their place, then scaled by 2^112, the difference of the biases: exact, for
+  // denormals too. What was infinite or NaN gets float32's exponent of those.
+  using I = Vec<uint32_t, N>;
+  using F = Vec<float, N>;
+  const I wide = convert<I>(codes);
+  const I magnitude = (wide & splat<I>(0x7fffu)) << 13;
+  const auto special = magnitude >= splat<I>(0x7c00u << 13);
+  const I scaled = bitcast<I>(bitcast<F>(magnitude) * splat<F>(0x1p112f));
+  const I bits = select(special, magnitude | splat<I>(0x7f800000u), scaled);
+  return bitcast<F>(bits | ((wide & splat<I>(0x8000u)) << 16));
+}
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse
