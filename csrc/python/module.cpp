@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_reduce(m);
   ufuse::register_contract(m);
   ufuse::register_scan(m);
+  ufuse::register_exact(m);
 }

@@ -46,7 +46,8 @@ UFUSE_INLINE void exchange(Vec<T, N>& a, Vec<T, N>& b) {
 template <class T>
 UFUSE_INLINE void transpose_quads(Vec<T, 8>& a, Vec<T, 8>& b, Vec<T, 8>& c, Vec<T, 8>& d) {
   constexpr int N = 8;
-  const auto ab = UFUSE_PICK(a.v, b.v, 0, 8, 1, 9, 4, 12, 5, 13), cd = UFUSE_PICK(c.v, d.v, 0, 8, 1, 9, 4, 12, 5, 13);
+  const auto ab = UFUSE_PICK(a.v, b.v, 0, 8, 1, 9, 4, 12, 5, 13),
+             cd = UFUSE_PICK(c.v, d.v, 0, 8, 1, 9, 4, 12, 5, 13);
   const auto ab2 = UFUSE_PICK(a.v, b.v, 2, 10, 3, 11, 6, 14, 7, 15),
              cd2 = UFUSE_PICK(c.v, d.v, 2, 10, 3, 11, 6, 14, 7, 15);
   a.v = UFUSE_PICK(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13);

@@ -62,3 +62,13 @@ def linear(
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...
 def scan(x: Any, axis: int, name: str, out: Any) -> None: ...
+def exact_sum(
+    x: Any,
+    axes: int,
+    out: Any,
+    where: Any = ...,
+    initial: float | None = ...,
+    divisor: int = ...,
+    coding: str = ...,
+    table: Any = ...,
+) -> None: ...
