@@ -19,7 +19,6 @@ class ExactAccumulator {
     added_ = 0;
     nan_ = up_ = down_ = false;
   }
-  bool empty() const { return low_ >= high_ && !nan_ && !up_ && !down_; }
   /// Adds a value, which may be infinite or NaN.
   void add(double x);
   void add(const ExactAccumulator& other);

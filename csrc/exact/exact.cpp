@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "core/threads.hpp"
-#include "exact/blocks.hpp"
+#include "exact/columns.hpp"
 
 namespace ufuse {
 
@@ -45,8 +45,8 @@ const ExactKernels& exact_kernels(Tier tier) {
 namespace {
 
 constexpr std::int64_t kTaskBytes = 256 << 10;
-/// Columns of a tile: rows of 4 KB of float64, and blocks of rows that stay in L2 for the second look.
-constexpr std::int64_t kTileColumns = 512, kTileBytes = 256 << 10;
+/// Rows of a tile of columns, in bytes: the hardware prefetches well in long runs only.
+constexpr std::int64_t kTileRowBytes = 8 << 10;
 
 class Execution {
  public:
@@ -56,16 +56,15 @@ class Execution {
     // Lines that interleave in memory take turns at its blocks.
     const bool interleaved = std::abs(plan_.inner.in) < std::abs(plan_.reduced.fastest().in);
     if (plan_.columns)
-      width_ = std::min(kTileColumns, plan_.inner.extent);
+      width_ = std::min(kTileRowBytes / run_.size, plan_.inner.extent);
     else
       width_ = interleaved ? std::min(kExactShort, plan_.inner.extent) : 1;
     across_ = (plan_.inner.extent + width_ - 1) / width_;
     tiles_ = plan_.kept.count * across_;
-    rows_ = std::clamp<std::int64_t>(kTileBytes / (width_ * run_.size), 16, kExactRows);
   }
 
   void run() {
-    const std::int64_t step = plan_.columns ? rows_ : kExactBlock;
+    const std::int64_t step = plan_.columns ? kColumnRows : kExactBlock;
     const std::int64_t steps = (plan_.reduced.count + step - 1) / step;
     const std::int64_t wanted = threads_ > 1 ? 4 * threads_ : 1;
     if (tiles_ >= wanted || steps == 1) {
@@ -89,21 +88,20 @@ class Execution {
       const std::int64_t part = task % parts;
       ExactBlocks blocks = blocks_of_task();
       ExactAccumulator* to = sums.get() + task * width_;
-      for (std::int64_t i = 0; i < width_; ++i) to[i].clear();
       add(blocks, task / parts, steps * part / parts * step,
           std::min(plan_.reduced.count, steps * (part + 1) / parts * step), to);
     });
     for (std::int64_t t = 0; t < tiles_; ++t) {
       ExactAccumulator* to = sums.get() + t * parts * width_;
       for (std::int64_t part = 1; part < parts; ++part)
-        for (std::int64_t i = 0; i < width_; ++i) to[i].add(to[part * width_ + i]);
+        for (std::int64_t i = 0; i < width_of(t); ++i) to[i].add(to[part * width_ + i]);
       finish(t, to);
     }
   }
 
  private:
   ExactBlocks blocks_of_task() const {
-    return plan_.columns ? ExactBlocks(run_, in_place() ? 0 : rows_, width_)
+    return plan_.columns ? ExactBlocks(run_, in_place() ? 0 : kColumnRows, width_)
                          : ExactBlocks(run_, 1, kExactBlock);
   }
   bool in_place() const { return run_.plain && plan_.inner.in == run_.size; }
@@ -120,29 +118,28 @@ class Execution {
     return at;
   }
 
-  void put(std::int64_t at, ExactAccumulator& sum) const {
-    if (run_.sum.initial != nullptr) sum.add(*run_.sum.initial);
-    run_.sum.out[at] = sum.rounded(run_.sum.divisor);
-  }
   void finish(std::int64_t tile, ExactAccumulator* sums) const {
-    const std::int64_t out = start_of(tile).out;
-    for (std::int64_t i = 0; i < width_of(tile); ++i) put(out + i * plan_.inner.out, sums[i]);
+    double* out = run_.sum.out + start_of(tile).out;
+    for (std::int64_t i = 0; i < width_of(tile); ++i) {
+      if (run_.sum.initial != nullptr) sums[i].add(*run_.sum.initial);
+      out[i * plan_.inner.out] = sums[i].rounded(run_.sum.divisor);
+    }
   }
 
   /// Adds elements [first, last) of the lines of a tile to `sums`.
   void add(ExactBlocks& blocks, std::int64_t tile, std::int64_t first, std::int64_t last,
            ExactAccumulator* sums) const {
     if (plan_.columns) {
-      for (std::int64_t j = first; j < last; j += rows_) {
-        Cuts cuts(width_);
-        add_rows(blocks, tile, j, std::min(rows_, last - j), sums, cuts);
-        cuts.add_to(sums, width_of(tile));
-      }
+      ColumnSums columns(blocks, width_, sums);
+      add_rows(blocks, tile, first, last, columns);
+      columns.close();
       return;
     }
     const ExactAxes::Offset start = start_of(tile);
+    const std::int64_t width = width_of(tile);
+    for (std::int64_t i = 0; i < width; ++i) sums[i].clear();
     for (std::int64_t j = first; j < last; j += kExactBlock)
-      for (std::int64_t i = 0; i < width_of(tile); ++i) {
+      for (std::int64_t i = 0; i < width; ++i) {
         ExactPair pair;
         if (!add_line(blocks, start, i, j, std::min(kExactBlock, last - j), sums[i], pair)) continue;
         sums[i].add(pair.first);
@@ -150,34 +147,30 @@ class Execution {
       }
   }
 
-  /// A tile whose lines are one block each needs no accumulators, but for what cuts leave.
   void whole_tile(ExactBlocks& blocks, std::int64_t tile, ExactAccumulator* sums) const {
     const std::int64_t count = plan_.reduced.count, width = width_of(tile);
-    for (std::int64_t i = 0; i < width; ++i) sums[i].clear();
-    if (run_.sum.initial != nullptr || count > (plan_.columns ? rows_ : kExactBlock)) {
+    const ExactAxes::Offset start = start_of(tile);
+    double* out = run_.sum.out + start.out;
+    if (plan_.columns) {
+      ColumnSums columns(blocks, width, sums);
+      add_rows(blocks, tile, 0, count, columns);
+      for (std::int64_t i = 0; i < width; ++i)
+        out[i * plan_.inner.out] = columns.result(i, run_.sum.divisor, run_.sum.initial);
+      return;
+    }
+    if (count > kExactBlock || run_.sum.initial != nullptr) {
       add(blocks, tile, 0, count, sums);
       finish(tile, sums);
       return;
     }
-    const ExactAxes::Offset start = start_of(tile);
-    auto put_pair = [&](std::int64_t i, bool clean, double high, double low) {
-      const std::int64_t out = start.out + i * plan_.inner.out;
-      if (clean)
-        run_.sum.out[out] = rounded_pair(high, low, run_.sum.divisor);
-      else
-        put(out, sums[i]);
-    };
-    if (!plan_.columns) {
-      for (std::int64_t i = 0; i < width; ++i) {
-        ExactPair pair;
-        const bool clean = add_line(blocks, start, i, 0, count, sums[i], pair);
-        put_pair(i, clean, pair.first, pair.second);
-      }
-      return;
+    // A line of one block needs its accumulator only for what the cuts leave.
+    for (std::int64_t i = 0; i < width; ++i) {
+      ExactPair pair;
+      sums[i].clear();
+      const bool clean = add_line(blocks, start, i, 0, count, sums[i], pair);
+      out[i * plan_.inner.out] =
+          clean ? rounded_pair(pair.first, pair.second, run_.sum.divisor) : sums[i].rounded(run_.sum.divisor);
     }
-    Cuts cuts(width_);
-    add_rows(blocks, tile, 0, count, sums, cuts);
-    for (std::int64_t i = 0; i < width; ++i) put_pair(i, cuts.left[i] == 0, cuts.first[i], cuts.second[i]);
   }
 
   /// Adds elements [first, first + count) of line `line` of a tile: see `ExactBlocks::add`.
@@ -197,73 +190,32 @@ class Execution {
     return blocks.add(blocks.row(0), count, sum, pair);
   }
 
-  /// What the cuts of a block of columns come to.
-  struct Cuts {
-    explicit Cuts(std::int64_t width)
-        : frame(static_cast<std::size_t>(6 * width) * sizeof(double)),
-          largest(reinterpret_cast<double*>(frame.data())),
-          high(largest + width),
-          low(high + width),
-          first(low + width),
-          second(first + width),
-          left(reinterpret_cast<std::int64_t*>(second + width)) {}
-
-    void add_to(ExactAccumulator* sums, std::int64_t width) const {
-      for (std::int64_t i = 0; i < width; ++i) {
-        if (left[i] != 0) continue;
-        sums[i].add(first[i]);
-        sums[i].add(second[i]);
-      }
-    }
-
-    ScratchFrame frame;
-    double *largest, *high, *low, *first, *second;
-    std::int64_t* left;
-  };
-
-  /// Cuts rows [first, first + rows) of a tile; columns whose cuts leave something go to `sums` at once.
-  void add_rows(ExactBlocks& blocks, std::int64_t tile, std::int64_t first, std::int64_t rows,
-                ExactAccumulator* sums, Cuts& cuts) const {
+  /// Adds rows [first, last) of a tile.
+  void add_rows(ExactBlocks& blocks, std::int64_t tile, std::int64_t first, std::int64_t last,
+                ColumnSums& columns) const {
     const ExactAxes::Offset start = start_of(tile);
-    const char* row[kExactRows];
     const std::int64_t width = width_of(tile);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      ExactAxes::Offset at = plan_.reduced.offset(first + r);
-      at.in += start.in;
-      at.mask += start.mask;
-      row[r] = plan_.data + at.in;
-      if (in_place()) continue;
-      blocks.fetch(at, plan_.inner, width, r, 0);
-      row[r] = blocks.row(r);
+    columns.begin(width);
+    for (std::int64_t j = first; j < last; j += kColumnRows) {
+      const std::int64_t rows = std::min(kColumnRows, last - j);
+      const char* row[kColumnRows];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        ExactAxes::Offset at = plan_.reduced.offset(j + r);
+        at.in += start.in;
+        at.mask += start.mask;
+        row[r] = plan_.data + at.in;
+        if (in_place()) continue;
+        blocks.fetch(at, plan_.inner, width, r, 0);
+        row[r] = blocks.row(r);
+      }
+      columns.add(row, rows);
     }
-    run_.kernel.largest_columns({row, rows, width}, cuts.largest);
-    for (std::int64_t i = 0; i < width; ++i) {
-      const ExactPair anchors = anchors_of(cuts.largest[i]);
-      cuts.high[i] = anchors.first;
-      cuts.low[i] = anchors.second;
-    }
-    run_.kernel.cut_columns({row, rows, width}, cuts.high, cuts.low, cuts.first, cuts.second, cuts.left);
-    for (std::int64_t i = 0; i < width; ++i) {
-      if (cuts.high[i] == 0.0) cuts.left[i] = 1;
-      if (cuts.left[i] != 0) add_column(blocks, row, rows, i, sums[i]);
-    }
-  }
-
-  void add_column(const ExactBlocks& blocks, const char* const* row, std::int64_t rows, std::int64_t column,
-                  ExactAccumulator& sum) const {
-    alignas(64) char elements[kExactRows * 8];
-    for (std::int64_t r = 0; r < rows; ++r)
-      std::memcpy(elements + r * run_.size, row[r] + column * run_.size, static_cast<std::size_t>(run_.size));
-    ExactPair pair;
-    if (!blocks.add(elements, rows, sum, pair)) return;
-    sum.add(pair.first);
-    sum.add(pair.second);
   }
 
   const ExactRun run_;
   const ExactPlan& plan_;
   int threads_;
-  std::int64_t width_, across_, tiles_, rows_;
+  std::int64_t width_, across_, tiles_;
 };
 
 }  // namespace

@@ -112,7 +112,6 @@ UFUSE_INLINE void for_columns(std::int64_t columns, Body body) {
 template <class T>
 void largest_columns(const ExactColumns& call, double* largest) {
   constexpr int W = kRegisterBytes / 8;
-  for (std::int64_t c = 0; c < call.columns; ++c) largest[c] = 0.0;
   // Some rows at once, so that the values are loaded and stored less often; no more streams than the
   // prefetcher follows.
   constexpr std::int64_t kRows = 8;
@@ -120,42 +119,42 @@ void largest_columns(const ExactColumns& call, double* largest) {
     const char* row[kRows];
     const std::int64_t rows = call.rows - r < kRows ? call.rows - r : kRows;
     for (std::int64_t j = 0; j < rows; ++j) row[j] = call.row[r + j];
-    for_columns<W>(call.columns, [&](std::int64_t c, auto lanes) __attribute__((always_inline)) {
+    for_columns<W>(call.columns, [=](std::int64_t c, auto lanes) __attribute__((always_inline)) {
       constexpr int N = lanes;
-      auto most = Vec<double, N>::load(largest + c);
-      for (std::int64_t j = 0; j < rows; ++j) {
-        const auto x = Vec<T, N>::load(row[j] + c * static_cast<std::int64_t>(sizeof(T)));
-        most = larger(magnitude(convert<Vec<double, N>>(x)), most);
-      }
-      most.store(largest + c);
+      using Wide = Vec<double, N>;
+      Vec<T, N> most{};
+      for (std::int64_t j = 0; j < rows; ++j)
+        most = larger(magnitude(Vec<T, N>::load(row[j] + c * static_cast<std::int64_t>(sizeof(T)))), most);
+      const Wide before = r == 0 ? Wide{} : Wide::load(largest + c);
+      larger(convert<Wide>(most), before).store(largest + c);
     });
   }
 }
 
 template <class T>
-void cut_columns(const ExactColumns& call, const double* first_anchors, const double* second_anchors,
-                 double* first_sums, double* second_sums, std::int64_t* left) {
+void cut_columns(const ExactColumns& call, const double* first, const double* second, double* next_first,
+                 double* next_second, std::int64_t* left) {
   constexpr int W = kRegisterBytes / 8, K = 2;
   auto step = [&](std::int64_t c, auto lanes, auto registers) __attribute__((always_inline)) {
     constexpr int N = lanes, R = registers;
     using Wide = Vec<double, N>;
     using Bits = Vec<std::int64_t, N>;
-    Wide first[R], second[R];
+    Wide high[R], low[R];
     Bits bits[R] = {};
     for (int k = 0; k < R; ++k) {
-      first[k] = Wide::load(first_anchors + c + k * N);
-      second[k] = Wide::load(second_anchors + c + k * N);
+      high[k] = Wide::load(first + c + k * N);
+      low[k] = Wide::load(second + c + k * N);
     }
     for (std::int64_t r = 0; r < call.rows; ++r) {
 #pragma GCC unroll 2
       for (int k = 0; k < R; ++k) {
         const auto x = Vec<T, N>::load(call.row[r] + (c + k * N) * static_cast<std::int64_t>(sizeof(T)));
-        bits[k] = bits[k] | bitcast<Bits>(take(second[k], take(first[k], convert<Wide>(x))));
+        bits[k] = bits[k] | bitcast<Bits>(take(low[k], take(high[k], convert<Wide>(x))));
       }
     }
     for (int k = 0; k < R; ++k) {
-      (first[k] - Wide::load(first_anchors + c + k * N)).store(first_sums + c + k * N);
-      (second[k] - Wide::load(second_anchors + c + k * N)).store(second_sums + c + k * N);
+      high[k].store(next_first + c + k * N);
+      low[k].store(next_second + c + k * N);
       (bits[k] << 1).store(left + c + k * N);  // but for signs
     }
   };

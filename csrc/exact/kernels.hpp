@@ -39,10 +39,12 @@ struct ExactKernel {
   /// The sums of the two cuts of `count` <= kExactBlock elements; whether any have bits below, which go to
   /// `rest` unless it is null. A NaN has.
   bool (*cut)(const void* data, std::int64_t count, ExactPair anchors, ExactPair* sums, double* rest);
-  /// The same for columns: one value of each array per column.
+  /// The largest magnitude of each column.
   void (*largest_columns)(const ExactColumns& call, double* largest);
-  void (*cut_columns)(const ExactColumns& call, const double* first_anchors, const double* second_anchors,
-                      double* first_sums, double* second_sums, std::int64_t* left);
+  /// Adds the cuts of the columns' elements to anchors that hold other cuts already; whether any have bits
+  /// below: not 0.
+  void (*cut_columns)(const ExactColumns& call, const double* first, const double* second, double* next_first,
+                      double* next_second, std::int64_t* left);
 };
 
 struct ExactKernels {
