@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_contract(m);
   ufuse::register_scan(m);
   ufuse::register_exact(m);
+  ufuse::register_weighted(m);
 }

@@ -14,5 +14,6 @@ void register_reduce(pybind11::module_& m);
 void register_contract(pybind11::module_& m);
 void register_scan(pybind11::module_& m);
 void register_exact(pybind11::module_& m);
+void register_weighted(pybind11::module_& m);
 
 }  // namespace ufuse

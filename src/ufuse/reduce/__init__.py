@@ -1,7 +1,9 @@
 """Reductions: NumPy's functions over any axes and strides, in one read, with one result for all."""
 
+from .average import average
 from .exponential import LogSum, log_softmax, logsumexp, softmax
 from .extremes import MinMax, argmax, argmin, max, min, minmax
+from .higher import moments
 from .logic import all, any, count_nonzero, ptp
 from .nan import nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .norms import norm
@@ -16,6 +18,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "average",
     "count_nonzero",
     "cumprod",
     "cumsum",
@@ -25,6 +28,7 @@ __all__ = [
     "mean",
     "min",
     "minmax",
+    "moments",
     "nanargmax",
     "nanargmin",
     "nancumprod",

@@ -15,18 +15,10 @@ def reduce(
     x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
 ) -> None:
     """Fill the outputs of `slots` from one read of `x`, which has elements."""
-    how = coding(x.dtype)
-    table = None
-    if how is not None:
-        table = values_of(x.dtype) if how == "table" else None
-        codes = np.dtype(f"u{x.dtype.itemsize}")
-        x = x.view(codes if x.dtype.isnative else codes.newbyteorder())
-    mask = 0
-    for axis in axes:
-        mask |= 1 << axis
+    x, how, table = _coded(x)
     _core.reduce(
         [x],
-        mask,
+        _mask(axes),
         [
             (
                 slot.reducer,
@@ -43,9 +35,46 @@ def reduce(
         ],
         where,
         skip_nan,
-        "plain" if how is None else how,
+        how,
         table,
     )
+
+
+def _coded(x: Array) -> tuple[Array, str, Array | None]:
+    """Return an array as the core takes it: what it holds, how that is coded, and a code's values."""
+    how = coding(x.dtype)
+    if how is None:
+        return x, "plain", None
+    table = values_of(x.dtype) if how == "table" else None
+    codes = np.dtype(f"u{x.dtype.itemsize}")
+    return x.view(codes if x.dtype.isnative else codes.newbyteorder()), how, table
+
+
+def _mask(axes: Sequence[int]) -> int:
+    mask = 0
+    for axis in axes:
+        mask |= 1 << axis
+    return mask
+
+
+def weighted_sum(
+    x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
+) -> None:
+    """Sum ``x * weights`` over axes into `sums`, and the weights into `totals` if there is one."""
+    _core.weighted_sum(_coded(x), _coded(weights), _mask(axes), sums, totals)
+
+
+def exact_sum(
+    x: Array,
+    axes: Sequence[int],
+    out: Array,
+    where: Array | None,
+    initial: float | None,
+    divisor: int,
+) -> None:
+    """Sum without rounding over axes, divide, and round once into the contiguous float64 `out`."""
+    x, how, table = _coded(x)
+    _core.exact_sum(x, _mask(axes), out, where, initial, divisor, how, table)
 
 
 def scan(name: str, x: Array, axis: int, out: Array) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,8 @@ def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: i
     component = slot.component + after
     if "arg" in slot.reducer and component == 1:
         return _index(x, axes, slot.reducer, where)
+    if slot.reducer.endswith("moments") and component == 1:
+        return _powers(x, axes, where)[1]
     row = BY_NAME[slot.reducer]
     state = np.dtype(row.state[slot.element][component])
     name = _COMPONENTS.get(slot.reducer, {component: slot.reducer})[component]
@@ -140,8 +143,38 @@ def _index(x: Array, axes: tuple[int, ...], reducer: str, where: Any) -> Array:
     return np.asarray(function(x)).reshape((1,) * x.ndim)
 
 
+def _powers(x: Array, axes: tuple[int, ...], where: Any) -> tuple[Array, ...]:
+    """Count, mean and the means of the powers of the deviations, from the second to the fourth."""
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, "dtype": np.float64}
+    count = np.add.reduce(np.broadcast_to(where, x.shape), **(keywords | {"where": True}))
+    mean = np.add.reduce(x, **keywords) / count
+    mean = mean + np.add.reduce(x - mean, **keywords) / count  # what rounding took from it
+    deviation = x - mean
+    powers = (np.add.reduce(deviation**power, **keywords) / count for power in (2, 3, 4))
+    return (count, mean, *powers)
+
+
+def _skewness(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    _, _, second, third, _ = _powers(x, axes, where)
+    return np.asarray(third / (second * np.sqrt(second)))
+
+
+def _kurtosis(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    _, _, second, _, fourth = _powers(x, axes, where)
+    return np.asarray(fourth / (second * second) - 3.0)
+
+
+def _restored(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    found = np.empty(slot.out.shape, np.float64)
+    exact_sum(x, axes, found, None if where is True else where, None, 1)
+    return found / slot.divisor
+
+
 _FINISH: dict[str, Callable[..., Array]] = {
     "value": _component,
+    "skewness": _skewness,
+    "kurtosis": _kurtosis,
+    "restored": _restored,
     "mean": _mean,
     "ratio": _ratio,
     "variance": _variance,
@@ -151,6 +184,50 @@ _FINISH: dict[str, Callable[..., Array]] = {
     "root": _root,
     "span": _span,
 }
+
+
+def weighted_sum(
+    x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
+) -> None:
+    """Sum ``x * weights`` over axes into `sums`, and the weights into `totals` if there is one."""
+    w = weights.astype(np.float64)
+    with np.errstate(all="ignore"):
+        sums[...] = np.add.reduce(x.astype(np.float64) * w, axis=tuple(axes), keepdims=True)
+        if totals is not None:
+            totals[...] = np.add.reduce(w, axis=tuple(axes), keepdims=True)
+
+
+def exact_sum(
+    x: Array,
+    axes: Sequence[int],
+    out: Array,
+    where: Array | None,
+    initial: float | None,
+    divisor: int,
+) -> None:
+    """Sum without rounding over axes, divide, and round once into the contiguous float64 `out`."""
+    kept = [i for i in range(x.ndim) if i not in axes]
+    values = x.astype(np.float64)
+    if where is not None:
+        values = np.where(where, values, 0.0)
+    lanes = values.transpose(*kept, *axes).reshape(out.size, -1)
+    start = [] if initial is None else [initial]
+    out.reshape(-1)[:] = [_exact(np.append(lane, start), divisor) for lane in lanes]
+
+
+def _exact(lane: Array, divisor: int) -> float:
+    if not np.isfinite(lane).all():
+        with np.errstate(invalid="ignore"):
+            return float(np.add.reduce(lane[~np.isfinite(lane)]))
+    mantissas, exponents = np.frexp(lane)
+    units = sum(
+        int(m) << int(e)
+        for m, e in zip((mantissas * 2.0**53).tolist(), (exponents + 1074).tolist(), strict=True)
+    )
+    try:
+        return float(Fraction(units, divisor << (53 + 1074)))
+    except OverflowError:
+        return np.inf if units > 0 else -np.inf
 
 
 def scan(name: str, x: Array, axis: int, out: Array) -> None:
