@@ -24,8 +24,8 @@ def read_accuracy(function: str, accuracy: Any, dtype: DType) -> str | None:
     part = np.empty(0, dtype).real.dtype if dtype.kind == "c" else dtype
     if code_of(part) is None:
         raise TypeError(
-            f"{function}: argument 'accuracy': expected elements of at most 64 bits, or complex128, "
-            f"got dtype {dtype}; convert them first, or leave 'accuracy' out"
+            f"{function}: argument 'accuracy': expected elements of at most 64 bits, or "
+            f"complex128, got dtype {dtype}; convert them first, or leave 'accuracy' out"
         )
     return str(accuracy)
 

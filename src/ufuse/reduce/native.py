@@ -41,7 +41,7 @@ def reduce(
 
 
 def _coded(x: Array) -> tuple[Array, str, Array | None]:
-    """Return an array as the core takes it: what it holds, how that is coded, and a code's values."""
+    """Return an array as the core takes it, how it is coded, and the values of its codes."""
     how = coding(x.dtype)
     if how is None:
         return x, "plain", None

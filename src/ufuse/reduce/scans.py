@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import executors
 from ..interop import as_output, wrap_like
+from ..interop.lowprecision import coding
 from .request import Array, DType, Request, code_of, execute_scan, read_dtype
 from .sums import default_dtype
 
@@ -162,8 +163,8 @@ def _fill(scan: str, x: Array, axis: int, out: Array) -> None:
 
 
 def _compiled(dtype: DType, result: DType) -> DType | None:
-    """Return the dtype that a compiled scan of `dtype` gives for `result`; None if there is none."""
-    if code_of(dtype) is None or code_of(result) is None:
+    """Return the dtype in which a compiled scan gives `result`; None if there is none."""
+    if any(code_of(one) is None or coding(one) is not None for one in (dtype, result)):
         return None
     if dtype.kind == "f":
         return result if result.kind == "f" else None
@@ -181,7 +182,7 @@ def _in_slices(scan: str, x: Array, axis: int, out: Array) -> None:
     if axis < 0:
         x, axis = x.reshape(-1), 0
     wide = out.dtype
-    if wide.kind == "f" and wide.itemsize <= 8 or code_of(wide) is None and wide.kind == "V":
+    if coding(wide) is not None or (wide.kind == "f" and wide.itemsize <= 8):
         wide = np.dtype(np.float64)
     elif wide.kind == "c" and wide.itemsize <= 16:
         wide = np.dtype(np.complex128)

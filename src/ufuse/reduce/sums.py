@@ -62,10 +62,10 @@ def sum(
     where : array of bool, optional
         Which elements count; broadcasts to the shape of `a`.
     accuracy : {None, "reproducible", "compensated"}, optional
-        ``"reproducible"``: the sum of all elements without rounding, then rounded to float64, and to
-        the result's dtype; the same bits for any order and any split of the elements, as those of a
-        `ufuse.State` that is reproducible. ``"compensated"``: what rounding takes from each
-        addition is kept and added at the end. Sums of integers are exact in any case.
+        ``"reproducible"``: the sum of all elements without rounding, then rounded to float64, and
+        to the result's dtype; the same bits for any order of the elements. ``"compensated"``: what
+        rounding takes from each addition is kept and added at the end. Sums of integers are exact
+        in any case.
 
     Returns
     -------
