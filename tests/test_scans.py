@@ -79,7 +79,7 @@ def test_floats(shape: Any, dtype: Any, axis: Any, name: str) -> None:
     for layout, view in layouts(x).items():
         got = getattr(uf, name)(view, axis)
         assert got.dtype == dtype, layout
-        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-12)
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SCANS)

@@ -74,7 +74,7 @@ def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: i
     if "arg" in slot.reducer and component == 1:
         return _index(x, axes, slot.reducer, where)
     if slot.reducer.endswith("moments") and component == 1:
-        return _powers(x, axes, where)[1]
+        return _deviations(x, axes, where)[1]
     row = BY_NAME[slot.reducer]
     state = np.dtype(row.state[slot.element][component])
     name = _COMPONENTS.get(slot.reducer, {component: slot.reducer})[component]
@@ -115,15 +115,11 @@ def _span(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
 
 
 def _variance(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    """Two passes in float64, chunk by chunk of NumPy's buffers."""
+    """Two passes in float64."""
     if slot.reducer.startswith("nan"):
         where = where & ~np.isnan(x)
-    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
-    mask = np.broadcast_to(where, x.shape)
-    count = np.add.reduce(mask, axis=axes, keepdims=True, dtype=np.float64)
-    mean = np.add.reduce(x, dtype=np.float64, **keywords) / count
-    deviation = x - mean
-    m2 = np.add.reduce(deviation * deviation, dtype=np.float64, **keywords)
+    count, _, deviation = _deviations(x, axes, where)
+    m2 = np.add.reduce(deviation * deviation, axis=axes, keepdims=True, where=where)
     return np.asarray(m2 / np.maximum(count - slot.ddof, 0.0))
 
 
@@ -143,24 +139,33 @@ def _index(x: Array, axes: tuple[int, ...], reducer: str, where: Any) -> Array:
     return np.asarray(function(x)).reshape((1,) * x.ndim)
 
 
+def _deviations(x: Array, axes: tuple[int, ...], where: Any) -> tuple[Array, Array, Array]:
+    """Count, mean and deviations, which are taken from near zero: a mean of 1e9 is off by 1e-7."""
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
+    wide = x.astype(np.float64)
+    count = np.add.reduce(np.broadcast_to(where, x.shape), axis=axes, keepdims=True)
+    least = np.minimum.reduce(wide, initial=np.inf, **keywords)
+    shifted = wide - np.where(np.isfinite(least), least, 0.0)
+    mean = np.add.reduce(shifted, **keywords) / count
+    return count, mean + least, shifted - mean
+
+
 def _powers(x: Array, axes: tuple[int, ...], where: Any) -> tuple[Array, ...]:
-    """Count, mean and the means of the powers of the deviations, from the second to the fourth."""
-    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where, "dtype": np.float64}
-    count = np.add.reduce(np.broadcast_to(where, x.shape), **(keywords | {"where": True}))
-    mean = np.add.reduce(x, **keywords) / count
-    mean = mean + np.add.reduce(x - mean, **keywords) / count  # what rounding took from it
-    deviation = x - mean
-    powers = (np.add.reduce(deviation**power, **keywords) / count for power in (2, 3, 4))
-    return (count, mean, *powers)
+    """Average the powers of the deviations, from the second to the fourth."""
+    count, _, deviation = _deviations(x, axes, where)
+    return tuple(
+        np.add.reduce(deviation**power, axis=axes, keepdims=True, where=where) / count
+        for power in (2, 3, 4)
+    )
 
 
 def _skewness(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    _, _, second, third, _ = _powers(x, axes, where)
+    second, third, _ = _powers(x, axes, where)
     return np.asarray(third / (second * np.sqrt(second)))
 
 
 def _kurtosis(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    _, _, second, _, fourth = _powers(x, axes, where)
+    second, _, fourth = _powers(x, axes, where)
     return np.asarray(fourth / (second * second) - 3.0)
 
 
