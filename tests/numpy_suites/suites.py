@@ -48,6 +48,7 @@ SUITES: Final = (
             "TestNanFunctions_MinMax::test_subclass": _SUBCLASS,
             "TestNanFunctions_ArgminArgmax::test_subclass": _SUBCLASS,
             "TestNanFunctions_SumProd::test_subclass": _SUBCLASS,
+            "TestNanFunctions_CumSumProd::test_subclass": _SUBCLASS,
             "TestNanFunctions_MeanVarStd::test_subclass": _SUBCLASS,
             **{
                 f"TestNanFunctions_NumberTypes::{test}[{name}-{dimensions}-O]": _NUMPYS
@@ -75,6 +76,7 @@ SUITES: Final = (
             "TestQuantile",
             "TestMedian",
         ),
+        {"TestAverage::test_subclasses": _SUBCLASS},
     ),
     Suite(
         "numpy._core.tests.test_multiarray",

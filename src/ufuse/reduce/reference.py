@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -230,7 +229,7 @@ def _exact(lane: Array, divisor: int) -> float:
         for m, e in zip((mantissas * 2.0**53).tolist(), (exponents + 1074).tolist(), strict=True)
     )
     try:
-        return float(Fraction(units, divisor << (53 + 1074)))
+        return units / (divisor << (53 + 1074))  # of integers: rounded once
     except OverflowError:
         return np.inf if units > 0 else -np.inf
 
