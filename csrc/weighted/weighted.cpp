@@ -6,33 +6,33 @@ namespace ufuse {
 
 #if defined(__x86_64__)
 namespace v2 {
-void multiply(double* to, const double* by, std::int64_t count);
+extern const WeightedKernels weighted_kernels;
 }
 namespace v3 {
-void multiply(double* to, const double* by, std::int64_t count);
+extern const WeightedKernels weighted_kernels;
 }
 namespace v4 {
-void multiply(double* to, const double* by, std::int64_t count);
+extern const WeightedKernels weighted_kernels;
 }
 #else
 namespace neon {
-void multiply(double* to, const double* by, std::int64_t count);
+extern const WeightedKernels weighted_kernels;
 }
 #endif
 
-MultiplyKernel multiply_kernel(Tier tier) {
+const WeightedKernels& weighted_kernels(Tier tier) {
 #if defined(__x86_64__)
   switch (tier) {
     case Tier::v2:
-      return v2::multiply;
+      return v2::weighted_kernels;
     case Tier::v3:
-      return v3::multiply;
+      return v3::weighted_kernels;
     default:
-      return v4::multiply;
+      return v4::weighted_kernels;
   }
 #else
   (void)tier;
-  return neon::multiply;
+  return neon::weighted_kernels;
 #endif
 }
 
@@ -41,47 +41,55 @@ namespace {
 class Products : public PieceSource {
  public:
   explicit Products(const WeightedSum& sum)
-      : sum_(sum), pieces_(reduce_kernels(active_tier()).pieces), multiply_(multiply_kernel(active_tier())) {}
+      : sum_(sum), pieces_(reduce_kernels(active_tier()).pieces), kernels_(weighted_kernels(active_tier())) {}
 
   void read(const std::int64_t* index, int axis, std::int64_t count, void* const* to) const override {
-    const bool totals = sum_.totals != nullptr;
-    const ScratchFrame frame(static_cast<std::size_t>(2 * count) * sizeof(double));
-    auto* products = static_cast<double*>(to[0]);
-    auto* weights = totals ? static_cast<double*>(to[1]) : reinterpret_cast<double*>(frame.data());
-    char* raw = frame.data() + count * static_cast<std::int64_t>(sizeof(double));
-    fetch(sum_.values, index, axis, count, raw, products);
-    fetch(sum_.weights, index, axis, count, raw, weights);
-    multiply_(products, weights, count);
+    auto* kept = sum_.totals != nullptr ? static_cast<double*>(to[1]) : nullptr;
+    const ScratchFrame frame(static_cast<std::size_t>(3 * count) * sizeof(double));
+    char* blocks[2] = {frame.data(), frame.data() + count * 8};
+    char* raw = frame.data() + 2 * count * 8;
+    const void* pieces[2];
+    bool wide[2];
+    for (int k = 0; k < 2; ++k) {
+      const ReduceInput& input = k == 0 ? sum_.values : sum_.weights;
+      pieces[k] = piece(input, index, axis, count, raw, blocks[k]);
+      wide[k] = is_wide(input);
+    }
+    kernels_.multiply[wide[0]][wide[1]](static_cast<double*>(to[0]), kept, pieces[0], pieces[1], count);
   }
 
  private:
-  void fetch(const ReduceInput& input, const std::int64_t* index, int axis, std::int64_t count, char* raw,
-             double* to) const {
+  static bool is_wide(const ReduceInput& input) {
+    return input.coding == Coding::plain && input.dtype != DType::F32;
+  }
+
+  /// Where `count` elements are contiguous float32 or float64: in place, or in `block`.
+  const void* piece(const ReduceInput& input, const std::int64_t* index, int axis, std::int64_t count,
+                    char* raw, char* block) const {
     const char* from = input.data;
     for (int i = 0; i < sum_.axes; ++i) from += index[i] * input.strides[i];
     const std::int64_t stride = sum_.axes > 0 ? input.strides[axis] : 0;
     const int log2 = log2_size(input.dtype);
     const bool plain = input.coding == Coding::plain;
-    if (input.swapped || stride != static_cast<std::int64_t>(item_size(input.dtype))) {
-      char* gathered = plain && input.dtype == DType::F64 ? reinterpret_cast<char*>(to) : raw;
+    const bool as_it_is = plain && (input.dtype == DType::F32 || input.dtype == DType::F64);
+    if (input.swapped || (stride != static_cast<std::int64_t>(item_size(input.dtype)) && count > 1)) {
+      char* gathered = as_it_is ? block : raw;
       pieces_.gather[log2](gathered, 0, &from, 1, stride, count);
       if (input.swapped) pieces_.swap[log2](gathered, count);
-      if (gathered != raw) return;
-      from = raw;
+      from = gathered;
     }
-    if (plain) {
-      pieces_.to_f64[static_cast<int>(input.dtype)](to, from, count);
-      return;
-    }
-    const ScratchFrame frame(static_cast<std::size_t>(count) * sizeof(float));
-    auto* values = reinterpret_cast<float*>(frame.data());
-    pieces_.decode[static_cast<int>(input.coding)](values, from, count, input.table);
-    pieces_.to_f64[static_cast<int>(DType::F32)](to, values, count);
+    if (as_it_is) return from;
+    if (plain)
+      pieces_.to_f64[static_cast<int>(input.dtype)](reinterpret_cast<double*>(block), from, count);
+    else
+      pieces_.decode[static_cast<int>(input.coding)](reinterpret_cast<float*>(block), from, count,
+                                                     input.table);
+    return block;
   }
 
   const WeightedSum& sum_;
   const PieceKernels& pieces_;
-  const MultiplyKernel multiply_;
+  const WeightedKernels& kernels_;
 };
 
 }  // namespace

@@ -21,8 +21,13 @@ struct WeightedSum {
 /// Throws `std::bad_alloc`.
 UFUSE_API void weighted_sum(const WeightedSum& sum);
 
-/// to[i] *= by[i], one function per CPU tier.
-using MultiplyKernel = void (*)(double* to, const double* by, std::int64_t count);
-UFUSE_API MultiplyKernel multiply_kernel(Tier tier);
+struct WeightedKernels {
+  /// products[i] = values[i] * weights[i] of contiguous elements, and kept[i] = weights[i] unless null. By
+  /// whether the values and the weights are float64, and not float32.
+  void (*multiply[2][2])(double* products, double* kept, const void* values, const void* weights,
+                         std::int64_t count);
+};
+
+UFUSE_API const WeightedKernels& weighted_kernels(Tier tier);
 
 }  // namespace ufuse
