@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..model import Case
-from . import contractions, elementwise, quantization, reductions, small
+from . import contractions, elementwise, quantization, reductions, scans, small
 
-_MODULES = (quantization, elementwise, reductions, contractions, small)
+_MODULES = (quantization, elementwise, reductions, scans, contractions, small)
 
 #: Names of the groups, in the order of the tables.
 GROUPS = tuple(module.GROUP for module in _MODULES)

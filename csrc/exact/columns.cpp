@@ -11,6 +11,9 @@ constexpr std::int64_t kArrays = 9;
 /// Anchors leave room for magnitudes four times those that were seen.
 constexpr std::int64_t kRoom = 2;
 
+/// One in so many columns may have bits below one cut, and be added by itself.
+constexpr std::int64_t kFew = 64;
+
 std::int64_t pitch_of(std::int64_t width) { return (width * 8 + 63) / 64 * 64 + 128; }
 
 }  // namespace
@@ -29,6 +32,7 @@ ColumnSums::ColumnSums(const ExactBlocks& blocks, std::int64_t width, ExactAccum
 void ColumnSums::begin(std::int64_t width) {
   width_ = width;
   rows_ = 0;
+  one_cut_ = !blocks_.run().wide;  // of the 42 bits of a cut, float32 take 24
   for (double* array : {limit_, high_, low_, first_, second_}) std::fill(array, array + width, 0.0);
   std::fill(used_, used_ + width, std::uint8_t{0});
 }
@@ -63,7 +67,13 @@ void ColumnSums::add(const char* const* row, std::int64_t rows) {
   kernel.largest_columns(call, largest_);
   for (std::int64_t i = 0; i < width_; ++i)
     if (!(largest_[i] < limit_[i])) place_anchors(i);
-  kernel.cut_columns(call, first_, second_, next_first_, next_second_, left_);
+  if (one_cut_) {
+    kernel.cut_columns(call, first_, nullptr, next_first_, nullptr, left_);
+    const auto some = width_ - std::count(left_, left_ + width_, 0);
+    one_cut_ = some <= width_ / kFew;
+  }
+  const bool one = one_cut_;
+  if (!one) kernel.cut_columns(call, first_, second_, next_first_, next_second_, left_);
   for (std::int64_t i = 0; i < width_; ++i) {
     if (left_[i] == 0 && high_[i] != 0.0) continue;
     next_first_[i] = first_[i];
@@ -71,7 +81,7 @@ void ColumnSums::add(const char* const* row, std::int64_t rows) {
     add_column(row, rows, i);
   }
   std::swap(first_, next_first_);
-  std::swap(second_, next_second_);
+  if (!one) std::swap(second_, next_second_);
 }
 
 void ColumnSums::add_column(const char* const* row, std::int64_t rows, std::int64_t column) {

@@ -38,6 +38,7 @@ class ColumnSums {
   ScratchFrame frame_;
   ExactAccumulator* sums_;
   std::int64_t width_ = 0, rows_ = 0;
+  bool one_cut_ = false;
   double *largest_, *limit_;  // anchors serve magnitudes below the limit
   double *high_, *low_, *first_, *second_, *next_first_, *next_second_;
   std::int64_t* left_;

@@ -42,7 +42,7 @@ struct ExactKernel {
   /// The largest magnitude of each column.
   void (*largest_columns)(const ExactColumns& call, double* largest);
   /// Adds the cuts of the columns' elements to anchors that hold other cuts already; whether any have bits
-  /// below: not 0.
+  /// below: not 0. Where `second` is null there is one cut.
   void (*cut_columns)(const ExactColumns& call, const double* first, const double* second, double* next_first,
                       double* next_second, std::int64_t* left);
 };
