@@ -139,7 +139,7 @@ void largest_columns(const ExactColumns& call, double* largest) {
 template <class T, int Cuts>
 UFUSE_INLINE void cut_columns_at(const ExactColumns& call, const double* first, const double* second,
                                  double* next_first, double* next_second, std::int64_t* left) {
-  constexpr int W = kRegisterBytes / 8, K = 2;
+  constexpr int W = kRegisterBytes / 8, K = Cuts == 1 ? 4 : 2;
   auto step = [&](std::int64_t c, auto lanes, auto registers) __attribute__((always_inline)) {
     constexpr int N = lanes, R = registers;
     using Wide = Vec<double, N>;
@@ -151,7 +151,7 @@ UFUSE_INLINE void cut_columns_at(const ExactColumns& call, const double* first, 
       if constexpr (Cuts == 2) low[k] = Wide::load(second + c + k * N);
     }
     for (std::int64_t r = 0; r < call.rows; ++r) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int k = 0; k < R; ++k) {
         const auto x = Vec<T, N>::load(call.row[r] + (c + k * N) * static_cast<std::int64_t>(sizeof(T)));
         Wide over = take(high[k], convert<Wide>(x));
