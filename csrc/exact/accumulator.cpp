@@ -100,7 +100,7 @@ void ExactAccumulator::add(double x) {
                                  static_cast<std::int64_t>(shifted >> 32) & kMask,
                                  static_cast<std::int64_t>(shifted >> 64)};
   for (int i = 0; i < 3; ++i) digit_[at + i] += p.negative ? -digits[i] : digits[i];
-  if (++added_ == std::int64_t{1} << 30) carry();
+  if (++added_ >= std::int64_t{1} << 30) carry();
 }
 
 void ExactAccumulator::add(const ExactAccumulator& other) {

@@ -12,7 +12,7 @@ UFUSE_INLINE void multiply_pieces(double* products, double* kept, const S* value
   constexpr int W = kRegisterBytes / 8;
   using Wide = Vec<double, W>;
   // The pieces that follow come from memory while this one is folded.
-  constexpr std::int64_t kAhead = 8192;
+  constexpr std::int64_t kAhead = 1024;
   std::int64_t i = 0;
   for (; i + W <= count; i += W) {
     __builtin_prefetch(reinterpret_cast<const char*>(values + i) + kAhead);
