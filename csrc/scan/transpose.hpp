@@ -45,7 +45,7 @@ UFUSE_INLINE void exchange(Vec<T, N>& a, Vec<T, N>& b) {
 /// Turns blocks of 4 by 4 within rows of 8 in interleavings alone, of which a core does two at a time.
 template <class T>
 UFUSE_INLINE void transpose_quads(Vec<T, 8>& a, Vec<T, 8>& b, Vec<T, 8>& c, Vec<T, 8>& d) {
-  constexpr int N = 8;
+  [[maybe_unused]] constexpr int N = 8;  // of the shuffles
   const auto ab = UFUSE_PICK(a.v, b.v, 0, 8, 1, 9, 4, 12, 5, 13),
              cd = UFUSE_PICK(c.v, d.v, 0, 8, 1, 9, 4, 12, 5, 13);
   const auto ab2 = UFUSE_PICK(a.v, b.v, 2, 10, 3, 11, 6, 14, 7, 15),
