@@ -166,6 +166,24 @@ def test_specials(accuracy: str) -> None:
         assert total(1.7e308, 1.7e308, -1.7e308, 1e-300) == 1.7e308
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("octaves", [0, 30, 100])
+def test_streams_in_any_split_give_the_same_bits(octaves: float, dtype: Any) -> None:
+    octaves = min(octaves, 60) if dtype is np.float32 else octaves
+    x = spread((10_001, 3), dtype, octaves)
+    for axis in (None, 0):
+        sums = uf.sum(x, axis, accuracy="reproducible")
+        means = uf.mean(x, axis, accuracy="reproducible")
+        for step in (1, 700, 9000):
+            state = uf.State("sum", "mean", axis=axis, accuracy="reproducible")
+            starts = range(0, len(x), step) if step > 1 else range(3)
+            for start in starts:
+                state.update(x[start : start + step] if step > 1 else x[start::3])
+            found = state.result()
+            np.testing.assert_array_equal(found.sum, sums)
+            np.testing.assert_array_equal(found.mean, means)
+
+
 def test_rounding_is_to_even() -> None:
     half = 2.0**-53
     assert uf.sum([1.0, half], accuracy="reproducible") == 1.0
@@ -262,6 +280,7 @@ def test_empty(accuracy: str) -> None:
 
 def test_errors() -> None:
     out = np.full((), 7.0)
+    assert uf.sum(np.ones(3), accuracy="default") == 3.0
     for function in (uf.sum, uf.mean):
         with pytest.raises(ValueError, match=r"'accuracy': expected None, 'reproducible' or"):
             function(np.ones(3), accuracy="best", out=out)

@@ -197,6 +197,8 @@ def test_any_shape(x: np.ndarray, data: st.DataObject) -> None:
     ddof = data.draw(st.sampled_from([0, 1, 2]))
     for name in SUMS + EXTREMES:
         keywords = {"ddof": ddof} if name in ("nanvar", "nanstd") else {}
-        got, want, warned, expected = both(name, x, axis, **keywords)
+        # A product in another order may overflow before its zero comes.
+        given = np.clip(x, -1.5, 1.5) if name == "nanprod" else x
+        got, want, warned, expected = both(name, given, axis, **keywords)
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
         assert warned == expected

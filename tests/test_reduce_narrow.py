@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from conftest import NATIVE
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
@@ -174,3 +175,40 @@ def test_every_half_is_read_as_it_is() -> None:
         got = uf.max(numbers[:, None], axis=1)
         np.testing.assert_array_equal(got.view(np.uint16), numbers.view(np.uint16))
         assert np.isnan(uf.max(x[missing][:, None], axis=1)).all()
+
+
+INTEGERS = ("?", "i1", "u1", "i2", "u2", "i4", "u4")
+
+
+@pytest.mark.parametrize("code", INTEGERS)
+@pytest.mark.parametrize("shape", [(3, 16), (1, 40), (1500, 33), (2, 2500), (5, 4, 300)], ids=str)
+def test_moments_of_integers(code: str, shape: tuple[int, ...]) -> None:
+    """Every value, the extremes above all: sums of small integers are exact."""
+    dtype = np.dtype(code)
+    rng = np.random.default_rng(0)
+    low, high = (0, 1) if code == "?" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    x = rng.integers(low, high, shape, np.int64, endpoint=True).astype(dtype)
+    x[..., ::2] = low
+    mask = rng.random(shape) < 0.7
+    mask[..., 0] = mask[0] = mask[:, 0] = True
+    wide = x.astype(np.longdouble)
+    for axis in (None, 0, len(shape) - 1, 1):
+        for where in (True, mask):
+            expected = np.asarray(np.var(wide, axis, where=where), np.float64)
+            np.testing.assert_allclose(
+                uf.var(x, axis, where=where), expected, rtol=4e-15 if NATIVE else 1e-13
+            )
+            mean = np.asarray(np.mean(wide, axis, where=where), np.float64)
+            np.testing.assert_allclose(
+                uf.mean(x, axis, where=where), mean, rtol=1e-15 if NATIVE else 1e-13
+            )
+    if NATIVE:
+        np.testing.assert_array_equal(uf.var(x[:, ::-1], 1), uf.var(x[:, ::-1].copy(), 1))
+        np.testing.assert_array_equal(uf.var(x.T, 0), uf.var(np.ascontiguousarray(x.T), 0))
+
+
+def test_variance_of_equal_integers_is_zero() -> None:
+    for code in INTEGERS[1:]:
+        x = np.full((7, 2000), np.iinfo(code).max, code)
+        assert uf.var(x) == 0.0
+        assert not uf.std(x, 0).any()

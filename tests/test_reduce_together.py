@@ -78,3 +78,45 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match=r"zero-size"):
         uf.reduce(np.empty((0, 3)), ("min",), 0)
     assert uf.reduce(np.empty((0, 3)), ("sum", "any"), 0).sum.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i1", "u2", "i8", "?", "c8"])
+def test_masked(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((30, 40)) * 9).astype(dtype)
+    if x.dtype.kind == "f":
+        x[3, 4] = x[5] = np.nan
+    mask = rng.random(x.shape) < 0.6
+    mask[:, 0] = mask[0] = True
+    names = ("sum", "mean", "var", "std", "any", "all", "count_nonzero", "norm", "nan_count")
+    names += () if dtype == "c8" else ("min", "max")
+    for axis in (None, 0, 1):
+        found = uf.reduce(x, names, axis, where=mask, keepdims=axis == 0)
+        for name, got in zip(names, found, strict=True):
+            keywords = {"axis": axis, "keepdims": axis == 0}
+            if name == "nan_count":
+                expected = (np.isnan(x) & mask).sum(**keywords)
+            elif name == "norm":
+                expected = uf.norm(np.where(mask, x, x.dtype.type(0)), **keywords)
+            elif name == "count_nonzero":
+                expected = np.count_nonzero(np.where(mask, x, x.dtype.type(0)), **keywords)
+            else:
+                if name in ("min", "max") and dtype != "?":
+                    top = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
+                    keywords["initial"] = top.max if name == "min" else top.min
+                elif name in ("min", "max"):
+                    keywords["initial"] = name == "min"
+                expected = getattr(uf, name)(x, where=mask, **keywords)
+            assert np.asarray(got).dtype == np.asarray(expected).dtype, name
+            exact = NATIVE or name != "norm"
+            np.testing.assert_allclose(got, expected, rtol=0 if exact else 1e-6, err_msg=name)
+
+
+def test_masked_errors() -> None:
+    x, mask = np.ones((3, 4)), np.zeros((3, 4), np.bool_)
+    with pytest.raises(ValueError, match=r"'where'.*'argmin'"):
+        uf.reduce(x, ("argmin",), 0, where=mask)
+    with pytest.raises(ValueError, match="of no elements"):
+        uf.reduce(x, ("sum", "max"), 0, where=mask)
+    with pytest.warns(RuntimeWarning, match="Mean or variance of an empty"):
+        assert np.isnan(uf.reduce(x, "mean", 0, where=mask).mean).all()

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from ..model import Case
-from . import contractions, elementwise, quantization, reductions, scans, small
+from . import (
+    contractions,
+    counts,
+    elementwise,
+    order,
+    quantization,
+    reductions,
+    scans,
+    segments,
+    small,
+    statistics,
+    streams,
+    windows,
+)
 
-_MODULES = (quantization, elementwise, reductions, scans, contractions, small)
+_MODULES = (
+    quantization,
+    elementwise,
+    reductions,
+    scans,
+    statistics,
+    counts,
+    order,
+    segments,
+    windows,
+    streams,
+    contractions,
+    small,
+)
 
 #: Names of the groups, in the order of the tables.
 GROUPS = tuple(module.GROUP for module in _MODULES)

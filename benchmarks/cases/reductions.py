@@ -1,9 +1,10 @@
-"""Reductions of 64 MB of float32 over every kind of axis and layout."""
+"""Reductions of 64 MB over every kind of axis and layout."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,16 +22,47 @@ CUBE = (128, 256, 512)
 #: Every other row of it touches as many bytes as the other arrays have.
 HALVED = (8192, 4096)
 Axis = int | tuple[int, ...] | None
+BYTES = 64 << 20
 
-#: Operation: what it is called elsewhere (bottleneck, torch, numexpr or None), the bar, the check.
+
+@dataclass(frozen=True)
+class Operation:
+    """One reduction: what it is called elsewhere (None: nowhere), its bar and its check."""
+
+    bottleneck: str | None
+    torch: str | None
+    numexpr: str | None = None
+    bar: float = 0.75
+    rtol: float = 2e-5
+    numba: bool = False
+
+
 #: float32 sums of positive numbers; NumPy's own over axis 0 are off by some 1e-6.
-OPERATIONS: dict[str, tuple[str, str, str | None, float, float]] = {
-    "sum": ("nansum", "sum", "sum", 0.8, 1e-5),
-    "mean": ("nanmean", "mean", None, 0.8, 1e-5),
-    "min": ("nanmin", "amin", "min", 0.8, 0.0),
-    "max": ("nanmax", "amax", "max", 0.8, 0.0),
-    "var": ("nanvar", "var", None, 0.7, 2e-5),
+OPERATIONS = {
+    "sum": Operation("nansum", "sum", "sum", 0.85, 1e-5, numba=True),
+    "mean": Operation("nanmean", "mean", None, 0.85, 1e-5, numba=True),
+    "min": Operation("nanmin", "amin", "min", 0.85, 0.0, numba=True),
+    "max": Operation("nanmax", "amax", "max", 0.85, 0.0, numba=True),
+    "var": Operation("nanvar", "var", numba=True),
+    "std": Operation("nanstd", "std"),
+    "any": Operation(None, "any", bar=0.85, rtol=0.0),
+    "argmin": Operation(None, "argmin", rtol=0.0),
+    "nansum": Operation("nansum", "nansum"),
+    "nanmean": Operation("nanmean", "nanmean"),
+    "nanvar": Operation("nanvar", None),
+    "nanmin": Operation("nanmin", None, rtol=0.0),
+    "nanargmax": Operation("nanargmax", None, rtol=0.0),
 }
+
+#: float32 on every layout; the others, and the other dtypes, on one of each kind.
+BASIC = ("sum", "mean", "min", "max", "var")
+OF_DTYPE = {
+    "float32": tuple(name for name in OPERATIONS if name not in BASIC),
+    "float64": ("sum", "min", "any", "var", "argmin", "nanmean", "nanvar", "nanargmax"),
+    "float16": ("sum", "min", "any", "var", "argmin", "nanmean", "nanvar", "nanargmax"),
+    "int8": ("sum", "mean", "min", "any", "var", "argmin"),
+}
+KINDS: tuple[tuple[str, Axis], ...] = (("2-D C", 0), ("2-D C", 1), ("2-D F", None), ("3-D C", 1))
 
 #: Layout: how to make it, and the axes to reduce.
 LAYOUTS: dict[str, tuple[Callable[[], np.ndarray], tuple[Axis, ...]]] = {
@@ -47,14 +79,27 @@ def _bytes(layout: str) -> int:
     """Bytes of the cache lines that a layout touches."""
     if layout == "x[::2, ::3]":
         return touched_bytes(np.empty(HALVED, np.float32)[::2, ::3])
-    return 4 * int(np.prod(CUBE if layout.startswith("3-D") else MATRIX))
+    return BYTES
 
 
-def _make(layout: str, axis: Axis) -> SimpleNamespace:
+def _make(operation: str, layout: str, axis: Axis, dtype: str) -> SimpleNamespace:
     x = LAYOUTS[layout][0]()
+    if dtype != "float32":  # as many bytes: more or fewer of the first axis
+        factor = 4 / np.dtype(dtype).itemsize
+        shape = (int(x.shape[0] * factor), *x.shape[1:])
+        wide = uniform(shape, order="F" if layout.endswith("F") else "C")
+        if dtype == "float16":  # sums of all of them are finite
+            wide *= np.float32(2.0**-10)
+        x = touched(shape, np.dtype(dtype), "F" if layout.endswith("F") else "C")
+        np.copyto(x, wide * 200 - 100 if dtype == "int8" else wide, casting="unsafe")
+    if operation == "any":
+        x[...] = 0  # or the answer would be known after one element
+    if operation.startswith("nan"):
+        x.reshape(-1, order="A")[::17] = np.nan
     gone = _axes(axis, x.ndim)
     left = tuple(size for i, size in enumerate(x.shape) if i not in gone)
-    return SimpleNamespace(x=x, out=touched(left, np.float32))
+    result = getattr(np, operation)(x[(slice(0, 2),) * x.ndim])
+    return SimpleNamespace(x=x, out=touched(left, result.dtype))
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -81,7 +126,7 @@ def _numpy(operation: str, axis: Axis) -> Prepare:
 
 def _bottleneck(operation: str, axis: Axis) -> Prepare:
     def prepare(v: SimpleNamespace) -> Call:
-        f = getattr(load("bottleneck"), OPERATIONS[operation][0])
+        f = getattr(load("bottleneck"), str(OPERATIONS[operation].bottleneck))
         return lambda: f(v.x, axis)
 
     return prepare
@@ -91,7 +136,7 @@ def _numexpr(operation: str, axis: Axis) -> Prepare:
     def prepare(v: SimpleNamespace) -> Call:
         evaluate, names = load("numexpr").evaluate, {"x": v.x}
         over = "" if axis is None else f", axis={axis}"
-        text = f"{OPERATIONS[operation][2]}(x{over})"
+        text = f"{OPERATIONS[operation].numexpr}(x{over})"
         return lambda: evaluate(text, local_dict=names)
 
     return prepare
@@ -99,9 +144,12 @@ def _numexpr(operation: str, axis: Axis) -> Prepare:
 
 def _torch(operation: str, axis: Axis) -> Prepare:
     def prepare(v: SimpleNamespace) -> Call:
-        f = getattr(load("torch"), OPERATIONS[operation][1])
+        f = getattr(load("torch"), str(OPERATIONS[operation].torch))
         x, out, dim = tensor(v.x), tensor(v.out), _axes(axis, v.x.ndim)
-        more = {"correction": 0} if operation == "var" else {}
+        if operation == "argmin":  # of one axis or of all
+            over = None if axis is None else axis
+            return lambda: f(x, dim=over, out=out)
+        more = {"correction": 0} if operation in ("var", "std") else {}
         return lambda: f(x, dim=dim, out=out, **more)
 
     return prepare
@@ -150,47 +198,64 @@ def _numba(operation: str, axis: Axis, fortran: bool) -> Prepare:
 def _expected(operation: str, axis: Axis) -> Callable[[SimpleNamespace], np.ndarray]:
     def expected(v: SimpleNamespace) -> np.ndarray:
         f = getattr(np, operation)
-        if operation in ("min", "max"):
+        if v.out.dtype.kind != "f" or operation.endswith(("min", "max")):
             return np.asarray(f(v.x, axis=axis))
         return np.asarray(f(v.x, axis=axis, dtype=np.float64))
 
     return expected
 
 
-def _case(operation: str, layout: str, axis: Axis) -> Case:
-    _, _, in_numexpr, bar, rtol = OPERATIONS[operation]
+def _peers(operation: str, layout: str, axis: Axis, dtype: str) -> dict[str, Prepare]:
+    row = OPERATIONS[operation]
     fortran = layout.endswith("F")
+    arg = operation.endswith(("argmin", "argmax"))
     peers = {"numpy": _numpy(operation, axis)}
-    if in_numexpr and not isinstance(axis, tuple):
+    if row.numexpr and not isinstance(axis, tuple) and dtype in ("float32", "float64"):
         peers["numexpr"] = _numexpr(operation, axis)
     # Rows of variances do not combine to one without their means.
-    if layout[0] != "3" and not (operation == "var" and axis is None):
+    one = operation == "var" and axis is None
+    if row.numba and dtype == "float32" and layout[0] != "3" and not one:
         peers["numba"] = _numba(operation, axis, fortran)
-    if not isinstance(axis, tuple):
+    if row.bottleneck and not isinstance(axis, tuple) and dtype in ("float32", "float64"):
         peers["bottleneck"] = _bottleneck(operation, axis)
-    peers["torch"] = _torch(operation, axis)
-    if layout[1:] in ("-D C", "-D F"):  # JAX has no strided views
+    spread = operation in ("var", "std", "mean")
+    if row.torch and not (dtype == "int8" and spread):
+        peers["torch"] = _torch(operation, axis)
+    if layout[1:] in ("-D C", "-D F") and not (fortran and arg):  # JAX has no strided views
         peers["jax"] = _jax(operation, axis, fortran)
+    return peers
+
+
+def _case(operation: str, layout: str, axis: Axis, dtype: str = "float32") -> Case:
+    row = OPERATIONS[operation]
+    kind = "" if dtype == "float32" else f"{dtype} "
     return Case(
-        name=f"{operation} {layout} {'all' if axis is None else f'axis {axis}'}",
+        name=f"{operation} {kind}{layout} {'all' if axis is None else f'axis {axis}'}",
         group=GROUP,
-        make=lambda: _make(layout, axis),
+        make=lambda: _make(operation, layout, axis, dtype),
         ours=_ours(operation, axis),
-        peers=peers,
+        peers=_peers(operation, layout, axis, dtype),
         limit="read",
         amount=_bytes(layout),
-        bar=f"limit >= {bar}; family >= 0.7",
-        check=close(rtol),
+        bar=f"limit >= {row.bar}; family >= 0.7; best >= 1x",
+        check=close(1e-3 if dtype == "float16" and row.rtol else row.rtol),
         expected=_expected(operation, axis),
-        family=f"{operation} {layout}",
+        family=f"{operation} {kind}{layout}",
     )
 
 
 def cases() -> list[Case]:
     """Return the cases of this group."""
-    return [
+    basic = [
         _case(operation, layout, axis)
-        for operation in OPERATIONS
+        for operation in BASIC
         for layout, (_, axes) in LAYOUTS.items()
         for axis in axes
     ]
+    others = [
+        _case(operation, layout, axis, dtype)
+        for dtype, operations in OF_DTYPE.items()
+        for operation in operations
+        for layout, axis in KINDS
+    ]
+    return basic + others

@@ -63,7 +63,7 @@ double rounded_pair(double high, double low, std::uint64_t divisor) {
   const int least = b.mantissa == 0   ? a.exponent
                     : a.mantissa == 0 ? b.exponent
                                       : std::min(a.exponent, b.exponent);
-  using Signed128 = __int128;
+  __extension__ using Signed128 = __int128;
   auto value = [least](const Parts& p) {
     if (p.mantissa == 0) return Signed128{0};
     const auto shifted = static_cast<Signed128>(p.mantissa) << (p.exponent - least);

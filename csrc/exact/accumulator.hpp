@@ -6,7 +6,7 @@
 
 namespace ufuse {
 
-using Wide128 = unsigned __int128;
+__extension__ using Wide128 = unsigned __int128;
 
 class ExactAccumulator {
  public:

@@ -1,4 +1,4 @@
-// exp, exp2, expm1.
+// exp and what softmax and its like make of it, exp2, expm1.
 #pragma once
 
 #include "ops/math_core.hpp"
@@ -18,6 +18,20 @@ struct exp {
     const V one = constant<V>(1.0);
     const V p = fma(fma(exp_curvature(r), r, one), r, one);
     return scale(p, n);
+  }
+};
+
+struct exp_difference {
+  template <class V>
+  static UFUSE_INLINE V apply(V a, V b) {
+    return exp::apply(static_cast<V>(a - b));
+  }
+};
+
+struct exp_below {
+  template <class V>
+  static UFUSE_INLINE V apply(V a, V b) {
+    return select(a == b, math::constant<V>(0.0), exp_difference::apply(a, b));
   }
 };
 

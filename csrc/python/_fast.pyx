@@ -11,6 +11,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
 cnp.import_array()
 
@@ -40,6 +41,16 @@ cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
                      DType dtype, uint64_t reduced, void* out, const int64_t* out_strides,
                      DType result, ReducerId reducer, Finish finish, int component,
                      double ddof) except +
+
+cdef extern from "order/order.hpp" namespace "ufuse" nogil:
+    struct OrderQuery:
+        bint median
+        double q
+        bint skip_nan
+
+    bint order_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides,
+                    DType dtype, uint64_t reduced, OrderQuery query, void* out,
+                    const int64_t* out_strides) except +
 
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
@@ -136,3 +147,4 @@ cdef class Entry:
 include "fast_programs.pxi"
 include "fast_linear.pxi"
 include "fast_reductions.pxi"
+include "fast_order.pxi"

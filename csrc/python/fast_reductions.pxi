@@ -32,6 +32,18 @@ cdef bint _not_finite(const void* data, int number, Py_ssize_t count):
     return False
 
 
+cdef bint _nan_at(cnp.ndarray array, Py_ssize_t index):
+    """Whether element `index` of a 1-d array is a NaN."""
+    cdef const char* at = <const char*>cnp.PyArray_DATA(array) + index * cnp.PyArray_STRIDE(array, 0)
+    cdef double x
+    cdef float narrow
+    if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT:
+        memcpy(&narrow, at, sizeof(narrow))
+        return narrow != narrow
+    memcpy(&x, at, sizeof(x))
+    return x != x
+
+
 cdef class ReductionCall(Entry):
     """Fast entry of a reduction: one exact ndarray, one axis or all, nothing unusual.
 
@@ -42,7 +54,8 @@ cdef class ReductionCall(Entry):
     reducer, finish, component : int
         The core's numbers of the reducer, of what becomes of its state, and from which component on.
     finite : bool
-        Whether the general function is asked where a result is not finite: it may warn.
+        Whether the general function is asked where a result is not finite, or the index of a NaN: it may
+        warn or raise.
     positional : int
         Positional arguments that mean the array and the axis: 1 or 2.
     takes_out : bool
@@ -120,6 +133,11 @@ cdef class ReductionCall(Entry):
                                    result, reducer, finish, self.component, 0.0)
         return done
 
+    cdef bint _doubtful(self, cnp.ndarray array, int64_t scalar, int number):
+        if self.component > 0:
+            return cnp.PyArray_NDIM(array) != 1 or _nan_at(array, scalar)
+        return _not_finite(&scalar, self.result_type[number], 1)
+
     cdef object _run(self, object x, object axis, bint keepdims, object out):
         cdef cnp.ndarray array, target
         cdef int axes, i, kept = 0, number, chosen
@@ -154,12 +172,12 @@ cdef class ReductionCall(Entry):
             else:
                 shape[kept] = cnp.PyArray_DIM(array, i)
                 kept += 1
-        if self.finite and kept > 0 and cnp.PyArray_SIZE(array) > SMALL:
+        if self.finite and kept > 0 and (self.component > 0 or cnp.PyArray_SIZE(array) > SMALL):
             return NotImplemented  # what is looked at twice must be small
         if out is None:
             if kept == 0:
                 done = self._reduce(array, number, reduced, &scalar, out_strides)
-                if not done or (self.finite and _not_finite(&scalar, self.result_type[number], 1)):
+                if not done or (self.finite and self._doubtful(array, scalar, number)):
                     return NotImplemented
                 return PyArray_Scalar(&scalar, self.result_dtype[number], None)
             target = new_array(kept, shape, self.result_type[number], self.result_size[number])

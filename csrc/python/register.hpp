@@ -11,9 +11,14 @@ namespace ufuse {
 void register_settings(pybind11::module_& m);
 void register_program(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
+void register_segment(pybind11::module_& m);
 void register_contract(pybind11::module_& m);
 void register_scan(pybind11::module_& m);
 void register_exact(pybind11::module_& m);
 void register_weighted(pybind11::module_& m);
+void register_count(pybind11::module_& m);
+void register_window(pybind11::module_& m);
+void register_order(pybind11::module_& m);
+void register_streams(pybind11::module_& m);
 
 }  // namespace ufuse

@@ -3,6 +3,7 @@
 
 #include "reduce/columns.hpp"
 #include "reduce/compensated.hpp"
+#include "reduce/integer_moments.hpp"
 #include "reduce/pieces.hpp"
 #include "reduce/rows.hpp"
 #include "reduce/several.hpp"
@@ -37,6 +38,8 @@ ReducerKernel kernel_of() {
   k.state_size[0] = sizeof(typename R::wide);
   k.lane_size[0] = sizeof(lane_sum_t<R, T>);
   k.exact = R::exact;
+  using Fold = typename R::wide;
+  k.idempotent = R::exact && R::fold(Fold{2}, Fold{2}) == Fold{2};
   put_identity(k, R::element_identity);
   k.maskable = true;
   put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
@@ -106,6 +109,26 @@ ReducerKernel kernel_of() {
   });
   k.fold = k.merge = compensated_merge;
   k.close = compensated_close;
+  return k;
+}
+
+/// Moments of small integers.
+template <template <class> class Reducer, class T>
+  requires requires { typename Reducer<T>::integer; }
+ReducerKernel kernel_of() {
+  using Kernels = IntegerMoments<Reducer<T>>;
+  ReducerKernel k{};
+  k.components = 4;
+  k.lane_components = 2;
+  k.lane_size[0] = sizeof(typename Kernels::Sum);
+  k.lane_size[1] = sizeof(typename Kernels::Squares);
+  for (auto& size : k.state_size) size = sizeof(double);
+  k.exact = k.maskable = k.shifted = true;
+  k.rows[0] = Kernels::rows;
+  k.columns[0] = Kernels::columns;
+  k.fold = Kernels::fold;
+  k.close = Kernels::close;
+  k.merge = moments_merge;
   return k;
 }
 

@@ -71,6 +71,7 @@ struct ReducerKernel {
   bool shifted;                               // wants a pivot per column (moments)
   bool skips_nan;                             // a NaN is no pivot, and what is masked becomes one
   bool exact;                                 // the order of elements does not matter: one lane will do
+  bool idempotent;                            // an element may come twice
   bool indexed;                               // the second component is an index
   bool maskable;                // there is an element that changes nothing, or a pivot that does
   alignas(8) char identity[8];  // an element that changes nothing (of the element type)
@@ -100,8 +101,9 @@ struct FinishCall {
   void* out;                  // contiguous, of the result's element type
   const void* const* states;  // from the slot's component on
   std::int64_t count;
-  double divisor;  // mean, all: the number of elements
-  double ddof;     // variance, deviation
+  double divisor;                    // mean, all: the number of elements
+  double ddof;                       // variance, deviation
+  const double* divisors = nullptr;  // mean, all: one for each, or null
 };
 using FinishKernel = void (*)(const FinishCall&);
 

@@ -404,6 +404,14 @@ struct moments {
   }
 };
 
+/// Of one or two bytes: see `IntegerMoments`.
+template <class T>
+  requires(std::is_integral_v<storage_t<T>> && sizeof(T) <= 2)
+struct moments<T> {
+  using element = storage_t<T>;
+  using integer = element;
+};
+
 /// Moments, and sums of the third and fourth powers of the deviations. The pivot is an element of the chunk,
 /// so that what its distance adds to the powers, and what `close` takes off again, is no more than some
 /// hundred times what is left.

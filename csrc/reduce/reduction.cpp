@@ -10,6 +10,7 @@
 
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
+#include "reduce/still.hpp"
 #include "reduce/tiles.hpp"
 
 namespace ufuse {
@@ -30,29 +31,6 @@ Memory allocate(std::int64_t bytes) {
   auto* memory = static_cast<char*>(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
   if (memory == nullptr) throw std::bad_alloc();
   return Memory(memory);
-}
-
-void check(const Reduction& r, const ReduceKernels& kernels) {
-  const DType element = r.slot[0].element;
-  if (r.skip_nan && (r.inputs != 1 || (element != DType::F32 && element != DType::F64)))
-    throw std::invalid_argument("reduce: NaN can only be skipped in one input of floats");
-  for (int s = 0; s < r.slots; ++s) {
-    const ReduceSlot& slot = r.slot[s];
-    const DType stored = r.input[slot.input].dtype;
-    const bool known =
-        kernels.at(slot.reducer, slot.element).rows[0] != nullptr &&
-        (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
-                                                     : stored == slot.element || slot.element == DType::F64);
-    if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)
-      throw std::invalid_argument("reduce: this reducer takes no mask");
-    const int component = slot.component;
-    if (!known || component >= kernels.at(slot.reducer, slot.element).components ||
-        kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(
-            component_type(slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
-      throw std::invalid_argument("reduce: no kernel for slot " + std::to_string(s) + " (elements " +
-                                  std::string(code_of(stored)) + " as " + std::string(code_of(slot.element)) +
-                                  ", result " + std::string(code_of(slot.result)) + ")");
-  }
 }
 
 class Execution {
@@ -270,14 +248,48 @@ class Execution {
   States states_[kMaxSlots];
 };
 
-}  // namespace
-
-void reduce(const Reduction& reduction, const ReduceKernels& kernels) {
-  check(reduction, kernels);
+void run(const Reduction& reduction, const ReduceKernels& kernels) {
   ReducePlan plan;
   plan_reduction(plan, reduction);
   if (plan.states == 0 || plan.count == 0) return;
   Execution(reduction, plan, kernels).run();
+}
+
+}  // namespace
+
+void check_slots(const Reduction& r, const ReduceKernels& kernels) {
+  const DType element = r.slot[0].element;
+  if (r.skip_nan && (r.inputs != 1 || (element != DType::F32 && element != DType::F64)))
+    throw std::invalid_argument("reduce: NaN can only be skipped in one input of floats");
+  for (int s = 0; s < r.slots; ++s) {
+    const ReduceSlot& slot = r.slot[s];
+    const DType stored = r.input[slot.input].dtype;
+    const bool known =
+        kernels.at(slot.reducer, slot.element).rows[0] != nullptr &&
+        (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
+                                                     : stored == slot.element || slot.element == DType::F64);
+    if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)
+      throw std::invalid_argument("reduce: this reducer takes no mask");
+    const int component = slot.component;
+    if (!known || component >= kernels.at(slot.reducer, slot.element).components ||
+        kernels.finish[static_cast<int>(slot.finish)][static_cast<int>(
+            component_type(slot.reducer, slot.element, component))][static_cast<int>(slot.result)] == nullptr)
+      throw std::invalid_argument("reduce: no kernel for slot " + std::to_string(s) + " (elements " +
+                                  std::string(code_of(stored)) + " as " + std::string(code_of(slot.element)) +
+                                  ", result " + std::string(code_of(slot.result)) + ")");
+  }
+}
+
+void reduce(const Reduction& reduction, const ReduceKernels& kernels) {
+  check_slots(reduction, kernels);
+  const std::uint64_t still = still_axes(reduction, kernels);
+  if (still == 0) return run(reduction, kernels);
+  std::int64_t shape[kMaxReduceAxes];
+  for (int i = 0; i < reduction.axes; ++i) shape[i] = still >> i & 1 ? 1 : reduction.shape[i];
+  Reduction once = reduction;
+  once.shape = shape;
+  run(once, kernels);
+  repeat_results(reduction, still);
 }
 
 }  // namespace ufuse

@@ -61,6 +61,7 @@ struct ReduceSlot {
   const std::int64_t* out_strides = nullptr;  // one per axis of the shape; those of reduced axes are ignored
   double divisor = 1.0;                       // Finish::mean, all: the number of elements
   double ddof = 0.0;                          // Finish::variance, deviation
+  const double* divisors = nullptr;           // where results differ in it: one each
   const void* initial = nullptr;              // a first component to merge the result with, or null
 };
 
@@ -76,6 +77,9 @@ struct Reduction {
   int slots = 1;
   ReduceSlot slot[kMaxSlots];
 };
+
+/// Throws `std::invalid_argument` where the catalogue has no kernel for a slot.
+void check_slots(const Reduction& reduction, const ReduceKernels& kernels);
 
 /// Runs a reduction with at least one element per result. Outputs must not overlap inputs.
 /// Throws `std::invalid_argument` where the catalogue has no such kernel, `std::bad_alloc`.

@@ -158,12 +158,16 @@ void finish_value(const FinishCall& call) {
   for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(from[i]);
 }
 
+UFUSE_INLINE double divisor_of(const FinishCall& call, std::int64_t i) {
+  return call.divisors == nullptr ? call.divisor : call.divisors[i];
+}
+
 template <class From, class To>
 void finish_mean(const FinishCall& call) {
   const auto* from = static_cast<const From*>(call.states[0]);
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i)
-    to[i] = static_cast<To>(static_cast<double>(from[i]) / call.divisor);
+    to[i] = static_cast<To>(static_cast<double>(from[i]) / divisor_of(call, i));
 }
 
 template <class To>
@@ -183,7 +187,7 @@ inline void finish_nonzero(const FinishCall& call) {
 inline void finish_complete(const FinishCall& call) {
   const auto* from = static_cast<const std::int64_t*>(call.states[0]);
   auto* to = static_cast<std::uint8_t*>(call.out);
-  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<double>(from[i]) == call.divisor;
+  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<double>(from[i]) == divisor_of(call, i);
 }
 
 template <class To>

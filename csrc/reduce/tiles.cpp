@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 #include "reduce/feeds.hpp"
 
@@ -21,15 +22,38 @@ constexpr std::int64_t pitch_of(std::int64_t count) { return count < 128 ? count
 /// Columns gathered together: kRowsPerStep rows of 512 float32 stay in L1.
 constexpr std::int64_t kGatheredColumns = 512;
 
-double as_double(const char* at, DType type) {
-  if (type == DType::F32) {
-    float x;
-    std::memcpy(&x, at, sizeof x);
-    return static_cast<double>(x);
-  }
-  double x;
+template <class T>
+double load_double(const char* at) {
+  T x;
   std::memcpy(&x, at, sizeof x);
-  return x;
+  return static_cast<double>(x);
+}
+
+template <class T>
+void store_double(char* at, double value) {
+  const auto x = static_cast<T>(value);
+  std::memcpy(at, &x, sizeof x);
+}
+
+double as_double(const char* at, DType type) {
+  switch (type) {
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) \
+  case DType::name:                         \
+    return load_double<storage_t<cpp>>(at);
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+  }
+  return 0.0;
+}
+
+void put_element(char* at, DType type, double value) {
+  switch (type) {
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) \
+  case DType::name:                         \
+    return store_double<storage_t<cpp>>(at, value);
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+  }
 }
 
 /// The value of one element of a feed, where it is stored or in a block.
@@ -51,14 +75,6 @@ double value_of(const Feed& feed, const char* data, std::int64_t index, bool in_
 }
 
 double usable_pivot(double x) { return x - x == 0.0 ? x : 0.0; }
-
-void put_element(char* at, DType type, double value) {
-  const auto narrow = static_cast<float>(value);
-  if (type == DType::F32)
-    std::memcpy(at, &narrow, sizeof narrow);
-  else
-    std::memcpy(at, &value, sizeof value);
-}
 
 // --- rows
 // ---------------------------------------------------------------------------------------------------
@@ -308,7 +324,8 @@ class ColumnTile {
 
   void find_pivots(const Place& start, std::int64_t chunk, std::int64_t rows) {
     for (int s = 0; s < pass_.states; ++s) {
-      if (!pass_.kernel[s]->shifted) continue;
+      const ReducerKernel& kernel = *pass_.kernel[s];
+      if (!kernel.shifted || (kernel.exact && !masked_)) continue;  // exact sums need none but to mask
       bool missing = true;
       std::fill(counts_[s], counts_[s] + tile_.width, 0.0);  // here: whether a column has its pivot
       std::fill(pivots_[s], pivots_[s] + tile_.width, 0.0);

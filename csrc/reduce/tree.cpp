@@ -100,7 +100,8 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
       kernel.merge(at.pointers(), first, some);
     }
     char* to = out + done * step;
-    finish({dense ? to : results, at.constants() + slot.component, some, slot.divisor, slot.ddof});
+    finish({dense ? to : results, at.constants() + slot.component, some, slot.divisor, slot.ddof,
+            slot.divisors == nullptr ? nullptr : slot.divisors + done});
     if (dense) continue;
     switch (size) {
       case 1:

@@ -8,6 +8,18 @@ namespace UFUSE_TIER {
 
 template <int N>
 UFUSE_INLINE Vec<float, N> bfloat16_to_float(Vec<uint16_t, N> codes) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xffff, reinterpret_cast<__m256i>(codes.v));
+    return {reinterpret_cast<__m512>(_mm512_maskz_slli_epi32(0xffff, wide, 16))};
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    const __m256i wide = _mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(codes.v));
+    return {reinterpret_cast<__m256>(_mm256_slli_epi32(wide, 16))};
+  }
+#endif
   return bitcast<Vec<float, N>>(convert<Vec<uint32_t, N>>(codes) << 16);
 }
 

@@ -35,6 +35,25 @@ def _wider(x: Array) -> Array:
     return x.astype(np.longdouble if x.dtype.itemsize >= 8 else np.float64)
 
 
+def exp_difference(a: Array, b: Array) -> Array:
+    """Compute ``exp(a - b)`` of the rounded difference."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        result: Array = np.exp(_wider(a - b))
+    return result
+
+
+def exp_below(a: Array, b: Array) -> Array:
+    """Compute ``exp(a - b)``, but 0 where both are the same."""
+    result: Array = np.where(a == b, 0.0, exp_difference(a, b))
+    return result
+
+
+def matches(a: Array, b: Array) -> Array:
+    """Compare: 1 where both are the same, else 0."""
+    result: Array = np.where(a == b, a.dtype.type(1), a.dtype.type(0))
+    return result
+
+
 def _logistic(x: Array) -> Array:
     """Compute the logistic function; the exponential's argument is never positive: no overflow."""
     decay = np.exp(-np.abs(x))

@@ -97,6 +97,23 @@ OPERATIONS: Final = (
     # --- exponential and error functions ----------------------------------------------------
     Operation("exp", same(FLOATS, 1), np.exp, "e ** a", np.exp, domain=(-110.0, 95.0), ulp=1.0),
     Operation(
+        "exp_difference",
+        same(FLOATS, 2),
+        formulas.exp_difference,
+        "e ** (a - b)",
+        domain=(-55.0, 47.0),
+        ulp=1.0,
+    ),
+    Operation(
+        "exp_below",
+        same(FLOATS, 2),
+        formulas.exp_below,
+        "e ** (a - b), but 0 where a == b",
+        domain=(-55.0, 47.0),
+        ulp=1.0,
+    ),
+    Operation("matches", same(FLOATS, 2), formulas.matches, "1 where a == b, else 0"),
+    Operation(
         "log",
         same(FLOATS, 1),
         np.log,

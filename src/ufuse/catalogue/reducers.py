@@ -18,6 +18,9 @@ _WIDE: Final = {
     **{code: "f8" for code in FLOATS},
 }
 
+#: Types with moments of their own: others go through float64.
+_MOMENTS: Final = (*FLOATS, *(code for code in ALL if code[0] in "?iu" and code[-1] != "8"))
+
 REDUCERS: Final = (
     Reducer("sum", ("sum",), {code: (_WIDE[code],) for code in ALL}, "sum"),
     Reducer("prod", ("prod",), {code: (_WIDE[code],) for code in ALL}, "product"),
@@ -38,7 +41,7 @@ REDUCERS: Final = (
     Reducer(
         "moments",
         ("count", "mean", "low", "m2"),
-        {code: ("f8", "f8", "f8", "f8") for code in FLOATS},
+        {code: ("f8", "f8", "f8", "f8") for code in _MOMENTS},
         "count, mean (and what rounding takes from it) and sum of squared deviations",
     ),
     Reducer(

@@ -124,6 +124,23 @@ def fast_reduction(
     return decorate
 
 
+def fast_order(scale: float, *, skip_nan: bool) -> Callable[[_F], _F]:
+    """Put the native fast entry before a median or quantile.
+
+    Parameters
+    ----------
+    scale : float
+        What the argument `q` is divided by; 0 for a median, which has none.
+    skip_nan : bool
+        Whether NaN do not count.
+    """
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_order(general, scale, skip_nan))
+
+    return decorate
+
+
 def run_program(
     program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
 ) -> None:

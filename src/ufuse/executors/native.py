@@ -107,6 +107,11 @@ def fast_reduction(
     )
 
 
+def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
+    """Return `general` behind its fast entry; see `executors.fast_order`."""
+    return _fast.OrderCall(general, scale, skip_nan)
+
+
 def contract(*args: Any) -> None:
     """Run the product of two operands over labelled axes: see ``csrc/python/bind_contract.cpp``."""
     _core.contract(*args)

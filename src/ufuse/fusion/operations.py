@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..catalogue import OPERATIONS, Operation
+from ..catalogue.operations import BY_NAME
 from .function import fuse
 from .traced import Traced
 from .tracing import Tracer
@@ -60,6 +61,24 @@ def _accuracy(row: Operation) -> str:
     if row.ulp:
         return f"The error in float32 and float64 is at most {row.ulp:g} ULP."
     return "The result is exact."
+
+
+def recorder(name: str) -> Callable[..., Any]:
+    """Return a function that records an operation of the catalogue, inside of functions to trace.
+
+    Its first operand must be an array of the trace; the others may be numbers.
+    """
+    row = BY_NAME[name]
+
+    def record(x: Any, *others: Any) -> Any:
+        graph = x.graph
+        first = operand(graph, x)
+        assert isinstance(first, int)
+        dtype = graph.dtype(first)
+        values = [value_in(graph, operand(graph, other), dtype) for other in others]
+        return Tracer(graph, graph.apply(row, first, *values))
+
+    return record
 
 
 def public_function(row: Operation) -> Callable[..., Any]:

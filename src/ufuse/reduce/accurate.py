@@ -14,7 +14,7 @@ _ACCURACIES: Final = ("reproducible", "compensated")
 
 def read_accuracy(function: str, accuracy: Any, dtype: DType) -> str | None:
     """Return the argument `accuracy` checked, for elements of `dtype`."""
-    if accuracy is None:
+    if accuracy is None or (isinstance(accuracy, str) and accuracy == "default"):
         return None
     if accuracy not in _ACCURACIES:
         raise ValueError(

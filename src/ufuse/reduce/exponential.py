@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import executors
 from ..fusion import fuse
+from ..fusion.operations import recorder
 from ..interop import as_output, wrap_like
 from .extremes import max
 from .request import Array, DType, Request
@@ -17,15 +18,20 @@ from .sums import sum
 _LONG = 1 << 16
 
 
+_exp_difference = recorder("exp_difference")
+_exp_below = recorder("exp_below")
+_matches = recorder("matches")
+
+
 @fuse
 def _softmax(x: Any) -> Any:
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    powers = _exp_difference(x, x.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 @fuse
 def _powers(x: Any, largest: Any) -> Any:
-    return np.exp(x - largest)
+    return _exp_difference(x, largest)
 
 
 @fuse
@@ -46,11 +52,9 @@ def _terms(x: Any, largest: Any) -> Any:
 
 def _split(x: Any, largest: Any) -> Any:
     """Count the largest elements and sum the other powers, which may be far below 1."""
-    at_top = x == largest
-    others = np.where(at_top, 0, np.exp(x - largest))
     return (
-        np.where(at_top, x.dtype.type(1), 0).sum(axis=-1, keepdims=True),
-        others.sum(axis=-1, keepdims=True),
+        _matches(x, largest).sum(axis=-1, keepdims=True),
+        _exp_below(x, largest).sum(axis=-1, keepdims=True),
     )
 
 

@@ -18,6 +18,7 @@ from .request import (
     Slot,
     code_of,
     execute,
+    is_small,
     read_initial,
     written_as,
 )
@@ -197,6 +198,8 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
     >>> float(low), float(high)
     (-1.0, 3.0)
     """
+    if out is None and is_small(a, axis):
+        return MinMax(min(a, axis, keepdims=keepdims), max(a, axis, keepdims=keepdims))
     function = "ufuse.minmax"
     request = Request(function, a, axis, None, keepdims)
     if out is not None and (type(out) is not tuple or len(out) != 2):

@@ -18,6 +18,7 @@ _NUMPYS: Final = "OmM"
 
 # Element codes and those of the results: what the native fast entries take.
 _SAME = {code: code for code in FLOATS}
+_PLACES = dict.fromkeys(FLOATS, "i8")
 
 
 @executors.fast_reduction("nansum", "value", _SAME)
@@ -296,6 +297,7 @@ def _not_nan(request: Request) -> Any:
     return given if request.x.dtype.kind in "biu" else ~np.isnan(request.x) & given
 
 
+@executors.fast_reduction("nanargmin", "value", _PLACES, component=1, finite=True)
 def nanargmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index along an axis of the first smallest element that is no NaN.
 
@@ -319,6 +321,7 @@ def nanargmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = Fals
     return _index("argmin", a, axis, out, keepdims)
 
 
+@executors.fast_reduction("nanargmax", "value", _PLACES, component=1, finite=True)
 def nanargmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
     """Index along an axis of the first largest element that is no NaN.
 

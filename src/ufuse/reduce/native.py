@@ -15,7 +15,7 @@ def reduce(
     x: Array, axes: Sequence[int], slots: Sequence[Slot], where: Array | None, skip_nan: bool
 ) -> None:
     """Fill the outputs of `slots` from one read of `x`, which has elements."""
-    x, how, table = _coded(x)
+    x, how, table = as_codes(x)
     _core.reduce(
         [x],
         _mask(axes),
@@ -40,14 +40,14 @@ def reduce(
     )
 
 
-def _coded(x: Array) -> tuple[Array, str, Array | None]:
-    """Return an array as the core takes it, how it is coded, and the values of its codes."""
+def as_codes(x: Array) -> tuple[Array, str, Array | None]:
+    """Return an array as the core reads it, how its bits are read, and the values of bytes."""
     how = coding(x.dtype)
     if how is None:
         return x, "plain", None
-    table = values_of(x.dtype) if how == "table" else None
     codes = np.dtype(f"u{x.dtype.itemsize}")
-    return x.view(codes if x.dtype.isnative else codes.newbyteorder()), how, table
+    view = x.view(codes if x.dtype.isnative else codes.newbyteorder())
+    return view, how, values_of(x.dtype) if how == "table" else None
 
 
 def _mask(axes: Sequence[int]) -> int:
@@ -61,7 +61,7 @@ def weighted_sum(
     x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
 ) -> None:
     """Sum ``x * weights`` over axes into `sums`, and the weights into `totals` if there is one."""
-    _core.weighted_sum(_coded(x), _coded(weights), _mask(axes), sums, totals)
+    _core.weighted_sum(as_codes(x), as_codes(weights), _mask(axes), sums, totals)
 
 
 def exact_sum(
@@ -73,7 +73,7 @@ def exact_sum(
     divisor: int,
 ) -> None:
     """Sum without rounding over axes, divide, and round once into the contiguous float64 `out`."""
-    x, how, table = _coded(x)
+    x, how, table = as_codes(x)
     _core.exact_sum(x, _mask(axes), out, where, initial, divisor, how, table)
 
 

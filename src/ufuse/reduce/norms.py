@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import executors
 from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME
 from .request import Array, DType, Request, Slot, code_of, execute
@@ -20,6 +21,7 @@ _REDUCERS = {
 }
 
 
+@executors.fast_reduction("sum_of_squares", "root", {code: code for code in FLOATS})
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     """Vector norm over axes.
 

@@ -57,7 +57,6 @@ _ELEMENTS: dict[str, tuple[np.ufunc, Callable[[Array], Array]]] = {
 #: The reducers whose values the components of others are.
 _COMPONENTS: dict[str, dict[int, str]] = {
     "nan_mean": {0: "nansum", 1: "valid"},
-    "nan_moments": {0: "valid"},
     "summary": {4: "sum", 5: "min", 6: "max"},
     "minmax": {0: "min", 1: "max"},
     "argmin": {0: "min"},
@@ -67,12 +66,18 @@ _COMPONENTS: dict[str, dict[int, str]] = {
 }
 
 
+#: The reducers whose state begins with count, mean, what rounding takes from it, and m2.
+_MOMENTS = ("moments", "nan_moments", "summary")
+
+
 def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: int = 0) -> Array:
     """Component `slot.component` + `after` of the state."""
     component = slot.component + after
+    if slot.reducer in _MOMENTS and component < 4:
+        return _moments(x, axes, slot.reducer, where)[component]
     if "arg" in slot.reducer and component == 1:
         return _index(x, axes, slot.reducer, where)
-    if slot.reducer.endswith("moments") and component == 1:
+    if slot.reducer == "central_moments" and component == 1:
         return _deviations(x, axes, where)[1]
     row = BY_NAME[slot.reducer]
     state = np.dtype(row.state[slot.element][component])
@@ -85,8 +90,15 @@ def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: i
     if ufunc in (np.add, np.multiply):
         return np.asarray(ufunc.reduce(elements(x), dtype=state, **keywords))
     if keywords["where"] is not True and slot.initial is None:  # NumPy wants to know
-        keywords["initial"] = np.inf if ufunc is np.minimum else -np.inf
+        keywords["initial"] = _last(x.dtype, ufunc is np.minimum)
     return np.asarray(ufunc.reduce(elements(x), **keywords))
+
+
+def _last(dtype: DType, smallest: bool) -> Any:
+    """Return what no element loses against."""
+    if dtype.kind == "f":
+        return np.inf if smallest else -np.inf
+    return np.iinfo(dtype).max if smallest else np.iinfo(dtype).min
 
 
 def _mean(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
@@ -113,12 +125,23 @@ def _span(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     return _component(x, axes, slot, where, 1) - _component(x, axes, slot, where)
 
 
-def _variance(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
-    """Two passes in float64."""
-    if slot.reducer.startswith("nan"):
+def _moments(x: Array, axes: tuple[int, ...], reducer: str, where: Any) -> tuple[Array, ...]:
+    """Two passes in float64, chunk by chunk of NumPy's buffers; the second one adds to the mean."""
+    if reducer.startswith("nan"):
         where = where & ~np.isnan(x)
-    count, _, deviation = _deviations(x, axes, where)
-    m2 = np.add.reduce(deviation * deviation, axis=axes, keepdims=True, where=where)
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
+    mask = np.broadcast_to(where, x.shape)
+    count = np.add.reduce(mask, axis=axes, keepdims=True, dtype=np.float64)
+    mean = np.add.reduce(x, dtype=np.float64, **keywords) / count
+    deviation = x - mean
+    low = np.add.reduce(deviation, dtype=np.float64, **keywords) / count
+    deviation = _deviations(x, axes, where)[2]
+    m2 = np.add.reduce(deviation * deviation, dtype=np.float64, **keywords)
+    return count, mean, np.where(np.isfinite(low), low, 0.0), m2
+
+
+def _variance(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    count, _, _, m2 = _moments(x, axes, slot.reducer, where)
     return np.asarray(m2 / np.maximum(count - slot.ddof, 0.0))
 
 

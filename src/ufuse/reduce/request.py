@@ -70,6 +70,8 @@ class Request:
         As the caller gave them.
     single : bool
         Whether `axis` is one axis or None, as for argmax.
+    argument : str
+        What `a` is called by the function.
     """
 
     __slots__ = (
@@ -95,10 +97,11 @@ class Request:
         where: Any = True,
         *,
         single: bool = False,
+        argument: str = "a",
     ) -> None:
         self.function = function
         self.template = a
-        self.x = asarray(a, function=function, argument="a")
+        self.x = asarray(a, function=function, argument=argument)
         self.axes = _read_axes(function, axis, self.x.ndim, single)
         self.keepdims = keepdims is not NO_VALUE and bool(keepdims)
         self.where = _read_where(function, where, self.x)
@@ -184,6 +187,19 @@ class Request:
         if not np.may_share_memory(result, out):  # it is a view of `out`, or memory of its own
             np.copyto(out, result.reshape(self.shape), casting="unsafe")  # `check_cast` has checked
         return given
+
+
+def is_small(a: Any, axis: Any) -> bool:
+    """Whether calls cost more than reads: several calls are then as good as one pass."""
+    return (
+        type(a) is np.ndarray
+        and 0 < a.size <= _SMALL
+        and (axis is None or (type(axis) is int and -a.ndim <= axis < a.ndim))
+    )
+
+
+#: Elements of a small array.
+_SMALL: Final = 2048
 
 
 def code_of(dtype: DType) -> str | None:

@@ -26,7 +26,7 @@ from .request import (
 
 # Element codes and those of the results: what the native fast entries take.
 _SUMS = {code: REDUCERS["sum"].state[code][0] for code in (*INTEGERS, "?")} | {c: c for c in FLOATS}
-_MEANS = {code: code for code in FLOATS}
+_MEANS = {code: code if code in FLOATS else "f8" for code in REDUCERS["moments"].state}
 
 _WIDE = {"b": "i8", "i": "i8", "u": "u8", "f": "f8"}
 
@@ -63,9 +63,9 @@ def sum(
         Which elements count; broadcasts to the shape of `a`.
     accuracy : {None, "reproducible", "compensated"}, optional
         ``"reproducible"``: the sum of all elements without rounding, then rounded to float64, and
-        to the result's dtype; the same bits for any order of the elements. ``"compensated"``: what
-        rounding takes from each addition is kept and added at the end. Sums of integers are exact
-        in any case.
+        to the result's dtype; the same bits for any order of the elements, and those of a
+        reproducible `ufuse.State` of any chunks of them. ``"compensated"``: what rounding takes
+        from each addition is kept and added at the end. Sums of integers are exact in any case.
 
     Returns
     -------
@@ -421,12 +421,17 @@ def _spread(
     elif request.empty:
         target[...] = np.nan
     else:
-        code = code_of(x.dtype)
-        element = code if code in FLOATS else "f8"
+        element = moments_element(x.dtype)
         finish = "variance" if name == "var" else "deviation"
         slot = Slot("moments", element, finish, target, ddof=float(freedom))
         execute(x, request.axes, [slot], request.where)
     return request.answer(target)
+
+
+def moments_element(dtype: DType) -> str:
+    """Return the type as which moments take elements of `dtype`."""
+    code = code_of(dtype)
+    return code if code in _MEANS else "f8"
 
 
 def check_mean(request: Request, mean: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 
 from ..catalogue.dtypes import FLOATS
+from ..catalogue.reducers import BY_NAME
 from ..interop.lowprecision import narrowed
 from . import extremes, logic, norms, sums
-from .request import DType, Request, Slot, code_of, execute, written_as
+from .request import Array, DType, Request, Slot, code_of, execute, is_small, written_as
 
 
 def _count_nan(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -51,7 +53,14 @@ _STATISTICS: Final = {
 }
 
 
-def reduce(a: Any, ops: str | Iterable[str], axis: Any = None, *, keepdims: bool = False) -> Any:
+def reduce(
+    a: Any,
+    ops: str | Iterable[str],
+    axis: Any = None,
+    *,
+    keepdims: bool = False,
+    where: Any = True,
+) -> Any:
     """Several reductions over axes, in one read.
 
     Parameters
@@ -65,6 +74,9 @@ def reduce(a: Any, ops: str | Iterable[str], axis: Any = None, *, keepdims: bool
         Axes to reduce; None means all. For ``"argmin"`` and ``"argmax"`` one axis or None.
     keepdims : bool, optional
         Whether reduced axes stay, with size 1.
+    where : array of bool, optional
+        Elements that count; broadcasts against `a`. Not for indices; a smallest or largest of no
+        elements is an error.
 
     Returns
     -------
@@ -91,22 +103,25 @@ def reduce(a: Any, ops: str | Iterable[str], axis: Any = None, *, keepdims: bool
     function = "ufuse.reduce"
     names = (ops,) if isinstance(ops, str) else tuple(ops)
     _check_names(function, names)
-    request = Request(function, a, axis, None, keepdims, single=_has_indices(names))
-    code = code_of(request.x.dtype)
     result = _result_type(names)
-    if code is None or request.count == 0 or 0 in request.shape or request.x.dtype.kind == "b":
+    if where is True and is_small(a, axis):
         return result(*(_STATISTICS[name].alone(a, axis=axis, keepdims=keepdims) for name in names))
-    together = _SUMMARY if code in FLOATS and _many(names) else {}
+    request = Request(function, a, axis, None, keepdims, where, single=_has_indices(names))
+    counts = _masked(request, names)
+    code = code_of(request.x.dtype)
+    if code is None or request.count == 0 or 0 in request.shape or request.x.dtype.kind == "b":
+        return result(*(_alone(name, request) for name in names))
+    together = _SUMMARY if code in FLOATS and _many(names) and counts is None else {}
     dtypes = [_result_dtype(name, request.x.dtype.newbyteorder("=")) for name in names]
     slots = [
         _slot(name, request, code, dtype, together.get(name))
         for name, dtype in zip(names, dtypes, strict=True)
     ]
     for first in range(0, len(slots), _MOST_SLOTS):
-        execute(request.x, request.axes, slots[first : first + _MOST_SLOTS], None)
+        execute(request.x, request.axes, slots[first : first + _MOST_SLOTS], request.where)
     finished = (
-        np.subtract(request.count, slot.out) if name == "nan_count" else slot.out
-        for name, slot in zip(names, slots, strict=True)
+        _finished(name, slot, request.count if counts is None else counts, written_as(dtype))
+        for name, slot, dtype in zip(names, slots, dtypes, strict=True)
     )
     return result(
         *(
@@ -114,6 +129,54 @@ def reduce(a: Any, ops: str | Iterable[str], axis: Any = None, *, keepdims: bool
             for state, dtype in zip(finished, dtypes, strict=True)
         )
     )
+
+
+def _finished(name: str, slot: Slot, count: Any, written: DType) -> Array:
+    """Return what a slot wrote, and what its finish cannot do where counts differ."""
+    if name == "nan_count":
+        return np.asarray(np.subtract(count, slot.out, dtype=np.float64).astype(np.int64))
+    if name == "mean" and slot.finish == "value":
+        with np.errstate(all="ignore"):
+            return np.asarray(np.divide(slot.out, count)).astype(written)
+    if name == "all" and slot.finish == "value":
+        return np.asarray(slot.out == count)
+    return slot.out
+
+
+def _alone(name: str, request: Request) -> Any:
+    """Return the result of one name, for dtypes and shapes that have no common read."""
+    x, mask = request.x, request.where
+    given: dict[str, Any] = {"axis": request.axes, "keepdims": request.keepdims}
+    if _has_indices((name,)):
+        given["axis"] = request.axes[0] if len(request.axes) == 1 else None
+    if mask is not None and name == "nan_count":
+        return _count_nan(np.where(mask, x, x.dtype.type(0)), **given)
+    if mask is not None and name in ("norm", "count_nonzero"):
+        return _STATISTICS[name].alone(np.where(mask, x, x.dtype.type(0)), **given)
+    if mask is not None:
+        given["where"] = mask
+    if mask is not None and name in ("min", "max") and x.dtype.kind == "b":
+        given["initial"] = name == "min"
+    return _STATISTICS[name].alone(x, **given)
+
+
+def _masked(request: Request, names: tuple[str, ...]) -> Array | None:
+    """How many elements count for each result; None where it is all of them."""
+    if request.where is None:
+        return None
+    if _has_indices(names):
+        raise ValueError(
+            f"{request.function}: argument 'where': expected True with 'argmin' and 'argmax', "
+            "which have no mask in NumPy either; put what cannot win in the place of the others"
+        )
+    counts = sums.sum(np.broadcast_to(request.where, request.x.shape), request.axes, keepdims=True)
+    if ("min" in names or "max" in names) and not np.all(counts):
+        raise ValueError(
+            f"{request.function}: argument 'where': smallest or largest of no elements"
+        )
+    if not np.all(counts) and {"mean", "var", "std"}.intersection(names):
+        warnings.warn("Mean or variance of an empty slice", RuntimeWarning, stacklevel=3)
+    return np.asarray(counts)
 
 
 #: Of one call of an executor.
@@ -175,14 +238,20 @@ def _slot(
         element = sums.element_for(name, dtype, result) or code
     elif name == "mean":
         element = "f8" if dtype.kind in "iu" and dtype.itemsize == 8 else code
-    elif name in ("var", "std", "norm", "nan_count"):
+    elif name in ("var", "std"):
+        element = sums.moments_element(dtype)
+    elif name in ("norm", "nan_count"):
         element = code if code in FLOATS else "f8"
+    finish = statistic.finish
     if name == "nan_count":
-        written = np.dtype(np.float64)
+        written = np.dtype(BY_NAME[statistic.reducer].state[element][0])
+    if request.where is not None and name in ("mean", "all"):
+        finish = "value"  # the counts differ: see `_finished`
+        written = np.dtype(BY_NAME[statistic.reducer].state[element][0])
     return Slot(
         statistic.reducer,
         element,
-        statistic.finish,
+        finish,
         np.empty(request.full_shape, written),
         divisor=float(request.count),
         component=statistic.component,

@@ -1,0 +1,194 @@
+// Reductions of segments and groups: ndarrays to the engine's pointers and byte strides. Python has validated
+// everything else.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "python/register.hpp"
+#include "segment/groups.hpp"
+#include "segment/segments.hpp"
+
+namespace py = pybind11;
+
+namespace ufuse {
+namespace {
+
+// Below this many elements, giving up the GIL and taking it back costs more than the work.
+constexpr py::ssize_t kSmall = 16384;
+
+using SlotSpec =
+    std::tuple<std::string, std::string, std::string, int, py::array, double, std::optional<py::bytes>>;
+using Integers = py::array_t<std::int64_t, py::array::c_style>;
+
+DType known(std::string_view code) {
+  DType found;
+  if (!dtype_of(code, found))
+    throw std::invalid_argument("ufuse segment: no element type '" + std::string(code) + "'");
+  return found;
+}
+
+DType dtype_of_array(const py::array& array) {
+  const py::dtype dtype = array.dtype();
+  return known(dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize()));
+}
+
+ReducerId reducer_of(const std::string& wanted) {
+#define UFUSE_REDUCER(name, components) \
+  if (wanted == #name) return ReducerId::name;
+#include "catalogue.inc"
+#undef UFUSE_REDUCER
+  throw std::invalid_argument("ufuse segment: no reducer '" + wanted + "'");
+}
+
+Finish finish_of(const std::string& wanted) {
+#define UFUSE_FINISH(name) \
+  if (wanted == #name) return Finish::name;
+#include "catalogue.inc"
+#undef UFUSE_FINISH
+  throw std::invalid_argument("ufuse segment: no finish '" + wanted + "'");
+}
+
+ReduceInput input_of(const py::array& array) {
+  static_assert(sizeof(py::ssize_t) == sizeof(std::int64_t));
+  return {static_cast<const char*>(array.data()),
+          dtype_of_array(array),
+          array.dtype().byteorder() == '>',
+          reinterpret_cast<const std::int64_t*>(array.strides()),
+          Coding::plain,
+          nullptr};
+}
+
+/// The arguments of both functions as a reduction of one axis, whose results are `parts` along it.
+class Arguments {
+ public:
+  Arguments(const py::array& x, int axis, const std::string& coding, const std::optional<py::array>& table,
+            const std::vector<SlotSpec>& slots, std::int64_t parts) {
+    if (x.ndim() > kMaxReduceAxes || axis < 0 || axis >= x.ndim() || slots.empty() ||
+        slots.size() > kMaxSlots)
+      throw std::invalid_argument("ufuse segment: between 1 and 64 axes and 1 and 16 slots");
+    reduction.axes = static_cast<int>(x.ndim());
+    reduction.shape = reinterpret_cast<const std::int64_t*>(x.shape());
+    reduction.reduced = std::uint64_t{1} << axis;
+    reduction.input[0] = input_of(x);
+    set_coding(coding, table);
+    reduction.slots = static_cast<int>(slots.size());
+    for (int s = 0; s < reduction.slots; ++s)
+      read_slot(s, x, axis, slots[static_cast<std::size_t>(s)], parts);
+  }
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+
+  Reduction reduction;
+
+ private:
+  void set_coding(const std::string& wanted, const std::optional<py::array>& table) {
+    constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
+    ReduceInput& input = reduction.input[0];
+    int found = 0;
+    while (found < 4 && wanted != names[found]) ++found;
+    const auto coding = static_cast<Coding>(found);
+    const DType stored = coding == Coding::table ? DType::U8 : DType::U16;
+    const bool known = found < 4 && (coding == Coding::plain || input.dtype == stored);
+    if (coding == Coding::table && known && table && table->size() == 256 &&
+        dtype_of_array(*table) == DType::F32)
+      input.table = static_cast<const float*>(table->data());
+    if (!known || (coding == Coding::table) != (input.table != nullptr))
+      throw std::invalid_argument("ufuse segment: no such coding of the elements: '" + wanted + "'");
+    input.coding = coding;
+  }
+
+  void read_slot(int s, const py::array& x, int axis, const SlotSpec& spec, std::int64_t parts) {
+    const auto& [reducer, element, finish, component, out, ddof, initial] = spec;
+    bool same = out.ndim() == x.ndim();
+    for (py::ssize_t i = 0; same && i < x.ndim(); ++i)
+      same = out.shape(i) == (i == axis ? parts : x.shape(i));
+    if (!same) throw std::invalid_argument("ufuse segment: an output of another shape");
+    ReduceSlot& slot = reduction.slot[s];
+    slot.reducer = reducer_of(reducer);
+    slot.element = known(element);
+    slot.finish = finish_of(finish);
+    if (component < 0) throw std::invalid_argument("ufuse segment: no such component");
+    slot.component = component;
+    slot.result = dtype_of_array(out);
+    slot.out = static_cast<char*>(py::array(out).mutable_data());  // throws where it is read-only
+    slot.out_strides = reinterpret_cast<const std::int64_t*>(out.strides());
+    slot.ddof = ddof;
+    if (!initial) return;
+    const auto bytes = static_cast<std::string_view>(*initial);
+    if (bytes.size() > sizeof initial_[s])
+      throw std::invalid_argument("ufuse segment: initial of the wrong size");
+    std::memcpy(initial_[s], bytes.data(), bytes.size());
+    slot.initial = initial_[s];
+  }
+
+  alignas(8) char initial_[kMaxSlots][8];
+};
+
+void segment_reduce(const py::array& x, int axis, const std::string& coding,
+                    const std::optional<py::array>& table, const Integers& starts, const Integers& stops,
+                    const std::vector<SlotSpec>& slots) {
+  const Segments segments{starts.size(), starts.data(), stops.data()};
+  const Arguments given(x, axis, coding, table, slots, segments.count);
+  if (stops.size() != segments.count) throw std::invalid_argument("ufuse segment: as many stops as starts");
+  std::int64_t first = 0, last = 0;
+  for (std::int64_t i = 0; i < segments.count; ++i) {
+    first = std::min(first, segments.starts[i]);
+    last = std::max({last, segments.starts[i], segments.stops[i]});
+  }
+  if (first < 0 || last > x.shape(axis))
+    throw std::invalid_argument("ufuse segment: a segment outside of the axis");
+  if (x.size() < kSmall) return reduce_segments(given.reduction, axis, segments, active_tier());
+  const py::gil_scoped_release released;
+  reduce_segments(given.reduction, axis, segments, active_tier());
+}
+
+std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis, const std::string& coding,
+                                                    const std::optional<py::array>& table,
+                                                    const py::array& labels, std::int64_t count,
+                                                    const std::vector<SlotSpec>& slots,
+                                                    std::optional<Integers> sizes, bool all_needed) {
+  const Arguments given(x, axis, coding, table, slots, count);
+  Groups groups{count, input_of(labels), nullptr, all_needed};
+  const char kind = labels.dtype().kind();
+  if (labels.ndim() != 1 || labels.shape(0) != x.shape(axis) || (kind != 'i' && kind != 'u'))
+    throw std::invalid_argument("ufuse segment: labels are integers, one for each position of the axis");
+  if (sizes) {
+    if (sizes->size() != count) throw std::invalid_argument("ufuse segment: one size for each group");
+    groups.sizes = sizes->mutable_data();
+  }
+  GroupErrors errors;
+  if (x.size() < kSmall) {
+    errors = reduce_groups(given.reduction, axis, groups, active_tier());
+  } else {
+    const py::gil_scoped_release released;
+    errors = reduce_groups(given.reduction, axis, groups, active_tier());
+  }
+  return {errors.label, errors.group};
+}
+
+}  // namespace
+
+void register_segment(py::module_& m) {
+  m.def(
+      "segment_reduce", &segment_reduce,
+      "segment_reduce(x, axis, coding, table, starts, stops, slots): reduce each x[starts[i]:stops[i]].\n\n"
+      "A slot is (reducer, element code, finish, component, out, ddof, initial): `out` has the shape of `x`\n"
+      "with the number of segments along the axis, and `initial` is the bytes of a first state component,\n"
+      "or None. `coding` and `table` are those of `reduce`.");
+  m.def(
+      "group_reduce", &group_reduce,
+      "group_reduce(x, axis, coding, table, labels, groups, slots, sizes, all_needed): reduce what has one\n"
+      "label.\n\n"
+      "Slots as of segment_reduce. Returns the position of the first label that is no group, and the first\n"
+      "group without elements where `all_needed`; -1 each where there is none.");
+}
+
+}  // namespace ufuse

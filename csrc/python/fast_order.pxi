@@ -1,0 +1,99 @@
+# Medians and quantiles of one small array over one axis or all.
+
+cdef class OrderCall(Entry):
+    """Fast entry of an order statistic: one exact small ndarray, one axis or all, nothing unusual.
+
+    Parameters
+    ----------
+    general : callable
+        The general function; it defines the signature and the documentation.
+    scale : float
+        What a quantile is divided by; 0 for a median, which has none.
+    skip_nan : bool
+        Whether NaN do not count.
+    """
+    cdef double scale
+    cdef bint skip_nan
+    cdef object single, double  # dtypes of results
+
+    def __init__(self, general, scale, skip_nan):
+        import numpy
+        Entry.__init__(self, general)
+        self.scale = scale
+        self.skip_nan = skip_nan
+        self.single = numpy.dtype(numpy.float32)
+        self.double = numpy.dtype(numpy.float64)
+
+    def __call__(self, *args, **kwargs):
+        cdef object result, axis = None
+        cdef Py_ssize_t given = len(args), wanted = 1 if self.scale == 0 else 2
+        cdef bint keepdims = False
+        cdef OrderQuery query
+        query.median = self.scale == 0
+        query.q = 0.5
+        query.skip_nan = self.skip_nan
+        if wanted <= given <= wanted + 1 and cnp.PyArray_CheckExact(args[0]):
+            if given > wanted:
+                axis = args[wanted]
+            for key, value in kwargs.items():
+                if key == "axis" and given == wanted:
+                    axis = value
+                elif key == "keepdims" and (value is True or value is False):
+                    keepdims = value
+                else:
+                    return self.general(*args, **kwargs)
+            if not query.median:
+                if not PyFloat_CheckExact(args[1]):
+                    return self.general(*args, **kwargs)
+                query.q = PyFloat_AsDouble(args[1]) / self.scale
+                if not 0 <= query.q <= 1:
+                    return self.general(*args, **kwargs)
+            result = self._run(args[0], axis, keepdims, query)
+            if result is not NotImplemented:
+                return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, cnp.ndarray array, object axis, bint keepdims, OrderQuery query):
+        cdef cnp.ndarray target
+        cdef int axes = cnp.PyArray_NDIM(array), number = cnp.PyArray_TYPE(array)
+        cdef int i, kept = 0, chosen, result = cnp.NPY_FLOAT if number == cnp.NPY_FLOAT else cnp.NPY_DOUBLE
+        cdef uint64_t reduced
+        cdef double scalar = 0
+        cdef void* out = &scalar
+        cdef cnp.npy_intp shape[MAX_AXES]
+        cdef int64_t out_strides[MAX_AXES]
+        if (number >= TYPE_NUMBERS or number == cnp.NPY_BOOL or _element[number] < 0 or axes == 0
+                or PyArray_ISBYTESWAPPED(array) or cnp.PyArray_SIZE(array) > SMALL):
+            return NotImplemented
+        if axis is None:
+            reduced = (<uint64_t>1 << axes) - 1 if axes < 64 else ~<uint64_t>0
+        elif PyLong_CheckExact(axis) and -axes <= axis < axes:
+            chosen = axis
+            reduced = <uint64_t>1 << (chosen + axes if chosen < 0 else chosen)
+        else:
+            return NotImplemented
+        for i in range(axes):
+            out_strides[i] = 0
+            if not reduced >> i & 1:
+                shape[kept] = cnp.PyArray_DIM(array, i)
+                kept += 1
+            elif keepdims:
+                shape[kept] = 1
+                kept += 1
+        if kept > 0:
+            target = new_array(kept, shape, result, 4 if result == cnp.NPY_FLOAT else 8)
+            out = cnp.PyArray_DATA(target)
+            kept = 0
+            for i in range(axes):
+                if not reduced >> i & 1:
+                    out_strides[i] = cnp.PyArray_STRIDE(target, kept)
+                    kept += 1
+                else:
+                    kept += keepdims
+        if not order_fast(cnp.PyArray_DATA(array), axes, <const int64_t*>cnp.PyArray_DIMS(array),
+                          <const int64_t*>cnp.PyArray_STRIDES(array), <DType>_element[number], reduced,
+                          query, out, out_strides):
+            return NotImplemented
+        if kept > 0:
+            return target
+        return PyArray_Scalar(out, self.single if result == cnp.NPY_FLOAT else self.double, None)

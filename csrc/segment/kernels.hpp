@@ -1,0 +1,61 @@
+// What the drivers of groups and segments see of the kernels: tables of functions, one table per CPU tier.
+//
+// A *cell* accumulates the elements of one group in one column, in the order of the axis. Its layout is the
+// kernel's own: what an element touches lies together, so that it costs one cache line.
+#pragma once
+
+#include "reduce/kernels.hpp"
+
+namespace ufuse {
+
+/// Adds `count` positions of `columns` contiguous elements each to the cells of their groups.
+struct GroupCall {
+  char* cells;  // of group g, column c: at g * columns + c
+  const char* data;
+  std::int64_t stride;  // bytes from one position to the next
+  const void* labels;   // of 4 or 8 bytes, none negative
+  bool wide_labels;     // of 8
+  std::int64_t count;
+  std::int64_t columns;
+  std::int64_t first_index;  // of the first position (arg reducers)
+};
+
+struct GroupKernel {
+  std::int32_t cell_size;  // bytes
+  bool cells_are_states;   // one component, and its cell is the state
+  void (*start)(char* cells, std::int64_t count);
+  void (*add)(const GroupCall&);
+  /// Cells to states, which may be the cells themselves where `cells_are_states`.
+  void (*close)(char* cells, void* const* states, std::int64_t count);
+};
+
+/// Segments [starts[i], stops[i]) of a contiguous row, of up to kChunk elements each.
+struct SpansCall {
+  const char* row;
+  const std::int64_t* starts;
+  const std::int64_t* stops;
+  std::int64_t count;
+  void* states;  // of one component; those of longer segments are left alone
+};
+
+struct PartKernels {
+  /// Null functions where there is no such kernel.
+  GroupKernel reducer[kReducers][kElementTypes];
+  /// By the coding of elements in place, for reducers of one component.
+  void (*spans[kReducers][kElementTypes][3])(const SpansCall&);
+  /// The largest of contiguous labels, taken for unsigned: a negative one is very large. Null where the
+  /// element type is no integer.
+  std::uint64_t (*largest[kElementTypes])(const void* labels, std::int64_t count);
+  void (*narrow[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
+
+  const GroupKernel& at(ReducerId id, DType dtype) const {
+    return reducer[static_cast<int>(id)][static_cast<int>(dtype)];
+  }
+};
+
+/// Labels compared at once to find runs.
+inline constexpr std::int64_t kRun = 4;
+
+const PartKernels& part_kernels(Tier tier);
+
+}  // namespace ufuse

@@ -1,0 +1,66 @@
+"""Segments and groups in plain NumPy: each part is a slice, reduced on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import reference
+from .request import Array, Slot
+
+
+def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:
+    """Fill the outputs of `slots`: one result along the axis for each segment."""
+    before = (slice(None),) * axis
+    for part, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+        piece = x[(*before, slice(start, stop))]
+        place = (*before, slice(part, part + 1))
+        some = [replace(slot, out=slot.out[place], divisor=piece.shape[axis]) for slot in slots]
+        if piece.shape[axis]:
+            reference.reduce(piece, (axis,), some, None, False)
+            continue
+        for slot in some:
+            slot.out[...] = _of_nothing(slot)
+
+
+def _of_nothing(slot: Slot) -> object:
+    """Return what an empty part gives."""
+    if slot.finish in ("mean", "ratio", "variance", "deviation"):
+        return np.nan
+    if slot.initial is not None:
+        return slot.initial
+    return slot.reducer.endswith("prod") or slot.finish == "complete"
+
+
+def groups(
+    x: Array,
+    axis: int,
+    labels: Array,
+    count: int,
+    slots: Sequence[Slot],
+    sizes: Array | None,
+    all_needed: bool,
+) -> tuple[int, int]:
+    """Sort the positions by label: groups are then segments. See `parts_native.groups`."""
+    bad = (labels < 0) | (labels >= count)
+    if bad.any():
+        return int(np.argmax(bad)), -1
+    order = np.argsort(labels, kind="stable")
+    found = np.bincount(labels[order].astype(np.intp), minlength=count)
+    if sizes is not None:
+        sizes[...] = found
+    if all_needed and not found.all():
+        return -1, int(np.argmin(found != 0))
+    stops = np.cumsum(found)
+    segments(np.take(x, order, axis), axis, stops - found, stops, slots)
+    before: tuple[Any, ...] = (slice(None),) * axis
+    for slot in slots:
+        if "arg" not in slot.reducer or slot.component != 1:
+            continue
+        for part in np.flatnonzero(found):
+            place = (*before, part)
+            slot.out[place] = order[stops[part] - found[part] + slot.out[place]]
+    return -1, -1
