@@ -9,6 +9,9 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_reduce(m);
   ufuse::register_segment(m);
   ufuse::register_contract(m);
+  ufuse::register_scan(m);
+  ufuse::register_exact(m);
+  ufuse::register_weighted(m);
   ufuse::register_count(m);
   ufuse::register_window(m);
   ufuse::register_order(m);

@@ -109,7 +109,7 @@ void Pieces::seek_lane(const Place& start, int operand, std::int64_t j, std::int
   }
 }
 
-void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_t count) {
+void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_t count, void* const* to) {
   const Reduction& r = pass_.reduction;
   const ReducePlan& plan = pass_.plan;
   std::int64_t index[kMaxReduceAxes] = {};
@@ -120,8 +120,6 @@ void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_
   for (int i = plan.group_axes - 1; i >= 0; left /= plan.group[i].extent, --i)
     index[plan.group[i].id] = left % plan.group[i].extent;
   if (plan.inner.id >= 0) index[plan.inner.id] = place.inner;
-  void* to[kMaxReduceInputs];
-  for (int k = 0; k < r.inputs; ++k) to[k] = raw_[k];
   r.source->read(index, axis.id < 0 ? 0 : axis.id, count, to);
 }
 
@@ -169,14 +167,16 @@ void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axi
     return;
   }
   for (std::int64_t row = 0; row < rows; ++row) {
-    read_source(places[row], axis, count);
+    void* from[kMaxReduceInputs];  // the block of a feed that takes elements as they are, if there is one
+    for (int k = 0; k < r.inputs; ++k) from[k] = raw_[k];
     for (int f = 0; f < pass_.feeds; ++f) {
       const Feed& feed = pass_.feed[f];
-      char* to = block_[f] + (at + row * pitch) * feed.size;
-      if (!feed.converted)
-        std::memcpy(to, raw_[feed.input], static_cast<std::size_t>(count * feed.size));
-      else
-        convert(feed, to, raw_[feed.input], count);
+      if (!feed.converted) from[feed.input] = block_[f] + (at + row * pitch) * feed.size;
+    }
+    read_source(places[row], axis, count, from);
+    for (int f = 0; f < pass_.feeds; ++f) {
+      const Feed& feed = pass_.feed[f];
+      if (feed.converted) convert(feed, block_[f] + (at + row * pitch) * feed.size, from[feed.input], count);
     }
   }
 }

@@ -64,7 +64,7 @@ class Pieces {
     for (int k = 0; k < inputs; ++k) place.data[k] += steps * axis.stride[k];
     if (pass_.reduction.mask != nullptr) place.data[kMaskOperand] += steps * axis.stride[kMaskOperand];
   }
-  void read_source(const Place& place, const ReduceAxis& axis, std::int64_t count);
+  void read_source(const Place& place, const ReduceAxis& axis, std::int64_t count, void* const* to);
   void convert(const Feed& feed, char* to, const void* from, std::int64_t count) const;
   void fetch_feed(const Feed& feed, const Place* places, std::int64_t rows, std::int64_t stride,
                   std::int64_t count, char* to, std::int64_t pitch);

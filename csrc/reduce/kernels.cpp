@@ -2,6 +2,7 @@
 #include "reduce/kernels.hpp"
 
 #include "reduce/columns.hpp"
+#include "reduce/compensated.hpp"
 #include "reduce/integer_moments.hpp"
 #include "reduce/pieces.hpp"
 #include "reduce/rows.hpp"
@@ -82,11 +83,32 @@ ReducerKernel kernel_of() {
     k.state_size[0] = k.state_size[1] = sizeof(T);
     k.maskable = false;
     k.merge = pair_merge<reducers::min<T>, reducers::max<T>>;
+  } else if constexpr (std::is_same_v<R, reducers::central_moments<T>>) {
+    k.components = 6;
+    k.merge = central_moments_merge;
   } else {
     k.components = 4;
     k.merge = moments_merge;
   }
   if constexpr (R::skips_nan) put_identity(k, R::element_identity);
+  return k;
+}
+
+/// A sum and what rounding takes from it.
+template <template <class> class Reducer, class T>
+  requires requires { Reducer<T>::compensates; }
+ReducerKernel kernel_of() {
+  ReducerKernel k{};
+  k.components = k.lane_components = 2;
+  for (int i = 0; i < 2; ++i) k.state_size[i] = k.lane_size[i] = sizeof(double);
+  put_identity(k, T{0});
+  k.maskable = true;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = compensated_rows<decltype(source)>;
+    columns = compensated_columns<decltype(source)>;
+  });
+  k.fold = k.merge = compensated_merge;
+  k.close = compensated_close;
   return k;
 }
 
@@ -198,6 +220,14 @@ ReduceKernels make_table() {
       finish_nonzero;
   t.finish[static_cast<int>(Finish::complete)][static_cast<int>(DType::I64)][static_cast<int>(DType::Bool)] =
       finish_complete;
+  auto put_floats = [&t](Finish finish, FinishKernel narrow, FinishKernel wide) {
+    auto* row = t.finish[static_cast<int>(finish)][static_cast<int>(DType::F64)];
+    row[static_cast<int>(DType::F32)] = narrow;
+    row[static_cast<int>(DType::F64)] = wide;
+  };
+  put_floats(Finish::skewness, finish_skewness<float>, finish_skewness<double>);
+  put_floats(Finish::kurtosis, finish_kurtosis<float>, finish_kurtosis<double>);
+  put_floats(Finish::restored, finish_restored<float>, finish_restored<double>);
   auto& root = t.finish[static_cast<int>(Finish::root)][static_cast<int>(DType::F64)];
   root[static_cast<int>(DType::F32)] = finish_root<float>;
   root[static_cast<int>(DType::F64)] = finish_root<double>;

@@ -412,6 +412,41 @@ struct moments<T> {
   using integer = element;
 };
 
+/// Moments, and sums of the third and fourth powers of the deviations. The pivot is an element of the chunk,
+/// so that what its distance adds to the powers, and what `close` takes off again, is no more than some
+/// hundred times what is left.
+template <class T>
+struct central_moments : moments<T> {
+  using parts = parts_of<sum<double>, sum<double>, sum<double>, sum<double>>;
+
+  template <class Lanes, class Wide, class X>
+  static UFUSE_INLINE void add(Lanes& lanes, Wide pivot, X x) {
+    auto& [total, squares, cubes, fourths] = lanes;
+    const Wide d = convert<Wide>(x(static_cast<T>(pivot[0]))) - pivot;
+    const Wide square = d * d;
+    total = total + d;
+    squares = squares + square;
+    cubes = cubes + square * d;
+    fourths = fourths + square * square;
+  }
+  template <class Folded>
+  static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double n,
+                                 double pivot) {
+    const auto [total, squares, cubes, fourths] = folded;
+    moments<T>::close(states, at, total, squares, n, pivot);
+    const double m = n > 0.0 ? total / n : 0.0;
+    static_cast<double*>(states[4])[at] = cubes - m * (3.0 * squares - 2.0 * m * total);
+    const double m4 = fourths - m * (4.0 * cubes - m * (6.0 * squares - 3.0 * m * total));
+    static_cast<double*>(states[5])[at] = m4 < 0.0 ? 0.0 : m4;
+  }
+};
+
+/// A sum and what rounding takes from it: `compensated.hpp`.
+template <class T>
+struct compensated {
+  static constexpr bool compensates = true;
+};
+
 /// Moments of the elements that are no NaN: those become the pivot, which adds nothing, and are not counted.
 template <class T>
 struct nan_moments : moments<T> {

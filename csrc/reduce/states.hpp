@@ -67,6 +67,30 @@ inline void moments_merge(void* const* a, const void* const* b, std::int64_t cou
   }
 }
 
+// Pebay, "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order statistical
+// moments" (2008).
+inline void central_moments_merge(void* const* a, const void* const* b, std::int64_t count) {
+  auto of = [](auto* state, int i) { return static_cast<const double*>(state[i]); };
+  auto* m3 = static_cast<double*>(a[4]);
+  auto* m4 = static_cast<double*>(a[5]);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double na = of(a, 0)[i], nb = of(b, 0)[i], n = na + nb;
+    if (nb == 0.0) continue;
+    if (na == 0.0) {
+      m3[i] = of(b, 4)[i];
+      m4[i] = of(b, 5)[i];
+      continue;
+    }
+    const double d = (of(b, 1)[i] - of(a, 1)[i]) + (of(b, 2)[i] - of(a, 2)[i]);
+    const double p = na / n, q = nb / n, square = d * d;
+    const double m2a = of(a, 3)[i], m2b = of(b, 3)[i], m3a = m3[i], m3b = of(b, 4)[i];
+    m3[i] = m3a + m3b + d * (square * (na * q) * (p - q) + 3.0 * (p * m2b - q * m2a));
+    m4[i] = m4[i] + of(b, 5)[i] + square * square * (na * q) * (p * p - p * q + q * q) +
+            6.0 * square * (p * p * m2b + q * q * m2a) + 4.0 * d * (p * m3b - q * m3a);
+  }
+  moments_merge(a, b, count);  // last: the powers want the means of before
+}
+
 inline void nan_mean_merge(void* const* a, const void* const* b, std::int64_t count) {
   simple_merge<reducers::sum<double>>(a, b, count);
   simple_merge<reducers::sum<double>>(a + 1, b + 1, count);
@@ -171,6 +195,30 @@ void finish_root(const FinishCall& call) {
   const auto* from = static_cast<const double*>(call.states[0]);
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(__builtin_sqrt(from[i]));
+}
+
+template <class To>
+void finish_skewness(const FinishCall& call) {
+  const auto* n = static_cast<const double*>(call.states[0]);
+  const auto* m2 = static_cast<const double*>(call.states[3]);
+  const auto* m3 = static_cast<const double*>(call.states[4]);
+  auto* to = static_cast<To*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) {
+    const double variance = m2[i] / n[i];
+    to[i] = static_cast<To>(m3[i] / n[i] / (variance * __builtin_sqrt(variance)));
+  }
+}
+
+template <class To>
+void finish_kurtosis(const FinishCall& call) {
+  const auto* n = static_cast<const double*>(call.states[0]);
+  const auto* m2 = static_cast<const double*>(call.states[3]);
+  const auto* m4 = static_cast<const double*>(call.states[5]);
+  auto* to = static_cast<To*>(call.out);
+  for (std::int64_t i = 0; i < call.count; ++i) {
+    const double variance = m2[i] / n[i];
+    to[i] = static_cast<To>(m4[i] / n[i] / (variance * variance) - 3.0);
+  }
 }
 
 template <class T>

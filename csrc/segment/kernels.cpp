@@ -19,7 +19,7 @@ template <template <class> class Reducer, class T>
   requires requires { typename Reducer<T>::parts; }
 GroupKernel group_kernel_of() {
   using R = Reducer<T>;
-  if constexpr (std::is_same_v<R, reducers::summary<T>>)
+  if constexpr (std::is_same_v<R, reducers::summary<T>> || std::is_same_v<R, reducers::central_moments<T>>)
     return {};  // several reducers at once are reductions of whole axes
   else if constexpr (std::is_same_v<R, reducers::nan_mean<T>>)
     return {sizeof(NanMeanCell), false, start_nan_mean, add_nan_mean<T>, close_nan_mean};
@@ -41,6 +41,13 @@ template <template <class> class Reducer, class T>
 GroupKernel group_kernel_of() {
   using R = Reducer<T>;
   return {sizeof(IndexCell<typename R::element>), false, start_index<R>, add_index<R>, close_index<R>};
+}
+
+/// Compensated sums are of whole axes.
+template <template <class> class Reducer, class T>
+  requires requires { Reducer<T>::compensates; }
+GroupKernel group_kernel_of() {
+  return {};
 }
 
 /// The smallest and the largest of what has no NaN.

@@ -61,6 +61,24 @@ def linear(
 ) -> None: ...
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...
+def scan(x: Any, axis: int, name: str, out: Any) -> None: ...
+def weighted_sum(
+    values: tuple[Any, str, Any],
+    weights: tuple[Any, str, Any],
+    axes: int,
+    sums: Any,
+    totals: Any,
+) -> None: ...
+def exact_sum(
+    x: Any,
+    axes: int,
+    out: Any,
+    where: Any = ...,
+    initial: float | None = ...,
+    divisor: int = ...,
+    coding: str = ...,
+    table: Any = ...,
+) -> None: ...
 def histogram(
     x: Any,
     axes: int,

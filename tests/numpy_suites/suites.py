@@ -50,6 +50,7 @@ SUITES: Final = (
             "TestNanFunctions_MinMax::test_subclass": _SUBCLASS,
             "TestNanFunctions_ArgminArgmax::test_subclass": _SUBCLASS,
             "TestNanFunctions_SumProd::test_subclass": _SUBCLASS,
+            "TestNanFunctions_CumSumProd::test_subclass": _SUBCLASS,
             "TestNanFunctions_MeanVarStd::test_subclass": _SUBCLASS,
             "TestNanFunctions_Median::test_allnans": _ONE_WARNING,
             **{
@@ -79,6 +80,7 @@ SUITES: Final = (
             "TestMedian",
         ),
         {
+            "TestAverage::test_subclasses": _SUBCLASS,
             "TestPercentile::test_fraction": _OBJECTS,
             "TestQuantile::test_fraction": _OBJECTS,
             "TestQuantile::test_weibull_fraction": _OBJECTS,

@@ -45,6 +45,18 @@ REDUCERS: Final = (
         "count, mean (and what rounding takes from it) and sum of squared deviations",
     ),
     Reducer(
+        "central_moments",
+        ("count", "mean", "low", "m2", "m3", "m4"),
+        {code: ("f8",) * 6 for code in FLOATS},
+        "moments and the sums of the third and fourth powers of the deviations",
+    ),
+    Reducer(
+        "compensated",
+        ("sum", "lost"),
+        {code: ("f8", "f8") for code in FLOATS},
+        "sum and what rounding took from it",
+    ),
+    Reducer(
         "nan_moments",
         ("count", "mean", "low", "m2"),
         {code: ("f8", "f8", "f8", "f8") for code in FLOATS},
@@ -101,6 +113,9 @@ FINISHES: Final = {
     "ratio": "the component divided by the one after it",
     "variance": "m2 divided by what ddof leaves of the count",
     "deviation": "the square root of the variance",
+    "skewness": "the third standardized moment",
+    "kurtosis": "the fourth standardized moment less 3, that of a normal distribution",
+    "restored": "the component and what rounding took from it, divided by the number of elements",
     "nonzero": "whether the component is not 0",
     "complete": "whether the component is the number of elements",
     "root": "the square root of the component",

@@ -16,12 +16,9 @@ def reduce(
 ) -> None:
     """Fill the outputs of `slots` from one read of `x`, which has elements."""
     x, how, table = as_codes(x)
-    mask = 0
-    for axis in axes:
-        mask |= 1 << axis
     _core.reduce(
         [x],
-        mask,
+        _mask(axes),
         [
             (
                 slot.reducer,
@@ -51,3 +48,35 @@ def as_codes(x: Array) -> tuple[Array, str, Array | None]:
     codes = np.dtype(f"u{x.dtype.itemsize}")
     view = x.view(codes if x.dtype.isnative else codes.newbyteorder())
     return view, how, values_of(x.dtype) if how == "table" else None
+
+
+def _mask(axes: Sequence[int]) -> int:
+    mask = 0
+    for axis in axes:
+        mask |= 1 << axis
+    return mask
+
+
+def weighted_sum(
+    x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
+) -> None:
+    """Sum ``x * weights`` over axes into `sums`, and the weights into `totals` if there is one."""
+    _core.weighted_sum(as_codes(x), as_codes(weights), _mask(axes), sums, totals)
+
+
+def exact_sum(
+    x: Array,
+    axes: Sequence[int],
+    out: Array,
+    where: Array | None,
+    initial: float | None,
+    divisor: int,
+) -> None:
+    """Sum without rounding over axes, divide, and round once into the contiguous float64 `out`."""
+    x, how, table = as_codes(x)
+    _core.exact_sum(x, _mask(axes), out, where, initial, divisor, how, table)
+
+
+def scan(name: str, x: Array, axis: int, out: Array) -> None:
+    """Write the running ``"sum"``, ``"prod"``, ``"nansum"`` or ``"nanprod"`` of `x` to `out`."""
+    _core.scan(x, axis, name, out)

@@ -77,6 +77,8 @@ def _component(x: Array, axes: tuple[int, ...], slot: Slot, where: Any, after: i
         return _moments(x, axes, slot.reducer, where)[component]
     if "arg" in slot.reducer and component == 1:
         return _index(x, axes, slot.reducer, where)
+    if slot.reducer == "central_moments" and component == 1:
+        return _deviations(x, axes, where)[1]
     row = BY_NAME[slot.reducer]
     state = np.dtype(row.state[slot.element][component])
     name = _COMPONENTS.get(slot.reducer, {component: slot.reducer})[component]
@@ -131,8 +133,8 @@ def _moments(x: Array, axes: tuple[int, ...], reducer: str, where: Any) -> tuple
     mask = np.broadcast_to(where, x.shape)
     count = np.add.reduce(mask, axis=axes, keepdims=True, dtype=np.float64)
     mean = np.add.reduce(x, dtype=np.float64, **keywords) / count
-    deviation = x - mean
-    low = np.add.reduce(deviation, dtype=np.float64, **keywords) / count
+    low = np.add.reduce(x - mean, dtype=np.float64, **keywords) / count
+    deviation = _deviations(x, axes, where)[2]
     m2 = np.add.reduce(deviation * deviation, dtype=np.float64, **keywords)
     return count, mean, np.where(np.isfinite(low), low, 0.0), m2
 
@@ -158,8 +160,47 @@ def _index(x: Array, axes: tuple[int, ...], reducer: str, where: Any) -> Array:
     return np.asarray(function(x)).reshape((1,) * x.ndim)
 
 
+def _deviations(x: Array, axes: tuple[int, ...], where: Any) -> tuple[Array, Array, Array]:
+    """Count, mean and deviations, which are taken from near zero: a mean of 1e9 is off by 1e-7."""
+    keywords: dict[str, Any] = {"axis": axes, "keepdims": True, "where": where}
+    wide = x.astype(np.float64)
+    count = np.add.reduce(np.broadcast_to(where, x.shape), axis=axes, keepdims=True)
+    least = np.minimum.reduce(wide, initial=np.inf, **keywords)
+    shifted = wide - np.where(np.isfinite(least), least, 0.0)
+    mean = np.add.reduce(shifted, **keywords) / count
+    return count, mean + least, shifted - mean
+
+
+def _powers(x: Array, axes: tuple[int, ...], where: Any) -> tuple[Array, ...]:
+    """Average the powers of the deviations, from the second to the fourth."""
+    count, _, deviation = _deviations(x, axes, where)
+    return tuple(
+        np.add.reduce(deviation**power, axis=axes, keepdims=True, where=where) / count
+        for power in (2, 3, 4)
+    )
+
+
+def _skewness(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    second, third, _ = _powers(x, axes, where)
+    return np.asarray(third / (second * np.sqrt(second)))
+
+
+def _kurtosis(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    second, _, fourth = _powers(x, axes, where)
+    return np.asarray(fourth / (second * second) - 3.0)
+
+
+def _restored(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    found = np.empty(slot.out.shape, np.float64)
+    exact_sum(x, axes, found, None if where is True else where, None, 1)
+    return found / slot.divisor
+
+
 _FINISH: dict[str, Callable[..., Array]] = {
     "value": _component,
+    "skewness": _skewness,
+    "kurtosis": _kurtosis,
+    "restored": _restored,
     "mean": _mean,
     "ratio": _ratio,
     "variance": _variance,
@@ -169,6 +210,62 @@ _FINISH: dict[str, Callable[..., Array]] = {
     "root": _root,
     "span": _span,
 }
+
+
+def weighted_sum(
+    x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
+) -> None:
+    """Sum ``x * weights`` over axes into `sums`, and the weights into `totals` if there is one."""
+    w = weights.astype(np.float64)
+    with np.errstate(all="ignore"):
+        sums[...] = np.add.reduce(x.astype(np.float64) * w, axis=tuple(axes), keepdims=True)
+        if totals is not None:
+            totals[...] = np.add.reduce(w, axis=tuple(axes), keepdims=True)
+
+
+def exact_sum(
+    x: Array,
+    axes: Sequence[int],
+    out: Array,
+    where: Array | None,
+    initial: float | None,
+    divisor: int,
+) -> None:
+    """Sum without rounding over axes, divide, and round once into the contiguous float64 `out`."""
+    kept = [i for i in range(x.ndim) if i not in axes]
+    values = x.astype(np.float64)
+    if where is not None:
+        values = np.where(where, values, 0.0)
+    lanes = values.transpose(*kept, *axes).reshape(out.size, -1)
+    start = [] if initial is None else [initial]
+    out.reshape(-1)[:] = [_exact(np.append(lane, start), divisor) for lane in lanes]
+
+
+def _exact(lane: Array, divisor: int) -> float:
+    if not np.isfinite(lane).all():
+        with np.errstate(invalid="ignore"):
+            return float(np.add.reduce(lane[~np.isfinite(lane)]))
+    mantissas, exponents = np.frexp(lane)
+    units = sum(
+        int(m) << int(e)
+        for m, e in zip((mantissas * 2.0**53).tolist(), (exponents + 1074).tolist(), strict=True)
+    )
+    try:
+        return units / (divisor << (53 + 1074))  # of integers: rounded once
+    except OverflowError:
+        return np.inf if units > 0 else -np.inf
+
+
+def scan(name: str, x: Array, axis: int, out: Array) -> None:
+    """Write the running ``"sum"``, ``"prod"``, ``"nansum"`` or ``"nanprod"`` of `x` to `out`."""
+    if axis < 0:
+        x, axis = x.reshape(-1), 0
+    wide = x.astype(np.float64 if x.dtype.kind == "f" else out.dtype)
+    if name.startswith("nan"):
+        wide[np.isnan(wide)] = 0 if name == "nansum" else 1
+    ufunc = np.add if name.endswith("sum") else np.multiply
+    with np.errstate(all="ignore"):
+        np.copyto(out, ufunc.accumulate(wide, axis), casting="unsafe")
 
 
 def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
