@@ -67,7 +67,7 @@ def ulps(got: np.ndarray, want: np.ndarray) -> float:
     overflows = np.abs(exact) > limit.max
     with np.errstate(over="ignore"):
         rounded = np.abs(want[finite]).astype(got.dtype)
-        step = np.spacing(np.minimum(rounded, limit.max)).astype(np.longdouble)
+        step = np.spacing(np.where(overflows, 1, rounded)).astype(np.longdouble)
         error = np.abs(got[finite].astype(np.longdouble) - exact) / step
     error[overflows] = 0
     assert np.all(np.isinf(got[finite][overflows]) | (np.abs(got[finite][overflows]) == limit.max))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import ufuse as uf
 from conftest import NATIVE
-from ufuse.reduce import counts_reference
+from ufuse.count import reference as counts_reference
 
 if NATIVE:
     from ufuse import _core

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import ufuse as uf
 from conftest import NATIVE
-from ufuse.reduce.quantile_rules import METHODS
+from ufuse.order.rules import METHODS
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 FLOATS = [np.float16, np.float32, np.float64]

@@ -14,7 +14,7 @@ from numpy.exceptions import AxisError
 
 import ufuse as uf
 from conftest import NATIVE, tiers
-from ufuse.reduce.windows import OPS
+from ufuse.window.windows import OPS
 from windows_defined import close, defined, sample
 
 FLOATS = [np.float32, np.float64]

@@ -9,7 +9,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 import ufuse as uf
-from ufuse.reduce.windows import OPS
+from ufuse.window.windows import OPS
 from windows_defined import close, defined, sample
 
 FLOATS = [np.float32, np.float64]

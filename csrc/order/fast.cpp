@@ -21,7 +21,7 @@ KeyKind kind_of(DType dtype) {
   }
 }
 
-/// As in src/ufuse/reduce/quantile_rules.py, which has all methods.
+/// As in src/ufuse/order/rules.py, which has all methods.
 void put_rule(RuleRows& rows, std::int64_t count, OrderQuery query) {
   std::int64_t previous = (count - 1) / 2, next = count / 2;
   double t = 0.5;

@@ -5,62 +5,57 @@ in one pass over memory. The README has the tour; `fuse`, `quantize_linear`, `su
 the functions to begin with.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
 from .contract import einsum, linear
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
 from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
 from .reduce import (
-    QuantileSketch,
-    State,
     all,
     any,
     argmax,
     argmin,
     average,
-    bincount,
     count_nonzero,
     cumprod,
     cumsum,
-    drift,
-    group_reduce,
-    histogram,
     log_softmax,
     logsumexp,
     max,
     mean,
-    median,
     min,
     minmax,
     moments,
-    move_reduce,
     nanargmax,
     nanargmin,
     nancumprod,
     nancumsum,
     nanmax,
     nanmean,
-    nanmedian,
     nanmin,
-    nanpercentile,
     nanprod,
-    nanquantile,
     nanstd,
     nansum,
     nanvar,
     norm,
-    percentile,
     prod,
     ptp,
-    quantile,
     reduce,
-    segment_reduce,
     softmax,
     std,
     sum,
-    topk,
     var,
 )
+
+if TYPE_CHECKING:
+    from .count import bincount, histogram
+    from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
+    from .segment import group_reduce, segment_reduce
+    from .streams import QuantileSketch, State, drift
+    from .window import move_reduce
 
 __version__ = "0.1.0"
 
@@ -133,5 +128,36 @@ __all__ = [
 # The functions that NumPy lacks, one for each public row of the catalogue: gelu, erf, relu...
 globals().update(public_functions())
 __all__ += list(public_functions())
+
+#: Rooms that are imported when one of their names is first asked for: `import ufuse` stays quick.
+_ROOMS = {
+    "count": ("bincount", "histogram"),
+    "order": (
+        "median",
+        "nanmedian",
+        "nanpercentile",
+        "nanquantile",
+        "percentile",
+        "quantile",
+        "topk",
+    ),
+    "segment": ("group_reduce", "segment_reduce"),
+    "streams": ("QuantileSketch", "State", "drift"),
+    "window": ("move_reduce",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'ufuse' has no attribute {name!r}")
+    value = getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 register_if_imported()

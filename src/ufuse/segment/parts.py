@@ -16,7 +16,7 @@ from numpy.exceptions import AxisError
 
 from .. import executors
 from ..interop import as_output, asarray
-from .request import Array, DType, Request, Slot
+from ..reduce.request import Array, DType, Request, Slot
 
 
 class Parts(Protocol):

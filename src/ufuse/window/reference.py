@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .request import Array
+from ..reduce.request import Array
 
 # Elements of the windows that are looked at together.
 _TOGETHER = 1 << 20

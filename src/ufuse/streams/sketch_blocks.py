@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .. import executors
-from .request import Array, DType, code_of
+from ..reduce.request import Array, DType, code_of
 
 #: Elements up to which `error` is a promise for any stream; beyond, `error_bound` still tells.
 _PROMISED: Final = 1 << 40

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import executors
 from ..interop import wrap_like
+from ..reduce.request import Request
 from .answers import require_numbers
-from .request import Request
 
 
 class TopK(NamedTuple):
@@ -86,9 +86,9 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> TopK:
     indices = executors.empty(shape, np.dtype(np.int64))
     if values.size:
         if executors.backend() == "native":
-            from . import order_native as executor
+            from . import native as executor
         else:
-            from . import order_reference as executor  # type: ignore[no-redef]
+            from . import reference as executor  # type: ignore[no-redef]
         executor.topk(array, along, count, bool(largest), values, indices)
     return TopK(wrap_like(values, x), wrap_like(indices, x))
 

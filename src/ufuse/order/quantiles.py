@@ -9,11 +9,11 @@ import numpy as np
 
 from .. import executors
 from ..interop.lowprecision import coding
-from . import quantile_weights
+from ..reduce.request import NO_VALUE, Array, DType, Request
+from . import weights as weighting
 from .answers import LeadingAnswer, require_numbers
-from .order_reference import has_nan
-from .quantile_rules import MEDIAN, METHODS, RuleSource, chooses_elements
-from .request import NO_VALUE, Array, DType, Request
+from .reference import has_nan
+from .rules import MEDIAN, METHODS, RuleSource, chooses_elements
 
 #: Kinds of dtypes that NumPy knows how to sort and we leave to it: objects, times.
 _NUMPYS: Final = "OmM"
@@ -307,7 +307,7 @@ def _quantile(
     weak = type(q) in (int, float)
     result = _result_dtype(function, x.dtype, wanted.dtype, method, weak)
     if weights is not None:
-        weights = quantile_weights.read(request, axis, weights)
+        weights = weighting.read(request, axis, weights)
     answer = LeadingAnswer(request, wanted.shape, out, result)
     skip_nan = name.startswith("nan")
     if request.empty and skip_nan:
@@ -319,9 +319,7 @@ def _quantile(
             f"{axis}; expected at least one"
         )
     elif answer.target.size and weights is not None:
-        empty = quantile_weights.quantiles(
-            request, wanted.reshape(-1), weights, skip_nan, answer.target
-        )
+        empty = weighting.quantiles(request, wanted.reshape(-1), weights, skip_nan, answer.target)
         _warn_of_empty(empty, stacklevel=4)
     elif answer.target.size:
         _run(request, method, wanted.reshape(-1), skip_nan, answer.target)
@@ -382,9 +380,9 @@ def _result_dtype(function: str, dtype: DType, q: DType, method: str, weak: bool
 def _run(request: Request, method: str, q: Array, skip_nan: bool, target: Array) -> None:
     """Fill `target`, which is not empty, with the executor of this process."""
     if executors.backend() == "native":
-        from . import order_native as executor
+        from . import native as executor
     else:
-        from . import order_reference as executor  # type: ignore[no-redef]
+        from . import reference as executor  # type: ignore[no-redef]
     x = request.x
     skip_nan = skip_nan and has_nan(x.dtype)
     empty = executor.quantiles(x, request.axes, RuleSource(method, q), skip_nan, target)

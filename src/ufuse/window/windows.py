@@ -11,7 +11,7 @@ from numpy.exceptions import AxisError
 from .. import executors
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import coding, is_low_precision, narrowed
-from .request import Array, DType
+from ..reduce.request import Array, DType
 
 Op = Literal["sum", "mean", "var", "std", "min", "max", "argmin", "argmax", "median", "rank"]
 OPS: Final[tuple[str, ...]] = get_args(Op)
@@ -159,9 +159,9 @@ def _compute(
 ) -> None:
     """Fill `out`, which does not overlap `x`."""
     if executors.backend() == "native":
-        from . import windows_native as executor
+        from . import native as executor
     else:
-        from . import windows_reference as executor  # type: ignore[no-redef]
+        from . import reference as executor  # type: ignore[no-redef]
     if coding(x.dtype) is None and not is_low_precision(x.dtype):
         executor.move_reduce(x, op, out, axis, window, min_count, ddof)
         return

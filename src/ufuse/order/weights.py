@@ -11,8 +11,8 @@ import numpy as np
 
 from ..interop import asarray
 from ..interop.lowprecision import coding
-from .order_reference import has_nan
-from .request import Array, Request
+from ..reduce.request import Array, Request
+from .reference import has_nan
 
 #: Elements of a block of lanes, but for one lane that has more.
 _BLOCK: Final = 1 << 16

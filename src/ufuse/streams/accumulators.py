@@ -14,10 +14,10 @@ import numpy as np
 
 from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME as REDUCERS
+from ..count.histograms import histogram
 from ..interop.lowprecision import is_low_precision
+from ..reduce.request import Array, DType, Slot, execute
 from .exact import ExactSums, exact_sum_partials
-from .histograms import histogram
-from .request import Array, DType, Slot, execute
 from .sketches import QuantileSketch
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
-from .native import as_codes
-from .request import Array, Slot
+from ..reduce.native import as_codes
+from ..reduce.request import Array, Slot
 
 
 def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:

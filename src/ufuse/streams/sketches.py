@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..interop import asarray
-from .request import Array, DType, code_of
+from ..reduce.request import Array, DType, code_of
 from .sketch_blocks import (
     Buffer,
     contiguous_pieces,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..interop.lowprecision import coding, narrowed
-from .quantile_rules import RuleSource, blended
-from .request import Array
+from ..reduce.request import Array
+from .rules import RuleSource, blended
 
 
 def has_nan(dtype: np.dtype[Any]) -> bool:

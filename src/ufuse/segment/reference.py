@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from . import reference
-from .request import Array, Slot
+from ..reduce import reference
+from ..reduce.request import Array, Slot
 
 
 def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import executors
 from ..interop import as_output, wrap_like
 from ..interop.lowprecision import is_low_precision
-from .request import Array, DType, Request
+from ..reduce.request import Array, DType, Request
 
 
 def require_numbers(request: Request, argument: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..interop import asarray
-from .request import Array, code_of
+from ..reduce.request import Array, code_of
 from .sketch_blocks import stored_dtype
 from .sketches import QuantileSketch
 from .states import State

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME as REDUCERS
-from . import extremes, logic, nan, norms, sums
+from ..reduce import extremes, logic, nan, norms, sums
+from ..reduce.request import NO_VALUE, Array, DType, Slot, code_of, read_dtype, read_initial
 from .parts import Call
-from .request import NO_VALUE, Array, DType, Slot, code_of, read_dtype, read_initial
 
 
 def read_operation(function: str, op: Any) -> str:

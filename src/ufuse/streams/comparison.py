@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..reduce.request import Array
 from .distributions import Binned, Ranked, binned, distribution_of, histogram_of
-from .request import Array
 
 _MEASURES: Final = ("ks", "pvalue", "psi", "kl", "js", "wasserstein")
 

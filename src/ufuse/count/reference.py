@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..interop.lowprecision import coding, is_low_precision, narrowed
+from ..reduce.request import Array
 from .histograms import Bins, refuse_negative
-from .request import Array
 
 
 def histogram(x: Array, axes: Sequence[int], bins: Bins, weights: Array | None) -> Any:

@@ -12,8 +12,8 @@ import numpy as np
 from .. import executors
 from ..interop import asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
-from .extremes import minmax
-from .request import Array, DType, Request
+from ..reduce.extremes import minmax
+from ..reduce.request import Array, DType, Request
 
 #: NumPy's names for rules that choose the number of bins.
 _ESTIMATORS: Final = ("auto", "doane", "fd", "rice", "scott", "sqrt", "stone", "sturges")
@@ -142,9 +142,9 @@ def histogram(
 
 def _executor() -> Any:
     if executors.backend() == "native":
-        from . import counts_native as executor
+        from . import native as executor
     else:
-        from . import counts_reference as executor  # type: ignore[no-redef]
+        from . import reference as executor  # type: ignore[no-redef]
     return executor
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import _core
 from ..interop.lowprecision import coding, narrowed, values_of
-from . import counts_reference as reference
-from .extremes import minmax
+from ..reduce.extremes import minmax
+from ..reduce.request import Array, DType, code_of
+from . import reference
 from .histograms import Bins, refuse_negative, value_dtype
-from .request import Array, DType, code_of
 
 _PLAIN: Final = ("plain", None)
 

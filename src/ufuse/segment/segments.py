@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import executors
 from ..interop import asarray
-from .part_operations import read_operation, reduce_parts
+from ..reduce.request import Array, Slot
+from .operations import read_operation, reduce_parts
 from .parts import Call
-from .request import Array, Slot
 
 #: The core's limit (csrc/segment/groups.hpp).
 _MOST_GROUPS: Final = 1 << 30
@@ -380,7 +380,7 @@ class Groups:
 
 def _executor() -> Any:
     if executors.backend() == "native":
-        from . import parts_native as executor
+        from . import native as executor
     else:
-        from . import parts_reference as executor  # type: ignore[no-redef]
+        from . import reference as executor  # type: ignore[no-redef]
     return executor

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ..interop.lowprecision import coding, narrowed
-from . import sums
+from ..reduce import sums
+from ..reduce.request import Array, DType
 from .accumulators import (
     Binning,
     Bins,
@@ -26,7 +27,6 @@ from .accumulators import (
     WholeTotal,
     element_of,
 )
-from .request import Array, DType
 from .sketch_blocks import stored_dtype
 
 if TYPE_CHECKING:

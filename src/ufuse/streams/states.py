@@ -12,13 +12,13 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..interop import asarray
+from ..reduce.request import Array, DType, code_of
+from ..reduce.sums import read_ddof
 from .accumulators import Chunk
-from .request import Array, DType, code_of
+from .arguments import read_axis, read_bins, read_names, read_q
 from .sketch_blocks import read_error
 from .sketches import QuantileSketch
-from .state_arguments import read_axis, read_bins, read_names, read_q
 from .statistics import Histogram, Kept, Settings
-from .sums import read_ddof
 
 #: Elements of a piece, where several read a chunk in turn: what is read again is in cache then.
 _PIECE: Final = 1 << 20

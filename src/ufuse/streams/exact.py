@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from .. import executors
-from .request import Array
+from ..reduce.request import Array
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _core
-from . import windows_reference
-from .request import Array
+from ..reduce.request import Array
+from . import reference
 
 
 def move_reduce(
@@ -14,6 +14,6 @@ def move_reduce(
 ) -> None:
     """Fill `out`, which does not overlap `x`."""
     if x.dtype.type is np.longdouble and x.dtype.itemsize != 8:  # wider than what is compiled
-        windows_reference.move_reduce(x, op, out, axis, window, min_count, ddof)
+        reference.move_reduce(x, op, out, axis, window, min_count, ddof)
         return
     _core.move_reduce(x, op, out, axis, window, min_count, ddof)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .request import Array
+from ..reduce.request import Array
 
 #: What becomes of the two order statistics; numbered as in ``csrc/order/kernels.hpp``.
 PREVIOUS: Final = 0  #: the previous itself

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..interop.lowprecision import coding, narrowed, values_of
-from . import order_reference
-from .quantile_rules import Rules, RuleSource, blended
-from .request import Array
+from ..reduce.request import Array
+from . import reference
+from .rules import Rules, RuleSource, blended
 
 _INFINITY: Final = {
     np.dtype(np.float16): 0x7C00,
@@ -69,10 +69,10 @@ def mask_of(axes: Sequence[int]) -> int:
 
 
 def quantiles(x: Array, axes: Sequence[int], source: RuleSource, skip_nan: bool, out: Array) -> int:
-    """Fill `out` with the blends of order statistics: see `order_reference.quantiles`."""
+    """Fill `out` with the blends of order statistics: see `reference.quantiles`."""
     known = as_core(x)
     if known is None:
-        return order_reference.quantiles(x, axes, source, skip_nan, out)
+        return reference.quantiles(x, axes, source, skip_nan, out)
     elements, kind, infinity, ranks = known
     rules = _rules(x, axes, source, skip_nan)
     blend = _BLENDED.get(out.dtype)
@@ -155,10 +155,10 @@ def _blend_pair(
 
 
 def topk(x: Array, axis: int, k: int, largest: bool, values: Array, indices: Array) -> None:
-    """Fill `values` and `indices`: see `order_reference.topk`."""
+    """Fill `values` and `indices`: see `reference.topk`."""
     known = as_core(x)
     if known is None:
-        order_reference.topk(x, axis, k, largest, values, indices)
+        reference.topk(x, axis, k, largest, values, indices)
         return
     elements, kind, infinity, ranks = known
     stored = values.view(elements.dtype.newbyteorder("="))

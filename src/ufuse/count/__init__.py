@@ -1,0 +1,5 @@
+"""Counts: histograms and bincount."""
+
+from .histograms import bincount, histogram
+
+__all__ = ["bincount", "histogram"]
