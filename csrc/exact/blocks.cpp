@@ -70,7 +70,7 @@ void ExactBlocks::fetch(const ExactAxes::Offset& from, const ExactAxis& along, s
   const char* kept = run_.plan.mask + from.mask;
   run_.pieces.gather[0](mask_, 0, &kept, 1, along.mask, count);
   constexpr double kZero = 0.0;
-  run_.pieces.mask[run_.wide ? 3 : 2](to, mask_, &kZero, count);
+  run_.pieces.mask[run_.wide ? 3 : 2](to, to, mask_, &kZero, count);
 }
 
 bool ExactBlocks::add(const void* data, std::int64_t count, ExactAccumulator& sum, ExactPair& pair) const {

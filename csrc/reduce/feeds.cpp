@@ -182,9 +182,9 @@ void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axi
 }
 
 void Pieces::fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                        std::int64_t at, std::int64_t pitch, const char* const* data) {
+                        std::int64_t at, std::int64_t pitch, const char* const* data, bool all) {
   const bool given = pass_.reduction.mask != nullptr;
-  if (given) {
+  if (given && (all || !mask_in_place(axis))) {
     const char* from[kRowsPerStep] = {};
     for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[kMaskOperand];
     pass_.kernels.pieces.gather[0](mask_ + at, pitch, from, rows, axis.stride[kMaskOperand], count);
@@ -212,7 +212,7 @@ void Pieces::fetch_group(const Place& start, std::int64_t rows, std::int64_t j, 
       const char* data[kRowsPerStep];
       for (std::int64_t r = 0; r < rows; ++r)
         data[r] = block_[0] + (at + done + r * pitch) * pass_.feed[0].size;
-      fetch_mask(places, rows, axis, run, at + done, pitch, data);
+      fetch_mask(places, rows, axis, run, at + done, pitch, data, true);
     }
     done += run;
   }

@@ -45,13 +45,21 @@ class Pieces {
   /// `at` + r * `pitch`: of every feed that is not in place, or of `all`.
   void fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
              std::int64_t at, std::int64_t pitch, bool all);
-  /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced.
+  /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced. A mask
+  /// that can be read in place (`mask_row`) is fetched only where `all` is set.
   void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                  std::int64_t at, std::int64_t pitch, const char* const* data);
+                  std::int64_t at, std::int64_t pitch, const char* const* data, bool all);
   /// All feeds' elements [j, j + count) of the group, from `rows` neighbours along the inner axis, to rows
   /// `pitch` apart in the blocks, from `at` on.
   void fetch_group(const Place& start, std::int64_t rows, std::int64_t j, std::int64_t count, std::int64_t at,
                    std::int64_t pitch, bool mask);
+
+  /// The mask of row `r`, after `fetch_mask` of what cannot be read in place.
+  const std::uint8_t* mask_row(const Place& place, const ReduceAxis& axis, std::int64_t r,
+                               std::int64_t pitch) const {
+    if (mask_in_place(axis)) return reinterpret_cast<const std::uint8_t*>(place.data[kMaskOperand]);
+    return mask_ + r * pitch;
+  }
 
   char* block(int feed) const { return block_[feed]; }
   std::uint8_t* mask() const { return mask_; }
@@ -59,6 +67,9 @@ class Pieces {
   char* copy() const { return copy_; }
 
  private:
+  bool mask_in_place(const ReduceAxis& axis) const {
+    return pass_.reduction.mask != nullptr && !pass_.reduction.skip_nan && axis.stride[kMaskOperand] == 1;
+  }
   void move(Place& place, const ReduceAxis& axis, std::int64_t steps) const {
     const int inputs = pass_.reduction.source == nullptr ? pass_.reduction.inputs : 0;
     for (int k = 0; k < inputs; ++k) place.data[k] += steps * axis.stride[k];

@@ -204,7 +204,8 @@ ReduceKernels make_table() {
   if constexpr (!std::is_same_v<cpp, Bool8>)                                                                 \
     t.finish[static_cast<int>(Finish::span)][static_cast<int>(DType::name)][static_cast<int>(DType::name)] = \
         finish_span<cpp>;                                                                                    \
-  t.pieces.to_f64[static_cast<int>(DType::name)] = to_f64<cpp>;
+  t.pieces.to_f64[static_cast<int>(DType::name)] = to_f64<cpp>;                                              \
+  t.pieces.mask_columns[static_cast<int>(DType::name)] = mask_columns<cpp>;
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
   put_value<std::int64_t, double>(t, DType::I64, DType::F64);

@@ -113,8 +113,11 @@ struct PieceKernels {
   void (*gather[4])(void* to, std::int64_t pitch, const char* const* from, std::int64_t rows,
                     std::int64_t stride, std::int64_t count);
   void (*swap[4])(void* data, std::int64_t count);
-  /// to[i] = mask[i] ? to[i] : *fill
-  void (*mask[4])(void* data, const std::uint8_t* mask, const void* fill, std::int64_t count);
+  /// to[i] = mask[i] ? from[i] : *fill
+  void (*mask[4])(void* to, const void* from, const std::uint8_t* mask, const void* fill, std::int64_t count);
+  /// to[c] = mask[c] ? from[c] : fill[c], counts[c] += mask[c]
+  void (*mask_columns[kElementTypes])(void* to, const void* from, const std::uint8_t* mask,
+                                      const double* fill, double* counts, std::int64_t count);
   /// mask[i] = data[i] is no NaN, and mask[i] besides where `both`; float32, float64.
   void (*not_nan[2])(std::uint8_t* mask, const void* data, std::int64_t count, bool both);
   /// Codes of narrow floats as float32, by `Coding`; `table` has 256 values.

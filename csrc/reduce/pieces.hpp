@@ -9,11 +9,38 @@ namespace ufuse {
 namespace UFUSE_TIER {
 
 template <class U>
-void mask_out(void* data, const std::uint8_t* mask, const void* fill, std::int64_t count) {
-  auto* at = static_cast<U*>(data);
+void mask_out(void* to, const void* from, const std::uint8_t* mask, const void* fill, std::int64_t count) {
+  using V = Register<U>;
+  using Mask = Vec<std::uint8_t, V::size>;
+  auto* out = static_cast<U*>(to);
+  const auto* in = static_cast<const char*>(from);
   U value;
   std::memcpy(&value, fill, sizeof value);
-  for (std::int64_t i = 0; i < count; ++i) at[i] = mask[i] != 0 ? at[i] : value;
+  std::int64_t i = 0;
+  for (; i + V::size <= count; i += V::size) {
+    const V x = V::load(in + i * static_cast<std::int64_t>(sizeof(U)));
+    select(convert<V>(Mask::load(mask + i)) != splat<V>(U{0}), x, splat<V>(value)).store(out + i);
+  }
+  for (; i < count; ++i) {
+    U x;
+    std::memcpy(&x, in + i * static_cast<std::int64_t>(sizeof(U)), sizeof x);
+    out[i] = mask[i] != 0 ? x : value;
+  }
+}
+
+/// The same with a fill for each column, and the elements left counted.
+template <class T>
+void mask_columns(void* to, const void* from, const std::uint8_t* mask, const double* fill, double* counts,
+                  std::int64_t count) {
+  using S [[gnu::aligned(1), gnu::may_alias]] = reducers::storage_t<T>;
+  auto* out = static_cast<reducers::storage_t<T>*>(to);
+  const auto* in = static_cast<const S*>(from);
+#pragma GCC ivdep
+  for (std::int64_t c = 0; c < count; ++c) {  // nothing overlaps
+    counts[c] += mask[c];
+    const auto value = static_cast<reducers::storage_t<T>>(fill[c]);
+    out[c] = mask[c] != 0 ? in[c] : value;
+  }
 }
 
 template <class T>

@@ -10,8 +10,8 @@
 
 #include "core/scratch.hpp"
 #include "core/threads.hpp"
-#include "reduce/still.hpp"
 #include "reduce/tiles.hpp"
+#include "reduce/views.hpp"
 
 namespace ufuse {
 namespace {
@@ -249,6 +249,7 @@ class Execution {
 };
 
 void run(const Reduction& reduction, const ReduceKernels& kernels) {
+  if (runs_backwards(reduction, kernels)) return run(Forwards(reduction, kernels).reduction(), kernels);
   ReducePlan plan;
   plan_reduction(plan, reduction);
   if (plan.states == 0 || plan.count == 0) return;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
+#include <vector>
 
 #include "reduce/feeds.hpp"
 
@@ -93,6 +95,8 @@ class RowTile {
     }
     if (direct)
       read(first_chunk, last_chunk);
+    else if (masked_in_place(axis))
+      read_masked(first_chunk, last_chunk);
     else
       gather(first_chunk, last_chunk);
   }
@@ -155,6 +159,43 @@ class RowTile {
     }
   }
 
+  /// Whether elements and mask lie side by side along the group.
+  bool masked_in_place(const ReduceAxis& axis) const {
+    bool in_place = plan_.group_axes <= 1 && pass_.reduction.mask != nullptr && !pass_.reduction.skip_nan &&
+                    (axis.stride[kMaskOperand] == 1 || axis.extent == 1);
+    for (int f = 0; f < pass_.feeds && in_place; ++f) {
+      const Feed& feed = pass_.feed[f];
+      in_place = feed.plain && (axis.stride[feed.input] == feed.stored_size || axis.extent == 1);
+    }
+    return in_place;
+  }
+
+  void read_masked(std::int64_t first_chunk, std::int64_t last_chunk) {
+    const Pieces pieces(pass_, pitch_of(kChunk) * kRowsPerStep);
+    const Place place = pieces.place(tile_);
+    const std::int64_t block =
+        pass_.chunks > 1
+            ? 1
+            : std::clamp<std::int64_t>(pitch_of(kChunk) * kRowsPerStep / pitch_of(plan_.count), 1, kRowBlock);
+    for (std::int64_t i = 0; i < tile_.width; i += block) {
+      const std::int64_t rows = std::min(block, tile_.width - i);
+      for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk)
+        for (int s = 0; s < pass_.states; ++s) {
+          const Feed& feed = pass_.feed[pass_.feed_of[s]];
+          const char* data[kRowBlock];
+          const std::uint8_t* mask[kRowBlock];
+          for (std::int64_t r = 0; r < rows; ++r) {
+            const std::int64_t inner = i + r;
+            data[r] = place.data[feed.input] + inner * plan_.inner.stride[feed.input] +
+                      chunk * kChunk * feed.stored_size;
+            mask[r] = reinterpret_cast<const std::uint8_t*>(
+                place.data[kMaskOperand] + inner * plan_.inner.stride[kMaskOperand] + chunk * kChunk);
+          }
+          fold_masked(pieces, s, data, mask, rows, length(chunk), i, chunk);
+        }
+    }
+  }
+
   void gather(std::int64_t first_chunk, std::int64_t last_chunk) {
     // Rows that interleave in memory share its lines, so all of them take one chunk before the next; rows
     // apart go side by side; others one after the other, as far as the prefetcher likes.
@@ -187,42 +228,40 @@ class RowTile {
       }
       for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
-        if (masked)
-          fold_masked(pieces, s, rows, count, i, chunk);
-        else
+        if (masked) {
+          const char* data[kRowBlock];
+          const std::uint8_t* mask[kRowBlock];
+          for (std::int64_t r = 0; r < rows; ++r) {
+            data[r] = pieces.block(f) + r * pitch * pass_.feed[f].size;
+            mask[r] = pieces.mask() + r * pitch;
+          }
+          fold_masked(pieces, s, data, mask, rows, count, i, chunk);
+        } else
           call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false, false);
       }
     }
   }
 
-  void fold_masked(const Pieces& pieces, int s, std::int64_t rows, std::int64_t count, std::int64_t position,
-                   std::int64_t chunk) {
+  void fold_masked(const Pieces& pieces, int s, const char* const* data, const std::uint8_t* const* mask,
+                   std::int64_t rows, std::int64_t count, std::int64_t position, std::int64_t chunk) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const auto mask_kernel = pass_.kernels.pieces.mask[feed.size == 8   ? 3
-                                                       : feed.size == 4 ? 2
-                                                       : feed.size == 2 ? 1
-                                                                        : 0];
     const std::int64_t pitch = pitch_of(count);
     double pivots[kRowBlock], counts[kRowBlock];
-    std::memcpy(pieces.copy(), pieces.block(pass_.feed_of[s]),
-                static_cast<std::size_t>(((rows - 1) * pitch + count) * feed.size));
     for (std::int64_t r = 0; r < rows; ++r) {
-      const std::uint8_t* mask = pieces.mask() + r * pitch;
-      char* data = pieces.copy() + r * pitch * feed.size;
       alignas(8) char fill[8];
       std::memcpy(fill, kernel.identity, sizeof fill);
       if (kernel.shifted && !kernel.skips_nan) {
-        const auto* first =
-            static_cast<const std::uint8_t*>(std::memchr(mask, 1, static_cast<std::size_t>(count)));
-        pivots[r] =
-            first == nullptr ? 0.0 : usable_pivot(as_double(data + (first - mask) * feed.size, feed.element));
+        const void* first = std::memchr(mask[r], 1, static_cast<std::size_t>(count));
+        const std::int64_t at = first == nullptr ? 0 : static_cast<const std::uint8_t*>(first) - mask[r];
+        pivots[r] = first == nullptr ? 0.0 : usable_pivot(as_double(data[r] + at * feed.size, feed.element));
         std::int64_t kept = 0;
-        for (std::int64_t j = 0; j < count; ++j) kept += mask[j];
+        for (std::int64_t j = 0; j < count; ++j) kept += mask[r][j];
         counts[r] = static_cast<double>(kept);
         put_element(fill, feed.element, pivots[r]);
       }
-      mask_kernel(data, mask, fill, count);
+      pass_.kernels.pieces.mask[log2_size(feed.element)](pieces.copy() + r * pitch * feed.size, data[r],
+                                                         mask[r], fill, count);
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
     kernel.rows[0]({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
@@ -326,40 +365,50 @@ class ColumnTile {
     for (int s = 0; s < pass_.states; ++s) {
       const ReducerKernel& kernel = *pass_.kernel[s];
       if (!kernel.shifted || (kernel.exact && !masked_)) continue;  // exact sums need none but to mask
-      bool missing = true;
-      std::fill(counts_[s], counts_[s] + tile_.width, 0.0);  // here: whether a column has its pivot
       std::fill(pivots_[s], pivots_[s] + tile_.width, 0.0);
-      for (std::int64_t j = 0; j < rows && missing; ++j) {
-        missing = false;
+      // The columns without a pivot yet: half of them at a time, where half of the elements are masked.
+      missing_.resize(static_cast<std::size_t>(tile_.width));
+      std::iota(missing_.begin(), missing_.end(), 0);
+      for (std::int64_t j = 0; j < rows && !missing_.empty(); ++j) {
         Place place = start;
         pieces_.seek(place, chunk * kChunk + j);
-        for (std::int64_t c = 0; c < tile_.width; c += piece(), pieces_.advance_inner(place, piece()))
-          missing |= !find_pivots(s, place, c, std::min(piece(), tile_.width - c));
+        std::size_t left = 0;
+        for (std::size_t next = 0; next < missing_.size();) {
+          const std::int64_t c = missing_[next] / piece() * piece();
+          const std::int64_t columns = std::min(piece(), tile_.width - c);
+          Place piece_place = place;
+          pieces_.advance_inner(piece_place, c);
+          find_pivots(s, piece_place, c, columns, next, left);
+        }
+        missing_.resize(left);
       }
       std::fill(counts_[s], counts_[s] + tile_.width, 0.0);
     }
   }
 
-  /// Whether columns [first, first + columns) of slot s have their pivots, once those at `place` are used.
-  bool find_pivots(int s, const Place& place, std::int64_t first, std::int64_t columns) {
+  /// Takes the pivots of the missing columns from `next` on that lie in [first, first + columns); moves those
+  /// that have none at `place` to `left`.
+  void find_pivots(int s, const Place& place, std::int64_t first, std::int64_t columns, std::size_t& next,
+                   std::size_t& left) {
     const int f = pass_.feed_of[s];
     const Feed& feed = pass_.feed[f];
     pieces_.fetch(&place, 1, plan_.inner, columns, 0, 0, false);
     const bool in_place = pieces_.in_place(feed, plan_.inner);
     const char* data = in_place ? place.data[feed.input] : pieces_.block(f);
-    if (masked_) pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0, &data);
-    bool all = true;
-    for (std::int64_t c = 0; c < columns; ++c) {
-      if (counts_[s][first + c] != 0.0) continue;
-      const double x = value_of(feed, data, c, in_place);
-      if ((masked_ && pieces_.mask()[c] == 0) || (x != x && pass_.kernel[s]->skips_nan)) {
-        all = false;
-        continue;
-      }
-      counts_[s][first + c] = 1.0;
-      pivots_[s][first + c] = usable_pivot(x);
+    const std::uint8_t* mask = nullptr;
+    if (masked_) {
+      pieces_.fetch_mask(&place, 1, plan_.inner, columns, 0, 0, &data, false);
+      mask = pieces_.mask_row(place, plan_.inner, 0, 0);
     }
-    return all;
+    for (; next < missing_.size() && missing_[next] < first + columns; ++next) {
+      const std::int64_t c = missing_[next] - first;
+      const bool counts = mask == nullptr || mask[c] != 0;
+      const double x = counts ? value_of(feed, data, c, in_place) : 0.0;
+      if (!counts || (x != x && pass_.kernel[s]->skips_nan))
+        missing_[left++] = missing_[next];
+      else
+        pivots_[s][first + c] = usable_pivot(x);
+    }
   }
 
   /// Adds elements `first` + k * kLanes of the chunk at `base`, up to kRowsPerStep of its `count`, to their
@@ -395,8 +444,9 @@ class ColumnTile {
         for (std::int64_t r = 0; r < rows; ++r)
           row[r] = in_place ? places[r].data[feed.input] : pieces_.block(f) + r * pitch * feed.size;
         if (masked_) {
-          if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row);
-          for (std::int64_t r = 0; r < rows; ++r) row[r] = mask_row(s, row[r], r, c, columns);
+          if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row, false);
+          for (std::int64_t r = 0; r < rows; ++r)
+            row[r] = mask_row(s, row[r], pieces_.mask_row(places[r], plan_.inner, r, pitch), r, c, columns);
         }
         add_slot(s, row, rows, c, columns, first, in_place);
       }
@@ -420,23 +470,17 @@ class ColumnTile {
 
   /// A copy of columns [first, first + columns) of row `r` with what the mask leaves out replaced by what
   /// changes nothing.
-  const char* mask_row(int s, const char* data, std::int64_t r, std::int64_t first, std::int64_t columns) {
+  const char* mask_row(int s, const char* data, const std::uint8_t* mask, std::int64_t r, std::int64_t first,
+                       std::int64_t columns) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const std::uint8_t* mask = pieces_.mask() + r * pitch_of(columns);
+    const PieceKernels& moves = pass_.kernels.pieces;
     char* to = pieces_.copy() + r * pitch_of(columns) * feed.size;
-    std::memcpy(to, data, static_cast<std::size_t>(columns * feed.size));
-    if (!kernel.shifted || kernel.skips_nan) {
-      pass_.kernels.pieces.mask[feed.size == 8   ? 3
-                                : feed.size == 4 ? 2
-                                : feed.size == 2 ? 1
-                                                 : 0](to, mask, kernel.identity, columns);
-      return to;
-    }
-    for (std::int64_t c = 0; c < columns; ++c) {
-      counts_[s][first + c] += mask[c];
-      if (mask[c] == 0) put_element(to + c * feed.size, feed.element, pivots_[s][first + c]);
-    }
+    if (!kernel.shifted || kernel.skips_nan)
+      moves.mask[log2_size(feed.element)](to, data, mask, kernel.identity, columns);
+    else
+      moves.mask_columns[static_cast<int>(feed.element)](to, data, mask, pivots_[s] + first,
+                                                         counts_[s] + first, columns);
     return to;
   }
 
@@ -449,6 +493,7 @@ class ColumnTile {
   Pieces pieces_;
   ScratchFrame frame_;
   void* lanes_[kMaxSlots][kLanes][kMaxLaneComponents];
+  std::vector<std::int32_t> missing_;  // columns without a pivot
   double* pivots_[kMaxSlots];
   double* counts_[kMaxSlots];
 };
