@@ -44,7 +44,7 @@ UFUSE_INLINE void add_step(A* lanes, Vec<P, W> sums) {
     (Vec<A, N>::load(lanes + k) + convert<Vec<A, N>>(Vec<P, N>::load(narrow + k))).store(lanes + k);
 }
 
-template <class R, class T, class Source>
+template <class R, class T, class Source, bool Masked = false>
 void simple_columns(const ColumnsCall& call) {
   using A = lane_sum_t<R, T>;
   using P = step_sum_t<R, T>;
@@ -53,6 +53,8 @@ void simple_columns(const ColumnsCall& call) {
   constexpr int K = kColumnRegisters;
   auto* acc = static_cast<A*>(call.lanes[0]);
   const bool fresh = call.fresh;
+  const std::uint8_t* mask[kRowsPerStep] = {};
+  for (std::int64_t r = 0; Masked && r < call.rows; ++r) mask[r] = call.mask[r];
   // Products of integers are rare, and unrolled they are half of the code of all reducers.
   constexpr bool kUnrolled = !(R::exact && std::is_same_v<R, reducers::prod<T>>);
   if (kPartial && fresh)
@@ -63,7 +65,13 @@ void simple_columns(const ColumnsCall& call) {
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;
         auto element = [=](std::int64_t r) __attribute__((always_inline)) {
-          return reducers::element_of<R, Vec<P, W>>(Source::template load<W>(row[r] + at * Source::bytes));
+          using S = typename Source::value;
+          const char* const from = row[r] + at * Source::bytes;
+          if constexpr (Masked)
+            return reducers::element_of<R, Vec<P, W>>(
+                load_masked<W, S>(from, mask[r] + at, splat<Vec<S, W>>(static_cast<S>(R::element_identity))));
+          else
+            return reducers::element_of<R, Vec<P, W>>(Source::template load<W>(from));
         };
         if constexpr (kPartial) {
           auto p = splat<Vec<P, W>>(0);
@@ -79,7 +87,8 @@ void simple_columns(const ColumnsCall& call) {
     auto single = [=](std::int64_t c) {
       A a = fresh ? static_cast<A>(R::identity) : acc[c];
       for (std::int64_t r = 0; r < rows; ++r)
-        a = R::fold(a, reducers::element_of<R, A>(Source::one(row[r] + c * Source::bytes)));
+        if (!Masked || mask[r][c] != 0)
+          a = R::fold(a, reducers::element_of<R, A>(Source::one(row[r] + c * Source::bytes)));
       acc[c] = a;
     };
     walk_columns<K * W>(call.columns, step, single);

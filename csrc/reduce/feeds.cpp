@@ -53,6 +53,7 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
                      log2_size(input.dtype)};
   }
   tile_columns = std::clamp<std::int64_t>(kTileLaneBytes / lane_bytes, 256, kTileColumns);
+  if (p.count < kLanes) tile_columns = std::min<std::int64_t>(tile_columns, 1024);
 }
 
 Pieces::Pieces(const FirstPass& pass, std::int64_t capacity)

@@ -46,6 +46,7 @@ ReducerKernel kernel_of() {
     rows = simple_rows<R, T, decltype(source)>;
     columns = simple_columns<R, T, decltype(source)>;
   });
+  k.masked_columns = simple_columns<R, T, Plain<reducers::storage_t<T>>, true>;
   k.fold = simple_fold<R, lane_sum_t<R, T>>;
   k.merge = simple_merge<R>;
   k.close = simple_close<R, lane_sum_t<R, T>>;
@@ -70,6 +71,7 @@ ReducerKernel kernel_of() {
   k.fold = several_fold<R>;
   k.close = several_close<R>;
   for (auto& size : k.state_size) size = sizeof(double);
+  if constexpr (R::shifted || R::skips_nan) k.masked_columns = several_columns<R, Plain<T>, true>;
   if constexpr (std::is_same_v<R, reducers::nan_mean<T>>) {
     k.components = 2;
     k.merge = nan_mean_merge;
@@ -242,6 +244,7 @@ ReduceKernels make_table() {
   t.pieces.decode[1] = decode_half;
   t.pieces.decode[2] = decode_bfloat16;
   t.pieces.decode[3] = decode_table;
+  t.pieces.count_columns = count_columns;
   t.pieces.not_nan[0] = not_nan<float>;
   t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \

@@ -60,6 +60,7 @@ struct ColumnsCall {
   const double* pivots;  // moments: one per column
   std::int64_t index;    // index within the chunk of the first row; the following are kLanes apart
   bool fresh;            // the first rows of the accumulators, which hold nothing yet
+  const std::uint8_t* const* mask = nullptr;  // masked kernels: 0 for elements that do not count
 };
 
 /// One reducer over one element type.
@@ -79,6 +80,8 @@ struct ReducerKernel {
   // By `Coding`: [0] elements as they are, [1] and [2] the codes of 16-bit floats, decoded in registers.
   void (*rows[3])(const RowsCall&);
   void (*columns[3])(const ColumnsCall&);
+  /// Columns of which elements are masked as they are loaded, as they are; may be null.
+  void (*masked_columns)(const ColumnsCall&);
   /// Folds lane accumulators `b` into `a`.
   void (*fold)(void* const* a, const void* const* b, std::int64_t columns);
   /// Lane accumulators to states; `counts` per column, or null where every column has `count` elements.
@@ -115,6 +118,9 @@ struct PieceKernels {
   void (*swap[4])(void* data, std::int64_t count);
   /// to[i] = mask[i] ? from[i] : *fill
   void (*mask[4])(void* to, const void* from, const std::uint8_t* mask, const void* fill, std::int64_t count);
+  /// counts[c] += the sum of mask[r][c] over `rows` <= kRowsPerStep rows
+  void (*count_columns)(double* counts, const std::uint8_t* const* mask, std::int64_t rows,
+                        std::int64_t columns);
   /// to[c] = mask[c] ? from[c] : fill[c], counts[c] += mask[c]
   void (*mask_columns[kElementTypes])(void* to, const void* from, const std::uint8_t* mask,
                                       const double* fill, double* counts, std::int64_t count);

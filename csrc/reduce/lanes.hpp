@@ -120,6 +120,14 @@ struct Plain {
   }
 };
 
+/// Elements as they are, but `fill` where the bytes of `mask` are 0.
+template <int W, class S>
+UFUSE_INLINE Vec<S, W> load_masked(const char* from, const std::uint8_t* mask, Vec<S, W> fill) {
+  using Bits = Vec<typename IntOf<sizeof(S)>::type, W>;
+  const auto kept = convert<Bits>(Vec<std::uint8_t, W>::load(mask)) != splat<Bits>(0);
+  return select(kept, Vec<S, W>::load(from), fill);
+}
+
 /// Codes of 16-bit floats, decoded in registers.
 template <class Decode>
 struct Coded {

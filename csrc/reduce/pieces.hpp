@@ -43,6 +43,21 @@ void mask_columns(void* to, const void* from, const std::uint8_t* mask, const do
   }
 }
 
+inline void count_columns(double* counts, const std::uint8_t* const* mask, std::int64_t rows,
+                          std::int64_t columns) {
+  constexpr int W = kRegisterBytes / 8;
+  using Bytes = Vec<std::uint8_t, W>;
+  std::int64_t c = 0;
+  for (; c + W <= columns; c += W) {
+    auto sum = Bytes::load(mask[0] + c);
+    for (std::int64_t r = 1; r < rows; ++r) sum = sum + Bytes::load(mask[r] + c);
+    (Vec<double, W>::load(counts + c) + convert<Vec<double, W>>(convert<Vec<std::int64_t, W>>(sum)))
+        .store(counts + c);
+  }
+  for (; c < columns; ++c)
+    for (std::int64_t r = 0; r < rows; ++r) counts[c] += mask[r][c];
+}
+
 template <class T>
 void not_nan(std::uint8_t* mask, const void* data, std::int64_t count, bool both) {
   const auto* at = static_cast<const T*>(data);

@@ -91,8 +91,17 @@ UFUSE_INLINE Vec<typename Source::value, W> load_columns(const char* from) {
     return Source::template load<W>(from);
 }
 
+/// What stands for elements that do not count.
+template <class R, class V, class Wide>
+UFUSE_INLINE V masked_element(Wide pivot) {
+  if constexpr (R::skips_nan)
+    return splat<V>(R::element_identity);
+  else
+    return convert<V>(pivot);
+}
+
 /// W columns from column c on: the accumulators are loaded once for all rows of the call.
-template <class R, class Source, int W, class Rows>
+template <class R, class Source, int W, bool Masked, class Rows>
 UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, Rows rows, std::int64_t c) {
   using T = typename R::element;
   using Wide = Vec<double, W>;
@@ -105,7 +114,12 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
         call.fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
   });
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
+    auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
+    if constexpr (Masked && W == 1) {
+      if (call.mask[r][c] == 0) x = masked_element<R, Vec<T, W>>(p);
+    } else if constexpr (Masked) {
+      x = load_masked<W, T>(row[r] + c * Source::bytes, call.mask[r] + c, masked_element<R, Vec<T, W>>(p));
+    }
     R::add(lanes, p, [=](T) __attribute__((always_inline)) { return x; });
   }
   each_part<R>([&](auto i) __attribute__((always_inline)) {
@@ -113,15 +127,16 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
   });
 }
 
-template <class R, class Source>
+template <class R, class Source, bool Masked = false>
 void several_columns(const ColumnsCall& given) {
   constexpr int W = kRegisterBytes / 8;
   const ColumnsCall call = given;  // by value: stores to the accumulators cannot change it
   with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     walk_columns<W>(
         call.columns,
-        [=](std::int64_t c) __attribute__((always_inline)) { add_columns<R, Source, W>(call, row, rows, c); },
-        [=](std::int64_t c) { add_columns<R, Source, 1>(call, row, rows, c); });
+        [=](std::int64_t c)
+            __attribute__((always_inline)) { add_columns<R, Source, W, Masked>(call, row, rows, c); },
+        [=](std::int64_t c) { add_columns<R, Source, 1, Masked>(call, row, rows, c); });
   });
 }
 

@@ -287,6 +287,7 @@ class ColumnTile {
         plan_(pass.plan),
         masked_(pass.masked),
         all_in_place_(block_elements() == 0),
+        masks_in_place_(masked_ && masks_in_place()),
         pieces_(pass, block_elements()),
         frame_(static_cast<std::size_t>(bytes_needed())) {
     char* at = frame_.data();
@@ -415,6 +416,7 @@ class ColumnTile {
   /// lane.
   void add_rows(const Place& start, std::int64_t base, std::int64_t first, std::int64_t count) {
     const std::int64_t rows = std::min<std::int64_t>((count - first + kLanes - 1) / kLanes, kRowsPerStep);
+    if (masks_in_place_) return add_masked_rows(start, base, first, rows);
     if (all_in_place_) {
       // Several states take turns at pieces in L1.
       const std::int64_t some = pass_.states > 1 ? kGatheredColumns : tile_.width;
@@ -445,8 +447,7 @@ class ColumnTile {
           row[r] = in_place ? places[r].data[feed.input] : pieces_.block(f) + r * pitch * feed.size;
         if (masked_) {
           if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row, false);
-          for (std::int64_t r = 0; r < rows; ++r)
-            row[r] = mask_row(s, row[r], pieces_.mask_row(places[r], plan_.inner, r, pitch), r, c, columns);
+          mask_rows(s, places, row, rows, c, columns);
         }
         add_slot(s, row, rows, c, columns, first, in_place);
       }
@@ -454,9 +455,43 @@ class ColumnTile {
     }
   }
 
+  /// Whether elements and mask lie side by side, for kernels that mask as they load.
+  bool masks_in_place() const {
+    const Reduction& r = pass_.reduction;
+    if (r.source != nullptr || r.mask == nullptr || r.skip_nan || plan_.inner.stride[kMaskOperand] != 1)
+      return false;
+    for (int s = 0; s < pass_.states; ++s) {
+      const Feed& feed = pass_.feed[pass_.feed_of[s]];
+      if (pass_.kernel[s]->masked_columns == nullptr || !feed.plain ||
+          plan_.inner.stride[feed.input] != feed.stored_size)
+        return false;
+    }
+    return true;
+  }
+
+  void add_masked_rows(const Place& start, std::int64_t base, std::int64_t first, std::int64_t rows) {
+    const std::int64_t some = pass_.states > 1 ? kGatheredColumns : tile_.width;
+    const char *data[kRowsPerStep], *masks[kRowsPerStep];
+    const std::uint8_t* mask[kRowsPerStep];
+    pieces_.seek_lane(start, kMaskOperand, base + first, rows, masks);
+    for (std::int64_t c = 0; c < tile_.width; c += some) {
+      const std::int64_t columns = std::min(some, tile_.width - c);
+      for (std::int64_t r = 0; r < rows; ++r) mask[r] = reinterpret_cast<const std::uint8_t*>(masks[r]) + c;
+      for (int s = 0; s < pass_.states; ++s) {
+        const ReducerKernel& kernel = *pass_.kernel[s];
+        const Feed& feed = pass_.feed[pass_.feed_of[s]];
+        pieces_.seek_lane(start, feed.input, base + first, rows, data);
+        for (std::int64_t r = 0; r < rows; ++r) data[r] += c * feed.stored_size;
+        add_slot(s, data, rows, c, columns, first, true, mask);
+        if (kernel.shifted && !kernel.skips_nan)
+          pass_.kernels.pieces.count_columns(counts_[s] + c, mask, rows, columns);
+      }
+    }
+  }
+
   /// Adds `rows` of one lane, of columns [c, c + columns), to the accumulators of slot s.
   void add_slot(int s, const char* const* row, std::int64_t rows, std::int64_t c, std::int64_t columns,
-                std::int64_t first, bool in_place) {
+                std::int64_t first, bool in_place, const std::uint8_t* const* mask = nullptr) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
     void* lanes[kMaxLaneComponents];
@@ -464,24 +499,35 @@ class ColumnTile {
       lanes[i] = static_cast<char*>(lanes_[s][lane][i]) + c * kernel.lane_size[i];
     const bool fresh = kernel.exact ? first == 0 : first < kLanes;
     const auto coding = in_place ? pass_.feed[pass_.feed_of[s]].coding : Coding::plain;
-    kernel.columns[static_cast<int>(coding)](
-        {lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh});
+    const auto add = mask != nullptr ? kernel.masked_columns : kernel.columns[static_cast<int>(coding)];
+    add({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh, mask});
   }
 
-  /// A copy of columns [first, first + columns) of row `r` with what the mask leaves out replaced by what
-  /// changes nothing.
-  const char* mask_row(int s, const char* data, const std::uint8_t* mask, std::int64_t r, std::int64_t first,
-                       std::int64_t columns) {
+  /// Copies columns [first, first + columns) of rows, with what the mask leaves out replaced by what changes
+  /// nothing. A few lines of each row in turn, as `gather` does.
+  void mask_rows(int s, const Place* places, const char** row, std::int64_t rows, std::int64_t first,
+                 std::int64_t columns) {
+    constexpr std::int64_t kTurn = 64;
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
     const PieceKernels& moves = pass_.kernels.pieces;
-    char* to = pieces_.copy() + r * pitch_of(columns) * feed.size;
-    if (!kernel.shifted || kernel.skips_nan)
-      moves.mask[log2_size(feed.element)](to, data, mask, kernel.identity, columns);
-    else
-      moves.mask_columns[static_cast<int>(feed.element)](to, data, mask, pivots_[s] + first,
-                                                         counts_[s] + first, columns);
-    return to;
+    const bool by_column = kernel.shifted && !kernel.skips_nan;
+    const auto mask_out = moves.mask[log2_size(feed.element)];
+    const auto mask_columns = moves.mask_columns[static_cast<int>(feed.element)];
+    const std::int64_t pitch = pitch_of(columns);
+    const std::uint8_t* mask[kRowsPerStep];
+    for (std::int64_t r = 0; r < rows; ++r) mask[r] = pieces_.mask_row(places[r], plan_.inner, r, pitch);
+    for (std::int64_t c = 0; c < columns; c += kTurn) {
+      const std::int64_t some = std::min(kTurn, columns - c), at = c * feed.size;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        char* to = pieces_.copy() + r * pitch * feed.size + at;
+        if (by_column)
+          mask_columns(to, row[r] + at, mask[r] + c, pivots_[s] + first + c, counts_[s] + first + c, some);
+        else
+          mask_out(to, row[r] + at, mask[r] + c, kernel.identity, some);
+      }
+    }
+    for (std::int64_t r = 0; r < rows; ++r) row[r] = pieces_.copy() + r * pitch * feed.size;
   }
 
   const FirstPass& pass_;
@@ -490,6 +536,7 @@ class ColumnTile {
   const ReducePlan& plan_;
   const bool masked_;
   const bool all_in_place_;
+  const bool masks_in_place_;
   Pieces pieces_;
   ScratchFrame frame_;
   void* lanes_[kMaxSlots][kLanes][kMaxLaneComponents];
