@@ -148,13 +148,18 @@ def _view(name: str, view: str, axis: int) -> Case:
 
 def _short(name: str, shape: tuple[int, ...], axis: Any, bar: str) -> Case:
     keywords: dict[str, Any] = {"axis": axis}
+
+    def make() -> SimpleNamespace:
+        x = uniform(shape)
+        return SimpleNamespace(x=x, out=touched(getattr(np, name)(x, axis).shape, np.float32))
+
     return Case(
         name=f"{name} of {shape} over {axis}",
         group=GROUP,
-        make=lambda: SimpleNamespace(x=uniform(shape)),
-        ours=_call("ufuse", name, "x", **keywords),
+        make=make,
+        ours=_call("ufuse", name, "x", **keywords, out=None),
         peers={
-            "numpy": _call("numpy", name, "x", **keywords),
+            "numpy": _call("numpy", name, "x", **keywords, out=None),
             "torch": _call("torch", name, "x", dim=axis),
             "jax": _call("jax", f"numpy.{name}", "x", **keywords),
         },

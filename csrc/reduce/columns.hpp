@@ -95,6 +95,43 @@ void simple_columns(const ColumnsCall& call) {
   });
 }
 
+/// One element per lane: the lanes are folded in registers.
+template <class R, class T, class Source>
+void short_columns(const ShortCall& call) {
+  using A = typename R::wide;
+  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A) > sizeof(typename Source::value)
+                                                          ? sizeof(A)
+                                                          : sizeof(typename Source::value));
+  using V = Vec<A, W>;
+  const ShortCall given = call;
+  auto* out = static_cast<A*>(given.state);
+  auto fold = [&](auto* lane) __attribute__((always_inline)) {
+    for (std::int64_t half = kRowsPerStep / 2; half > 0; half /= 2)
+      for (std::int64_t l = 0; l < half && l + half < given.rows; ++l)
+        lane[l] = R::fold(lane[l], lane[l + half]);
+  };
+  std::int64_t c = 0;
+  for (; c + W <= given.columns; c += W) {
+    V lane[kRowsPerStep];
+    for (std::int64_t r = 0; r < given.rows; ++r)
+      lane[r] =
+          R::fold(splat<V>(R::identity),
+                  reducers::element_of<R, V>(Source::template load<W>(given.row[r] + c * Source::bytes)));
+    fold(lane);
+    if constexpr (reducers::floating<V>)
+      lane[0] = select(lane[0] == lane[0], lane[0], splat<V>(std::numeric_limits<A>::quiet_NaN()));
+    lane[0].store(out + c);
+  }
+  for (; c < given.columns; ++c) {
+    A lane[kRowsPerStep] = {};
+    for (std::int64_t r = 0; r < given.rows; ++r)
+      lane[r] =
+          R::fold(A{R::identity}, reducers::element_of<R, A>(Source::one(given.row[r] + c * Source::bytes)));
+    fold(lane);
+    out[c] = canonical(lane[0]);
+  }
+}
+
 /// Accumulated value of an arg reducer: at least two bytes wide, so that the index within the chunk fits
 /// a lane of the same size.
 template <class S>

@@ -47,6 +47,7 @@ ReducerKernel kernel_of() {
     columns = simple_columns<R, T, decltype(source)>;
   });
   k.masked_columns = simple_columns<R, T, Plain<reducers::storage_t<T>>, true>;
+  k.short_columns = short_columns<R, T, Plain<reducers::storage_t<T>>>;
   k.fold = simple_fold<R, lane_sum_t<R, T>>;
   k.merge = simple_merge<R>;
   k.close = simple_close<R, lane_sum_t<R, T>>;

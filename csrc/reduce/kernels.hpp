@@ -63,6 +63,14 @@ struct ColumnsCall {
   const std::uint8_t* const* mask = nullptr;  // masked kernels: 0 for elements that do not count
 };
 
+/// All `rows` <= kRowsPerStep elements of `columns` columns, to one state each.
+struct ShortCall {
+  const char* const* row;  // contiguous elements of each row
+  std::int64_t rows;
+  std::int64_t columns;
+  void* state;
+};
+
 /// One reducer over one element type.
 struct ReducerKernel {
   std::int8_t components;                     // of a state
@@ -82,6 +90,8 @@ struct ReducerKernel {
   void (*columns[3])(const ColumnsCall&);
   /// Columns of which elements are masked as they are loaded, as they are; may be null.
   void (*masked_columns)(const ColumnsCall&);
+  /// Columns so short that each lane holds one element at most, without accumulators in memory; may be null.
+  void (*short_columns)(const ShortCall&);
   /// Folds lane accumulators `b` into `a`.
   void (*fold)(void* const* a, const void* const* b, std::int64_t columns);
   /// Lane accumulators to states; `counts` per column, or null where every column has `count` elements.

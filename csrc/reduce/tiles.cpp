@@ -288,6 +288,7 @@ class ColumnTile {
         masked_(pass.masked),
         all_in_place_(block_elements() == 0),
         masks_in_place_(masked_ && masks_in_place()),
+        one_step_(one_step()),
         pieces_(pass, block_elements()),
         frame_(static_cast<std::size_t>(bytes_needed())) {
     char* at = frame_.data();
@@ -337,7 +338,40 @@ class ColumnTile {
     return in_place ? 0 : pitch_of(piece()) * kRowsPerStep;
   }
 
+  /// Whether the whole group is one step, for kernels that keep its lanes in registers.
+  bool one_step() const {
+    if (plan_.count > kRowsPerStep || masked_) return false;
+    for (int s = 0; s < pass_.states; ++s)
+      if (pass_.kernel[s]->short_columns == nullptr || pass_.feed[pass_.feed_of[s]].coding != Coding::plain)
+        return false;
+    return true;
+  }
+
+  void fold_step(const Place& start) {
+    const std::int64_t rows = plan_.count;
+    Place places[kRowsPerStep];
+    for (std::int64_t r = 0; r < rows; ++r) {
+      places[r] = start;
+      pieces_.seek(places[r], r);
+    }
+    for (std::int64_t c = 0; c < tile_.width; c += piece()) {
+      const std::int64_t columns = std::min(piece(), tile_.width - c), pitch = pitch_of(columns);
+      pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false);
+      for (int s = 0; s < pass_.states; ++s) {
+        const int f = pass_.feed_of[s];
+        const Feed& feed = pass_.feed[f];
+        const bool in_place = pieces_.in_place(feed, plan_.inner);
+        const char* row[kRowsPerStep];
+        for (std::int64_t r = 0; r < rows; ++r)
+          row[r] = in_place ? places[r].data[feed.input] : pieces_.block(f) + r * pitch * feed.size;
+        pass_.kernel[s]->short_columns({row, rows, columns, states_[s].at(*pass_.kernel[s], c).component[0]});
+      }
+      for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
+    }
+  }
+
   void fold_chunk(const Place& start, std::int64_t chunk) {
+    if (one_step_) return fold_step(start);
     const std::int64_t rows = std::min(kChunk, plan_.count - chunk * kChunk);
     find_pivots(start, chunk, rows);
     for (std::int64_t window = 0; window < rows; window += kWindow)
@@ -537,6 +571,7 @@ class ColumnTile {
   const bool masked_;
   const bool all_in_place_;
   const bool masks_in_place_;
+  const bool one_step_;
   Pieces pieces_;
   ScratchFrame frame_;
   void* lanes_[kMaxSlots][kLanes][kMaxLaneComponents];
