@@ -201,7 +201,9 @@ def _in_slices(reducer: str, request: Request, order: float) -> Array:
             values = values.astype(wide, copy=False) ** order
         elif values.dtype.kind == "c":
             values = np.abs(values)
-        part = _reduced(reducer, request, values, None if where is None else where[index])
+        part = _reduced(
+            reducer, request, np.asarray(values), None if where is None else where[index]
+        )
         if kept:
             if found is None:
                 found = np.empty(request.full_shape, part.dtype)
