@@ -238,3 +238,10 @@ def test_every_name_in_reads_of_few_slots() -> None:
     found = uf.reduce(x, names, 1)
     for name in (*NAMES, "ptp", *NAN_NAMES, *NAN_INDICES):
         np.testing.assert_array_equal(getattr(found, name), alone(x, name, 1, False), err_msg=name)
+
+
+def test_warnings_point_at_the_call() -> None:
+    x = np.full((50, 60), np.nan)
+    with pytest.warns(RuntimeWarning, match="All-NaN slice") as caught:
+        uf.reduce(x, ("nanmin", "nanmax"), 0)
+    assert [one.filename for one in caught] == [__file__]

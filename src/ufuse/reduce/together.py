@@ -15,6 +15,7 @@ from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME
 from ..interop.lowprecision import narrowed
 from . import extremes, logic, nan, norms, sums
+from .nothing import EMPTY, Valid
 from .request import Array, DType, Request, Slot, code_of, execute, is_small, written_as
 
 
@@ -138,7 +139,7 @@ def reduce(
         _slot(name, request, code, dtype, common.get(name))
         for name, dtype in zip(plain, dtypes, strict=True)
     ]
-    valid = _Valid(request, code, slots)
+    valid = Valid(request, code, slots)
     least = {
         name: Slot("min", slot.element, "value", np.empty_like(slot.out))
         for name, slot in zip(plain, slots, strict=True)
@@ -170,77 +171,6 @@ def _plain(name: str, dtype: DType) -> str:
     if dtype.kind in "biu" and name != "nan_count":
         return name.removeprefix("nan")
     return name
-
-
-class _Valid:
-    """How many elements are no NaN, for the names that must know.
-
-    Means and moments count them in the same read. Of the others a result is infinite where there
-    are none, which it hardly ever is: only then is there another read.
-
-    Attributes
-    ----------
-    slots : list of Slot
-        What the read has to find besides the results.
-    """
-
-    def __init__(self, request: Request, code: str, slots: list[Slot]) -> None:
-        self._request, self._code = request, code
-        self._counts: Array | None = None
-        self._values: dict[str, Array] = {}
-        self.slots: list[Slot] = []
-        reducers = {slot.reducer for slot in slots}
-        for reducer, component in (("nan_moments", 0), ("nan_mean", 1)):
-            if reducer in reducers and self._counts is None:
-                self._counts = np.empty(request.full_shape)
-                self.slots.append(Slot(reducer, code, "value", self._counts, component=component))
-        for reducer in ("nanargmin", "nanargmax"):
-            if reducer in reducers:
-                self._values[reducer] = np.empty(request.full_shape, code)
-                self.slots.append(Slot(reducer, code, "value", self._values[reducer]))
-
-    def _missing(self) -> Array:
-        if self._counts is None:
-            self._counts = np.empty(self._request.full_shape)
-            slot = Slot("valid", self._code, "value", self._counts)
-            execute(self._request.x, self._request.axes, [slot], self._request.where)
-        return np.asarray(self._counts == 0)
-
-    def check(self, names: list[str], slots: list[Slot]) -> None:
-        """Raise and warn as the functions of those names, and mark results of NaN alone."""
-        for reducer, values in self._values.items():
-            if np.isinf(values).any() and self._missing().any():
-                raise ValueError(
-                    f"{self._request.function}: All-NaN slice encountered by {reducer!r} "
-                    f"(axis={self._request.axes}); fill them first, with "
-                    "np.where(np.isnan(a), value, a)"
-                )
-        said = set()
-        for name, slot in zip(names, slots, strict=True):
-            text = _EMPTY.get(name)
-            if text is None or not name.startswith("nan"):
-                continue
-            if slot.reducer in ("nanmin", "nanmax") and not np.isinf(slot.out).any():
-                continue
-            missing = self._missing()
-            if missing.any():
-                slot.out[missing] = np.nan
-                said.add(text)
-        for text in sorted(said):
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
-
-
-#: What the functions say where there is nothing to reduce.
-_EMPTY: Final = {
-    "mean": "Mean of empty slice",
-    "var": "Degrees of freedom <= 0 for slice",
-    "std": "Degrees of freedom <= 0 for slice",
-    "nanmean": "Mean of empty slice",
-    "nanvar": "Degrees of freedom <= 0 for slice",
-    "nanstd": "Degrees of freedom <= 0 for slice",
-    "nanmin": "All-NaN slice encountered",
-    "nanmax": "All-NaN slice encountered",
-}
 
 
 def _finished(name: str, slot: Slot, count: Any, written: DType) -> Array:
@@ -280,7 +210,7 @@ def _alone(name: str, request: Request) -> Any:
         given["initial"] = most if name.endswith("min") else least
     if _plain(name, x.dtype) in ("mean", "var", "std"):
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", _EMPTY[name], RuntimeWarning)  # said by `_masked`
+            warnings.filterwarnings("ignore", EMPTY[name], RuntimeWarning)  # said by `_masked`
             return _STATISTICS[name].alone(x, **given)
     return _STATISTICS[name].alone(x, **given)
 
@@ -318,7 +248,7 @@ def _masked(request: Request, names: list[str]) -> Array | None:
             f"{counts.size} (shape {request.x.shape}, axis={request.axes}); use ufuse.min and "
             "ufuse.max with initial="
         )
-    said = {_EMPTY[name] for name in names if name in ("mean", "var", "std")}
+    said = {EMPTY[name] for name in names if name in ("mean", "var", "std")}
     for text in sorted(said):
         warnings.warn(text, RuntimeWarning, stacklevel=3)
     return counts
