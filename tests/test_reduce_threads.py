@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -28,6 +29,17 @@ def peak_of(call: Callable[[], Any]) -> int:
     return peak
 
 
+def ratio_of(call: Callable[[], Any], plain: Callable[[], Any]) -> float:
+    """Time of a call in that of another one: the best of several, as others use the machine too."""
+    best = [np.inf, np.inf]
+    for _ in range(7):
+        for i, one in enumerate((call, plain)):
+            start = time.perf_counter()
+            one()
+            best[i] = min(best[i], time.perf_counter() - start)
+    return best[0] / best[1]
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_numpy_22956_float32_sums_over_an_outer_axis_stick(axis: int) -> None:
     """numpy#22956, #29772, #20458: sums of ones stop at 2**24 along axis 0."""
@@ -43,9 +55,22 @@ def test_numpy_9182_argmax_over_an_outer_axis_copies() -> None:
     assert peak_of(lambda: uf.argmax(x, axis=0)) < x.nbytes // 10
 
 
-def test_numpy_9836_minmax_in_one_pass() -> None:
+@native_only
+@pytest.mark.parametrize("given", [{}, {"initial": 0.0}])
+def test_numpy_9836_minmax_in_one_pass(
+    given: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numpy#9836: one call of the executor has both; one that read twice would be two."""
     x = np.random.default_rng(0).standard_normal((300, 301))
-    low, high = uf.minmax(x)
+    from ufuse.reduce import native
+
+    calls = []
+    read = native.reduce
+    monkeypatch.setattr(
+        native, "reduce", lambda *given: (calls.append(len(given[2])), read(*given))
+    )
+    low, high = uf.minmax(x, **given)
+    assert calls == [2]
     assert low == x.min() and high == x.max()
 
 
@@ -78,6 +103,18 @@ def test_ml_dtypes_63_bfloat16_sums_stick_at_256() -> None:
     x = np.ones(4096, ml_dtypes.bfloat16)
     assert uf.sum(x) == 4096 and uf.sum(x).dtype == x.dtype
     assert uf.mean(x) == 1
+
+
+@native_only
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_numpy_27206_where_costs_no_multiple(axis: int | None) -> None:
+    """numpy#27206: masked sums took several times the time of plain ones, and 5 are enough here."""
+    rng = np.random.default_rng(0)
+    x = rng.random((2000, 2000))
+    mask = rng.random(x.shape) < 0.5
+    with uf.threads(1):
+        ratio = ratio_of(lambda: uf.sum(x, axis=axis, where=mask), lambda: uf.sum(x, axis=axis))
+    assert ratio < 5
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -116,3 +153,44 @@ def test_numexpr_271_any_reducer_anywhere() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             np.testing.assert_allclose(uf.std(x, axis=axis), x.std(axis=axis))
+
+
+@native_only
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_scipy_9300_logsumexp_without_temporaries(axis: int | None) -> None:
+    """scipy#9300: exponentials of the whole input, and copies of it."""
+    x = np.random.default_rng(0).standard_normal((2000, 300))
+    want = np.log(np.sum(np.exp(x), axis=axis))
+    np.testing.assert_allclose(uf.logsumexp(x, axis=axis), want, rtol=1e-12)
+    assert peak_of(lambda: uf.logsumexp(x, axis=axis)) < x.nbytes // 10
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scipy_9300_logsumexp_of_large_values(dtype: Any) -> None:
+    """scipy#9300: of values whose exponentials overflow, or vanish."""
+    for value in (1e4, -1e4, 3e30):
+        x = np.full((40, 1000), value, dtype)
+        np.testing.assert_allclose(
+            uf.logsumexp(x, axis=1), np.full(40, dtype(value)) + np.log(1000), rtol=1e-6
+        )
+
+
+@native_only
+@pytest.mark.parametrize("axis", [0, 1, None])
+@pytest.mark.parametrize(
+    "case", [(np.complex128, None), (np.complex64, 1), (np.int8, 3), (np.float64, 3)]
+)
+def test_norms_without_temporaries_of_the_inputs_size(case: Any, axis: int | None) -> None:
+    """Magnitudes of complex numbers and other powers are made a slice at a time."""
+    dtype, order = case
+    x = (np.random.default_rng(0).standard_normal((3000, 1000)) * 5).astype(dtype)
+    if np.dtype(dtype).kind == "c":
+        x *= dtype(0.6 + 0.8j)
+    flat = x.ravel() if axis is None else x
+    want = np.linalg.norm(flat.astype(np.promote_types(dtype, np.float64)), order, axis or 0)
+    np.testing.assert_allclose(uf.norm(x, order, axis), want, rtol=1e-5)
+    assert (
+        peak_of(lambda: uf.norm(x, order, axis))
+        < (4 << 20)
+        < x.nbytes * 8 // np.dtype(dtype).itemsize
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,131 @@ def test_masked_errors() -> None:
     x, mask = np.ones((3, 4)), np.zeros((3, 4), np.bool_)
     with pytest.raises(ValueError, match=r"'where'.*'argmin'"):
         uf.reduce(x, ("argmin",), 0, where=mask)
-    with pytest.raises(ValueError, match="of no elements"):
+    with pytest.raises(
+        ValueError, match=r"expected an element to count .* 'max', got none for 4 of 4"
+    ):
         uf.reduce(x, ("sum", "max"), 0, where=mask)
-    with pytest.warns(RuntimeWarning, match="Mean or variance of an empty"):
+    with pytest.warns(RuntimeWarning, match="Mean of empty slice"):
         assert np.isnan(uf.reduce(x, "mean", 0, where=mask).mean).all()
+
+
+NAN_NAMES = tuple("nansum nanprod nanmean nanvar nanstd nanmin nanmax".split())
+NAN_INDICES = ("nanargmin", "nanargmax")
+
+#: Not native: `TileRows.fold_masked` hands `nan_moments` pivots that it has not set, so that
+#: `uf.nanvar(x, where=mask)` itself has other bits, or NaN, from call to call.
+MASKED_MOMENTS = () if NATIVE else ("nanvar", "nanstd")
+
+
+def same_as_alone(x: np.ndarray, names: tuple[str, ...], axis: Any, **given: Any) -> None:
+    """Results, warnings and errors are those of each function."""
+    want, texts = {}, set()
+    for name in names:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            want[name] = getattr(uf, name)(x, axis=axis, **given)
+        texts |= {str(one.message).rstrip(".") for one in caught}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = uf.reduce(x, names, axis, **given)
+    assert {str(one.message).rstrip(".") for one in caught} == texts
+    for name in names:
+        np.testing.assert_array_equal(getattr(found, name), want[name], err_msg=name)
+        assert np.asarray(getattr(found, name)).dtype == np.asarray(want[name]).dtype, name
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, np.longdouble])
+@pytest.mark.parametrize("shape", [(4, 5), (60, 70), (3, 2100)])
+def test_nan_names_as_each_alone(shape: tuple[int, ...], dtype: Any) -> None:
+    x = sample(shape, dtype)
+    names = NAN_NAMES + NAN_INDICES + (() if dtype is np.bool_ else ("ptp", "min", "max"))
+    for array in (x, np.asfortranarray(x), x[::-1]):
+        for axis in (0, 1, None):
+            for keepdims in (False, True):
+                same_as_alone(array, names, axis, keepdims=keepdims)
+                for name in names:
+                    same_as_alone(array, (name,), axis, keepdims=keepdims)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "c8"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_of_nan_alone(dtype: str, axis: int) -> None:
+    x = np.ones((50, 60), dtype)
+    x[7] = x[:, 9] = np.nan
+    names = NAN_NAMES
+    same_as_alone(x, names, axis)
+    for name in names:
+        same_as_alone(x, (name,), axis)
+    if dtype != "c8":
+        for name in NAN_INDICES:
+            with pytest.raises(ValueError, match="All-NaN slice encountered"):
+                uf.reduce(x, ("sum", name), axis)
+        x[7] = x[:, 9] = np.inf  # not NaN, though it looks like what is left of them
+        same_as_alone(x, ("nanargmin", "nanargmax", "nanmin", "nanmax"), axis)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "i8", "f2", "f4", "f8", "g"])
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_nan_names_masked(dtype: str, axis: Any) -> None:
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal((50, 60)) * 9).astype(dtype)
+    if x.dtype.kind == "f":
+        x[rng.random(x.shape) < 0.1] = np.nan
+    mask = rng.random(x.shape) < 0.5
+    mask[0] = mask[:, 0] = True
+    same_as_alone(x, ("nansum", "nanprod", "nanmean", *MASKED_MOMENTS), axis, where=mask)
+    names = ("nanmin", "nanmax") + (() if dtype == "?" else ("ptp",))
+    found = uf.reduce(x, names, axis, where=mask)
+    kept = mask & (x == x)
+    ends = {"b": (False, True), "f": (-np.inf, np.inf)}.get(x.dtype.kind)
+    least, most = ends or (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+    np.testing.assert_array_equal(
+        found.nanmin, np.minimum.reduce(x, axis, where=kept, initial=most)
+    )
+    np.testing.assert_array_equal(
+        found.nanmax, np.maximum.reduce(x, axis, where=kept, initial=least)
+    )
+    if dtype != "?":
+        low = np.minimum.reduce(x, axis, where=mask, initial=most)
+        high = np.maximum.reduce(x, axis, where=mask, initial=least)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(found.ptp, (high - low).astype(x.dtype))
+
+
+def test_masked_of_nothing_for_nan_names() -> None:
+    x, mask = np.ones((50, 60), np.float32), np.ones((50, 60), np.bool_)
+    mask[:, 4] = False
+    same_as_alone(x, ("nanmean", *MASKED_MOMENTS, "mean", "var"), 0, where=mask)
+    same_as_alone(x.astype(np.int16), ("nanmean", "nanvar", "mean", "std"), 0, where=mask)
+    for name in ("nanmin", "ptp"):
+        with pytest.raises(ValueError, match=rf"expected an element.*{name!r}.*none for 1 of 60"):
+            uf.reduce(x, name, 0, where=mask)
+    with pytest.raises(ValueError, match=r"'where'.*'nanargmax'.*got an array.*put what"):
+        uf.reduce(x, "nanargmax", 0, where=mask)
+
+
+def test_messages_of_range() -> None:
+    with pytest.raises(TypeError, match=r"ufuse.ptp: .*expected numbers, got bool.*use"):
+        uf.reduce(np.ones((50, 60), np.bool_), "ptp")
+    with pytest.raises(ValueError, match=r"ufuse.ptp: .*expected.*got shape \(0, 3\).*axis=\(0,\)"):
+        uf.reduce(np.ones((0, 3)), "ptp", 0)
+    with pytest.raises(ValueError, match=r"'ops': expected names.*got none"):
+        uf.reduce(np.ones(3), ())
+    with pytest.raises(ValueError, match=r"expected each name once.*leave"):
+        uf.reduce(np.ones(3), ("ptp", "ptp"))
+
+
+def test_every_name_in_reads_of_few_slots() -> None:
+    """More results than one call of an executor has: those of one reducer stay together."""
+    names = (*NAMES, "ptp", *NAN_NAMES, *NAN_INDICES)
+    x = np.random.default_rng(5).standard_normal((70, 80))
+    found = uf.reduce(x, names, 1)
+    for name in (*NAMES, "ptp", *NAN_NAMES, *NAN_INDICES):
+        np.testing.assert_array_equal(getattr(found, name), alone(x, name, 1, False), err_msg=name)
+
+
+def test_warnings_point_at_the_call() -> None:
+    x = np.full((50, 60), np.nan)
+    with pytest.warns(RuntimeWarning, match="All-NaN slice") as caught:
+        uf.reduce(x, ("nanmin", "nanmax"), 0)
+    assert [one.filename for one in caught] == [__file__]

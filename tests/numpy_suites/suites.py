@@ -41,6 +41,48 @@ _OBJECTS = "arrays of objects and strings are refused"
 _SHAPE = "an output of another shape is refused, even where the result would broadcast to it"
 _ONE_WARNING = "one warning for a call, not one for each slice or step"
 
+_ZEROS = "sums of -0.0 are 0.0: they begin with 0.0, to which initial is added"
+
+#: The tests of reductions in ``test_ufunc``: what calls the functions, and what does not.
+_FUNCTIONS_CALLED: Final = (
+    "test_sum",
+    "test_sum_complex",
+    "test_sum_initial",
+    "test_sum_where",
+    "test_object_array_reduction",
+    "test_zerosize_reduction",
+    "test_scalar_reduction",
+)
+_REDUCE = "calls reduce of NumPy's ufuncs itself: np.add.reduce and others cannot be bound anew"
+_METHOD = "calls the method of numpy.ndarray, which cannot be bound anew"
+_UFUNCS_CALLED: Final = {
+    "test_sum_stability": _METHOD,
+    "test_axis_out_of_bounds": _METHOD,
+    **dict.fromkeys(
+        (
+            "test_identityless_reduction",
+            "test_identityless_reduction_huge_array",
+            "test_identityless_reduction_nonreorderable",
+            "test_reduce_identity_depends_on_loop",
+            "test_initial_reduction",
+            "test_empty_reduction_and_identity",
+            "test_reduction_with_where",
+            "test_reduction_with_where_and_initial",
+            "test_reduction_where_initial_needed",
+            "test_reduce_zero_axis",
+            "test_reduce_arguments",
+            "test_reducelike_byteorder_resolution",
+            "test_reducelike_out_promotes",
+            "test_reducelike_output_needs_identical_cast",
+            "test_reduce_noncontig_output",
+            "test_reduce_wrong_dimension_output",
+            "test_reduce_output_does_not_broadcast_input",
+            "test_reduce_output_subclass_ok",
+        ),
+        _REDUCE,
+    ),
+}
+
 SUITES: Final = (
     Suite(
         "numpy.lib.tests.test_nanfunctions",
@@ -107,6 +149,22 @@ SUITES: Final = (
             "TestNonarrayArgs::test_std_with_mean_keyword_keepdims_true_masked": _MASKED,
             "TestNonarrayArgs::test_var_with_mean_keyword_keepdims_true_masked": _MASKED,
             "TestKeepdims::test_raise": _SUBCLASS,
+        },
+    ),
+    Suite(
+        "numpy._core.tests.test_ufunc",
+        (
+            *(f"TestUfunc::{name}" for name in (*_FUNCTIONS_CALLED, *_UFUNCS_CALLED)),
+            "test_addition_reduce_negative_zero",
+        ),
+        {
+            "TestUfunc::test_sum": "float16 sums that overflow are infinite without a warning",
+            "TestUfunc::test_scalar_reduction": _SUBCLASS,
+            **{
+                f"test_addition_reduce_negative_zero[True-{code}]": _ZEROS
+                for code in ("e", "f", "d")
+            },
+            **{f"TestUfunc::{name}": why for name, why in _UFUNCS_CALLED.items()},
         },
     ),
     Suite(

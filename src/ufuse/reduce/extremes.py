@@ -171,15 +171,25 @@ def _require_elements(request: Request, name: str) -> None:
         )
 
 
-def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> MinMax:
+def minmax(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = NO_VALUE,
+    where: Any = True,
+) -> MinMax:
     """Smallest and largest elements over axes, in one read.
 
     Parameters
     ----------
-    a, axis, keepdims
+    a, axis, keepdims, where
         As for `ufuse.min`.
     out : tuple of two arrays, optional
-        Where the results go.
+        Where the results go; either may be None.
+    initial : scalar or tuple of two scalars, optional
+        Takes part in every result: the first of two in the smallest, the second in the largest.
+        Needed for empty axes and with `where`.
 
     Returns
     -------
@@ -197,19 +207,45 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
     >>> low, high = uf.minmax(np.array([3.0, -1.0, 2.0]))
     >>> float(low), float(high)
     (-1.0, 3.0)
+    >>> x = np.array([3.0, np.nan, 2.0])
+    >>> low, high = uf.minmax(x, initial=(np.inf, -np.inf), where=~np.isnan(x))
+    >>> float(low), float(high)
+    (2.0, 3.0)
     """
-    if out is None and is_small(a, axis):
+    plain = where is True and initial is NO_VALUE and out is None
+    if plain and is_small(a, axis):
         return MinMax(min(a, axis, keepdims=keepdims), max(a, axis, keepdims=keepdims))
     function = "ufuse.minmax"
-    request = Request(function, a, axis, None, keepdims)
+    request = Request(function, a, axis, None, keepdims, where)
     if out is not None and (type(out) is not tuple or len(out) != 2):
         raise TypeError(
             f"{function}: argument 'out': expected a tuple of two arrays, got {type(out).__name__}"
         )
-    _require_elements(request, "min")
-    x = request.x
-    dtype = x.dtype.newbyteorder("=")
+    dtype = request.x.dtype.newbyteorder("=")
+    starts = [
+        read_initial(function, one, dtype)
+        for one in (initial if type(initial) is tuple and len(initial) == 2 else (initial,) * 2)
+    ]
+    if starts[0] is None or starts[1] is None:
+        _require_elements(request, "min")
     given = (None, None) if out is None else out
+    views = _read_outputs(request, given, dtype)
+    request.target(dtype, extreme=True)  # remembers what the results become
+    targets = [request.target_in(view, written_as(dtype, extreme=True)) for view in views]
+    _fill_both(request, dtype, targets, starts)
+    return MinMax(
+        *(
+            request.answer_in(target, view, one)
+            for target, view, one in zip(targets, views, given, strict=True)
+        )
+    )
+
+
+def _read_outputs(
+    request: Request, given: tuple[Any, Any], dtype: np.dtype[Any]
+) -> list[Array | None]:
+    """Return the two outputs, checked; None for what is not given."""
+    function = request.function
     views: list[Array | None] = [
         None if one is None else as_output(one, function=function) for one in given
     ]
@@ -219,27 +255,48 @@ def minmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> 
         request.check_shape(view, "out")
         if not np.can_cast(dtype, view.dtype, "same_kind"):
             raise TypeError(
-                f"{function}: argument 'out': cannot cast the result from {dtype} to {view.dtype}"
+                f"{function}: argument 'out': cannot cast the result from {dtype} to {view.dtype} "
+                f"with casting rule 'same_kind'; expected an array of {dtype}"
             )
     if views[0] is not None and views[1] is not None and executors.overlap(views[0], views[1]):
-        raise ValueError(f"{function}: argument 'out': the two arrays share memory")
-    request.target(dtype, extreme=True)  # remembers what the results become
-    targets = [request.target_in(view, written_as(dtype, extreme=True)) for view in views]
-    code = code_of(x.dtype)
-    if targets[0].size and code is None:
-        for name, target in zip(("min", "max"), targets, strict=True):
-            target[...] = other(name, x, dtype, axis=request.axes)
-    elif targets[0].size and code is not None:
+        raise ValueError(
+            f"{function}: argument 'out': expected two arrays apart, got two that share memory; "
+            "pass a copy of one"
+        )
+    return views
+
+
+def _fill_both(
+    request: Request, dtype: np.dtype[Any], targets: list[Array], starts: list[Array | None]
+) -> None:
+    """Write smallest and largest elements to the two targets."""
+    if targets[0].size == 0:
+        return
+    names, code = ("min", "max"), code_of(request.x.dtype)
+    each = list(zip(names, targets, starts, strict=True))
+    if request.empty:
+        for _, target, start in each:
+            target[...] = start
+    elif code is None:
+        mask = True if request.where is None else request.where
+        for name, target, start in each:
+            keywords: dict[str, Any] = {} if start is None else {"initial": start[()]}
+            target[...] = other(name, request.x, dtype, axis=request.axes, where=mask, **keywords)
+    elif starts[0] is None and starts[1] is None:
         slots = [
             Slot("minmax", code, "value", target, component=i) for i, target in enumerate(targets)
         ]
-        execute(x, request.axes, slots, None)
-    return MinMax(
-        *(
-            request.answer_in(target, view, one)
-            for target, view, one in zip(targets, views, given, strict=True)
-        )
-    )
+        execute(request.x, request.axes, slots, None)
+    else:
+        slots = [
+            Slot(name, code, "value", target, initial=_as_state(start, target))
+            for name, target, start in each
+        ]
+        execute(request.x, request.axes, slots, request.where)
+
+
+def _as_state(start: Array | None, target: Array) -> Array | None:
+    return None if start is None else start.astype(target.dtype)
 
 
 @executors.fast_reduction("argmax", "value", _INDICES, component=1)

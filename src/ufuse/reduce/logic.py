@@ -175,11 +175,15 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
     """
     request = Request("ufuse.ptp", a, axis, out, keepdims)
     if request.x.dtype.kind == "b":
-        raise TypeError("ufuse.ptp: argument 'a': bool has no difference; use a.astype(np.int8)")
+        raise TypeError(
+            "ufuse.ptp: argument 'a': expected numbers, got bool, which has no difference; use "
+            "a.astype(np.int8)"
+        )
     if request.count == 0:
         raise ValueError(
-            f"ufuse.ptp: zero-size array to reduction operation which has no identity (shape "
-            f"{request.x.shape}, axis={request.axes})"
+            f"ufuse.ptp: zero-size array to reduction operation which has no identity: expected an "
+            f"element for each result, got shape {request.x.shape} with axis={request.axes}; "
+            "choose other axes, or leave empty arrays out"
         )
     dtype = request.x.dtype.newbyteorder("=")
     request.check_cast(dtype)

@@ -98,6 +98,8 @@ def _last(dtype: DType, smallest: bool) -> Any:
     """Return what no element loses against."""
     if dtype.kind == "f":
         return np.inf if smallest else -np.inf
+    if dtype.kind == "b":
+        return smallest
     return np.iinfo(dtype).max if smallest else np.iinfo(dtype).min
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -14,15 +14,16 @@ import numpy as np
 from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME
 from ..interop.lowprecision import narrowed
-from . import extremes, logic, norms, sums
+from . import extremes, logic, nan, norms, sums
+from .nothing import EMPTY, Valid
 from .request import Array, DType, Request, Slot, code_of, execute, is_small, written_as
 
 
-def _count_nan(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def _count_nan(a: Any, axis: Any = None, keepdims: bool = False, where: Any = True) -> Any:
     """Count NaN, for dtypes and shapes that take the way of single reductions."""
     x = Request("ufuse.reduce", a).x
-    nan = np.isnan(x) if x.dtype.kind not in "biu" else np.zeros(x.shape, np.bool_)
-    return sums.sum(nan, axis, keepdims=keepdims)
+    found = np.isnan(x) if x.dtype.kind not in "biu" else np.zeros(x.shape, np.bool_)
+    return sums.sum(found, axis, keepdims=keepdims, where=where)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,21 @@ _STATISTICS: Final = {
     "all": _Statistic(logic.all, "nonzero", "complete"),
     "count_nonzero": _Statistic(logic.count_nonzero, "nonzero"),
     "norm": _Statistic(norms.norm, "sum_of_squares", "root"),
+    "ptp": _Statistic(logic.ptp, "minmax", "span"),  # without a mask, which it does not take
+    "nansum": _Statistic(nan.nansum, "nansum"),
+    "nanprod": _Statistic(nan.nanprod, "nanprod"),
+    "nanmean": _Statistic(nan.nanmean, "nan_mean", "ratio"),
+    "nanvar": _Statistic(nan.nanvar, "nan_moments", "variance"),
+    "nanstd": _Statistic(nan.nanstd, "nan_moments", "deviation"),
+    "nanmin": _Statistic(nan.nanmin, "nanmin"),
+    "nanmax": _Statistic(nan.nanmax, "nanmax"),
+    "nanargmin": _Statistic(nan.nanargmin, "nanargmin", "value", 1),
+    "nanargmax": _Statistic(nan.nanargmax, "nanargmax", "value", 1),
     "nan_count": _Statistic(_count_nan, "valid"),
 }
+
+_INDICES: Final = frozenset({"argmin", "argmax", "nanargmin", "nanargmax"})
+_EXTREMES: Final = frozenset({"min", "max", "ptp", "nanmin", "nanmax"})
 
 
 def reduce(
@@ -69,9 +83,10 @@ def reduce(
         Any strides; read once, never copied.
     ops : sequence of str
         Any of ``"sum" "prod" "mean" "var" "std" "min" "max" "argmin" "argmax" "any" "all"
-        "count_nonzero" "norm" "nan_count"``; ``"norm"`` is that of order 2.
+        "count_nonzero" "norm" "ptp" "nansum" "nanprod" "nanmean" "nanvar" "nanstd" "nanmin"
+        "nanmax" "nanargmin" "nanargmax" "nan_count"``; ``"norm"`` is that of order 2.
     axis : int, tuple of int or None, optional
-        Axes to reduce; None means all. For ``"argmin"`` and ``"argmax"`` one axis or None.
+        Axes to reduce; None means all. For indices (``"argmin"``, ...) one axis or None.
     keepdims : bool, optional
         Whether reduced axes stay, with size 1.
     where : array of bool, optional
@@ -87,9 +102,15 @@ def reduce(
     Raises
     ------
     ValueError
-        If `ops` names something else or the same twice, or a reduction is of nothing.
+        If `ops` names something else or the same twice, a reduction is of nothing, or an index is
+        wanted of NaN alone.
     TypeError, numpy.exceptions.AxisError
         As the functions of those names.
+
+    Warns
+    -----
+    RuntimeWarning
+        As the functions of those names: of what has no elements, or NaN alone.
 
     Examples
     --------
@@ -107,21 +128,35 @@ def reduce(
     if where is True and is_small(a, axis):
         return result(*(_STATISTICS[name].alone(a, axis=axis, keepdims=keepdims) for name in names))
     request = Request(function, a, axis, None, keepdims, where, single=_has_indices(names))
-    counts = _masked(request, names)
+    plain = [_plain(name, request.x.dtype) for name in names]
+    counts = _masked(request, plain)
     code = code_of(request.x.dtype)
     if code is None or request.count == 0 or 0 in request.shape or request.x.dtype.kind == "b":
         return result(*(_alone(name, request) for name in names))
-    together = _SUMMARY if code in FLOATS and _many(names) and counts is None else {}
-    dtypes = [_result_dtype(name, request.x.dtype.newbyteorder("=")) for name in names]
+    common = _common(plain, code, counts)
+    dtypes = [_result_dtype(name, request.x.dtype.newbyteorder("=")) for name in plain]
     slots = [
-        _slot(name, request, code, dtype, together.get(name))
-        for name, dtype in zip(names, dtypes, strict=True)
+        _slot(name, request, code, dtype, common.get(name))
+        for name, dtype in zip(plain, dtypes, strict=True)
     ]
-    for first in range(0, len(slots), _MOST_SLOTS):
-        execute(request.x, request.axes, slots[first : first + _MOST_SLOTS], request.where)
+    valid = Valid(request, code, slots)
+    least = {
+        name: Slot("min", slot.element, "value", np.empty_like(slot.out))
+        for name, slot in zip(plain, slots, strict=True)
+        if name == "ptp" and slot.reducer == "max"
+    }
+    # Those of one reducer beside each other: they share its state if they are in one call.
+    every = sorted([*slots, *valid.slots, *least.values()], key=lambda slot: slot.reducer)
+    for first in range(0, len(every), _MOST_SLOTS):
+        execute(request.x, request.axes, every[first : first + _MOST_SLOTS], request.where)
+    for name, slot in least.items():
+        highest = slots[plain.index(name)].out
+        with np.errstate(all="ignore"):
+            np.subtract(highest, slot.out, out=highest)
+    valid.check(plain, slots)
     finished = (
         _finished(name, slot, request.count if counts is None else counts, written_as(dtype))
-        for name, slot, dtype in zip(names, slots, dtypes, strict=True)
+        for name, slot, dtype in zip(plain, slots, dtypes, strict=True)
     )
     return result(
         *(
@@ -129,6 +164,13 @@ def reduce(
             for state, dtype in zip(finished, dtypes, strict=True)
         )
     )
+
+
+def _plain(name: str, dtype: DType) -> str:
+    """Return the name of the same reduction where no element can be NaN."""
+    if dtype.kind in "biu" and name != "nan_count":
+        return name.removeprefix("nan")
+    return name
 
 
 def _finished(name: str, slot: Slot, count: Any, written: DType) -> Array:
@@ -147,36 +189,69 @@ def _alone(name: str, request: Request) -> Any:
     """Return the result of one name, for dtypes and shapes that have no common read."""
     x, mask = request.x, request.where
     given: dict[str, Any] = {"axis": request.axes, "keepdims": request.keepdims}
-    if _has_indices((name,)):
+    if name in _INDICES:
         given["axis"] = request.axes[0] if len(request.axes) == 1 else None
-    if mask is not None and name == "nan_count":
-        return _count_nan(np.where(mask, x, x.dtype.type(0)), **given)
-    if mask is not None and name in ("norm", "count_nonzero"):
-        return _STATISTICS[name].alone(np.where(mask, x, x.dtype.type(0)), **given)
-    if mask is not None:
-        given["where"] = mask
-    if mask is not None and name in ("min", "max") and x.dtype.kind == "b":
-        given["initial"] = name == "min"
+    if mask is None:
+        return _STATISTICS[name].alone(x, **given)
+    given["where"] = mask
+    if name == "count_nonzero":  # has no mask
+        return sums.sum(x if x.dtype.kind == "b" else x != 0, **given)
+    # A mask wants something to begin with, which no result is: each has elements.
+    least, most = _bounds(x.dtype)
+    if name == "ptp" and x.dtype.kind != "b":
+        low, high = extremes.minmax(x, initial=(most, least), **given)
+        return high - low
+    if name == "ptp":
+        return logic.ptp(x)  # raises
+    if name in ("nanmin", "nanmax") and x.dtype.kind not in "biu":
+        counted = given.pop("where")
+        return _STATISTICS[name].alone(np.where(counted, x, x.dtype.type(np.nan)), **given)
+    if name in _EXTREMES:
+        given["initial"] = most if name.endswith("min") else least
+    if _plain(name, x.dtype) in ("mean", "var", "std"):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", EMPTY[name], RuntimeWarning)  # said by `_masked`
+            return _STATISTICS[name].alone(x, **given)
     return _STATISTICS[name].alone(x, **given)
 
 
-def _masked(request: Request, names: tuple[str, ...]) -> Array | None:
+def _bounds(dtype: DType) -> tuple[Any, Any]:
+    """Return what is not larger, and what is not smaller, than any element."""
+    if dtype.kind == "b":
+        return False, True
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    if dtype.kind == "c":
+        return complex(-np.inf, -np.inf), complex(np.inf, np.inf)
+    return -np.inf, np.inf
+
+
+def _masked(request: Request, names: list[str]) -> Array | None:
     """How many elements count for each result; None where it is all of them."""
     if request.where is None:
         return None
-    if _has_indices(names):
+    indices = [name for name in names if name in _INDICES]
+    if indices:
         raise ValueError(
-            f"{request.function}: argument 'where': expected True with 'argmin' and 'argmax', "
-            "which have no mask in NumPy either; put what cannot win in the place of the others"
+            f"{request.function}: argument 'where': expected True with "
+            f"{' and '.join(map(repr, indices))}, which have no mask in NumPy either; got an array "
+            f"of shape {request.where.shape}; put what cannot win in the place of the others"
         )
-    counts = sums.sum(np.broadcast_to(request.where, request.x.shape), request.axes, keepdims=True)
-    if ("min" in names or "max" in names) and not np.all(counts):
+    counts = np.asarray(sums.sum(request.where, request.axes, keepdims=True))
+    if np.all(counts):
+        return counts
+    extreme = [name for name in names if name in _EXTREMES]
+    if extreme:
         raise ValueError(
-            f"{request.function}: argument 'where': smallest or largest of no elements"
+            f"{request.function}: argument 'where': expected an element to count for each result "
+            f"of {' and '.join(map(repr, extreme))}, got none for {np.sum(counts == 0)} of "
+            f"{counts.size} (shape {request.x.shape}, axis={request.axes}); use ufuse.min and "
+            "ufuse.max with initial="
         )
-    if not np.all(counts) and {"mean", "var", "std"}.intersection(names):
-        warnings.warn("Mean or variance of an empty slice", RuntimeWarning, stacklevel=3)
-    return np.asarray(counts)
+    said = {EMPTY[name] for name in names if name in ("mean", "var", "std")}
+    for text in sorted(said):
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+    return counts
 
 
 #: Of one call of an executor.
@@ -190,27 +265,48 @@ _SUMMARY: Final = {
     "std": _Statistic(sums.std, "summary", "deviation"),
     "min": _Statistic(extremes.min, "summary", "value", 5),
     "max": _Statistic(extremes.max, "summary", "value", 6),
+    "ptp": _Statistic(logic.ptp, "summary", "span", 5),
+}
+
+#: The same of the smallest and largest elements alone.
+_BOTH: Final = {
+    "min": _Statistic(extremes.min, "minmax"),
+    "max": _Statistic(extremes.max, "minmax", "value", 1),
 }
 
 
-def _many(names: tuple[str, ...]) -> bool:
-    """Whether more than one of the plain reducers behind `names` is one of the summary's."""
-    return len({_STATISTICS[name].reducer for name in names if name in _SUMMARY}) > 1
+#: What a range is made of where there is a mask: the smallest is found beside it.
+_HIGHEST: Final = _Statistic(logic.ptp, "max")
+
+
+def _common(names: list[str], code: str, counts: Array | None) -> Mapping[str, _Statistic]:
+    """Return the names for which one reducer has several results, where it has them."""
+    wanted = {_STATISTICS[name].reducer for name in names if name in _SUMMARY}
+    if counts is not None:
+        return {"ptp": _HIGHEST}
+    if len(wanted) < 2:
+        return {}
+    if wanted <= {"min", "max", "minmax"}:
+        return _BOTH
+    return _SUMMARY if code in FLOATS else {}
 
 
 def _check_names(function: str, names: tuple[str, ...]) -> None:
     unknown = [name for name in names if name not in _STATISTICS]
     if unknown or not names:
         raise ValueError(
-            f"{function}: argument 'ops': expected names out of {' '.join(_STATISTICS)}, got "
-            f"{unknown or names}"
+            f"{function}: argument 'ops': expected names out of {' '.join(_STATISTICS)}; got "
+            f"{unknown or 'none'}"
         )
     if len(set(names)) != len(names):
-        raise ValueError(f"{function}: argument 'ops': a name is repeated in {names}")
+        raise ValueError(
+            f"{function}: argument 'ops': expected each name once, but one is repeated in {names}; "
+            "leave the others out: results have these names"
+        )
 
 
 def _has_indices(names: tuple[str, ...]) -> bool:
-    return "argmin" in names or "argmax" in names
+    return not _INDICES.isdisjoint(names)
 
 
 @lru_cache(maxsize=256)
@@ -221,11 +317,11 @@ def _result_type(names: tuple[str, ...]) -> Any:
 def _result_dtype(name: str, dtype: DType) -> DType:
     if name in ("any", "all"):
         return np.dtype(np.bool_)
-    if name in ("argmin", "argmax", "count_nonzero", "nan_count"):
+    if name in _INDICES or name in ("count_nonzero", "nan_count"):
         return np.dtype(np.int64)
-    if name in ("sum", "prod"):
+    if name in ("sum", "prod", "nansum", "nanprod"):
         return sums.default_dtype(dtype, None)
-    return dtype if name in ("min", "max") else sums.moment_dtype(dtype, None)
+    return dtype if name in _EXTREMES else sums.moment_dtype(dtype, None)
 
 
 def _slot(
@@ -233,8 +329,8 @@ def _slot(
 ) -> Slot:
     statistic = _STATISTICS[name] if together is None else together
     dtype = request.x.dtype
-    element, written = code, written_as(result, extreme=name in ("min", "max"))
-    if name in ("sum", "prod"):
+    element, written = code, written_as(result, extreme=name in _EXTREMES)
+    if name in ("sum", "prod", "nansum", "nanprod"):
         element = sums.element_for(name, dtype, result) or code
     elif name == "mean":
         element = "f8" if dtype.kind in "iu" and dtype.itemsize == 8 else code
