@@ -264,8 +264,9 @@ class RowTile {
                                                          mask[r], fill, count);
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
+    const bool given = kernel.shifted && !kernel.skips_nan;
     kernel.rows[0]({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
-                    pivots, counts});
+                    given ? pivots : nullptr, given ? counts : nullptr});
   }
 
   const FirstPass& pass_;
