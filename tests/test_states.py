@@ -443,6 +443,19 @@ def test_bins_are_numpys(dtype: Any) -> None:
         assert found.below == np.count_nonzero(x.astype(np.float64) < edges[0])
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, *NARROW])
+@pytest.mark.parametrize("edges", [[0.7, 1.0], [0.1, 0.3]])
+def test_elements_at_outer_edges_that_are_rounded(dtype: Any, edges: list[float]) -> None:
+    """What rounding puts beside an edge is below or above, and never lost or counted twice."""
+    x = np.array(edges).astype(dtype)
+    x = np.append(x, np.nextafter(x[0], x[1]))
+    for keywords in ({"bins": edges}, {"bins": 5, "range": edges}):
+        found = uf.State("histogram", **keywords).update(x).result().histogram
+        assert found.below + found.above + found.counts.sum() == x.size
+        assert found.below == np.count_nonzero(x.astype(np.float64) < found.edges[0])
+        assert found.above == np.count_nonzero(x.astype(np.float64) > found.edges[-1])
+
+
 def test_bins_of_truth() -> None:
     x = np.array([True, False, True])
     found = uf.State("histogram", bins=2, range=(0, 1)).update(x).result().histogram

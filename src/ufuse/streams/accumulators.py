@@ -241,7 +241,8 @@ class Bins(Direct):
         counts = np.zeros((len(inside), self._bins.number + 2), np.int64)
         counts[:, 1:-1] = inside
         if inside.sum() < chunk.x.size:
-            low, high = self._bins.ends or (self._bins.edges or ())[:: self._bins.number]
+            # Rounded as NumPy rounds them: equal bins to the dtype of the stream, given edges not.
+            low, high = self._bins.edges_of(chunk.x.dtype)[:: self._bins.number]
             counts[:, 0] = np.count_nonzero(chunk.by_lane < low, axis=1)
             counts[:, -1] = np.count_nonzero(chunk.by_lane > high, axis=1)
         return (counts if before is None else before[0] + counts,)

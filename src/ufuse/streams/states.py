@@ -334,7 +334,8 @@ class State:
                 (sketch,) = value
             elif key[0] == "Bins":
                 assert self._settings.bins is not None
-                bins = value[0].reshape(-1), self._settings.bins.edges_of(np.dtype(np.float64))
+                assert self.dtype is not None
+                bins = value[0].reshape(-1), self._settings.bins.edges_of(self.dtype)
         return sketch, bins
 
     @property
