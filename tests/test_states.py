@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import ufuse as uf
 from conftest import NATIVE
+from ufuse.streams import accumulators
 
 EXACT = "min max ptp argmin argmax any all count_nonzero".split()
 FLOATING = "sum prod mean var std norm".split()
@@ -461,6 +462,36 @@ def test_bins_of_truth() -> None:
     found = uf.State("histogram", bins=2, range=(0, 1)).update(x).result().histogram
     assert found.counts.tolist() == [1, 2]
     assert found.edges.tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+@pytest.mark.parametrize("method", ["update", "merge"])
+def test_what_raises_changes_nothing(
+    seen: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums and sketches are read before the histogram, which runs out of memory here."""
+    names = ("sum", "median", "var", "histogram")
+    keywords: dict[str, Any] = {"bins": 4, "range": (0, 2), "axis": 1, "error": 0.1}
+    x = sample((3, 5000), np.float64)
+    state = streamed([x] * seen, *names, **keywords)
+    other = streamed([x[:, :700]], *names, **keywords)
+
+    def fail(*arguments: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accumulators.Bins, "read", fail)
+        patch.setattr(accumulators.Bins, "merge", fail)
+        if seen or method == "update":
+            with pytest.raises(MemoryError):
+                getattr(state, method)(other if method == "merge" else x[:, :700])
+    assert state.count == 5000 * seen
+    assert state.dtype == (np.float64 if seen else None)
+    after = streamed([x] * seen, *names, **keywords)
+    for one in (state, after):
+        one.update(x[:, 40:])
+    for a, b in zip(state.result()[:3], after.result()[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_large_chunks_go_in_pieces() -> None:

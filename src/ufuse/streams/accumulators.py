@@ -6,6 +6,7 @@ a part's values merge by one function, whether they come from the next chunk or 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -72,6 +73,10 @@ class Part:
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         """Merge two values; `b` begins `offset` elements behind `a`. Warnings are off."""
         raise NotImplementedError
+
+    def copied(self, value: Any) -> Any:
+        """Return what may be read into and merged into; most values are never changed."""
+        return value
 
 
 class Reduced(Part):
@@ -269,6 +274,9 @@ class Sketches(Direct):
         for ours, theirs in zip(a, b, strict=True):
             ours.merge(theirs)
         return a
+
+    def copied(self, value: list[QuantileSketch]) -> list[QuantileSketch]:
+        return [copy.copy(sketch) for sketch in value]
 
 
 #: Reducers that find what several others do: those, with where they begin in its state.

@@ -102,7 +102,9 @@ def drift(
             function, a, histogram_of(reference), b, histogram_of(sample)
         )
         shares = first.counts / first.count, second.counts / second.count
-        found["ks"], found["wasserstein"] = _distances_of_bins(*shares, np.float64(first.edges))
+        found["ks"], found["wasserstein"] = _distances_of_bins(
+            *shares, first.edges.astype(np.float64)
+        )
     else:
         if {"ks", "pvalue", "wasserstein"} & set(names):
             found["ks"], found["wasserstein"] = _distances(a, b)
