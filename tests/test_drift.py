@@ -198,6 +198,18 @@ def test_histograms() -> None:
     np.testing.assert_allclose(uf.drift(sketched(a, 0.001), keep(b)), found, rtol=1e-9)
 
 
+def test_a_float32_histogram_is_compared_in_its_own_bins() -> None:
+    """float32(0.7) is on an edge that is rounded as it is, and below the one in float64."""
+    x = np.array([0.7] * 10 + [0.05], np.float32)
+    state = uf.State("histogram", bins=10, range=(0, 1)).update(x)
+    assert uf.drift(state, x, measures="psi").psi == 0
+    assert uf.drift(x, state, measures="psi").psi == 0
+    wide = uf.State("histogram", bins=10, range=(0, 1)).update(x.astype(np.float64) + 1e-6)
+    assert uf.drift(state, wide, measures="psi").psi == 0
+    with pytest.raises(ValueError, match="different edges"):
+        uf.drift(state, uf.State("histogram", bins=10, range=(0, 1.5)).update(x))
+
+
 def test_histograms_are_spread_evenly() -> None:
     """The integral of |F - G|, of lines between the edges: against many small steps."""
     edges = [0.0, 1.0, 3.0, 4.0]

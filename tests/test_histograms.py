@@ -459,6 +459,18 @@ def test_bincount_of_many(groups: int, threads: int) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("n", [3, 5000, 100_000])
+@pytest.mark.parametrize("dtype", ["<u8", ">u8"])
+def test_bincount_of_uint64_whatever_the_size(dtype: str, n: int) -> None:
+    """NumPy's own words for it differ from version to version."""
+    x = (np.arange(n) % 50).astype(dtype)
+    _same([uf.bincount(x)], [np.bincount(x.astype(np.int64))])
+    for large in (2**63, 2**64 - 1):
+        x[n // 2] = large
+        with pytest.raises(ValueError, match=f"ufuse.bincount.*below .*63, got {large}"):
+            uf.bincount(x)
+
+
 def test_bincount_where_a_sample_misleads() -> None:
     """The largest element, and a negative one, are where nobody looks first."""
     x = np.zeros(200_000, np.int64)

@@ -113,6 +113,12 @@ def test_masked(dtype: str) -> None:
             np.testing.assert_allclose(got, expected, rtol=0 if exact else 1e-6, err_msg=name)
 
 
+def test_a_mask_that_is_one_true_is_no_mask() -> None:
+    x = np.array([1.0, 3.0, 2.0])
+    for true in (True, np.True_, np.array(True)):
+        assert uf.reduce(x, ("argmax", "sum"), where=true) == (1, 6.0)
+
+
 def test_masked_errors() -> None:
     x, mask = np.ones((3, 4)), np.zeros((3, 4), np.bool_)
     with pytest.raises(ValueError, match=r"'where'.*'argmin'"):

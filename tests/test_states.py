@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import ufuse as uf
 from conftest import NATIVE
+from ufuse.streams import accumulators
 
 EXACT = "min max ptp argmin argmax any all count_nonzero".split()
 FLOATING = "sum prod mean var std norm".split()
@@ -443,11 +444,54 @@ def test_bins_are_numpys(dtype: Any) -> None:
         assert found.below == np.count_nonzero(x.astype(np.float64) < edges[0])
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, *NARROW])
+@pytest.mark.parametrize("edges", [[0.7, 1.0], [0.1, 0.3]])
+def test_elements_at_outer_edges_that_are_rounded(dtype: Any, edges: list[float]) -> None:
+    """What rounding puts beside an edge is below or above, and never lost or counted twice."""
+    x = np.array(edges).astype(dtype)
+    x = np.append(x, np.nextafter(x[0], x[1]))
+    for keywords in ({"bins": edges}, {"bins": 5, "range": edges}):
+        found = uf.State("histogram", **keywords).update(x).result().histogram
+        assert found.below + found.above + found.counts.sum() == x.size
+        assert found.below == np.count_nonzero(x.astype(np.float64) < found.edges[0])
+        assert found.above == np.count_nonzero(x.astype(np.float64) > found.edges[-1])
+
+
 def test_bins_of_truth() -> None:
     x = np.array([True, False, True])
     found = uf.State("histogram", bins=2, range=(0, 1)).update(x).result().histogram
     assert found.counts.tolist() == [1, 2]
     assert found.edges.tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+@pytest.mark.parametrize("method", ["update", "merge"])
+def test_what_raises_changes_nothing(
+    seen: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums and sketches are read before the histogram, which runs out of memory here."""
+    names = ("sum", "median", "var", "histogram")
+    keywords: dict[str, Any] = {"bins": 4, "range": (0, 2), "axis": 1, "error": 0.1}
+    x = sample((3, 5000), np.float64)
+    state = streamed([x] * seen, *names, **keywords)
+    other = streamed([x[:, :700]], *names, **keywords)
+
+    def fail(*arguments: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accumulators.Bins, "read", fail)
+        patch.setattr(accumulators.Bins, "merge", fail)
+        if seen or method == "update":
+            with pytest.raises(MemoryError):
+                getattr(state, method)(other if method == "merge" else x[:, :700])
+    assert state.count == 5000 * seen
+    assert state.dtype == (np.float64 if seen else None)
+    after = streamed([x] * seen, *names, **keywords)
+    for one in (state, after):
+        one.update(x[:, 40:])
+    for a, b in zip(state.result()[:3], after.result()[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_large_chunks_go_in_pieces() -> None:

@@ -24,7 +24,6 @@ inline constexpr int kTileRows = 128;               // rows of the largest tile
 inline constexpr std::int64_t kDoubled = 160;       // longest window that is folded by doubling
 inline constexpr std::int64_t kLongLane = 512;      // shorter ones are folded side by side
 inline constexpr int kMaxBundle = 8;                // groups of lanes that advance together
-inline constexpr int kMaxWindowRecord = 3;          // parts of a state, and the count
 inline constexpr std::int64_t kSortedWindow = 192;  // longest window that is kept as a sorted column
 
 /// Lanes, or pieces of lanes: row k of lane i is the element `base[i]` + k of its axis.

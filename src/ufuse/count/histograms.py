@@ -323,7 +323,18 @@ def bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Any:
         raise ValueError(f"{function}: argument 'minlength': must not be negative, got {least}")
     if values.size == 0:
         return wrap_like(np.zeros(least, np.intp), x)  # with weights too, as in NumPy
-    return wrap_like(_executor().bincount(values, weight, least), x)
+    if values.dtype.kind != "u" or values.itemsize < 8:
+        return wrap_like(_executor().bincount(values, weight, least), x)
+    signed = values.view(values.dtype.str.replace("u", "i"))  # not every NumPy counts uint64
+    try:
+        return wrap_like(_executor().bincount(signed, weight, least), x)
+    except ValueError:
+        if signed.min() >= 0:
+            raise
+    raise ValueError(
+        f"{function}: argument 'x': expected integers below 2**63, got {values.max()}; subtract "
+        "the smallest element first"
+    )
 
 
 def _read_counted_weights(function: str, weights: Any, x: Array) -> Array | None:

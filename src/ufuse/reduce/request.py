@@ -339,6 +339,8 @@ def _read_where(function: str, where: Any, x: Array) -> Array | None:
             f"{function}: argument 'where': expected an array of bool, got dtype {mask.dtype}; "
             "compare to make one, such as where != 0"
         )
+    if mask.ndim == 0 and mask:
+        return None
     try:
         return np.broadcast_to(mask, x.shape)
     except ValueError:

@@ -44,7 +44,7 @@ def groups(
     sizes: Array | None,
     all_needed: bool,
 ) -> tuple[int, int]:
-    """Sort the positions by label: groups are then segments. See `parts_native.groups`."""
+    """Sort the positions by label: groups are then segments. See `native.groups`."""
     bad = (labels < 0) | (labels >= count)
     if bad.any():
         return int(np.argmax(bad)), -1

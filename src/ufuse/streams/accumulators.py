@@ -6,6 +6,7 @@ a part's values merge by one function, whether they come from the next chunk or 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -72,6 +73,10 @@ class Part:
     def merge(self, a: Any, b: Any, offset: int) -> Any:
         """Merge two values; `b` begins `offset` elements behind `a`. Warnings are off."""
         raise NotImplementedError
+
+    def copied(self, value: Any) -> Any:
+        """Return what may be read into and merged into; most values are never changed."""
+        return value
 
 
 class Reduced(Part):
@@ -241,7 +246,8 @@ class Bins(Direct):
         counts = np.zeros((len(inside), self._bins.number + 2), np.int64)
         counts[:, 1:-1] = inside
         if inside.sum() < chunk.x.size:
-            low, high = self._bins.ends or (self._bins.edges or ())[:: self._bins.number]
+            # Rounded as NumPy rounds them: equal bins to the dtype of the stream, given edges not.
+            low, high = self._bins.edges_of(chunk.x.dtype)[:: self._bins.number]
             counts[:, 0] = np.count_nonzero(chunk.by_lane < low, axis=1)
             counts[:, -1] = np.count_nonzero(chunk.by_lane > high, axis=1)
         return (counts if before is None else before[0] + counts,)
@@ -268,6 +274,9 @@ class Sketches(Direct):
         for ours, theirs in zip(a, b, strict=True):
             ours.merge(theirs)
         return a
+
+    def copied(self, value: list[QuantileSketch]) -> list[QuantileSketch]:
+        return [copy.copy(sketch) for sketch in value]
 
 
 #: Reducers that find what several others do: those, with where they begin in its state.

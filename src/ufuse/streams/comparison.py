@@ -102,7 +102,9 @@ def drift(
             function, a, histogram_of(reference), b, histogram_of(sample)
         )
         shares = first.counts / first.count, second.counts / second.count
-        found["ks"], found["wasserstein"] = _distances_of_bins(*shares, first.edges)
+        found["ks"], found["wasserstein"] = _distances_of_bins(
+            *shares, first.edges.astype(np.float64)
+        )
     else:
         if {"ks", "pvalue", "wasserstein"} & set(names):
             found["ks"], found["wasserstein"] = _distances(a, b)
@@ -125,7 +127,7 @@ def _in_one_binning(
     edges = (a if isinstance(a, Binned) else b).edges  # type: ignore[union-attr]
     found = []
     for one, bins in ((a, a_bins), (b, b_bins)):
-        if bins is not None and np.array_equal(bins.edges, edges):
+        if bins is not None and _same_edges(bins.edges, edges):
             found.append(bins)
         elif isinstance(one, Binned):
             raise ValueError(
@@ -135,6 +137,12 @@ def _in_one_binning(
         else:
             found.append(binned(one, edges))
     return found[0], found[1]
+
+
+def _same_edges(a: Array, b: Array) -> bool:
+    """Whether edges are the same in the narrower of their types, which rounds equal bins."""
+    narrow = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
+    return np.array_equal(a.astype(narrow), b.astype(narrow))
 
 
 def _told(edges: Array) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -380,6 +381,16 @@ class QuantileSketch:
             order = np.argsort(values, kind="stable")
             self._view = _View(values[order], np.cumsum(np.concatenate(weights)[order]))
         return self._view
+
+    def __copy__(self) -> QuantileSketch:
+        """Copy what changes in place; elements on levels never do."""
+        new = QuantileSketch.__new__(QuantileSketch)
+        new.__dict__.update(self.__dict__)
+        if self.dtype is not None:
+            new._waiting = copy.copy(self._waiting)
+            new._levels = [list(level) for level in self._levels]
+            new._turns = list(self._turns)
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_view": None}

@@ -157,6 +157,10 @@ class State:
             If the lanes are not those of the first chunk.
         numpy.exceptions.AxisError
             If the chunk has no such axis.
+
+        Notes
+        -----
+        All or nothing: where this raises, whatever it is, the state is as it was.
         """
         function = "ufuse.State.update"
         x = asarray(chunk, function=function, argument="chunk")
@@ -167,20 +171,25 @@ class State:
         else:
             axes = _axes_of(function, self._settings.axis, x.ndim)
             lanes = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-        self._begin_or_check(function, x, lanes)
-        assert self._kept is not None
+        dtype = x.dtype.newbyteorder("=")
+        kept = self._begin_or_check(function, x, dtype, lanes)
+        values, count = kept.copied(self._values), self.count
         if x.size > 0:
             x = x.view(np.uint8) if x.dtype == np.bool_ else x
-            for piece in [x] if self._kept.reads_once else _split(x, axes):
-                self._take(Chunk(piece, axes, self._kept.element))
+            for piece in [x] if kept.reads_once else _split(x, axes):
+                chunk = Chunk(piece, axes, kept.element)
+                kept.take(chunk, values, count)
+                count += chunk.count
+        if self.dtype is None:
+            self.dtype, self._kept, self._lanes, self._ndim = dtype, kept, lanes, x.ndim
+        self._values, self.count = values, count
         return self
 
-    def _begin_or_check(self, function: str, x: Array, lanes: tuple[int, ...]) -> None:
-        dtype = x.dtype.newbyteorder("=")
-        if self.dtype is None:
-            self._kept = self._keeping(function, dtype)
-            self.dtype, self._lanes, self._ndim = dtype, lanes, x.ndim
-            return
+    def _begin_or_check(
+        self, function: str, x: Array, dtype: DType, lanes: tuple[int, ...]
+    ) -> Kept:
+        if self._kept is None:
+            return self._keeping(function, dtype)
         if dtype != self.dtype:
             raise TypeError(
                 f"{function}: argument 'chunk': expected dtype {self.dtype}, that of the first "
@@ -191,6 +200,7 @@ class State:
                 f"{function}: argument 'chunk': expected {self._ndim} axes, of sizes {self._lanes} "
                 f"but for axis={self._settings.axis}, as the first chunk has; got shape {x.shape}"
             )
+        return self._kept
 
     def _keeping(self, function: str, dtype: DType) -> Kept:
         if code_of(dtype) is None:
@@ -199,26 +209,6 @@ class State:
                 f"{dtype}; of complex numbers keep one state of .real and one of .imag"
             )
         return Kept(self._settings, dtype)
-
-    def _take(self, chunk: Chunk) -> None:
-        assert self._kept is not None
-        reader = self._kept.reader
-        self._merge_values(
-            {p.key: v for p, v in zip(reader.parts, reader.read(chunk), strict=True)}
-        )
-        for part in self._kept.direct:
-            self._values[part.key] = part.read(chunk, self._values.get(part.key))
-        self.count += chunk.count
-
-    def _merge_values(self, values: dict[Any, Any]) -> None:
-        assert self._kept is not None
-        parts, kept = self._kept.parts, self._values
-        with np.errstate(all="ignore"):
-            for key, value in values.items():
-                if key in kept:
-                    kept[key] = parts[key].merge(kept[key], value, self.count)
-                else:
-                    kept[key] = value
 
     def merge(self, other: State) -> State:
         """Take in what another state has seen, as if its chunks came now.
@@ -248,11 +238,13 @@ class State:
         self._check_same(function, other)
         if other.dtype is None:
             return self
+        kept = self._kept or self._keeping(function, other.dtype)
+        values = kept.copied(self._values)
+        kept.merge(values, copy.deepcopy(other._values), self.count)
         if self.dtype is None:
-            self._kept = self._keeping(function, other.dtype)
             self.dtype, self._lanes, self._ndim = other.dtype, other._lanes, other._ndim
-        self._merge_values(copy.deepcopy(other._values))
-        self.count += other.count
+            self._kept = kept
+        self._values, self.count = values, self.count + other.count
         return self
 
     def _check_same(self, function: str, other: State) -> None:
@@ -334,7 +326,8 @@ class State:
                 (sketch,) = value
             elif key[0] == "Bins":
                 assert self._settings.bins is not None
-                bins = value[0].reshape(-1), self._settings.bins.edges_of(np.dtype(np.float64))
+                assert self.dtype is not None
+                bins = value[0].reshape(-1), self._settings.bins.edges_of(self.dtype)
         return sketch, bins
 
     @property

@@ -14,6 +14,7 @@ from ..reduce.request import Array, DType
 from .accumulators import (
     Binning,
     Bins,
+    Chunk,
     Direct,
     Exact,
     Fold,
@@ -152,6 +153,26 @@ class Kept:
 
     def _sketches(self, base: str, skip: bool) -> dict[str, Part]:
         return {"sketches": Sketches(self.settings.error)}
+
+    # --- the stream -----------------------------------------------------------------------------
+
+    def copied(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Return values of parts that `take` and `merge` may change, by key."""
+        return {key: self.parts[key].copied(value) for key, value in values.items()}
+
+    def take(self, chunk: Chunk, values: dict[Any, Any], count: int) -> None:
+        """Take a chunk into `values`, which are those of so many elements of a lane."""
+        found = zip(self.reader.parts, self.reader.read(chunk), strict=True)
+        self.merge(values, {part.key: value for part, value in found}, count)
+        for part in self.direct:
+            values[part.key] = part.read(chunk, values.get(part.key))
+
+    def merge(self, values: dict[Any, Any], others: dict[Any, Any], count: int) -> None:
+        """Merge others into `values`, which are those of so many elements of a lane."""
+        with np.errstate(all="ignore"):
+            for key, other in others.items():
+                known = key in values
+                values[key] = self.parts[key].merge(values[key], other, count) if known else other
 
     # --- what it comes to -----------------------------------------------------------------------
 
