@@ -618,3 +618,21 @@ def test_nothing_is_written_before_an_error() -> None:
     with pytest.raises(ValueError, match=f"position {n - 7}: "):
         uf.group_reduce(np.ones(n), labels, num_groups=3, out=out)
     assert np.all(out == 7)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "g", "D"])
+@pytest.mark.parametrize("op", ["nanmean", "nanvar", "nanstd", "nanmin", "nanmax", "mean", "var"])
+def test_parts_of_nothing_but_nan_warn_once(op: str, dtype: str) -> None:
+    x = np.array([np.nan, np.nan, 1.0, np.nan, 2.0], dtype)
+    skips = op.startswith("nan")
+    starts, stops = ([0, 2, 3], [2, 3, 4]) if skips else ([0, 1, 1], [2, 1, 1])
+    for run in (
+        lambda: uf.segment_reduce(x, starts, stops, op=op),
+        lambda: uf.group_reduce(x, [0, 0, 1, 2, 3], op, num_groups=4 if skips else 6),
+    ):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            run()
+        assert [one.category for one in said] == [RuntimeWarning]
+        assert "slice" in str(said[0].message)
+        assert said[0].filename == __file__
