@@ -340,3 +340,14 @@ def test_reproducible_means_of_integers_are_those_of_states() -> None:
     x = np.array([(1 << 53) + 1, 0])
     state = uf.State("mean", accuracy="reproducible").update(x).result().mean
     assert uf.mean(x, accuracy="reproducible") == state == 4503599627370496.5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 7, 100, 5000])
+def test_elements_at_any_address(dtype: Any, count: int) -> None:
+    memory = np.zeros(count * np.dtype(dtype).itemsize + 1, np.uint8)
+    x = memory[1:].view(dtype)
+    x[...] = spread((count,), dtype, 60)
+    assert uf.sum(x, accuracy="reproducible") == dtype(math.fsum(x.tolist()))
+    x[0] = np.finfo(dtype).max
+    assert uf.sum(x, accuracy="reproducible") == dtype(math.fsum(x.tolist()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -636,3 +638,33 @@ def test_parts_of_nothing_but_nan_warn_once(op: str, dtype: str) -> None:
         assert [one.category for one in said] == [RuntimeWarning]
         assert "slice" in str(said[0].message)
         assert said[0].filename == __file__
+
+
+@pytest.mark.parametrize("kind", ["i1", "u2", "i4", "u8"])
+def test_labels_and_positions_may_change_meanwhile(kind: str) -> None:
+    """Another thread writes what is no label, after the labels of its block were checked."""
+    count, stop = 100, threading.Event()
+    x = np.ones(1 << 20)
+    labels = np.zeros(x.size, kind)
+    starts, stops = np.zeros(20000, np.int64), np.full(20000, 50)
+
+    def disturb() -> None:
+        while not stop.is_set():
+            labels[1::997] = 127
+            stops[1::97] = 1 << 40
+            labels[1::997] = 0
+            stops[1::97] = 50
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        for _ in range(40):
+            for run in (
+                lambda: uf.group_reduce(x, labels, "sum", num_groups=count),
+                lambda: uf.segment_reduce(x, starts, stops, op="sum"),
+            ):
+                with contextlib.suppress(ValueError, IndexError):
+                    run()
+    finally:
+        stop.set()
+        other.join()
