@@ -234,8 +234,8 @@ class Execution {
   };
 
   /// Labels as the kernels take them: a copy in L1, since another Python thread may write to the array after
-  /// they were checked (a copy while they are compared costs nothing: 2.2 ns an element before and after,
-  /// float64 sums of 1000 groups). False where one is no group.
+  /// they were checked. (Sums of float64 in 1000 groups take 1.25 ns an element instead of 1.0 with labels of
+  /// 64 bits, and 0.75 instead of 0.65 with those of 32.) False where one is no group.
   bool read_labels(Labels& labels, std::int64_t first, std::int64_t count) {
     const ReduceInput& input = groups_.labels;
     const auto size = static_cast<std::int64_t>(item_size(input.dtype));
