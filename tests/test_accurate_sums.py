@@ -287,3 +287,67 @@ def test_errors() -> None:
         with pytest.raises(TypeError, match=r"'accuracy': expected elements of at most 64 bits"):
             function(np.ones(3, np.longdouble), accuracy="reproducible")
     assert out == 7.0
+
+
+@pytest.mark.parametrize("accuracy", ["reproducible", "compensated"])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_masked_means_overflow_no_sooner_than_float64(dtype: Any, accuracy: str) -> None:
+    x = np.array([3e38, 3e38, 1.0], dtype)
+    where = np.array([True, True, False])
+    got = uf.mean(x, where=where, accuracy=accuracy)
+    assert got == dtype(3e38) and got.dtype == dtype
+    with pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        assert np.isnan(uf.mean(x, where=np.zeros(3, bool), accuracy=accuracy))
+
+
+@pytest.mark.parametrize("accuracy", ["reproducible", "compensated"])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, ">i8", ">u8"])
+@pytest.mark.parametrize("large", [False, True])
+def test_integers_of_64_bits_are_summed_exactly_and_rounded_once(
+    dtype: Any, accuracy: str, large: bool
+) -> None:
+    x = np.random.default_rng(3).integers(0, 1 << 62, (37, 6)) >> (0 if large else 30)
+    x[0] = (1 << 53) + 1
+    x[1:3] *= 1 if np.dtype(dtype).kind == "u" else -1
+    x = x.astype(dtype)
+    where = np.random.default_rng(4).random(x.shape) < 0.5
+    where[0] = True
+    for view, mask in ((x, where), (x[::-2], where[::-2]), (x.T[1:], where.T[1:])):
+        for axis in (0, 1):
+            lanes = np.moveaxis(view, axis, -1).tolist()
+            masks = np.moveaxis(mask, axis, -1).tolist()
+            want = [sum(lane) / len(lane) for lane in lanes]
+            assert uf.mean(view, axis, accuracy=accuracy).tolist() == want
+            want = [float(sum(lane)) for lane in lanes]
+            got = uf.sum(view, axis, dtype=np.float64, accuracy=accuracy)
+            assert got.tolist() == want
+            kept = [
+                [one for one, m in zip(*both, strict=True) if m]
+                for both in zip(lanes, masks, strict=True)
+            ]
+            want = [sum(lane) / len(lane) if lane else math.nan for lane in kept]
+            if all(kept):
+                assert uf.mean(view, axis, where=mask, accuracy=accuracy).tolist() == want
+            want = [float(sum(lane) + Fraction(0.5)) for lane in lanes]
+            got = uf.sum(view, axis, dtype=np.float64, initial=0.5, accuracy=accuracy)
+            assert got.tolist() == want
+    assert uf.mean(x[0, 0], accuracy=accuracy) == float(x[0, 0])
+    got = uf.sum(x, dtype=np.complex128, initial=1 + 2j, accuracy=accuracy)
+    assert got == complex(sum(x.ravel().tolist()) + 1, 2)
+
+
+def test_reproducible_means_of_integers_are_those_of_states() -> None:
+    x = np.array([(1 << 53) + 1, 1])
+    state = uf.State("mean", accuracy="reproducible").update(x).result().mean
+    assert uf.mean(x, accuracy="reproducible") == state == float((1 << 52) + 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 7, 100, 5000])
+def test_elements_at_any_address(dtype: Any, count: int) -> None:
+    memory = np.zeros(count * np.dtype(dtype).itemsize + 1, np.uint8)
+    x = memory[1:].view(dtype)
+    x[...] = spread((count,), dtype, 60)
+    assert uf.sum(x, accuracy="reproducible") == dtype(math.fsum(x.tolist()))
+    x[0] = np.finfo(dtype).max
+    assert uf.sum(x, accuracy="reproducible") == dtype(math.fsum(x.tolist()))

@@ -152,3 +152,13 @@ def test_errors() -> None:
         uf.average(x, 2, np.ones(4))
     with pytest.raises(TypeError):
         uf.average(x, 0, np.ones(3), False, True)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_weights_of_a_0d_array(axis: int) -> None:
+    assert uf.average(np.float64(3), axis=axis, weights=2.0) == 3.0
+    assert uf.quantile(np.float64(3), 0.5, axis=axis, weights=2.0, method="inverted_cdf") == 3.0
+    with pytest.raises(ValueError, match=r"'weights': .* expected \(\) or \(\), got \(1,\)"):
+        uf.average(np.float64(3), axis=axis, weights=[2.0])
+    with pytest.raises(ValueError, match=r"'weights': .* expected \(\) or \(\), got \(1,\)"):
+        uf.quantile(np.float64(3), 0.5, axis=axis, weights=[2.0], method="inverted_cdf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -618,3 +620,51 @@ def test_nothing_is_written_before_an_error() -> None:
     with pytest.raises(ValueError, match=f"position {n - 7}: "):
         uf.group_reduce(np.ones(n), labels, num_groups=3, out=out)
     assert np.all(out == 7)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "g", "D"])
+@pytest.mark.parametrize("op", ["nanmean", "nanvar", "nanstd", "nanmin", "nanmax", "mean", "var"])
+def test_parts_of_nothing_but_nan_warn_once(op: str, dtype: str) -> None:
+    x = np.array([np.nan, np.nan, 1.0, np.nan, 2.0], dtype)
+    skips = op.startswith("nan")
+    starts, stops = ([0, 2, 3], [2, 3, 4]) if skips else ([0, 1, 1], [2, 1, 1])
+    for run in (
+        lambda: uf.segment_reduce(x, starts, stops, op=op),
+        lambda: uf.group_reduce(x, [0, 0, 1, 2, 3], op, num_groups=4 if skips else 6),
+    ):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            run()
+        assert [one.category for one in said] == [RuntimeWarning]
+        assert "slice" in str(said[0].message)
+        assert said[0].filename == __file__
+
+
+@pytest.mark.parametrize("kind", ["i1", "u2", "i4", "u8"])
+def test_labels_and_positions_may_change_meanwhile(kind: str) -> None:
+    """Another thread writes what is no label, after the labels of its block were checked."""
+    count, stop = 100, threading.Event()
+    x = np.ones(1 << 20)
+    labels = np.zeros(x.size, kind)
+    starts, stops = np.zeros(20000, np.int64), np.full(20000, 50)
+
+    def disturb() -> None:
+        while not stop.is_set():
+            labels[1::997] = 127
+            stops[1::97] = 1 << 40
+            labels[1::997] = 0
+            stops[1::97] = 50
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        for _ in range(40):
+            for run in (
+                lambda: uf.group_reduce(x, labels, "sum", num_groups=count),
+                lambda: uf.segment_reduce(x, starts, stops, op="sum"),
+            ):
+                with contextlib.suppress(ValueError, IndexError):
+                    run()
+    finally:
+        stop.set()
+        other.join()

@@ -97,9 +97,18 @@ bool ExactBlocks::add(const void* data, std::int64_t count, ExactAccumulator& su
 }
 
 void ExactBlocks::add_singly(const void* data, std::int64_t count, bool wide, ExactAccumulator& sum) const {
-  for (std::int64_t i = 0; i < count; ++i)
-    sum.add(wide ? static_cast<const double*>(data)[i]
-                 : static_cast<double>(static_cast<const float*>(data)[i]));
+  const char* at = static_cast<const char*>(data);  // may be unaligned
+  for (std::int64_t i = 0; i < count; ++i, at += wide ? 8 : 4) {
+    double x;
+    if (wide) {
+      std::memcpy(&x, at, sizeof x);
+    } else {
+      float narrow;
+      std::memcpy(&narrow, at, sizeof narrow);
+      x = static_cast<double>(narrow);
+    }
+    sum.add(x);
+  }
 }
 
 }  // namespace ufuse

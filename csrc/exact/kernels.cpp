@@ -1,6 +1,8 @@
 // Cuts of blocks for one tier: this file is compiled once per tier.
 #include "exact/kernels.hpp"
 
+#include <cstring>
+
 #include "simd/vec.hpp"
 
 namespace ufuse {
@@ -21,20 +23,33 @@ UFUSE_INLINE V larger(V x, V largest) {
   return select(x > largest, x, largest);
 }
 
+/// Element i of what may lie at any address.
+template <class T>
+UFUSE_INLINE T element_at(const void* data, std::int64_t i) {
+  T x;
+  std::memcpy(&x, static_cast<const char*>(data) + i * static_cast<std::int64_t>(sizeof x), sizeof x);
+  return x;
+}
+
+/// A register of the elements from i on.
+template <class V>
+UFUSE_INLINE V load_at(const void* data, std::int64_t i) {
+  return V::load(static_cast<const char*>(data) + i * static_cast<std::int64_t>(sizeof(lane_t<V>)));
+}
+
 template <class T>
 double largest(const void* data, std::int64_t count) {
   using V = Register<T>;
   constexpr int K = 4;
-  const auto* at = static_cast<const T*>(data);
   V most[K] = {};
   std::int64_t i = 0;
   for (; i + K * V::size <= count; i += K * V::size) {
 #pragma GCC unroll 4
-    for (int k = 0; k < K; ++k) most[k] = larger(magnitude(V::load(at + i + k * V::size)), most[k]);
+    for (int k = 0; k < K; ++k) most[k] = larger(magnitude(load_at<V>(data, i + k * V::size)), most[k]);
   }
   T found{};
   for (; i < count; ++i) {
-    const T size = at[i] < 0 ? -at[i] : at[i];
+    const T x = element_at<T>(data, i), size = x < 0 ? -x : x;
     found = size > found ? size : found;
   }
   for (int k = 1; k < K; ++k) most[0] = larger(most[k], most[0]);
@@ -52,7 +67,7 @@ UFUSE_INLINE V take(V& sum, V x) {
 }
 
 template <class T, int Cuts, bool Keep>
-UFUSE_INLINE bool cut_block(const T* at, std::int64_t count, ExactPair anchors, ExactPair* sums,
+UFUSE_INLINE bool cut_block(const void* data, std::int64_t count, ExactPair anchors, ExactPair* sums,
                             double* rest) {
   constexpr int W = kRegisterBytes / 8, K = 4;
   using Wide = Vec<double, W>;
@@ -68,7 +83,7 @@ UFUSE_INLINE bool cut_block(const T* at, std::int64_t count, ExactPair anchors, 
   for (; i + K * W <= count; i += K * W) {
 #pragma GCC unroll 4
     for (int k = 0; k < K; ++k) {
-      const Wide x = convert<Wide>(Vec<T, W>::load(at + i + k * W));
+      const Wide x = convert<Wide>(load_at<Vec<T, W>>(data, i + k * W));
       Wide over = take(first[k], x);
       if constexpr (Cuts == 2) over = take(second[k], over);
       left[k] = left[k] | bitcast<Bits>(over);
@@ -78,7 +93,7 @@ UFUSE_INLINE bool cut_block(const T* at, std::int64_t count, ExactPair anchors, 
   std::int64_t any = 0;
   double a = anchors.first, b = anchors.second;
   for (; i < count; ++i) {
-    double over = take(a, static_cast<double>(at[i]));
+    double over = take(a, static_cast<double>(element_at<T>(data, i)));
     if constexpr (Cuts == 2) over = take(b, over);
     any |= over != 0.0;  // NaN is, too
     if constexpr (Keep) rest[i] = over;
@@ -98,12 +113,11 @@ UFUSE_INLINE bool cut_block(const T* at, std::int64_t count, ExactPair anchors, 
 
 template <class T>
 bool cut(const void* data, std::int64_t count, ExactPair anchors, ExactPair* sums, double* rest) {
-  const auto* at = static_cast<const T*>(data);
-  if (rest != nullptr) return cut_block<T, 2, true>(at, count, anchors, sums, rest);
+  if (rest != nullptr) return cut_block<T, 2, true>(data, count, anchors, sums, rest);
   // float32 have 24 bits, of the 42 of a cut: one mostly does.
   if constexpr (sizeof(T) == 4)
-    if (!cut_block<T, 1, false>(at, count, anchors, sums, rest)) return false;
-  return cut_block<T, 2, false>(at, count, anchors, sums, rest);
+    if (!cut_block<T, 1, false>(data, count, anchors, sums, rest)) return false;
+  return cut_block<T, 2, false>(data, count, anchors, sums, rest);
 }
 
 /// Calls `body(column, lanes)` for registers of columns, and for those left one by one.

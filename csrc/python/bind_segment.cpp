@@ -135,7 +135,10 @@ class Arguments {
 void segment_reduce(const py::array& x, int axis, const std::string& coding,
                     const std::optional<py::array>& table, const Integers& starts, const Integers& stops,
                     const std::vector<SlotSpec>& slots) {
-  const Segments segments{starts.size(), starts.data(), stops.data()};
+  // Copies: what is checked here is read when other Python threads may write to the arrays again.
+  const std::vector<std::int64_t> from(starts.data(), starts.data() + starts.size());
+  const std::vector<std::int64_t> to(stops.data(), stops.data() + stops.size());
+  const Segments segments{starts.size(), from.data(), to.data()};
   const Arguments given(x, axis, coding, table, slots, segments.count);
   if (stops.size() != segments.count) throw std::invalid_argument("ufuse segment: as many stops as starts");
   std::int64_t first = 0, last = 0;

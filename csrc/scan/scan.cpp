@@ -56,21 +56,40 @@ constexpr std::int64_t kTileColumns = 4096, kSharedColumns = 1024, kLeastColumns
 constexpr std::int64_t kLongLine = 16 * kScanBlock;
 
 /// The order in which the parts of one line take and leave its offset. A part that waits knows that the part
-/// before it was begun earlier, by another thread that waits for nobody after it.
+/// before it was begun earlier, by another thread that waits for nobody after it. A part that throws breaks
+/// the chain, and `guarded` tells those that wait.
 class Chain {
  public:
-  void wait(std::int64_t part) const {
+  /// Whether it is the turn of `part`: false where an earlier one has thrown.
+  bool wait(std::int64_t part) const {
     constexpr int kSpins = 128;  // some microseconds: longer waits are for a thread that does not run
-    for (int spins = 0; done_.load(std::memory_order_acquire) != part; ++spins) {
+    for (int spins = 0;; ++spins) {
+      const std::int64_t done = done_.load(std::memory_order_acquire);
+      if (done == part) return true;
+      if (done == kBroken) return false;
       if (spins > kSpins) std::this_thread::yield();
 #if defined(__x86_64__)
       _mm_pause();
 #endif
     }
   }
-  void pass(std::int64_t part) { done_.store(part + 1, std::memory_order_release); }
+  void pass(std::int64_t part) {
+    std::int64_t mine = part;  // unless it was broken meanwhile
+    done_.compare_exchange_strong(mine, part + 1, std::memory_order_release, std::memory_order_relaxed);
+  }
+  /// Runs what a part does.
+  template <class Body>
+  void guarded(Body body) {
+    try {
+      body();
+    } catch (...) {
+      done_.store(kBroken, std::memory_order_release);
+      throw;
+    }
+  }
 
  private:
+  static constexpr std::int64_t kBroken = -1;
   std::atomic<std::int64_t> done_{0};
 };
 
@@ -200,7 +219,8 @@ class Execution {
     kernel_.start(offset.bytes, kScanLanes);
     parallel_for(parts, run_.threads, [&](std::int64_t part) {
       const std::int64_t first = part * sets_per_part;
-      share_part(start, first, std::min(sets_per_part, sets - first), chain, part, offset);
+      chain.guarded(
+          [&] { share_part(start, first, std::min(sets_per_part, sets - first), chain, part, offset); });
     });
     // What fills no set of blocks: fewer than kScanLanes blocks and the rest.
     const ScanPieces pieces(run_);
@@ -236,7 +256,7 @@ class Execution {
       walk(s, carry, false);
       offset[s] = carry;
     }
-    chain.wait(part);
+    if (!chain.wait(part)) return;
     for (std::int64_t s = 0; s < sets; ++s)
       for (std::int64_t k = 0; k < kScanLanes; ++k) {
         char* total = offset[s].bytes + 8 * k;
@@ -314,20 +334,21 @@ class Execution {
     std::vector<std::int64_t> memory(static_cast<std::size_t>(width));
     auto* shared = reinterpret_cast<char*>(memory.data());
     kernel_.start(shared, width);
-    parallel_for(parts, run_.threads, [&](std::int64_t part) {
+    auto take_part = [&](std::int64_t part) {
       const ScanPieces pieces(run_);
       const ScratchFrame frame(static_cast<std::size_t>(2 * bytes_of(width)));
       char *carry = frame.data(), *offset = carry + bytes_of(width);
       const std::int64_t first = part * kScanBlock, last = std::min(plan_.count, first + kScanBlock);
       kernel_.start(carry, width);
       walk_columns(pieces, start, width, first, last, carry, offset, false);
-      chain.wait(part);
+      if (!chain.wait(part)) return;
       std::memcpy(offset, shared, static_cast<std::size_t>(8 * width));
       kernel_.advance(shared, carry, width);
       chain.pass(part);
       walk_columns(pieces, start, width, first, last, carry, offset, true);
       if (run_.stream) end_streaming();
-    });
+    };
+    parallel_for(parts, run_.threads, [&](std::int64_t part) { chain.guarded([&] { take_part(part); }); });
   }
 
   const ScanRun run_;

@@ -284,24 +284,32 @@ void close_index(char* cells, void* const* states, std::int64_t count) {
 // --- labels ----------------------------------------------------------------------------------------------
 
 template <class L>
-std::uint64_t largest_label(const void* labels, std::int64_t count) {
+std::uint64_t copy_labels(void* block, const void* labels, std::int64_t count) {
   using U = std::make_unsigned_t<L>;
   using V = Register<U>;
   const auto* at = static_cast<const char*>(labels);
+  auto* to = static_cast<char*>(block);
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(U));
+  // What is compared is what is written: the caller's labels may change at any time.
+  auto take = [at, to](std::int64_t k) __attribute__((always_inline)) {
+    const V label = V::load(at + k * kSize);
+    label.store(to + k * kSize);
+    return label;
+  };
   V some[4];  // in turn: one alone would wait for each comparison
   for (V& one : some) one = splat<V>(0);
   std::int64_t i = 0;
   for (; i + 4 * V::size <= count; i += 4 * V::size) {
 #pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) some[k] = reducers::larger(some[k], V::load(at + (i + k * V::size) * kSize));
+    for (int k = 0; k < 4; ++k) some[k] = reducers::larger(some[k], take(i + k * V::size));
   }
   V best = reducers::larger(reducers::larger(some[0], some[1]), reducers::larger(some[2], some[3]));
-  for (; i + V::size <= count; i += V::size) best = reducers::larger(best, V::load(at + i * kSize));
+  for (; i + V::size <= count; i += V::size) best = reducers::larger(best, take(i));
   U largest = 0;
   for (int k = 0; k < V::size; ++k) largest = best[k] > largest ? best[k] : largest;
   for (; i < count; ++i) {
     const auto label = element_at<U>(at + i * kSize);
+    std::memcpy(to + i * kSize, &label, sizeof label);
     largest = label > largest ? label : largest;
   }
   return largest;

@@ -233,38 +233,39 @@ class Execution {
     std::uint32_t narrow[kPositions];
   };
 
-  /// Labels as the kernels take them, in place where they lie so. False where one is no group.
+  /// Labels as the kernels take them: a copy in L1, since another Python thread may write to the array after
+  /// they were checked. (Sums of float64 in 1000 groups take 1.25 ns an element instead of 1.0 with labels of
+  /// 64 bits, and 0.75 instead of 0.65 with those of 32.) False where one is no group.
   bool read_labels(Labels& labels, std::int64_t first, std::int64_t count) {
     const ReduceInput& input = groups_.labels;
     const auto size = static_cast<std::int64_t>(item_size(input.dtype));
     const std::int64_t stride = input.strides[0];
     const char* from = input.data + first * stride;
-    if (stride != size || input.swapped ||
-        reinterpret_cast<std::uintptr_t>(from) % 8 % static_cast<std::uintptr_t>(size) != 0) {
+    if (stride != size || input.swapped) {
       const int log2 = log2_size(input.dtype);
       kernels_.pieces.gather[log2](labels.block, 0, &from, 1, stride, count);
       if (input.swapped && size > 1) kernels_.pieces.swap[log2](labels.block, count);
       from = labels.block;
     }
-    const auto largest = cells_.largest[static_cast<int>(input.dtype)];
+    const auto copy = cells_.copy_labels[static_cast<int>(input.dtype)];
     // Negative labels, taken for unsigned, are the upper half of their type.
     const bool negatives = input.dtype == DType::I8 || input.dtype == DType::I16 ||
                            input.dtype == DType::I32 || input.dtype == DType::I64;
     const std::uint64_t half = std::uint64_t{1} << (8 * size - 1);
     const auto count_of_groups = static_cast<std::uint64_t>(groups_.count);
     const std::uint64_t groups = negatives ? std::min(count_of_groups, half) : count_of_groups;
-    if (largest(from, count) >= groups) {
+    if (copy(labels.block, from, count) >= groups) {
       std::int64_t i = 0;
-      while (largest(from + i * size, 1) < groups) ++i;
+      for (char* at = labels.block; copy(at, at, 1) < groups; at += size) ++i;
       std::int64_t known = bad_.load();
       while (first + i < known && !bad_.compare_exchange_weak(known, first + i)) {
       }
       return false;
     }
-    labels.data = from;
+    labels.data = labels.block;
     labels.wide = size == 8;
     if (size >= 4) return true;
-    cells_.narrow[static_cast<int>(input.dtype)](labels.narrow, from, count);
+    cells_.narrow[static_cast<int>(input.dtype)](labels.narrow, labels.block, count);
     labels.data = labels.narrow;
     return true;
   }

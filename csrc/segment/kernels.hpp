@@ -43,9 +43,9 @@ struct PartKernels {
   GroupKernel reducer[kReducers][kElementTypes];
   /// By the coding of elements in place, for reducers of one component.
   void (*spans[kReducers][kElementTypes][3])(const SpansCall&);
-  /// The largest of contiguous labels, taken for unsigned: a negative one is very large. Null where the
-  /// element type is no integer.
-  std::uint64_t (*largest[kElementTypes])(const void* labels, std::int64_t count);
+  /// Copies contiguous labels, to themselves or elsewhere, and returns the largest of what it wrote, taken
+  /// for unsigned: a negative one is very large. Null where the element type is no integer.
+  std::uint64_t (*copy_labels[kElementTypes])(void* to, const void* labels, std::int64_t count);
   void (*narrow[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
 
   const GroupKernel& at(ReducerId id, DType dtype) const {

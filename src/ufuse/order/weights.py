@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..interop import asarray
 from ..interop.lowprecision import coding
+from ..reduce.average import read_weights
 from ..reduce.request import Array, Request
 from .reference import has_nan
 
@@ -20,29 +20,11 @@ _BLOCK: Final = 1 << 16
 
 def read(request: Request, axis: Any, weights: Any) -> Array:
     """Return `weights` broadcast to the shape of the array."""
-    function, x = request.function, request.x
-    found = asarray(weights, function=function, argument="weights")
-    if found.shape != x.shape:
-        if axis is None:
-            raise TypeError(
-                f"{function}: argument 'axis': Axis must be specified when shapes of a and weights "
-                f"differ; they are {x.shape} and {found.shape}"
-            )
-        given = [one % x.ndim for one in (axis if isinstance(axis, tuple) else (axis,))]
-        expected = tuple(x.shape[one] for one in given)
-        if found.shape != expected:
-            raise ValueError(
-                f"{function}: argument 'weights': Shape of weights must be consistent with shape "
-                f"of a along specified axis: expected {x.shape} or {expected}, got {found.shape}"
-            )
-        found = found.transpose(np.argsort(given))
-        found = np.broadcast_to(
-            found.reshape([n if i in request.axes else 1 for i, n in enumerate(x.shape)]), x.shape
-        )
+    found = np.broadcast_to(read_weights(request, axis, weights), request.x.shape)
     with np.errstate(invalid="ignore"):
         negative = np.any(found < 0)
     if negative:
-        raise ValueError(f"{function}: argument 'weights': Weights must be non-negative.")
+        raise ValueError(f"{request.function}: argument 'weights': Weights must be non-negative.")
     return found
 
 

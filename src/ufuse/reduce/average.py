@@ -73,7 +73,7 @@ def average(
             return mean
         count = x.size / max(np.size(mean), 1)
         return mean, wrap_like(np.full(np.shape(mean), count, np.asarray(mean).dtype)[()], a)
-    w = _read_weights(request, axis, asarray(weights, function=function, argument="weights"))
+    w = read_weights(request, axis, weights)
     result = _result_dtype(x.dtype, w.dtype)
     full = w.shape == x.shape
     averages, totals = _sums(request, x, w, result, full)
@@ -91,9 +91,10 @@ def average(
     return wrap_like(found[()], a), wrap_like(all_totals[()], a)
 
 
-def _read_weights(request: Request, axis: Any, w: Array) -> Array:
+def read_weights(request: Request, axis: Any, weights: Any) -> Array:
     """Return the weights with the rank of the array, 1 where they do not depend on an axis."""
     function, shape = request.function, request.x.shape
+    w = asarray(weights, function=function, argument="weights")
     if w.shape == shape:
         return w
     if axis is None:
@@ -101,7 +102,8 @@ def _read_weights(request: Request, axis: Any, w: Array) -> Array:
             f"{function}: argument 'axis': Axis must be specified when shapes of a and weights "
             f"differ: {shape} and {w.shape}"
         )
-    order = [one % len(shape) for one in (axis if isinstance(axis, tuple) else (axis,))]
+    given = axis if isinstance(axis, tuple) else (axis,)
+    order = [one % len(shape) for one in given] if shape else []  # 0-d: axis 0 or -1 is none
     expected = tuple(shape[i] for i in order)
     if w.shape != expected:
         raise ValueError(

@@ -208,7 +208,8 @@ def mean(
     Parameters
     ----------
     a, axis, out, keepdims, where, accuracy
-        As for `ufuse.sum`; a reproducible mean of all elements is rounded once.
+        As for `ufuse.sum`; a reproducible mean of all elements, or of integers, is rounded once to
+        float64.
     dtype : dtype, optional
         Of the result. By default that of `a`, float64 for integers and bool.
 
@@ -249,10 +250,7 @@ def mean(
         return request.answer(target)
     if careful is not None and result.kind in "fcV" and not request.empty:
         counts = _warn_of_empty_means(request)
-        fill_accurately(careful, request, target, count=request.count if counts is None else 1)
-        if counts is not None:
-            with np.errstate(all="ignore"):
-                np.divide(target, counts, out=target, casting="unsafe")
+        fill_accurately(careful, request, target, count=request.count if counts is None else counts)
         return request.answer(target)
     if code_of(x.dtype) is None or code_of(result) not in FLOATS:
         _warn_of_empty_means(request)

@@ -77,7 +77,6 @@ def _accumulate(call: Call) -> Any:
 def _mean(call: Call) -> Any:
     result, code = _moments_of(call)
     if code is None:
-        call.warn_of_empty_means(call.parts.sizes(call))
         return call.each(sums.mean, result, dtype=result)
     element = "f8" if call.x.dtype.kind in "iu" and call.x.dtype.itemsize == 8 else code
     target = call.target(result)
@@ -90,7 +89,6 @@ def _spread(call: Call) -> Any:
     result, code = _moments_of(call)
     name = call.name.removeprefix("nan")
     if code is None:
-        _warn_of_freedom(bool((call.parts.sizes(call) <= call.ddof).any()))
         return call.each(_function(name), result, ddof=call.ddof, **_given_dtype(call))
     target = call.target(result)
     element = sums.moments_element(call.x.dtype)

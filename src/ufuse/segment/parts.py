@@ -118,15 +118,21 @@ class Call(Request):
         )
 
     def each(self, function: Callable[..., Any], result: DType, **keywords: Any) -> Any:
-        """Run the function of one array on every part, for dtypes that are not compiled."""
+        """Run the function of one array on every part, for dtypes that are not compiled.
+
+        What it warns of some parts is said once.
+        """
         self.parts.check(self)
         answer = self.scratch(result)
         before: tuple[Any, ...] = (slice(None),) * self.axis
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # said by the caller
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", RuntimeWarning)
             for part in range(self.parts.count):
                 piece = self.x[(*before, self.parts.piece(self, part))]
                 answer[(*before, part)] = function(piece, axis=self.axis, **keywords)
+        for message in dict.fromkeys(str(one.message) for one in said):
+            if "slice" in message:  # of nothing, or nothing but NaN; others are of arithmetic
+                warnings.warn(message, RuntimeWarning, stacklevel=5)
         return self.answer(answer)
 
     def warn_of_empty_means(self, sizes: Array) -> None:
