@@ -481,3 +481,17 @@ def test_any_array(x: np.ndarray, q: float, method: str, data: st.DataObject) ->
     np.testing.assert_array_equal(*both("nanquantile", x, q, axis=axis, method=method))
     same(*both("median", x, axis=axis))
     np.testing.assert_array_equal(*both("nanmedian", x, axis=axis))
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference executor takes no samples")
+def test_no_sample_of_normal_numbers_misleads() -> None:
+    """A sample that was off by three deviations once made one quantile thirty times as slow."""
+    x = np.random.default_rng(0).standard_normal(1 << 23)
+    times = {}
+    for q in (0.25, 0.5):
+        times[q] = np.inf
+        for _ in range(3):
+            begin = time.perf_counter()
+            uf.quantile(x, q)
+            times[q] = min(times[q], time.perf_counter() - begin)
+    assert times[0.25] < 8 * times[0.5]

@@ -64,7 +64,7 @@ class LaneStream {
   /// Query `query` of a lane will want about these two order statistics. Queries come in their order.
   void want(std::int64_t lane, std::int64_t query, std::int64_t previous, std::int64_t next) {
     const K* sample = sample_.get() + lane * size_;
-    const SampleRange range = sample_range(previous, next, length_, size_);
+    const SampleRange range = sample_range(previous, next, length_, size_, kStreamedDeviations);
     const K low = range.low < 0 ? K{0} : sample[range.low];
     const K high = range.high >= size_ ? static_cast<K>(~K{0}) : sample[range.high];
     query_group_.resize(static_cast<std::size_t>((query + 1) * lanes_));
