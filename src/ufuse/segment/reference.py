@@ -45,6 +45,7 @@ def groups(
     all_needed: bool,
 ) -> tuple[int, int]:
     """Sort the positions by label: groups are then segments. See `native.groups`."""
+    labels = labels.copy()  # NumPy's sort does not survive labels that another thread changes
     bad = (labels < 0) | (labels >= count)
     if bad.any():
         return int(np.argmax(bad)), -1
