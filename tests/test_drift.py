@@ -23,6 +23,12 @@ PAIRS = {
 }
 
 
+def cuts_of(a: np.ndarray) -> np.ndarray:
+    """The nine deciles, and what is next to those that come more than once."""
+    cuts, times = np.unique(np.quantile(a, np.arange(1, 10) / 10), return_counts=True)
+    return np.sort(np.append(cuts, np.nextafter(cuts[times > 1], np.inf)))
+
+
 def shares(x: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     """Share of each bin: from its lower cut on, below its upper one."""
     return np.bincount(np.digitize(x, cuts), minlength=cuts.size + 1) / x.size
@@ -64,7 +70,7 @@ def test_the_definitions(pair: str) -> None:
     assert found.ks == pytest.approx(ks(a, b), abs=1e-15)
     if np.lcm(a.size, b.size) < 10_000_000:
         assert found.wasserstein == pytest.approx(wasserstein(a, b), rel=1e-9)
-    cuts = np.unique(np.quantile(a, np.arange(1, 10) / 10))
+    cuts = cuts_of(a)
     for name, value in divergences(shares(a, cuts), shares(b, cuts)).items():
         assert getattr(found, name) == pytest.approx(value, rel=1e-12, abs=1e-15), name
 
@@ -81,7 +87,7 @@ def test_scipy(pair: str) -> None:
     series = stats.kstwobign.sf(found.ks * np.sqrt(a.size * b.size / (a.size + b.size)))
     assert found.pvalue == pytest.approx(series, rel=1e-9, abs=1e-14)
     assert found.wasserstein == pytest.approx(stats.wasserstein_distance(a, b), rel=1e-9, abs=1e-15)
-    cuts = np.unique(np.quantile(a, np.arange(1, 10) / 10))
+    cuts = cuts_of(a)
     js = distance.jensenshannon(shares(a, cuts), shares(b, cuts), base=2)
     assert found.js == pytest.approx(float(js), rel=1e-9, abs=1e-15)
 
@@ -284,3 +290,16 @@ def test_no_warnings() -> None:
         warnings.simplefilter("error")
         uf.drift([1.0, np.inf, -np.inf, np.nan], [0.0, -np.inf, 5.0])
         uf.drift([1, 2, 3], [7, 8])
+
+
+def test_a_value_that_most_of_the_reference_has_is_no_single_bin() -> None:
+    """Flags and sparse columns: cuts at one value alone once left one bin, and no drift."""
+    few = np.r_[np.zeros(9500), np.ones(500)]
+    found = uf.drift(few, 1 - few)
+    back = uf.drift(1 - few, few)
+    np.testing.assert_allclose(found.psi, back.psi)
+    assert found.psi > 5 and found.js > 0.8
+    assert uf.drift([1, 1, 1], [2, 2, 2]).js == pytest.approx(1.0)
+    assert uf.drift(few, few).psi == 0.0
+    sparse = np.r_[np.zeros(9200), np.random.default_rng(0).exponential(size=800)]
+    assert uf.drift(sparse, sparse + 1).psi > 1

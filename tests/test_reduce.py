@@ -385,3 +385,21 @@ def test_any_view(data: st.DataObject) -> None:
     axis = tuple(i for i in range(x.ndim) if data.draw(st.booleans()))
     for name in ("sum", "var", "min"):
         check(name, x, axis=axis)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "cumsum", "nansum", "min", "ptp", "median"])
+def test_durations_as_numpy(name: str) -> None:
+    x = np.array([[1, 2, 5], [7, 0, 3]], "m8[s]")
+    got, expected = getattr(uf, name)(x, axis=1), getattr(np, name)(x, axis=1)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_the_range_of_dates_is_a_duration() -> None:
+    days = np.array(["2020-01-01", "2020-03-01"], "M8[D]")
+    assert uf.ptp(days) == np.timedelta64(60, "D")
+
+
+def test_index_in_a_complex_scalar() -> None:
+    assert uf.argmax(np.complex64(1 + 1j), axis=0) == 0
+    assert uf.argmin(np.complex64(1 + 1j), axis=-1) == 0

@@ -370,7 +370,8 @@ def _index(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
     if target.size:
         code = code_of(x.dtype)
         if code is None:
-            target[...] = other(name, x, dtype, axis=request.axes[0] if axis is not None else None)
+            along = request.axes[0] if axis is not None and request.axes else None
+            target[...] = other(name, x, dtype, axis=along)
         else:
             execute(x, request.axes, [Slot(name, code, "value", target, component=1)], None)
     return request.answer(target)

@@ -179,6 +179,8 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
             "ufuse.ptp: argument 'a': expected numbers, got bool, which has no difference; use "
             "a.astype(np.int8)"
         )
+    if request.x.dtype.kind == "M":  # the difference of two dates is a duration
+        return np.ptp(request.x, axis=request.axes, out=out, keepdims=request.keepdims)
     if request.count == 0:
         raise ValueError(
             f"ufuse.ptp: zero-size array to reduction operation which has no identity: expected an "

@@ -288,6 +288,8 @@ def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
         narrow = coding(dtype) is not None
         complex_spread = x.dtype.kind == "c" and dtype.kind == "f"  # its result alone is real
         keywords["dtype"] = np.dtype(np.float64) if narrow else x.dtype if complex_spread else dtype
+        if x.dtype.kind in "mM":  # which NumPy's functions take without
+            del keywords["dtype"]
     with np.errstate(all="ignore"):
         result = getattr(np, function)(x, keepdims=True, **keywords)
         return np.asarray(result).astype(dtype, copy=False)

@@ -199,7 +199,8 @@ def _in_slices(scan: str, x: Array, axis: int, out: Array) -> None:
             if carry is not None:
                 first = part[(slice(None),) * axis + (slice(0, 1),)]
                 first[...] = ufunc(carry, first)
-            part = ufunc.accumulate(part, axis, dtype=wide)
+            # NumPy accumulates durations as they are.
+            part = ufunc.accumulate(part, axis, dtype=None if wide.kind == "m" else wide)
             if longest == axis:
                 carry = np.take(part, [-1], axis)
             out[index] = part.astype(out.dtype)

@@ -33,7 +33,8 @@ def drift(
         ``"median"``, ``"quantile"``, ``"percentile"`` or ``"histogram"``. NaN are left out.
     bins : int or array_like, optional
         Of `psi`, `kl` and `js`. A number b, 10 by default: cut at the quantiles of 1/b, 2/b... of
-        the reference, each once. Or cuts, increasing. A bin has the values from its lower cut on
+        the reference, each once; a value that more than one of them falls on has a bin of its
+        own. Or cuts, increasing. A bin has the values from its lower cut on
         and below its upper one; the first and the last bin are open. Of histograms the bins are
         theirs, and what is below and above is a bin each.
     measures : sequence of str, optional
@@ -204,7 +205,11 @@ def _cuts(function: str, bins: Any, reference: Ranked) -> Array:
                 f"{function}: argument 'bins': expected a number of bins from 1 on, or cuts; got "
                 f"{bins!r}"
             )
-        return np.unique(reference.quantiles(np.arange(1, number) / number))
+        cuts, times = np.unique(
+            reference.quantiles(np.arange(1, number) / number), return_counts=True
+        )
+        # A value that many quantiles fall on has a bin of its own: zeros of a sparse column, say.
+        return np.unique(np.concatenate([cuts, np.nextafter(cuts[times > 1], np.inf)]))
     try:
         cuts = np.asarray(bins, np.float64)
     except (TypeError, ValueError):
