@@ -24,3 +24,35 @@ UFUSE_API Tier active_tier();
 UFUSE_API void set_tier(const std::string& name);
 
 }  // namespace ufuse
+
+/// Defines `const Type& name(Tier)`, in namespace ufuse: the table that `const Type* name()` of a tier makes
+/// when it is first asked for, never as the library is loaded: its code may not run on this CPU. Tier v4x is
+/// v4 to all but contractions.
+#if defined(__x86_64__)
+#define UFUSE_TIER_TABLES(Type, name) \
+  namespace v2 {                      \
+  const Type* name();                 \
+  }                                   \
+  namespace v3 {                      \
+  const Type* name();                 \
+  }                                   \
+  namespace v4 {                      \
+  const Type* name();                 \
+  }                                   \
+  const Type& name(Tier tier) {       \
+    switch (tier) {                   \
+      case Tier::v2:                  \
+        return *v2::name();           \
+      case Tier::v3:                  \
+        return *v3::name();           \
+      default:                        \
+        return *v4::name();           \
+    }                                 \
+  }
+#else
+#define UFUSE_TIER_TABLES(Type, name) \
+  namespace neon {                    \
+  const Type* name();                 \
+  }                                   \
+  const Type& name(Tier) { return *neon::name(); }
+#endif

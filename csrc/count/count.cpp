@@ -258,36 +258,6 @@ std::int64_t count_lanes(const Counting& counting, const CountKernels& kernels, 
   return Counter(counting, kernels, pieces).run();
 }
 
-#if defined(__x86_64__)
-namespace v2 {
-const CountKernels* count_kernels();
-}
-namespace v3 {
-const CountKernels* count_kernels();
-}
-namespace v4 {
-const CountKernels* count_kernels();
-}
-#else
-namespace neon {
-const CountKernels* count_kernels();
-}
-#endif
-
-const CountKernels& count_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return *v2::count_kernels();
-    case Tier::v3:
-      return *v3::count_kernels();
-    default:
-      return *v4::count_kernels();
-  }
-#else
-  (void)tier;
-  return *neon::count_kernels();
-#endif
-}
+UFUSE_TIER_TABLES(CountKernels, count_kernels)
 
 }  // namespace ufuse

@@ -10,37 +10,7 @@
 
 namespace ufuse {
 
-#if defined(__x86_64__)
-namespace v2 {
-extern const ExactKernels exact_kernels;
-}
-namespace v3 {
-extern const ExactKernels exact_kernels;
-}
-namespace v4 {
-extern const ExactKernels exact_kernels;
-}
-#else
-namespace neon {
-extern const ExactKernels exact_kernels;
-}
-#endif
-
-const ExactKernels& exact_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return v2::exact_kernels;
-    case Tier::v3:
-      return v3::exact_kernels;
-    default:
-      return v4::exact_kernels;
-  }
-#else
-  (void)tier;
-  return neon::exact_kernels;
-#endif
-}
+UFUSE_TIER_TABLES(ExactKernels, exact_kernels)
 
 namespace {
 

@@ -201,8 +201,10 @@ constexpr ExactKernel kernel_of() {
 
 }  // namespace
 
-extern const ExactKernels exact_kernels;
-const ExactKernels exact_kernels = {kernel_of<float>(), kernel_of<double>()};
+const ExactKernels* exact_kernels() {
+  static const ExactKernels table = {kernel_of<float>(), kernel_of<double>()};
+  return &table;
+}
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

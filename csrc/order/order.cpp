@@ -14,6 +14,8 @@
 #include "order/stream.hpp"
 
 namespace ufuse {
+
+UFUSE_TIER_TABLES(OrderKernels, order_kernels)
 namespace {
 
 // Lanes up to this long are sorted by a network, side by side in registers. Zen 4, ns per element of float32

@@ -238,9 +238,11 @@ constexpr MoveKernels kMove = {
 
 }  // namespace
 
-extern const ProgramKernels program_kernels;
-const ProgramKernels program_kernels = {kRows, static_cast<int>(sizeof kRows / sizeof kRows[0]),
-                                        kChains.data(), kPairs, kMove};
+const ProgramKernels* program_kernels() {
+  static const ProgramKernels table = {kRows, static_cast<int>(sizeof kRows / sizeof kRows[0]),
+                                       kChains.data(), kPairs, kMove};
+  return &table;
+}
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

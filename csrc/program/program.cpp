@@ -7,34 +7,7 @@
 
 namespace ufuse {
 
-namespace v2 {
-extern const ProgramKernels program_kernels;
-}
-namespace v3 {
-extern const ProgramKernels program_kernels;
-}
-namespace v4 {
-extern const ProgramKernels program_kernels;
-}
-namespace neon {
-extern const ProgramKernels program_kernels;
-}
-
-const ProgramKernels& program_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return v2::program_kernels;
-    case Tier::v3:
-      return v3::program_kernels;
-    default:
-      return v4::program_kernels;  // VNNI and BF16 add nothing to elementwise operations
-  }
-#else
-  (void)tier;
-  return neon::program_kernels;
-#endif
-}
+UFUSE_TIER_TABLES(ProgramKernels, program_kernels)
 
 namespace {
 

@@ -3,37 +3,7 @@
 
 namespace ufuse {
 
-#if defined(__x86_64__)
-namespace v2 {
-const ReduceKernels* reduce_kernels();
-}
-namespace v3 {
-const ReduceKernels* reduce_kernels();
-}
-namespace v4 {
-const ReduceKernels* reduce_kernels();
-}
-#else
-namespace neon {
-const ReduceKernels* reduce_kernels();
-}
-#endif
-
-const ReduceKernels& reduce_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return *v2::reduce_kernels();
-    case Tier::v3:
-      return *v3::reduce_kernels();
-    default:
-      return *v4::reduce_kernels();  // no reducer gains from what v4x adds
-  }
-#else
-  (void)tier;
-  return *neon::reduce_kernels();
-#endif
-}
+UFUSE_TIER_TABLES(ReduceKernels, reduce_kernels)
 
 bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
                  DType dtype, std::uint64_t reduced, void* out, const std::int64_t* out_strides, DType result,

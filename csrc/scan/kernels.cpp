@@ -231,8 +231,10 @@ constexpr ScanKernels make_table() {
 
 }  // namespace
 
-extern const ScanKernels scan_kernels;
-const ScanKernels scan_kernels = make_table();
+const ScanKernels* scan_kernels() {
+  static const ScanKernels table = make_table();
+  return &table;
+}
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

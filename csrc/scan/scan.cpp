@@ -14,37 +14,7 @@
 
 namespace ufuse {
 
-#if defined(__x86_64__)
-namespace v2 {
-extern const ScanKernels scan_kernels;
-}
-namespace v3 {
-extern const ScanKernels scan_kernels;
-}
-namespace v4 {
-extern const ScanKernels scan_kernels;
-}
-#else
-namespace neon {
-extern const ScanKernels scan_kernels;
-}
-#endif
-
-const ScanKernels& scan_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return v2::scan_kernels;
-    case Tier::v3:
-      return v3::scan_kernels;
-    default:
-      return v4::scan_kernels;
-  }
-#else
-  (void)tier;
-  return neon::scan_kernels;
-#endif
-}
+UFUSE_TIER_TABLES(ScanKernels, scan_kernels)
 
 namespace {
 

@@ -10,6 +10,8 @@
 #include "segment/results.hpp"
 
 namespace ufuse {
+
+UFUSE_TIER_TABLES(PartKernels, part_kernels)
 namespace {
 
 // Segments whose states are finished together.

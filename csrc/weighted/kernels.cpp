@@ -40,9 +40,11 @@ void multiply(double* products, double* kept, const void* values, const void* we
 
 }  // namespace
 
-extern const WeightedKernels weighted_kernels;
-const WeightedKernels weighted_kernels = {
-    {{multiply<float, float>, multiply<float, double>}, {multiply<double, float>, multiply<double, double>}}};
+const WeightedKernels* weighted_kernels() {
+  static const WeightedKernels table = {{{multiply<float, float>, multiply<float, double>},
+                                         {multiply<double, float>, multiply<double, double>}}};
+  return &table;
+}
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

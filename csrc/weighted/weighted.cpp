@@ -4,37 +4,7 @@
 
 namespace ufuse {
 
-#if defined(__x86_64__)
-namespace v2 {
-extern const WeightedKernels weighted_kernels;
-}
-namespace v3 {
-extern const WeightedKernels weighted_kernels;
-}
-namespace v4 {
-extern const WeightedKernels weighted_kernels;
-}
-#else
-namespace neon {
-extern const WeightedKernels weighted_kernels;
-}
-#endif
-
-const WeightedKernels& weighted_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return v2::weighted_kernels;
-    case Tier::v3:
-      return v3::weighted_kernels;
-    default:
-      return v4::weighted_kernels;
-  }
-#else
-  (void)tier;
-  return neon::weighted_kernels;
-#endif
-}
+UFUSE_TIER_TABLES(WeightedKernels, weighted_kernels)
 
 namespace {
 

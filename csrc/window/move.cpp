@@ -16,37 +16,7 @@
 
 namespace ufuse {
 
-#if defined(__x86_64__)
-namespace v2 {
-const WindowKernels* window_kernels();
-}
-namespace v3 {
-const WindowKernels* window_kernels();
-}
-namespace v4 {
-const WindowKernels* window_kernels();
-}
-#else
-namespace neon {
-const WindowKernels* window_kernels();
-}
-#endif
-
-const WindowKernels& window_kernels(Tier tier) {
-#if defined(__x86_64__)
-  switch (tier) {
-    case Tier::v2:
-      return *v2::window_kernels();
-    case Tier::v3:
-      return *v3::window_kernels();
-    default:
-      return *v4::window_kernels();
-  }
-#else
-  (void)tier;
-  return *neon::window_kernels();
-#endif
-}
+UFUSE_TIER_TABLES(WindowKernels, window_kernels)
 
 namespace {
 
