@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "count/count.hpp"
+#include "python/operands.hpp"
 #include "python/register.hpp"
 
 namespace py = pybind11;
@@ -16,30 +17,24 @@ namespace ufuse {
 namespace {
 
 // Below this many elements, giving up the GIL and taking it back costs more than the work.
-constexpr py::ssize_t kSmall = 4096;
+constexpr py::ssize_t kQuick = 4096;
 // From here on, elements of one byte are counted by value: their 256 bins are found once.
 constexpr py::ssize_t kByValue = 2048;
 // Slots are 32-bit numbers.
 constexpr py::ssize_t kMostBins = (py::ssize_t{1} << 31) - 8;
 
 /// How narrow floats are read, and the values of their bits where they have one byte.
-using CodingSpec = std::pair<std::string, std::optional<py::array_t<float>>>;
+using CodingSpec = std::pair<std::string, CodeValues>;
 
 WalkOperand operand_of(const py::array& array, const CodingSpec& spec) {
-  const py::dtype dtype = array.dtype();
-  const std::string code = dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize());
-  WalkOperand operand;
-  if (!dtype_of(code, operand.dtype))
-    throw std::invalid_argument("ufuse histogram: no element type '" + code + "'");
-  operand.data = static_cast<const char*>(array.data());
-  operand.swapped = dtype.byteorder() == '>';
   const auto& [coding, table] = spec;
-  if (coding == "plain") return operand;
-  operand.coding = coding == "half" ? Coding::half : coding == "bfloat16" ? Coding::bfloat16 : Coding::table;
-  const bool known = operand.coding != Coding::table || (coding == "table" && table && table->size() == 256);
-  if (!known || operand.dtype != (operand.coding == Coding::table ? DType::U8 : DType::U16))
-    throw std::invalid_argument("ufuse histogram: no such coding of the elements: '" + coding + "'");
-  if (table) operand.table = table->data();
+  WalkOperand operand;
+  operand.dtype = dtype_of_array(array);
+  operand.data = static_cast<const char*>(array.data());
+  operand.swapped = array.dtype().byteorder() == '>';
+  operand.coding = coding_of(coding, operand.dtype, table);
+  if (operand.coding == Coding::plain) return operand;
+  if (operand.coding == Coding::table) operand.table = table->data();
   operand.dtype = DType::F32;
   return operand;
 }
@@ -85,7 +80,7 @@ std::int64_t count_arrays(const py::array& x, const WalkOperand& operand, std::u
   c.out = out.mutable_data();
   const Tier tier = active_tier();
   const PieceKernels& pieces = reduce_kernels(tier).pieces;
-  if (x.size() < kSmall) return count_lanes(c, count_kernels(tier), pieces);
+  if (x.size() < kQuick) return count_lanes(c, count_kernels(tier), pieces);
   const py::gil_scoped_release released;
   return count_lanes(c, count_kernels(tier), pieces);
 }

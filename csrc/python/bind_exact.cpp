@@ -7,6 +7,7 @@
 #include <string>
 
 #include "exact/exact.hpp"
+#include "python/operands.hpp"
 #include "python/register.hpp"
 
 namespace py = pybind11;
@@ -14,42 +15,13 @@ namespace py = pybind11;
 namespace ufuse {
 namespace {
 
-// Below this many elements, giving up the GIL and taking it back costs more than the work.
-constexpr py::ssize_t kSmall = 16384;
-
-ReduceInput input_of(const py::array& array, std::int64_t* strides) {
-  const py::dtype dtype = array.dtype();
-  const std::string code = dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize());
-  ReduceInput input;
-  if (!dtype_of(code, input.dtype))
-    throw std::invalid_argument("ufuse exact: no element type '" + code + "'");
-  for (py::ssize_t i = 0; i < array.ndim(); ++i) strides[i] = array.strides(i);
-  input.data = static_cast<const char*>(array.data());
-  input.swapped = dtype.byteorder() == '>';
-  input.strides = strides;
-  return input;
-}
-
-void set_coding(ReduceInput& input, const std::string& wanted,
-                const std::optional<py::array_t<float>>& table) {
-  constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
-  int found = 0;
-  while (found < 4 && wanted != names[found]) ++found;
-  input.coding = static_cast<Coding>(found);
-  const DType stored = input.coding == Coding::table ? DType::U8 : DType::U16;
-  const bool known = found < 4 && (input.coding != Coding::table || (table && table->size() == 256));
-  if (!known || (found > 0 && input.dtype != stored))
-    throw std::invalid_argument("ufuse exact: no such coding of the elements: '" + wanted + "'");
-  if (input.coding == Coding::table) input.table = table->data();
-}
-
 void exact_sum_array(const py::array& x, std::uint64_t axes, py::array_t<double>& out,
                      const std::optional<py::array>& where, std::optional<double> initial,
-                     std::uint64_t divisor, const std::string& coding,
-                     const std::optional<py::array_t<float>>& table) {
+                     std::uint64_t divisor, const std::string& coding, const CodeValues& table) {
   bool fits = x.ndim() <= kMaxReduceAxes && x.size() > 0 && divisor > 0;
   fits &= (out.flags() & py::array::c_style) != 0;
-  std::int64_t shape[kMaxReduceAxes], strides[kMaxReduceAxes], mask_strides[kMaxReduceAxes];
+  std::int64_t shape[kMaxReduceAxes];
+  Strides strides, mask_strides;
   py::ssize_t results = 1;
   for (py::ssize_t i = 0; fits && i < x.ndim(); ++i) {
     shape[i] = x.shape(i);

@@ -10,48 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "python/operands.hpp"
 #include "python/register.hpp"
 
 namespace py = pybind11;
 
 namespace ufuse {
 namespace {
-
-// Below this many elements, giving up the GIL and taking it back costs more than the work.
-constexpr py::ssize_t kSmall = 16384;
-
-struct Strides {
-  std::int64_t bytes[kMaxReduceAxes];
-};
-
-DType dtype_of_array(const py::dtype& dtype) {
-  const std::string code = dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize());
-  DType found;
-  if (!dtype_of(code, found)) throw std::invalid_argument("ufuse reduce: no element type '" + code + "'");
-  return found;
-}
-
-DType dtype_of_code(const std::string& code) {
-  DType found;
-  if (!dtype_of(code, found)) throw std::invalid_argument("ufuse reduce: no element type '" + code + "'");
-  return found;
-}
-
-ReducerId reducer_of(const std::string& wanted) {
-#define UFUSE_REDUCER(name, components) \
-  if (wanted == #name) return ReducerId::name;
-#include "catalogue.inc"
-#undef UFUSE_REDUCER
-  throw std::invalid_argument("ufuse reduce: no reducer '" + wanted + "'");
-}
-
-Finish finish_of(const std::string& wanted) {
-#define UFUSE_FINISH(name) \
-  if (wanted == #name) return Finish::name;
-#include "catalogue.inc"
-#undef UFUSE_FINISH
-  throw std::invalid_argument("ufuse reduce: no finish '" + wanted + "'");
-}
 
 void check_shape(const py::array& array, const py::array& like, const char* what, std::uint64_t reduced = 0) {
   bool same = array.ndim() == like.ndim();
@@ -60,38 +25,12 @@ void check_shape(const py::array& array, const py::array& like, const char* what
   if (!same) throw std::invalid_argument(std::string("ufuse reduce: ") + what + " of another shape");
 }
 
-const std::int64_t* strides_of(const py::array& array, Strides& strides) {
-  for (py::ssize_t i = 0; i < array.ndim(); ++i) strides.bytes[i] = array.strides(i);
-  return strides.bytes;
-}
-
-ReduceInput input_of(const py::array& array, Strides& strides) {
-  const char order = array.dtype().byteorder();
-  return {static_cast<const char*>(array.data()), dtype_of_array(array.dtype()), order == '>',
-          strides_of(array, strides)};
-}
-
 using SlotSpec = std::tuple<std::string, int, std::string, std::string, int, py::array, double, double,
                             std::optional<py::bytes>>;
 
-void set_coding(Reduction& r, const std::string& wanted, const std::optional<py::array_t<float>>& table) {
-  constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
-  int found = 0;
-  while (found < 4 && wanted != names[found]) ++found;
-  const auto coding = static_cast<Coding>(found);
-  const bool known = found < 4 && (coding != Coding::table || (table && table->size() == 256));
-  const DType stored = coding == Coding::table ? DType::U8 : DType::U16;
-  for (int k = 0; k < r.inputs; ++k) {
-    if (!known || (coding != Coding::plain && r.input[k].dtype != stored))
-      throw std::invalid_argument("ufuse reduce: no such coding of the elements: '" + wanted + "'");
-    r.input[k].coding = coding;
-    if (coding == Coding::table) r.input[k].table = table->data();
-  }
-}
-
 void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
                    const std::vector<SlotSpec>& slots, const std::optional<py::array>& where, bool skip_nan,
-                   const std::string& coding, const std::optional<py::array_t<float>>& table) {
+                   const std::string& coding, const CodeValues& table) {
   if (inputs.empty() || inputs.size() > kMaxReduceInputs || slots.empty() || slots.size() > kMaxSlots)
     throw std::invalid_argument("ufuse reduce: between 1 and 8 inputs and 1 and 16 slots");
   const py::array& x = inputs[0];
@@ -115,7 +54,7 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     r.mask = &mask;
   }
   r.skip_nan = skip_nan;
-  set_coding(r, coding, table);
+  for (int k = 0; k < r.inputs; ++k) set_coding(r.input[k], coding, table);
   r.slots = static_cast<int>(slots.size());
   alignas(8) char initial[kMaxSlots][8];
   for (int s = 0; s < r.slots; ++s) {
@@ -130,7 +69,7 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     slot.finish = finish_of(finish);
     if (component < 0) throw std::invalid_argument("ufuse reduce: no such component");
     slot.component = component;
-    slot.result = dtype_of_array(out.dtype());
+    slot.result = dtype_of_array(out);
     slot.out = static_cast<char*>(py::array(out).mutable_data());  // throws where it is read-only
     slot.out_strides = strides_of(out, out_strides[s]);
     slot.divisor = divisor;

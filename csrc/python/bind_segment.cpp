@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "python/operands.hpp"
 #include "python/register.hpp"
 #include "segment/groups.hpp"
 #include "segment/segments.hpp"
@@ -21,55 +22,14 @@ namespace py = pybind11;
 namespace ufuse {
 namespace {
 
-// Below this many elements, giving up the GIL and taking it back costs more than the work.
-constexpr py::ssize_t kSmall = 16384;
-
 using SlotSpec =
     std::tuple<std::string, std::string, std::string, int, py::array, double, std::optional<py::bytes>>;
 using Integers = py::array_t<std::int64_t, py::array::c_style>;
 
-DType known(std::string_view code) {
-  DType found;
-  if (!dtype_of(code, found))
-    throw std::invalid_argument("ufuse segment: no element type '" + std::string(code) + "'");
-  return found;
-}
-
-DType dtype_of_array(const py::array& array) {
-  const py::dtype dtype = array.dtype();
-  return known(dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize()));
-}
-
-ReducerId reducer_of(const std::string& wanted) {
-#define UFUSE_REDUCER(name, components) \
-  if (wanted == #name) return ReducerId::name;
-#include "catalogue.inc"
-#undef UFUSE_REDUCER
-  throw std::invalid_argument("ufuse segment: no reducer '" + wanted + "'");
-}
-
-Finish finish_of(const std::string& wanted) {
-#define UFUSE_FINISH(name) \
-  if (wanted == #name) return Finish::name;
-#include "catalogue.inc"
-#undef UFUSE_FINISH
-  throw std::invalid_argument("ufuse segment: no finish '" + wanted + "'");
-}
-
-ReduceInput input_of(const py::array& array) {
-  static_assert(sizeof(py::ssize_t) == sizeof(std::int64_t));
-  return {static_cast<const char*>(array.data()),
-          dtype_of_array(array),
-          array.dtype().byteorder() == '>',
-          reinterpret_cast<const std::int64_t*>(array.strides()),
-          Coding::plain,
-          nullptr};
-}
-
 /// The arguments of both functions as a reduction of one axis, whose results are `parts` along it.
 class Arguments {
  public:
-  Arguments(const py::array& x, int axis, const std::string& coding, const std::optional<py::array>& table,
+  Arguments(const py::array& x, int axis, const std::string& coding, const CodeValues& table,
             const std::vector<SlotSpec>& slots, std::int64_t parts) {
     if (x.ndim() > kMaxReduceAxes || axis < 0 || axis >= x.ndim() || slots.empty() ||
         slots.size() > kMaxSlots)
@@ -77,8 +37,8 @@ class Arguments {
     reduction.axes = static_cast<int>(x.ndim());
     reduction.shape = reinterpret_cast<const std::int64_t*>(x.shape());
     reduction.reduced = std::uint64_t{1} << axis;
-    reduction.input[0] = input_of(x);
-    set_coding(coding, table);
+    reduction.input[0] = input_of(x, strides_);
+    set_coding(reduction.input[0], coding, table);
     reduction.slots = static_cast<int>(slots.size());
     for (int s = 0; s < reduction.slots; ++s)
       read_slot(s, x, axis, slots[static_cast<std::size_t>(s)], parts);
@@ -89,22 +49,6 @@ class Arguments {
   Reduction reduction;
 
  private:
-  void set_coding(const std::string& wanted, const std::optional<py::array>& table) {
-    constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
-    ReduceInput& input = reduction.input[0];
-    int found = 0;
-    while (found < 4 && wanted != names[found]) ++found;
-    const auto coding = static_cast<Coding>(found);
-    const DType stored = coding == Coding::table ? DType::U8 : DType::U16;
-    const bool known = found < 4 && (coding == Coding::plain || input.dtype == stored);
-    if (coding == Coding::table && known && table && table->size() == 256 &&
-        dtype_of_array(*table) == DType::F32)
-      input.table = static_cast<const float*>(table->data());
-    if (!known || (coding == Coding::table) != (input.table != nullptr))
-      throw std::invalid_argument("ufuse segment: no such coding of the elements: '" + wanted + "'");
-    input.coding = coding;
-  }
-
   void read_slot(int s, const py::array& x, int axis, const SlotSpec& spec, std::int64_t parts) {
     const auto& [reducer, element, finish, component, out, ddof, initial] = spec;
     bool same = out.ndim() == x.ndim();
@@ -113,7 +57,7 @@ class Arguments {
     if (!same) throw std::invalid_argument("ufuse segment: an output of another shape");
     ReduceSlot& slot = reduction.slot[s];
     slot.reducer = reducer_of(reducer);
-    slot.element = known(element);
+    slot.element = dtype_of_code(element);
     slot.finish = finish_of(finish);
     if (component < 0) throw std::invalid_argument("ufuse segment: no such component");
     slot.component = component;
@@ -129,12 +73,12 @@ class Arguments {
     slot.initial = initial_[s];
   }
 
+  Strides strides_;
   alignas(8) char initial_[kMaxSlots][8];
 };
 
-void segment_reduce(const py::array& x, int axis, const std::string& coding,
-                    const std::optional<py::array>& table, const Integers& starts, const Integers& stops,
-                    const std::vector<SlotSpec>& slots) {
+void segment_reduce(const py::array& x, int axis, const std::string& coding, const CodeValues& table,
+                    const Integers& starts, const Integers& stops, const std::vector<SlotSpec>& slots) {
   // Copies: what is checked here is read when other Python threads may write to the arrays again.
   const std::vector<std::int64_t> from(starts.data(), starts.data() + starts.size());
   const std::vector<std::int64_t> to(stops.data(), stops.data() + stops.size());
@@ -154,12 +98,12 @@ void segment_reduce(const py::array& x, int axis, const std::string& coding,
 }
 
 std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis, const std::string& coding,
-                                                    const std::optional<py::array>& table,
-                                                    const py::array& labels, std::int64_t count,
-                                                    const std::vector<SlotSpec>& slots,
+                                                    const CodeValues& table, const py::array& labels,
+                                                    std::int64_t count, const std::vector<SlotSpec>& slots,
                                                     std::optional<Integers> sizes, bool all_needed) {
   const Arguments given(x, axis, coding, table, slots, count);
-  Groups groups{count, input_of(labels), nullptr, all_needed};
+  Strides label_strides;
+  Groups groups{count, input_of(labels, label_strides), nullptr, all_needed};
   const char kind = labels.dtype().kind();
   if (labels.ndim() != 1 || labels.shape(0) != x.shape(axis) || (kind != 'i' && kind != 'u'))
     throw std::invalid_argument("ufuse segment: labels are integers, one for each position of the axis");

@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 
+#include "python/operands.hpp"
 #include "python/register.hpp"
 #include "weighted/weighted.hpp"
 
@@ -15,40 +16,13 @@ namespace py = pybind11;
 namespace ufuse {
 namespace {
 
-// Below this many elements, giving up the GIL and taking it back costs more than the work.
-constexpr py::ssize_t kSmall = 16384;
-
-struct Strides {
-  std::int64_t bytes[kMaxReduceAxes];
-};
-
-const std::int64_t* strides_of(const py::array& array, Strides& strides) {
-  for (py::ssize_t i = 0; i < array.ndim(); ++i) strides.bytes[i] = array.strides(i);
-  return strides.bytes;
-}
-
 /// An array, how its elements are written, and the values of their codes.
-using Operand = std::tuple<py::array, std::string, std::optional<py::array_t<float>>>;
+using Operand = std::tuple<py::array, std::string, CodeValues>;
 
 ReduceInput input_of(const Operand& operand, Strides& strides) {
   const auto& [array, coding, table] = operand;
-  const py::dtype dtype = array.dtype();
-  const std::string code = dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize());
-  ReduceInput input;
-  if (!dtype_of(code, input.dtype))
-    throw std::invalid_argument("ufuse weighted: no element type '" + code + "'");
-  constexpr const char* names[] = {"plain", "half", "bfloat16", "table"};
-  int found = 0;
-  while (found < 4 && coding != names[found]) ++found;
-  input.coding = static_cast<Coding>(found);
-  const DType stored = input.coding == Coding::table ? DType::U8 : DType::U16;
-  const bool known = found < 4 && (input.coding != Coding::table || (table && table->size() == 256));
-  if (!known || (found > 0 && input.dtype != stored))
-    throw std::invalid_argument("ufuse weighted: no such coding of the elements: '" + coding + "'");
-  if (input.coding == Coding::table) input.table = table->data();
-  input.data = static_cast<const char*>(array.data());
-  input.swapped = dtype.byteorder() == '>';
-  input.strides = strides_of(array, strides);
+  ReduceInput input = input_of(array, strides);
+  set_coding(input, coding, table);
   return input;
 }
 
