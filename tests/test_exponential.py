@@ -90,20 +90,76 @@ def test_the_same_bits_for_every_thread_count(shape: tuple[int, int], axis: Any)
             np.testing.assert_array_equal(a, b)
 
 
-def test_rows_of_all_lengths_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long rows take another way; softmax has the same bits on it, logsumexp the same digits."""
-    x = sample((4, 5000), np.float32, 3)
-    short = uf.softmax(x, 1), uf.logsumexp(x, 1), uf.log_softmax(x, 1)
-    monkeypatch.setattr(exponential, "_LONG", 700)
-    np.testing.assert_array_equal(uf.softmax(x, 1), short[0])
-    np.testing.assert_allclose(uf.logsumexp(x, 1), short[1], rtol=2e-7)
-    np.testing.assert_allclose(uf.log_softmax(x, 1), short[2], rtol=2e-7)
-    b = sample((4, 5000), np.float32, 4)
-    many = uf.logsumexp(x, 1, b=b, return_sign=True)
-    monkeypatch.undo()
-    few = uf.logsumexp(x, 1, b=b, return_sign=True)
-    np.testing.assert_allclose(many.logsumexp, few.logsumexp, rtol=1e-6)
-    np.testing.assert_array_equal(many.sign, few.sign)
+def test_long_weighted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are summed in pieces."""
+    x, b = sample((4, 5000), np.float32, 3), sample((4, 5000), np.float32, 4)
+    whole = uf.logsumexp(x, 1, b=b, return_sign=True)
+    monkeypatch.setattr(exponential, "_PIECE", 700)
+    pieces = uf.logsumexp(x, 1, b=b, return_sign=True)
+    np.testing.assert_allclose(pieces.logsumexp, whole.logsumexp, rtol=1e-6)
+    np.testing.assert_array_equal(pieces.sign, whole.sign)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["rising", "falling", "equal", "huge", "steps"])
+def test_whatever_the_order_of_the_terms(order: str, dtype: Any) -> None:
+    """Each rising element is a new largest one, to which the sum so far is rescaled."""
+    n = 3000
+    x = {
+        "rising": np.linspace(-80, 80, n),
+        "falling": np.linspace(80, -80, n),
+        "equal": np.full(n, 7.25),
+        "huge": np.repeat([3e38, -3e38, 3e38], n // 3),
+        "steps": np.repeat(np.arange(n // 10.0) * 3, 10),
+    }[order].astype(dtype)
+    wide = x.astype(np.longdouble)
+    want = np.log(np.exp(wide - wide.max()).sum()) + wide.max()
+    for array in (x, np.repeat(x[:, None], 3, 1), np.repeat(x[None], 3, 0).T):
+        got = uf.logsumexp(array, 0)
+        np.testing.assert_allclose(got, dtype(want), rtol=2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_special_values_anywhere(special: float, dtype: Any) -> None:
+    x = sample((300, 40), dtype, 8)
+    x[np.arange(0, 280, 7), np.arange(40)] = special
+    x[:, 0] = -np.inf
+    x[100, 0] = special
+    want = {"nan": np.nan, "inf": np.inf}.get(str(special))
+    for array, axis in ((x, 0), (np.asfortranarray(x), 0), (x.T, 1), (x.T.copy(), 1)):
+        got = uf.logsumexp(array, axis)
+        if want is not None:
+            np.testing.assert_array_equal(got, np.full(40, want, dtype))
+        else:
+            assert got[0] == -np.inf and np.isfinite(got[1:]).all()
+            np.testing.assert_allclose(
+                got[1:], uf.logsumexp(x[:, 1:], 0), rtol=0 if NATIVE else 1e-6
+            )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_of_logsumexp(dtype: Any) -> None:
+    x = sample((200, 45), dtype, 9)
+    mask = np.random.default_rng(10).random(x.shape) < 0.6
+    mask[:, 3] = False
+    without = np.where(mask, x, dtype(-np.inf))
+    for array, counts in ((x, mask), (x.T.copy().T, mask.T.copy().T), (x[::-1], mask[::-1])):
+        got = uf.logsumexp(array, 0, where=counts)
+        np.testing.assert_allclose(got, uf.logsumexp(without, 0), rtol=3 * np.finfo(dtype).eps)
+        assert got[3] == -np.inf
+    b = sample(x.shape, dtype, 11)
+    signed = uf.logsumexp(x, 0, b=b, where=mask, return_sign=True)
+    want = uf.logsumexp(x, 0, b=np.where(mask, b, 0), return_sign=True)
+    np.testing.assert_array_equal(signed.logsumexp, want.logsumexp)
+    np.testing.assert_array_equal(signed.sign, want.sign)
+    with pytest.raises(ValueError, match="'where'"):
+        uf.logsumexp(x, where=np.ones(3, bool))
+
+
+def test_signs_without_weights() -> None:
+    x = np.array([[0.0, 1.0], [-np.inf, -np.inf], [np.nan, 0.0]])
+    np.testing.assert_array_equal(uf.logsumexp(x, 1, return_sign=True).sign, [1, 0, np.nan])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -21,6 +21,14 @@ def test_the_tour_is_true() -> None:
     assert runner.summarize(verbose=False).failed == 0
 
 
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="reprs differ")
+@pytest.mark.parametrize("page", ["statistics", "streams"])
+def test_the_pages_are_true(page: str) -> None:
+    path = ROOT / "docs" / f"{page}.md"
+    flags = doctest.NORMALIZE_WHITESPACE
+    assert doctest.testfile(str(path), module_relative=False, optionflags=flags).failed == 0
+
+
 def test_docstring_examples_are_true() -> None:
     import ufuse as uf
 

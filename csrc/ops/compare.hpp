@@ -44,13 +44,6 @@ UFUSE_COMPARISON(greater, >)
 UFUSE_COMPARISON(greater_equal, >=)
 #undef UFUSE_COMPARISON
 
-struct matches {
-  template <class V>
-  static UFUSE_INLINE V apply(V a, V b) {
-    return select(a == b, splat<V>(1), splat<V>(0));
-  }
-};
-
 struct logical_and {
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {

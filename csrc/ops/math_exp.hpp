@@ -7,17 +7,22 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace ops {
 
+/// e^x for x that is not so large that it is infinite.
+template <class V>
+UFUSE_INLINE V exp_not_above(V x) {
+  using namespace math;
+  x = at_least(x, is_single<V> ? -104.0 : -746.0);  // below, e^x rounds to zero
+  const V n = nearest(x, kLog2E);
+  const V r = reduce_by_ln2(x, n);
+  const V one = constant<V>(1.0);
+  const V p = fma(fma(exp_curvature(r), r, one), r, one);
+  return scale(p, n);
+}
+
 struct exp {
   template <class V>
   static UFUSE_INLINE V apply(V x) {
-    using namespace math;
-    // Beyond these e^x is infinite, or rounds to zero.
-    x = at_least(at_most(x, is_single<V> ? 89.0 : 710.0), is_single<V> ? -104.0 : -746.0);
-    const V n = nearest(x, kLog2E);
-    const V r = reduce_by_ln2(x, n);
-    const V one = constant<V>(1.0);
-    const V p = fma(fma(exp_curvature(r), r, one), r, one);
-    return scale(p, n);
+    return exp_not_above(math::at_most(x, math::is_single<V> ? 89.0 : 710.0));
   }
 };
 
@@ -25,13 +30,6 @@ struct exp_difference {
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
     return exp::apply(static_cast<V>(a - b));
-  }
-};
-
-struct exp_below {
-  template <class V>
-  static UFUSE_INLINE V apply(V a, V b) {
-    return select(a == b, math::constant<V>(0.0), exp_difference::apply(a, b));
   }
 };
 

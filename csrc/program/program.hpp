@@ -2,7 +2,7 @@
 //
 // Registers are blocks that fit in L1 together. A value is *full* (one element for each of the loop) or a
 // *row* value (one for each step of the outer axes: what reducing the fastest axis gives). Reductions and
-// `expand` tie the two, so that softmax is one program: the row stays in cache between its passes.
+// `expand` tie the two, so that a row stays in cache between its passes.
 #pragma once
 
 #include <cstdint>

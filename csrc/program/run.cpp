@@ -27,7 +27,7 @@ constexpr std::int64_t kMaxTile = 4096;
 constexpr std::int64_t kStreamTile = 512;
 
 // A tile of rows that run across memory: whole rows, and enough of them side by side that the cache lines
-// they share are used whole, and the reductions have columns to work on: softmax over the first axis of
+// they share are used whole, and the reductions have columns to work on: a softmax over the first axis of
 // (4096, 4096) took 126 ms row by row, 48 with 16 and 32 rows side by side, 11 with 128. Long rows have
 // fewer, down to a line of the cache, and down to one where that would take too much memory.
 constexpr std::int64_t kAcrossBytes = 6 << 20, kMostAcrossBytes = 32 << 20;

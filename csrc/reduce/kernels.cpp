@@ -3,6 +3,7 @@
 
 #include "reduce/columns.hpp"
 #include "reduce/compensated.hpp"
+#include "reduce/exponentials.hpp"
 #include "reduce/integer_moments.hpp"
 #include "reduce/pieces.hpp"
 #include "reduce/rows.hpp"
@@ -112,6 +113,27 @@ ReducerKernel kernel_of() {
   });
   k.fold = k.merge = compensated_merge;
   k.close = compensated_close;
+  return k;
+}
+
+/// Sums of exponentials.
+template <template <class> class Reducer, class T>
+  requires requires { Reducer<T>::rescales; }
+ReducerKernel kernel_of() {
+  ReducerKernel k{};
+  k.components = k.lane_components = 3;
+  k.state_size[0] = k.lane_size[0] = k.lane_size[1] = sizeof(T);
+  k.state_size[1] = k.state_size[2] = k.lane_size[2] = sizeof(double);
+  put_identity(k, -std::numeric_limits<T>::infinity());
+  k.maskable = true;
+  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
+    rows = exponentials_rows<T, decltype(source)>;
+    columns = exponentials_columns<T, decltype(source)>;
+  });
+  k.masked_columns = exponentials_columns<T, Plain<T>, true>;
+  k.fold = exponentials_merge<T, T>;
+  k.close = exponentials_close<T>;
+  k.merge = exponentials_merge<T, double>;
   return k;
 }
 
@@ -232,6 +254,16 @@ ReduceKernels make_table() {
   put_floats(Finish::skewness, finish_skewness<float>, finish_skewness<double>);
   put_floats(Finish::kurtosis, finish_kurtosis<float>, finish_kurtosis<double>);
   put_floats(Finish::restored, finish_restored<float>, finish_restored<double>);
+  put_floats(Finish::log_total, finish_log_total<float>, finish_log_total<double>);
+  auto put_exponentials = [&t]<class T>(T, DType type) {
+    auto row = [&t, type](Finish finish) {
+      return t.finish[static_cast<int>(finish)][static_cast<int>(type)];
+    };
+    row(Finish::logsumexp)[static_cast<int>(type)] = finish_logsumexp<T, T>;
+    row(Finish::share)[static_cast<int>(type)] = finish_share<T, T>;
+  };
+  put_exponentials(float{}, DType::F32);
+  put_exponentials(double{}, DType::F64);
   auto& root = t.finish[static_cast<int>(Finish::root)][static_cast<int>(DType::F64)];
   root[static_cast<int>(DType::F32)] = finish_root<float>;
   root[static_cast<int>(DType::F64)] = finish_root<double>;

@@ -447,6 +447,12 @@ struct compensated {
   static constexpr bool compensates = true;
 };
 
+/// The largest, how many equal it, and the others' exponentials relative to it: `exponentials.hpp`.
+template <class T>
+struct exponentials {
+  static constexpr bool rescales = true;
+};
+
 /// Moments of the elements that are no NaN: those become the pivot, which adds nothing, and are not counted.
 template <class T>
 struct nan_moments : moments<T> {

@@ -43,9 +43,10 @@ GroupKernel group_kernel_of() {
   return {sizeof(IndexCell<typename R::element>), false, start_index<R>, add_index<R>, close_index<R>};
 }
 
-/// Compensated sums are of whole axes.
+/// Compensated sums and sums of exponentials are of whole axes.
 template <template <class> class Reducer, class T>
-  requires requires { Reducer<T>::compensates; }
+  requires(
+      requires { Reducer<T>::compensates; } || requires { Reducer<T>::rescales; })
 GroupKernel group_kernel_of() {
   return {};
 }

@@ -42,18 +42,6 @@ def exp_difference(a: Array, b: Array) -> Array:
     return result
 
 
-def exp_below(a: Array, b: Array) -> Array:
-    """Compute ``exp(a - b)``, but 0 where both are the same."""
-    result: Array = np.where(a == b, 0.0, exp_difference(a, b))
-    return result
-
-
-def matches(a: Array, b: Array) -> Array:
-    """Compare: 1 where both are the same, else 0."""
-    result: Array = np.where(a == b, a.dtype.type(1), a.dtype.type(0))
-    return result
-
-
 def _logistic(x: Array) -> Array:
     """Compute the logistic function; the exponential's argument is never positive: no overflow."""
     decay = np.exp(-np.abs(x))

@@ -105,15 +105,6 @@ OPERATIONS: Final = (
         ulp=1.0,
     ),
     Operation(
-        "exp_below",
-        same(FLOATS, 2),
-        formulas.exp_below,
-        "e ** (a - b), but 0 where a == b",
-        domain=(-55.0, 47.0),
-        ulp=1.0,
-    ),
-    Operation("matches", same(FLOATS, 2), formulas.matches, "1 where a == b, else 0"),
-    Operation(
         "log",
         same(FLOATS, 1),
         np.log,

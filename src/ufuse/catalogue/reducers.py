@@ -57,6 +57,12 @@ REDUCERS: Final = (
         "sum and what rounding took from it",
     ),
     Reducer(
+        "exponentials",
+        ("largest", "count", "others"),
+        {code: (code, "f8", "f8") for code in FLOATS},
+        "largest, how many equal it, and the sum of the others' exponentials relative to it",
+    ),
+    Reducer(
         "nan_moments",
         ("count", "mean", "low", "m2"),
         {code: ("f8", "f8", "f8", "f8") for code in FLOATS},
@@ -116,6 +122,9 @@ FINISHES: Final = {
     "skewness": "the third standardized moment",
     "kurtosis": "the fourth standardized moment less 3, that of a normal distribution",
     "restored": "the component and what rounding took from it, divided by the number of elements",
+    "share": "1 divided by the sum of exponentials relative to the largest",
+    "log_total": "the logarithm of the component and the one after it added",
+    "logsumexp": "the logarithm of the sum of exponentials",
     "nonzero": "whether the component is not 0",
     "complete": "whether the component is the number of elements",
     "root": "the square root of the component",

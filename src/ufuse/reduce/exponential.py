@@ -7,55 +7,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import executors
+from ..catalogue.dtypes import FLOATS
 from ..fusion import fuse
 from ..fusion.operations import recorder
 from ..interop import as_output, wrap_like
 from .extremes import max
-from .request import Array, DType, Request
-from .sums import sum
+from .request import Array, DType, Request, Slot, code_of, execute
 
-#: Rows longer than this are not kept whole in a cache: they are read once more instead.
-_LONG = 1 << 16
-
+#: Weighted rows are cut into pieces of this many elements: work for every thread.
+_PIECE = 1 << 16
 
 _exp_difference = recorder("exp_difference")
-_exp_below = recorder("exp_below")
-_matches = recorder("matches")
 
 
 @fuse
-def _softmax(x: Any) -> Any:
-    powers = _exp_difference(x, x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-@fuse
-def _powers(x: Any, largest: Any) -> Any:
-    return _exp_difference(x, largest)
+def _shares(x: Any, largest: Any, share: Any) -> Any:
+    return _exp_difference(x, largest) * share
 
 
 @fuse
 def _shifted(x: Any, largest: Any, log: Any) -> Any:
     return (x - largest) - log
-
-
-@fuse
-def _row_terms(x: Any) -> Any:
-    largest = x.max(axis=-1, keepdims=True)
-    return largest, *_split(x, largest)
-
-
-@fuse
-def _terms(x: Any, largest: Any) -> Any:
-    return _split(x, largest)
-
-
-def _split(x: Any, largest: Any) -> Any:
-    """Count the largest elements and sum the other powers, which may be far below 1."""
-    return (
-        _matches(x, largest).sum(axis=-1, keepdims=True),
-        _exp_below(x, largest).sum(axis=-1, keepdims=True),
-    )
 
 
 @fuse
@@ -108,9 +80,9 @@ def softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
 
     Notes
     -----
-    ``e / e.sum()`` with ``e = exp(x - x.max())``: each row is read from memory once while its
-    exponentials fit in a cache. The sum is that of `ufuse.sum`: the same bits for any memory layout
-    and number of threads.
+    ``e * (1 / e.sum())`` with ``e = exp(x - x.max())``: one read for the largest and the sum, kept
+    in float64, one for the result; no temporary. The same bits for any memory layout and number of
+    threads.
 
     Examples
     --------
@@ -121,13 +93,7 @@ def softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
     """
     call = _Call("ufuse.softmax", x, axis, out)
     if call.result.size:
-        rows, target = call.rows()
-        if rows.shape[-1] <= _LONG:
-            _softmax(rows, out=target)
-        else:
-            _powers(rows, max(rows, axis=-1, keepdims=True), out=target)
-            np.divide(target, sum(target, axis=-1, keepdims=True), out=target)
-        call.put(target)
+        call.fill(_shares, *call.row_values(("value", 0), ("share", 0)))
     return call.answer()
 
 
@@ -144,15 +110,11 @@ def log_softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
     """
     call = _Call("ufuse.log_softmax", x, axis, out)
     if call.result.size:
-        rows, target = call.rows()
-        largest, count, others = _parts(rows)
-        with np.errstate(all="ignore"):
-            log = (np.log(count) + np.log1p(others / count)).astype(rows.dtype)
-        _shifted(rows, largest, log, out=target)
-        call.put(target)
+        call.fill(_shifted, *call.row_values(("value", 0), ("log_total", 1)))
     return call.answer()
 
 
+@executors.fast_reduction("exponentials", "logsumexp", {code: code for code in FLOATS})
 def logsumexp(
     a: Any,
     axis: Any = None,
@@ -160,6 +122,8 @@ def logsumexp(
     keepdims: bool = False,
     return_sign: bool = False,
     out: Any = None,
+    *,
+    where: Any = True,
 ) -> Any:
     """Logarithm of the sum of exponentials over axes, ``log(sum(b * exp(a)))``.
 
@@ -178,6 +142,9 @@ def logsumexp(
         Whether to return the sign of the sum too; without it a negative sum gives NaN.
     out : ndarray, optional
         Where the logarithm goes.
+    where : array of bool, optional
+        Which elements count; broadcasts to the shape of `a`. The sum of none is 0, its logarithm
+        -inf.
 
     Returns
     -------
@@ -189,7 +156,7 @@ def logsumexp(
     TypeError
         If an argument is complex, or the result cannot be cast to the dtype of `out`.
     ValueError
-        If there is nothing to sum, or `out` or `b` has another shape than expected.
+        If there is nothing to sum, or `out`, `b` or `where` has another shape than expected.
     numpy.exceptions.AxisError
         If an axis is out of range.
 
@@ -208,24 +175,49 @@ def logsumexp(
     1000.693...
     """
     function = "ufuse.logsumexp"
-    request = Request(function, a, axis, out, keepdims)
-    x = request.x
-    weights = None
-    if b is not None:
-        weights = _weights(function, b, x.shape)
-    dtype = _floating(function, x, weights)
+    request = Request(function, a, axis, out, keepdims, where)
+    weights = None if b is None else _weights(function, b, request.x.shape)
+    if weights is not None and request.where is not None:
+        weights = np.where(request.where, weights, weights.dtype.type(0))
+    dtype = _floating(function, request.x, weights)
     request.check_cast(dtype)
-    _require_elements(function, x, request.axes)
-    compute = _computed(dtype)
-    rows, shape = _as_rows(x.astype(compute, copy=False), request.axes)
+    _require_elements(function, request.x, request.axes)
+    target = request.target(dtype)
+    if weights is None:
+        (log,) = _row_values(request, _computed(dtype), ("logsumexp", 0))
+        sign = np.where(np.isnan(log), log, np.isneginf(log) < 1) if return_sign else None
+    else:
+        log, sign = _weighted(request, weights, _computed(dtype), return_sign)
+    target[...] = log
+    answer = request.answer(target)
+    if sign is None:
+        return answer
+    sign = sign.reshape(request.full_shape if request.keepdims else request.shape).astype(dtype)
+    return LogSum(answer, wrap_like(sign[()] if sign.ndim == 0 else sign, a))
+
+
+def _row_values(request: Request, compute: DType, *wanted: tuple[str, int]) -> list[Array]:
+    """Return what becomes of sums of exponentials, from one read: finishes and components."""
+    x = request.x if code_of(request.x.dtype) is not None else request.x.astype(compute)
+    found = [np.empty(request.full_shape, compute) for _ in wanted]
+    slots = [
+        Slot("exponentials", compute.str[1:], name, into, component=component)
+        for (name, component), into in zip(wanted, found, strict=True)
+    ]
+    execute(x, request.axes, slots, request.where)
+    return found
+
+
+def _weighted(
+    request: Request, weights: Array, compute: DType, signed: bool
+) -> tuple[Array, Array | None]:
+    """Return the logarithm of the weighted sum, and the sum's sign where that is wanted."""
+    rows = _as_rows(request.x.astype(compute, copy=False), request.axes)
+    scales = _as_rows(weights.astype(compute, copy=False), request.axes)
     with np.errstate(all="ignore"):
-        if weights is None:
-            largest, top, others = _parts(rows)
-        else:
-            scales, _ = _as_rows(weights.astype(compute, copy=False), request.axes)
-            candidates = _candidates(rows, scales)
-            largest = max(candidates, axis=-1, keepdims=True) if rows.size else rows[..., :1]
-            top, others = _sums(rows, largest, scales)
+        candidates = _candidates(rows, scales)
+        largest = max(candidates, axis=-1, keepdims=True) if rows.size else rows[..., :1]
+        top, others = _sums(rows, largest, scales)
         total = top + others
         ratio = others / top
         log = np.where(
@@ -233,34 +225,18 @@ def logsumexp(
         )
         # At a largest element of -inf (every weight 0, say) the sum is 0.
         log = np.where(np.isneginf(largest) & ~np.isnan(total), -np.inf, largest + log)
-        if not return_sign:
+        if not signed:
             log = np.where(total < 0, np.nan, log)
-    log = log.reshape(shape)
-    target = request.target(dtype)
-    target[...] = log
-    answer = request.answer(target)
-    if not return_sign:
-        return answer
-    sign = np.sign(total).reshape(shape if request.keepdims else request.shape).astype(dtype)
-    return LogSum(answer, wrap_like(sign[()] if sign.ndim == 0 else sign, a))
+    return log.reshape(request.full_shape), np.sign(total) if signed else None
 
 
-def _parts(rows: Array) -> tuple[Array, Array, Array]:
-    """Return the largest element of each row, how many there are, and the other powers' sum."""
-    if rows.shape[-1] <= _LONG and rows.size:
-        largest, top, others = _row_terms(rows)
-        return largest, top.astype(np.float64), others.astype(np.float64)
-    largest = max(rows, axis=-1, keepdims=True) if rows.size else rows[..., :1]
-    return largest, *_sums(rows, largest)
-
-
-def _sums(rows: Array, largest: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def _sums(rows: Array, largest: Array, weights: Array) -> tuple[Array, Array]:
     """Return the weight of the largest terms and the sum of the others, in float64.
 
     Long rows are cut into pieces, whose sums are added: no temporary, and work for every thread.
     """
     length = rows.shape[-1]
-    whole = length // _LONG * _LONG if length > _LONG else 0
+    whole = length // _PIECE * _PIECE
     top = np.zeros(largest.shape)
     others = np.zeros(largest.shape)
 
@@ -268,16 +244,13 @@ def _sums(rows: Array, largest: Array, weights: Array | None = None) -> tuple[Ar
         def cut(array: Array) -> Array:
             return array[..., first:last].reshape(*array.shape[:-1], pieces, -1)
 
-        arguments = [cut(rows), largest[..., None]]
-        if weights is not None:
-            arguments.append(cut(weights))
-        terms = (_terms if weights is None else _weighted_terms)(*arguments)
+        terms = _weighted_terms(cut(rows), largest[..., None], cut(weights))
         for into, part in zip((top, others), terms, strict=True):
             np.add(into, part[..., 0].sum(axis=-1, keepdims=True, dtype=np.float64), out=into)
 
     if rows.size:
         if whole:
-            add(0, whole, whole // _LONG)
+            add(0, whole, whole // _PIECE)
         if whole < length:
             add(whole, length, 1)
     return top, others
@@ -313,21 +286,17 @@ class _Call:
             else executors.empty(array.shape, dtype)
         )
 
-    def rows(self) -> tuple[Array, Array]:
-        """Return the elements with what is summed along the last axis, and where to put results."""
-        axes = self._request.axes
-        rows, _ = _as_rows(self._request.x.astype(self._compute, copy=False), axes)
-        target, _ = _as_rows(self.result, axes)
-        if target.dtype != self._compute or not np.may_share_memory(target, self.result):
-            return rows, executors.empty(rows.shape, self._compute)
-        return rows, target
+    def row_values(self, *wanted: tuple[str, int]) -> list[Array]:
+        """Return what becomes of sums of exponentials, the axes kept: finishes and components."""
+        return _row_values(self._request, self._compute, *wanted)
 
-    def put(self, target: Array) -> None:
-        """Move what was computed apart from the result there."""
-        if not np.may_share_memory(target, self.result):
-            axes = self._request.axes
-            moved = np.moveaxis(self.result, axes, range(-len(axes), 0))
-            moved[...] = target.reshape(moved.shape)
+    def fill(self, function: Any, *row_values: Array) -> None:
+        """Write ``function(x, *row_values)`` to the result."""
+        x = self._request.x.astype(self._compute, copy=False)
+        if self.result.dtype == self._compute:
+            function(x, *row_values, out=self.result)
+        else:
+            self.result[...] = function(x, *row_values)
 
     def answer(self) -> Any:
         if self._out is None:
@@ -337,18 +306,14 @@ class _Call:
         return self._given
 
 
-def _as_rows(x: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
-    """Return `x` with `axes` as one last axis, a view where they can be one.
-
-    And the shape that a result of one element per row has with the axes kept.
-    """
+def _as_rows(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return `x` with `axes` as one last axis, a view where they can be one."""
     moved = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x[..., None]
     kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
     length = 1
     for axis in axes:
         length *= x.shape[axis]
-    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    return moved.reshape(*kept, length), shape
+    return moved.reshape(*kept, length)
 
 
 def _floating(function: str, x: Array, weights: Array | None = None) -> DType:

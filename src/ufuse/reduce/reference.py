@@ -63,6 +63,7 @@ _COMPONENTS: dict[str, dict[int, str]] = {
     "argmax": {0: "max"},
     "nanargmin": {0: "nanmin"},
     "nanargmax": {0: "nanmax"},
+    "exponentials": {0: "max"},
 }
 
 
@@ -198,6 +199,30 @@ def _restored(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
     return found / slot.divisor
 
 
+def _exponentials(x: Array, axes: tuple[int, ...], where: Any) -> tuple[Array, Array, Array]:
+    """Find the largest, how many equal it, and the others' exponentials relative to it."""
+    x = x if where is True else np.where(where, x, -np.inf)
+    largest = np.maximum.reduce(x, axis=axes, keepdims=True)
+    top = x == largest
+    others = np.exp(np.where(top, -np.inf, x - largest))
+    count = np.add.reduce(top, axis=axes, keepdims=True, dtype=np.float64)
+    return largest, count, np.add.reduce(others, axis=axes, keepdims=True, dtype=np.float64)
+
+
+def _share(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    largest, count, others = _exponentials(x, axes, where)
+    return np.where(np.isfinite(largest), 1.0 / (count + others), np.nan)
+
+
+def _log_total(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    _, count, others = _exponentials(x, axes, where)
+    return np.asarray(np.log(count) + np.log1p(others / count))
+
+
+def _logsumexp(x: Array, axes: tuple[int, ...], slot: Slot, where: Any) -> Array:
+    return np.asarray(_exponentials(x, axes, where)[0] + _log_total(x, axes, slot, where))
+
+
 _FINISH: dict[str, Callable[..., Array]] = {
     "value": _component,
     "skewness": _skewness,
@@ -207,6 +232,9 @@ _FINISH: dict[str, Callable[..., Array]] = {
     "ratio": _ratio,
     "variance": _variance,
     "deviation": _deviation,
+    "share": _share,
+    "log_total": _log_total,
+    "logsumexp": _logsumexp,
     "nonzero": _nonzero,
     "complete": _complete,
     "root": _root,

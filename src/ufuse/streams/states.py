@@ -117,10 +117,15 @@ class State:
                 f"{function}: argument 'accuracy': expected 'default' or 'reproducible', got "
                 f"{accuracy!r}"
             )
+        freedom = float(read_ddof(function, ddof, np._NoValue))
+        if freedom and not {"var", "std", "nanvar", "nanstd"}.intersection(names):
+            raise TypeError(
+                f"{function}: argument 'ddof': expected 0 without 'var' or 'std', got {ddof!r}"
+            )
         self._settings = Settings(
             names=names,
             axis=read_axis(function, axis, names),
-            ddof=float(read_ddof(function, ddof, np._NoValue)),
+            ddof=freedom,
             skip_nan=bool(skip_nan),
             exact=accuracy == "reproducible",
             error=read_error(function, error),

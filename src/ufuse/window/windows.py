@@ -11,7 +11,8 @@ from numpy.exceptions import AxisError
 from .. import executors
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import coding, is_low_precision, narrowed
-from ..reduce.request import Array, DType
+from ..reduce.request import NO_VALUE, Array, DType
+from ..reduce.sums import read_ddof
 
 Op = Literal["sum", "mean", "var", "std", "min", "max", "argmin", "argmax", "median", "rank"]
 OPS: Final[tuple[str, ...]] = get_args(Op)
@@ -66,8 +67,8 @@ def move_reduce(
     numpy.exceptions.AxisError
         If `axis` is out of range.
     TypeError
-        If `x` does not hold real numbers, `window`, `min_count` or `axis` is no integer, or the
-        result cannot be cast to the dtype of `out` by the rule ``same_kind``.
+        If `x` does not hold real numbers, `window`, `min_count` or `axis` is no integer, `op` takes
+        no `ddof`, or the result cannot be cast to the dtype of `out` by the rule ``same_kind``.
 
     Notes
     -----
@@ -137,7 +138,9 @@ def move_reduce(
             f"{function}: argument 'min_count': expected None or from 1 to the window, {window}; "
             f"got {least}"
         )
-    freedom = _read_ddof(function, ddof)
+    freedom = float(read_ddof(function, ddof, NO_VALUE))
+    if freedom and op not in ("var", "std"):
+        raise TypeError(f"{function}: argument 'ddof': expected 0 for {op!r}, got {ddof!r}")
     given = out
     if type(out) is tuple and len(out) == 1:
         (out,) = out
@@ -209,13 +212,6 @@ def _read_axis(function: str, axis: Any, ndim: int) -> int:
     if not -ndim <= index < ndim:
         raise AxisError(index, ndim, f"{function}: argument 'axis'")
     return index % ndim
-
-
-def _read_ddof(function: str, ddof: Any) -> float:
-    try:
-        return float(ddof)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}: argument 'ddof': expected a number, got {ddof!r}") from None
 
 
 def _check_out(function: str, out: Array, x: Array, result: DType) -> None:
