@@ -1,5 +1,6 @@
 // The cells of groups and spans of segments for one tier: this file is compiled once per tier.
 #include "segment/cells.hpp"
+#include "segment/positions.hpp"
 #include "segment/spans.hpp"
 
 namespace ufuse {
@@ -86,6 +87,8 @@ PartKernels make_table() {
   }
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
+  t.measure = measure_segments;
+  t.clamp = clamp_positions;
   return t;
 }
 

@@ -41,16 +41,17 @@ UFUSE_INLINE P fold_span(const char* data, std::int64_t count) {
 }
 
 template <class R, class T, class Source>
-void simple_spans(const SpansCall& call) {
+std::int64_t simple_spans(const SpansCall& call) {
   using P = lane_sum_t<R, T>;
   auto* out = static_cast<typename R::wide*>(call.states);
   for (std::int64_t i = 0; i < call.count; ++i) {
     const std::int64_t length = call.stops[i] - call.starts[i];
-    if (length > kChunk) continue;
+    if (length > kChunk) return i;
     const auto folded =
         fold_span<R, P, Source>(call.row + call.starts[i] * Source::bytes, length < 0 ? 0 : length);
     out[i] = static_cast<typename R::wide>(canonical(folded));
   }
+  return call.count;
 }
 
 }  // namespace UFUSE_TIER
