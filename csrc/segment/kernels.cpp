@@ -82,8 +82,7 @@ PartKernels make_table() {
 #undef UFUSE_REDUCER_KERNEL
 #define UFUSE_ELEMENT_TYPE(name, cpp, code)                               \
   if constexpr (std::is_integral_v<cpp> && !std::is_same_v<cpp, Bool8>) { \
-    t.copy_labels[static_cast<int>(DType::name)] = copy_labels<cpp>;      \
-    t.narrow[static_cast<int>(DType::name)] = narrow_labels<cpp>;         \
+    t.read_labels[static_cast<int>(DType::name)] = read_labels<cpp>;      \
   }
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE

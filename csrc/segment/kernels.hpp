@@ -13,8 +13,7 @@ struct GroupCall {
   char* cells;  // of group g, column c: at g * columns + c
   const char* data;
   std::int64_t stride;  // bytes from one position to the next
-  const void* labels;   // of 4 or 8 bytes, none negative
-  bool wide_labels;     // of 8
+  const std::uint32_t* labels;
   std::int64_t count;
   std::int64_t columns;
   std::int64_t first_index;  // of the first position (arg reducers)
@@ -49,11 +48,9 @@ struct PartKernels {
   /// By the coding of elements in place, for reducers of one component. Ends before the first segment of
   /// more than kChunk elements, and returns how many there were.
   std::int64_t (*spans[kReducers][kElementTypes][3])(const SpansCall&);
-  /// Copies contiguous labels, to themselves or elsewhere, and returns the largest of what it wrote, taken
-  /// for unsigned: a negative one is very large. Null where the element type is no integer.
-  std::uint64_t (*copy_labels[kElementTypes])(void* to, const void* labels, std::int64_t count);
-  void (*narrow[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
-
+  /// Copies contiguous labels, those that do not fit as kNoLabel or more, and returns the largest of what it
+  /// wrote. Null where the element type is no integer.
+  std::uint32_t (*read_labels[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
   SegmentLengths (*measure)(const std::int64_t* starts, const std::int64_t* stops, std::int64_t count,
                             std::int64_t length);
   /// to[i] = from[i], or the nearest of 0 and `length`.
@@ -64,6 +61,8 @@ struct PartKernels {
   }
 };
 
+/// No label is as large: what is negative becomes, and what is larger.
+inline constexpr std::uint32_t kNoLabel = std::uint32_t{1} << 31;
 /// Labels compared at once to find runs.
 inline constexpr std::int64_t kRun = 4;
 
