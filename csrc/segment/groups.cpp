@@ -180,6 +180,7 @@ class Execution {
         auto* counts = reinterpret_cast<char*>(sizes_ + part * groups_.count);
         size.add({counts, reinterpret_cast<const char*>(&kOne), 0, labels.narrow, some, 1, i});
       }
+      prefetch_labels(i + some, std::min(together, last - i - some));
       fetch(pieces, place, tile, some);
       for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
@@ -229,6 +230,15 @@ class Execution {
     alignas(64) std::uint32_t narrow[kPositions];
     char block[kPositions * 8];  // where they must be gathered
   };
+
+  /// The next labels are on their way while the elements of these are added: they are read in bursts, before
+  /// which the hardware's prefetching has stopped.
+  void prefetch_labels(std::int64_t first, std::int64_t count) const {
+    const std::int64_t stride = groups_.labels.strides[0];
+    if (stride != static_cast<std::int64_t>(item_size(groups_.labels.dtype))) return;
+    const char* from = groups_.labels.data + first * stride;
+    for (std::int64_t byte = 0; byte < count * stride; byte += 64) __builtin_prefetch(from + byte);
+  }
 
   /// Labels as the kernels take them: a copy in L1, since another Python thread may write to the array after
   /// they were checked. False where one is no group.
