@@ -232,7 +232,9 @@ class Execution {
   };
 
   /// The next labels are on their way while the elements of these are added: they are read in bursts, before
-  /// which the hardware's prefetching has stopped.
+  /// which the hardware's prefetching has stopped (1000 groups, two threads: 3.7 ms instead of 3.9). Cells
+  /// are not: 16 to 128 positions ahead gained nothing for 1 M groups, nor did sorting blocks of 256 K and 1
+  /// M elements by their labels' high bits, which took longer than the additions.
   void prefetch_labels(std::int64_t first, std::int64_t count) const {
     const std::int64_t stride = groups_.labels.strides[0];
     if (stride != static_cast<std::int64_t>(item_size(groups_.labels.dtype))) return;
