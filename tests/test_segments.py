@@ -424,6 +424,56 @@ def test_nan_infinities_and_zeros() -> None:
         assert np.isnan(uf.group_reduce(x, labels, "var")[[0, 1, 3, 4]]).all()
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("op", ["min", "max", "nanmin", "sum"])
+def test_special_values_anywhere_in_short_segments(op: str, dtype: str) -> None:
+    lengths = np.array([*range(1, 70), 127, 128, 129, 1023, 1024, 1025])
+    starts = np.cumsum(lengths) - lengths
+    rng = np.random.default_rng(5)
+    for special in (np.nan, np.inf, -np.inf, -0.0):
+        for scale in (0, 1):  # zeros of one sign but for one
+            x = (scale * rng.normal(size=lengths.sum())).astype(dtype)
+            x = np.abs(x) if scale == 0 else x
+            x[starts + rng.integers(0, lengths)] = special
+            x[7:9] = x[8:10]  # a segment or two without
+            if op == "nanmin" and np.isnan(special):
+                x[starts[0]] = 1  # not nothing but NaN
+            got = uf.segment_reduce(x, starts, op=op)
+            pieces = np.split(x, starts[1:])
+            same_bits(got, np.array([alone(op, piece, 0) for piece in pieces]))
+
+
+@pytest.mark.parametrize("op", ["sum", "mean", "var", "max", "argmin"])
+def test_segments_of_all_lengths_side_by_side(op: str) -> None:
+    # Some longer than a chunk between others, and more of them than a block of 256.
+    rng = np.random.default_rng(2)
+    lengths = np.where(
+        rng.random(700) < 0.1, rng.integers(900, 3000, 700), rng.integers(1, 50, 700)
+    )
+    starts = np.cumsum(lengths) - lengths
+    for dtype in ("f8", "i4"):
+        x = (rng.normal(size=lengths.sum()) * 100).astype(dtype)
+        want = np.array([alone(op, piece, 0) for piece in np.split(x, starts[1:])])
+        same_bits(uf.segment_reduce(x, starts, op=op), want)
+        order = rng.permutation(700)
+        got = uf.segment_reduce(x, starts[order], (starts + lengths)[order], op)
+        same_bits(got, want[order])
+
+
+@pytest.mark.parametrize("kind", ["i8", "u8", "i4", "u4", "i2", "u2", "i1", "u1"])
+def test_labels_that_would_be_groups_if_cut_off(kind: str) -> None:
+    limits = np.iinfo(kind)
+    wrong = [limits.max, limits.max - 1, limits.min, -1, -127, 2**31, 2**32, 2**32 + 1, -(2**32)]
+    for label in wrong:
+        if not limits.min <= label <= limits.max or 0 <= label < 3:
+            continue
+        for at in (0, 40, 299):
+            labels = np.zeros(300, kind)
+            labels[at] = label
+            with pytest.raises(ValueError, match=rf"position {at}: expected .* got {label}$"):
+                uf.group_reduce(np.ones(300), labels, "sum", 3)
+
+
 def test_arguments_of_operations() -> None:
     x = sample("i4", (41,))
     labels = np.arange(41) % 2

@@ -3,7 +3,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -77,24 +76,23 @@ class Arguments {
   alignas(8) char initial_[kMaxSlots][8];
 };
 
-void segment_reduce(const py::array& x, int axis, const std::string& coding, const CodeValues& table,
-                    const Integers& starts, const Integers& stops, const std::vector<SlotSpec>& slots) {
-  // Copies: what is checked here is read when other Python threads may write to the arrays again.
-  const std::vector<std::int64_t> from(starts.data(), starts.data() + starts.size());
-  const std::vector<std::int64_t> to(stops.data(), stops.data() + stops.size());
-  const Segments segments{starts.size(), from.data(), to.data()};
+using Facts = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+
+Facts segment_reduce(const py::array& x, int axis, const std::string& coding, const CodeValues& table,
+                     const Integers& starts, const std::optional<Integers>& stops,
+                     const std::vector<SlotSpec>& slots, bool all_needed) {
+  const Segments segments{starts.size(), starts.data(), stops ? stops->data() : nullptr, all_needed};
   const Arguments given(x, axis, coding, table, slots, segments.count);
-  if (stops.size() != segments.count) throw std::invalid_argument("ufuse segment: as many stops as starts");
-  std::int64_t first = 0, last = 0;
-  for (std::int64_t i = 0; i < segments.count; ++i) {
-    first = std::min(first, segments.starts[i]);
-    last = std::max({last, segments.starts[i], segments.stops[i]});
+  if (stops && stops->size() != segments.count)
+    throw std::invalid_argument("ufuse segment: as many stops as starts");
+  SegmentFacts facts;
+  if (x.size() < kSmall) {
+    facts = reduce_segments(given.reduction, axis, segments, active_tier());
+  } else {
+    const py::gil_scoped_release released;
+    facts = reduce_segments(given.reduction, axis, segments, active_tier());
   }
-  if (first < 0 || last > x.shape(axis))
-    throw std::invalid_argument("ufuse segment: a segment outside of the axis");
-  if (x.size() < kSmall) return reduce_segments(given.reduction, axis, segments, active_tier());
-  const py::gil_scoped_release released;
-  reduce_segments(given.reduction, axis, segments, active_tier());
+  return {facts.start, facts.stop, facts.empty, facts.shortest};
 }
 
 std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis, const std::string& coding,
@@ -126,10 +124,14 @@ std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis
 void register_segment(py::module_& m) {
   m.def(
       "segment_reduce", &segment_reduce,
-      "segment_reduce(x, axis, coding, table, starts, stops, slots): reduce each x[starts[i]:stops[i]].\n\n"
+      "segment_reduce(x, axis, coding, table, starts, stops, slots, all_needed): reduce each\n"
+      "x[starts[i]:stops[i]]; stops of None are where the next one starts.\n\n"
       "A slot is (reducer, element code, finish, component, out, ddof, initial): `out` has the shape of `x`\n"
       "with the number of segments along the axis, and `initial` is the bytes of a first state component,\n"
-      "or None. `coding` and `table` are those of `reduce`.");
+      "or None. `coding` and `table` are those of `reduce`. Returns the first start and the first stop that\n"
+      "are not within the axis, the first empty segment where `all_needed`, -1 each where there is none, "
+      "and\n"
+      "the length of the shortest.");
   m.def(
       "group_reduce", &group_reduce,
       "group_reduce(x, axis, coding, table, labels, groups, slots, sizes, all_needed): reduce what has one\n"

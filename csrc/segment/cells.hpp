@@ -14,33 +14,24 @@ UFUSE_INLINE T element_at(const char* from) {
   return x;
 }
 
-/// Calls `body` with the labels of a call as what they are.
-template <class Body>
-UFUSE_INLINE void with_labels(const GroupCall& call, Body body) {
-  if (call.wide_labels)
-    body(static_cast<const std::uint64_t*>(call.labels));
-  else
-    body(static_cast<const std::uint32_t*>(call.labels));
-}
-
 /// Whether positions i to i + kRun - 1 have one label.
-template <class L>
-UFUSE_INLINE bool one_label(const L* labels, std::int64_t i) {
+UFUSE_INLINE bool one_label(const std::uint32_t* labels, std::int64_t i) {
   return labels[i] == labels[i + kRun - 1] && labels[i] == labels[i + 1] && labels[i] == labels[i + 2];
 }
 
 /// Calls `body(cell, element, index)` for every element of one column, `stride` bytes apart. The cell of a
 /// run of labels stays in registers: through memory an addition waits some 11 cycles for the one before it
 /// (float64 sums of sorted labels took 3.5 ns an element, 1.0 so).
-template <class Cell, class S, class L, class Stride, class Body>
-UFUSE_INLINE void walk_column(const GroupCall& call, const L* labels, Stride stride, Body body) {
+template <class Cell, class S, class Stride, class Body>
+UFUSE_INLINE void walk_column(const GroupCall& call, Stride stride, Body body) {
+  const std::uint32_t* labels = call.labels;
   auto* cells = reinterpret_cast<Cell*>(call.cells);
   const std::int64_t count = call.count, first = call.first_index;
   const char* data = call.data;
   std::int64_t i = 0;
   while (i + kRun <= count) {
     if (one_label(labels, i)) {
-      const L label = labels[i];
+      const std::uint32_t label = labels[i];
       Cell cell = cells[label];
       do {
 #pragma GCC unroll 4
@@ -63,24 +54,22 @@ UFUSE_INLINE void walk_column(const GroupCall& call, const L* labels, Stride str
 /// Calls `body(cell, element, index)` for every element of a call.
 template <class Cell, class S, class Body>
 UFUSE_INLINE void for_each_cell(const GroupCall& call, Body body) {
-  with_labels(call, [&call, body](const auto* labels) __attribute__((always_inline)) {
-    constexpr auto kSize = static_cast<std::int64_t>(sizeof(S));
-    const std::int64_t columns = call.columns;
-    if (columns == 1) {
-      if (call.stride == kSize)
-        walk_column<Cell, S>(call, labels, std::integral_constant<std::int64_t, kSize>{}, body);
-      else
-        walk_column<Cell, S>(call, labels, call.stride, body);
-      return;
-    }
-    auto* cells = reinterpret_cast<Cell*>(call.cells);
-    const char* data = call.data;
-    for (std::int64_t i = 0; i < call.count; ++i, data += call.stride) {
-      Cell* row = cells + static_cast<std::int64_t>(labels[i]) * columns;
-      for (std::int64_t c = 0; c < columns; ++c)
-        body(row[c], element_at<S>(data + c * kSize), call.first_index + i);
-    }
-  });
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(S));
+  const std::int64_t columns = call.columns;
+  if (columns == 1) {
+    if (call.stride == kSize)
+      walk_column<Cell, S>(call, std::integral_constant<std::int64_t, kSize>{}, body);
+    else
+      walk_column<Cell, S>(call, call.stride, body);
+    return;
+  }
+  auto* cells = reinterpret_cast<Cell*>(call.cells);
+  const char* data = call.data;
+  for (std::int64_t i = 0; i < call.count; ++i, data += call.stride) {
+    Cell* row = cells + std::int64_t{call.labels[i]} * columns;
+    for (std::int64_t c = 0; c < columns; ++c)
+      body(row[c], element_at<S>(data + c * kSize), call.first_index + i);
+  }
 }
 
 // --- sums, products, extremes, counts: the cell is the state ---------------------------------------------
@@ -115,21 +104,19 @@ void add_simple(const GroupCall& call) {
     });
     return;
   }
-  with_labels(call, [&call](const auto* labels) __attribute__((always_inline)) {
-    auto* cells = reinterpret_cast<A*>(call.cells);
-    const char* data = call.data;
-    const std::int64_t columns = call.columns, count = call.count, stride = call.stride;
-    for (std::int64_t i = 0; i < count; ++i, data += stride) {
-      A* row = cells + static_cast<std::int64_t>(labels[i]) * columns;
-      std::int64_t c = 0;
-      for (; c + W <= columns; c += W) {
-        const auto x = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(data + c * kSize));
-        R::fold(Vec<A, W>::load(row + c), x).store(row + c);
-      }
-      for (; c < columns; ++c)
-        row[c] = R::fold(row[c], reducers::element_of<R, A>(element_at<S>(data + c * kSize)));
+  auto* cells = reinterpret_cast<A*>(call.cells);
+  const char* data = call.data;
+  const std::int64_t columns = call.columns, count = call.count, stride = call.stride;
+  for (std::int64_t i = 0; i < count; ++i, data += stride) {
+    A* row = cells + std::int64_t{call.labels[i]} * columns;
+    std::int64_t c = 0;
+    for (; c + W <= columns; c += W) {
+      const auto x = reducers::element_of<R, Vec<A, W>>(Vec<S, W>::load(data + c * kSize));
+      R::fold(Vec<A, W>::load(row + c), x).store(row + c);
     }
-  });
+    for (; c < columns; ++c)
+      row[c] = R::fold(row[c], reducers::element_of<R, A>(element_at<S>(data + c * kSize)));
+  }
 }
 
 template <class R>
@@ -283,43 +270,26 @@ void close_index(char* cells, void* const* states, std::int64_t count) {
 
 // --- labels ----------------------------------------------------------------------------------------------
 
+/// What is compared later is what is written here: the caller's labels may change at any time. All labels
+/// have 32 bits from here on: float64 sums read half as much of L1 again as with 64 bits (1000 groups: 0.58
+/// ns an element instead of 1.1).
 template <class L>
-std::uint64_t copy_labels(void* block, const void* labels, std::int64_t count) {
-  using U = std::make_unsigned_t<L>;
-  using V = Register<U>;
-  const auto* at = static_cast<const char*>(labels);
-  auto* to = static_cast<char*>(block);
-  constexpr auto kSize = static_cast<std::int64_t>(sizeof(U));
-  // What is compared is what is written: the caller's labels may change at any time.
-  auto take = [at, to](std::int64_t k) __attribute__((always_inline)) {
-    const V label = V::load(at + k * kSize);
-    label.store(to + k * kSize);
-    return label;
-  };
-  V some[4];  // in turn: one alone would wait for each comparison
-  for (V& one : some) one = splat<V>(0);
-  std::int64_t i = 0;
-  for (; i + 4 * V::size <= count; i += 4 * V::size) {
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) some[k] = reducers::larger(some[k], take(i + k * V::size));
-  }
-  V best = reducers::larger(reducers::larger(some[0], some[1]), reducers::larger(some[2], some[3]));
-  for (; i + V::size <= count; i += V::size) best = reducers::larger(best, take(i));
-  U largest = 0;
-  for (int k = 0; k < V::size; ++k) largest = best[k] > largest ? best[k] : largest;
-  for (; i < count; ++i) {
-    const auto label = element_at<U>(at + i * kSize);
-    std::memcpy(to + i * kSize, &label, sizeof label);
+std::uint32_t read_labels(std::uint32_t* to, const void* labels, std::int64_t count) {
+  const auto* from = static_cast<const char*>(labels);
+  std::uint32_t largest = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const L given = element_at<L>(from + i * static_cast<std::int64_t>(sizeof(L)));
+    std::uint32_t label;
+    if constexpr (sizeof(L) == 8) {
+      const auto wide = static_cast<std::uint64_t>(given);
+      label = static_cast<std::uint32_t>(wide < kNoLabel ? wide : kNoLabel);
+    } else {
+      label = static_cast<std::uint32_t>(given);  // a negative one with its sign
+    }
+    to[i] = label;
     largest = label > largest ? label : largest;
   }
   return largest;
-}
-
-template <class L>
-void narrow_labels(std::uint32_t* to, const void* labels, std::int64_t count) {
-  const auto* at = static_cast<const char*>(labels);
-  for (std::int64_t i = 0; i < count; ++i)
-    to[i] = static_cast<std::uint32_t>(element_at<L>(at + i * static_cast<std::int64_t>(sizeof(L))));
 }
 
 }  // namespace UFUSE_TIER

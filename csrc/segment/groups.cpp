@@ -178,8 +178,9 @@ class Execution {
       if (!read_labels(labels, i, some)) return false;
       if (sizes && sizes_ != nullptr) {
         auto* counts = reinterpret_cast<char*>(sizes_ + part * groups_.count);
-        size.add({counts, reinterpret_cast<const char*>(&kOne), 0, labels.data, labels.wide, some, 1, i});
+        size.add({counts, reinterpret_cast<const char*>(&kOne), 0, labels.narrow, some, 1, i});
       }
+      prefetch_labels(i + some, std::min(together, last - i - some));
       fetch(pieces, place, tile, some);
       for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
@@ -188,8 +189,7 @@ class Execution {
         const GroupCall call{cell[s],
                              direct ? place.data[feed.input] : pieces.block(f),
                              direct ? stride_along(feed.input) : feed.size * tile.width,
-                             labels.data,
-                             labels.wide,
+                             labels.narrow,
                              some,
                              tile.width,
                              i};
@@ -227,15 +227,23 @@ class Execution {
   }
 
   struct Labels {
-    const void* data;
-    bool wide;
-    alignas(64) char block[kPositions * 8];
-    std::uint32_t narrow[kPositions];
+    alignas(64) std::uint32_t narrow[kPositions];
+    char block[kPositions * 8];  // where they must be gathered
   };
 
+  /// The next labels are on their way while the elements of these are added: they are read in bursts, before
+  /// which the hardware's prefetching has stopped (1000 groups, two threads: 3.7 ms instead of 3.9). Cells
+  /// are not: 16 to 128 positions ahead gained nothing for 1 M groups, nor did sorting blocks of 256 K and 1
+  /// M elements by their labels' high bits, which took longer than the additions.
+  void prefetch_labels(std::int64_t first, std::int64_t count) const {
+    const std::int64_t stride = groups_.labels.strides[0];
+    if (stride != static_cast<std::int64_t>(item_size(groups_.labels.dtype))) return;
+    const char* from = groups_.labels.data + first * stride;
+    for (std::int64_t byte = 0; byte < count * stride; byte += 64) __builtin_prefetch(from + byte);
+  }
+
   /// Labels as the kernels take them: a copy in L1, since another Python thread may write to the array after
-  /// they were checked. (Sums of float64 in 1000 groups take 1.25 ns an element instead of 1.0 with labels of
-  /// 64 bits, and 0.75 instead of 0.65 with those of 32.) False where one is no group.
+  /// they were checked. False where one is no group.
   bool read_labels(Labels& labels, std::int64_t first, std::int64_t count) {
     const ReduceInput& input = groups_.labels;
     const auto size = static_cast<std::int64_t>(item_size(input.dtype));
@@ -247,27 +255,15 @@ class Execution {
       if (input.swapped && size > 1) kernels_.pieces.swap[log2](labels.block, count);
       from = labels.block;
     }
-    const auto copy = cells_.copy_labels[static_cast<int>(input.dtype)];
-    // Negative labels, taken for unsigned, are the upper half of their type.
-    const bool negatives = input.dtype == DType::I8 || input.dtype == DType::I16 ||
-                           input.dtype == DType::I32 || input.dtype == DType::I64;
-    const std::uint64_t half = std::uint64_t{1} << (8 * size - 1);
-    const auto count_of_groups = static_cast<std::uint64_t>(groups_.count);
-    const std::uint64_t groups = negatives ? std::min(count_of_groups, half) : count_of_groups;
-    if (copy(labels.block, from, count) >= groups) {
-      std::int64_t i = 0;
-      for (char* at = labels.block; copy(at, at, 1) < groups; at += size) ++i;
-      std::int64_t known = bad_.load();
-      while (first + i < known && !bad_.compare_exchange_weak(known, first + i)) {
-      }
-      return false;
+    const auto groups = static_cast<std::uint32_t>(groups_.count);
+    if (cells_.read_labels[static_cast<int>(input.dtype)](labels.narrow, from, count) < groups) return true;
+    const auto bad = std::find_if(labels.narrow, labels.narrow + count,
+                                  [groups](std::uint32_t label) { return label >= groups; });
+    const std::int64_t at = first + (bad - labels.narrow);
+    std::int64_t known = bad_.load();
+    while (at < known && !bad_.compare_exchange_weak(known, at)) {
     }
-    labels.data = labels.block;
-    labels.wide = size == 8;
-    if (size >= 4) return true;
-    cells_.narrow[static_cast<int>(input.dtype)](labels.narrow, labels.block, count);
-    labels.data = labels.narrow;
-    return true;
+    return false;
   }
 
   /// Adds the sizes of the parts; finds the first empty group.

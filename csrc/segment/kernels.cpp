@@ -1,5 +1,6 @@
 // The cells of groups and spans of segments for one tier: this file is compiled once per tier.
 #include "segment/cells.hpp"
+#include "segment/positions.hpp"
 #include "segment/spans.hpp"
 
 namespace ufuse {
@@ -82,11 +83,12 @@ PartKernels make_table() {
 #undef UFUSE_REDUCER_KERNEL
 #define UFUSE_ELEMENT_TYPE(name, cpp, code)                               \
   if constexpr (std::is_integral_v<cpp> && !std::is_same_v<cpp, Bool8>) { \
-    t.copy_labels[static_cast<int>(DType::name)] = copy_labels<cpp>;      \
-    t.narrow[static_cast<int>(DType::name)] = narrow_labels<cpp>;         \
+    t.read_labels[static_cast<int>(DType::name)] = read_labels<cpp>;      \
   }
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
+  t.measure = measure_segments;
+  t.clamp = clamp_positions;
   return t;
 }
 

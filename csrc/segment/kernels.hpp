@@ -13,8 +13,7 @@ struct GroupCall {
   char* cells;  // of group g, column c: at g * columns + c
   const char* data;
   std::int64_t stride;  // bytes from one position to the next
-  const void* labels;   // of 4 or 8 bytes, none negative
-  bool wide_labels;     // of 8
+  const std::uint32_t* labels;
   std::int64_t count;
   std::int64_t columns;
   std::int64_t first_index;  // of the first position (arg reducers)
@@ -29,30 +28,41 @@ struct GroupKernel {
   void (*close)(char* cells, void* const* states, std::int64_t count);
 };
 
-/// Segments [starts[i], stops[i]) of a contiguous row, of up to kChunk elements each.
+/// Segments [starts[i], stops[i]) of a contiguous row.
 struct SpansCall {
   const char* row;
   const std::int64_t* starts;
   const std::int64_t* stops;
   std::int64_t count;
-  void* states;  // of one component; those of longer segments are left alone
+  void* states;  // of one component
+};
+
+struct SegmentLengths {
+  std::int64_t total, longest, shortest;  // one that stops before it starts has none
+  bool outside;                           // some start or stop is not within the axis
 };
 
 struct PartKernels {
   /// Null functions where there is no such kernel.
   GroupKernel reducer[kReducers][kElementTypes];
-  /// By the coding of elements in place, for reducers of one component.
-  void (*spans[kReducers][kElementTypes][3])(const SpansCall&);
-  /// Copies contiguous labels, to themselves or elsewhere, and returns the largest of what it wrote, taken
-  /// for unsigned: a negative one is very large. Null where the element type is no integer.
-  std::uint64_t (*copy_labels[kElementTypes])(void* to, const void* labels, std::int64_t count);
-  void (*narrow[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
+  /// By the coding of elements in place, for reducers of one component. Ends before the first segment of
+  /// more than kChunk elements, and returns how many there were.
+  std::int64_t (*spans[kReducers][kElementTypes][3])(const SpansCall&);
+  /// Copies contiguous labels, those that do not fit as kNoLabel or more, and returns the largest of what it
+  /// wrote. Null where the element type is no integer.
+  std::uint32_t (*read_labels[kElementTypes])(std::uint32_t* to, const void* labels, std::int64_t count);
+  SegmentLengths (*measure)(const std::int64_t* starts, const std::int64_t* stops, std::int64_t count,
+                            std::int64_t length);
+  /// to[i] = from[i], or the nearest of 0 and `length`.
+  void (*clamp)(std::int64_t* to, const std::int64_t* from, std::int64_t count, std::int64_t length);
 
   const GroupKernel& at(ReducerId id, DType dtype) const {
     return reducer[static_cast<int>(id)][static_cast<int>(dtype)];
   }
 };
 
+/// No label is as large: what is negative becomes, and what is larger.
+inline constexpr std::uint32_t kNoLabel = std::uint32_t{1} << 31;
 /// Labels compared at once to find runs.
 inline constexpr std::int64_t kRun = 4;
 

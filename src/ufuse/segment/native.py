@@ -10,10 +10,29 @@ from ..reduce.native import as_codes
 from ..reduce.request import Array, Slot
 
 
-def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:
-    """Fill the outputs of `slots`: one result along the axis for each segment."""
+def segments(
+    x: Array,
+    axis: int,
+    starts: Array,
+    stops: Array | None,
+    slots: Sequence[Slot],
+    all_needed: bool,
+) -> tuple[int, int, int, int]:
+    """Fill the outputs of `slots`: one result along the axis for each segment.
+
+    Without `stops` a segment ends where the next one starts, the last at the end of the axis.
+
+    Returns
+    -------
+    tuple of four ints
+        The first of `starts` and the first of `stops` that are not within the axis, and the first
+        empty segment where `all_needed`; -1 where there is none. Otherwise nothing is written. The
+        length of the shortest segment.
+    """
     codes, coding, table = as_codes(x)
-    _core.segment_reduce(codes, axis, coding, table, starts, stops, _specifications(slots))
+    return _core.segment_reduce(
+        codes, axis, coding, table, starts, stops, _specifications(slots), all_needed
+    )
 
 
 def groups(

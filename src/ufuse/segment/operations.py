@@ -81,7 +81,7 @@ def _mean(call: Call) -> Any:
     element = "f8" if call.x.dtype.kind in "iu" and call.x.dtype.itemsize == 8 else code
     target = call.target(result)
     call.run(Slot("sum", element, "mean", target))
-    call.warn_of_empty_means(call.parts.sizes(call))
+    call.warn_of_empty_means()
     return call.answer(target)
 
 
@@ -93,7 +93,7 @@ def _spread(call: Call) -> Any:
     target = call.target(result)
     element = sums.moments_element(call.x.dtype)
     call.run(Slot("moments", element, _SPREADS[name], target, ddof=float(call.ddof)))
-    _warn_of_freedom(bool((call.parts.sizes(call) <= call.ddof).any()))
+    _warn_of_freedom(call.parts.count > 0 and call.parts.shortest(call) <= call.ddof)
     return call.answer(target)
 
 

@@ -32,7 +32,10 @@ class Parts(Protocol):
         """Raise where something is no part of the axis."""
 
     def sizes(self, call: Call) -> Array:
-        """How many elements each part has."""
+        """How many elements each part has; raise where something is no part of the axis."""
+
+    def shortest(self, call: Call) -> float:
+        """How many elements the smallest part has; infinity without parts."""
 
     def piece(self, call: Call, part: int) -> Any:
         """Return an index along the axis: the elements of a part, in their order."""
@@ -135,8 +138,8 @@ class Call(Request):
                 warnings.warn(message, RuntimeWarning, stacklevel=5)
         return self.answer(answer)
 
-    def warn_of_empty_means(self, sizes: Array) -> None:
-        if not sizes.all():
+    def warn_of_empty_means(self) -> None:
+        if self.parts.shortest(self) == 0:
             warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=5)
 
 

@@ -12,10 +12,30 @@ from ..reduce import reference
 from ..reduce.request import Array, Slot
 
 
-def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[Slot]) -> None:
-    """Fill the outputs of `slots`: one result along the axis for each segment."""
+def segments(
+    x: Array,
+    axis: int,
+    starts: Array,
+    stops: Array | None,
+    slots: Sequence[Slot],
+    all_needed: bool,
+) -> tuple[int, int, int, int]:
+    """Fill the outputs of `slots`: one result along the axis for each segment.
+
+    See `native.segments`.
+    """
+    length = x.shape[axis]
+    ends = np.append(starts, length)[1:] if stops is None else stops
+    outside = [(p < 0) | (p > length) for p in (starts, ends)]
+    if any(bad.any() for bad in outside):
+        start, stop = (int(np.argmax(bad)) if bad.any() else -1 for bad in outside)
+        return start, stop if stops is not None else -1, -1, 0
+    sizes = np.maximum(ends - starts, 0)
+    shortest = int(sizes.min(initial=length))
+    if all_needed and not sizes.all():
+        return -1, -1, int(np.argmin(sizes != 0)), shortest
     before = (slice(None),) * axis
-    for part, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+    for part, (start, stop) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         piece = x[(*before, slice(start, stop))]
         place = (*before, slice(part, part + 1))
         some = [replace(slot, out=slot.out[place], divisor=piece.shape[axis]) for slot in slots]
@@ -24,6 +44,7 @@ def segments(x: Array, axis: int, starts: Array, stops: Array, slots: Sequence[S
             continue
         for slot in some:
             slot.out[...] = _of_nothing(slot)
+    return -1, -1, -1, shortest
 
 
 def _of_nothing(slot: Slot) -> object:
@@ -56,7 +77,7 @@ def groups(
     if all_needed and not found.all():
         return -1, int(np.argmin(found != 0))
     stops = np.cumsum(found)
-    segments(np.take(x, order, axis), axis, stops - found, stops, slots)
+    segments(np.take(x, order, axis), axis, stops - found, stops, slots, False)
     before: tuple[Any, ...] = (slice(None),) * axis
     for slot in slots:
         if "arg" not in slot.reducer or slot.component != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import cached_property
 from typing import Any, Final
@@ -110,25 +111,22 @@ def segment_reduce(
     """
     function = "ufuse.segment_reduce"
     call = Call(function, read_operation(function, op), x, axis, out)
-    length = call.x.shape[call.axis]
     if offsets is not None:
         if starts is not None or stops is not None:
             raise TypeError(f"{function}: expected 'starts' and 'stops', or 'offsets'; got both")
-        first, last = _read_offsets(function, offsets, length)
+        parts = Segments(*_read_offsets(function, offsets, call.x.shape[call.axis]))
     elif starts is None:
         raise TypeError(f"{function}: missing argument 'starts' (or 'offsets')")
     else:
-        first = _read_positions(function, "starts", starts, length)
-        if stops is None:
-            last = np.append(first, length)[1:]
-        else:
-            last = _read_positions(function, "stops", stops, length)
-        if last.shape != first.shape:
+        first = _read_positions(function, "starts", starts)
+        last = None if stops is None else _read_positions(function, "stops", stops)
+        if last is not None and last.shape != first.shape:
             raise ValueError(
                 f"{function}: argument 'stops': expected one for each of the {first.size} starts, "
                 f"got {last.size}"
             )
-    call.divide(Segments(first, last))
+        parts = Segments(first, last)
+    call.divide(parts)
     return reduce_parts(call, dtype, initial, ddof)
 
 
@@ -226,8 +224,8 @@ def group_reduce(
     return reduce_parts(call, dtype, initial, ddof)
 
 
-def _read_positions(function: str, argument: str, values: Any, length: int) -> Array:
-    """Return positions along an axis as a 1-d array of int64, from 0 to the axis' end."""
+def _read_positions(function: str, argument: str, values: Any) -> Array:
+    """Return positions along an axis as a 1-d array of integers, anywhere."""
     found = asarray(values, function=function, argument=argument)
     if found.size == 0 and not isinstance(values, np.ndarray):
         found = found.astype(np.int64)  # an empty list is of float64
@@ -239,21 +237,26 @@ def _read_positions(function: str, argument: str, values: Any, length: int) -> A
         raise TypeError(
             f"{function}: argument {argument!r}: expected integers, got dtype {found.dtype}"
         )
-    if found.size and not (found.min() >= 0 and found.max() <= length):
-        at = int(np.argmax((found < 0) | (found > length)))
-        raise IndexError(
-            f"{function}: argument {argument!r}: element {at}: expected a position from 0 to "
-            f"{length}, the length of the axis, got {found[at]}"
-        )
-    return np.ascontiguousarray(found, np.int64)
+    return found
+
+
+def _refuse_position(function: str, argument: str, found: Array, at: int, length: int) -> None:
+    raise IndexError(
+        f"{function}: argument {argument!r}: element {at}: expected a position from 0 to "
+        f"{length}, the length of the axis, got {found[at]}"
+    )
 
 
 def _read_offsets(function: str, offsets: Any, length: int) -> tuple[Array, Array]:
-    found = _read_positions(function, "offsets", offsets, length)
+    found = _read_positions(function, "offsets", offsets)
     if found.size == 0:
         raise ValueError(f"{function}: argument 'offsets': expected at least one, got none")
-    if (found[1:] < found[:-1]).any():
-        at = int(np.argmax(found[1:] < found[:-1]))
+    decreasing = found[1:] < found[:-1]
+    if found[0] < 0 or found[-1] > length or decreasing.any():
+        outside = (found < 0) | (found > length)
+        if outside.any():
+            _refuse_position(function, "offsets", found, int(np.argmax(outside)), length)
+        at = int(np.argmax(decreasing))
         raise ValueError(
             f"{function}: argument 'offsets': expected positions that do not decrease, got "
             f"{found[at]} before {found[at + 1]} (element {at + 1})"
@@ -284,30 +287,61 @@ class Segments:
 
     noun = "segment"
 
-    def __init__(self, starts: Array, stops: Array) -> None:
-        self.starts, self.stops = starts, stops
+    def __init__(self, starts: Array, stops: Array | None) -> None:
+        self._given = {"starts": starts, "stops": stops}
+        self._starts = np.ascontiguousarray(starts, np.int64)
+        self._stops = None if stops is None else np.ascontiguousarray(stops, np.int64)
+        self._shortest: int | None = None
         self.count = starts.size
 
     def overlaps(self, out: Array) -> bool:
-        return executors.overlap(out, self.starts) or executors.overlap(out, self.stops)
+        return executors.overlap(out, self._starts) or (
+            self._stops is not None and executors.overlap(out, self._stops)
+        )
 
     def check(self, call: Call) -> None:
-        pass
+        length = call.x.shape[call.axis]
+        for argument, found in self._given.items():
+            if found is None:
+                continue
+            outside = (found < 0) | (found > length)
+            if outside.any():
+                at = int(np.argmax(outside))
+                _refuse_position(call.function, argument, found, at, length)
+
+    def _ends(self, call: Call) -> Array:
+        if self._stops is None:
+            self._stops = np.append(self._starts, call.x.shape[call.axis])[1:]
+        return self._stops
 
     def sizes(self, call: Call) -> Array:
-        sizes: Array = np.maximum(self.stops - self.starts, 0)
+        self.check(call)
+        sizes: Array = np.maximum(self._ends(call) - self._starts, 0)
         return sizes
 
+    def shortest(self, call: Call) -> float:
+        if self._shortest is None:
+            return _least(self.sizes(call))
+        return self._shortest
+
     def piece(self, call: Call, part: int) -> slice:
-        return slice(self.starts[part], self.stops[part])
+        return slice(self._starts[part], self._ends(call)[part])
 
     def position(self, call: Call, part: int, found: Any) -> Any:
         return found
 
     def run(self, call: Call, slots: list[Slot], all_needed: bool) -> None:
-        if all_needed:
-            call.need_elements()
-        _executor().segments(call.x, call.axis, self.starts, self.stops, slots)
+        start, stop, empty, shortest = _executor().segments(
+            call.x, call.axis, self._starts, self._stops, slots, all_needed
+        )
+        if start >= 0 or stop >= 0:
+            argument, at = ("starts", start) if start >= 0 else ("stops", stop)
+            found = self._given[argument]
+            assert found is not None
+            _refuse_position(call.function, argument, found, at, call.x.shape[call.axis])
+        if empty >= 0:
+            call.refuse_empty(empty)
+        self._shortest = shortest
 
 
 class Groups:
@@ -340,6 +374,9 @@ class Groups:
             self._fill(call, ones, 0, [Slot("sum", "?", "value", counts)], False)
             self._sizes = counts
         return self._sizes
+
+    def shortest(self, call: Call) -> float:
+        return _least(self.sizes(call))
 
     @cached_property
     def sorted(self) -> tuple[Array, Array]:
@@ -376,6 +413,10 @@ class Groups:
             self._refuse(call, label)
         if group >= 0:
             call.refuse_empty(group)
+
+
+def _least(sizes: Array) -> float:
+    return int(sizes.min()) if sizes.size else math.inf
 
 
 def _executor() -> Any:
