@@ -52,6 +52,18 @@ class ReductionCall:
         finite: bool,
         positional: int,
         takes_out: bool,
+        takes_ddof: bool,
+    ) -> None: ...
+    def choose(self, selector: str, variants: Mapping[Any, ReductionCall]) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+class SeveralCall:
+    def __init__(
+        self,
+        general: Callable[..., Any],
+        plan: Callable[[Any], tuple[type, tuple[Any, ...]] | None],
+        key: str | None,
+        default: Any,
     ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 

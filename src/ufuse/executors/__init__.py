@@ -101,6 +101,7 @@ def fast_reduction(
     *,
     component: int = 0,
     finite: bool = False,
+    choices: Mapping[Any, tuple[str, str]] | None = None,
 ) -> Callable[[_F], _F]:
     """Put the native fast entry before a reduction of the catalogue.
 
@@ -114,12 +115,39 @@ def fast_reduction(
         Of the state: where the finish starts.
     finite : bool
         Whether a result that is not finite is left to the general function, which may warn of it.
+    choices : mapping, optional
+        Values of the second parameter to the reducer and finish that they choose; None, its
+        default, chooses the first two arguments.
     """
 
     def decorate(general: _F) -> _F:
         if native is None:
             return general
-        return cast(_F, native.fast_reduction(general, reducer, finish, results, component, finite))
+        entry = native.fast_reduction(
+            general, reducer, finish, results, component, finite, choices or {}
+        )
+        return cast(_F, entry)
+
+    return decorate
+
+
+def fast_several(
+    plan: Callable[[Any], tuple[type, tuple[Any, ...]] | None], default: Any = None
+) -> Callable[[_F], _F]:
+    """Put the native fast entry before several reductions whose results are a named tuple.
+
+    Parameters
+    ----------
+    plan : callable
+        From the value of the parameter between the array and `axis` (None, where there is none) to
+        the named tuple, and for each field a function with a fast entry; or to None, where only the
+        general function can tell.
+    default : object
+        Of that parameter.
+    """
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_several(general, plan, default))
 
     return decorate
 

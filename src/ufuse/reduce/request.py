@@ -189,19 +189,6 @@ class Request:
         return given
 
 
-def is_small(a: Any, axis: Any) -> bool:
-    """Whether calls cost more than reads: several calls are then as good as one pass."""
-    return (
-        type(a) is np.ndarray
-        and 0 < a.size <= _SMALL
-        and (axis is None or (type(axis) is int and -a.ndim <= axis < a.ndim))
-    )
-
-
-#: Elements of a small array.
-_SMALL: Final = 2048
-
-
 def code_of(dtype: DType) -> str | None:
     """Code of the element type that `dtype`, of any byte order, is reduced as; None if none is.
 
