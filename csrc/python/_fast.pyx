@@ -48,12 +48,13 @@ cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
 cdef extern from "order/order.hpp" namespace "ufuse" nogil:
     struct OrderQuery:
         bint median
-        double q
+        const double* q
+        int count
         bint skip_nan
 
     bint order_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides,
-                    DType dtype, uint64_t reduced, OrderQuery query, void* out,
-                    const int64_t* out_strides) except +
+                    DType dtype, uint64_t reduced, const OrderQuery& query, DType result, void* out,
+                    const int64_t* out_strides, int64_t query_stride) except +
 
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)

@@ -1,5 +1,8 @@
 # Medians and quantiles of one small array over one axis or all.
 
+cdef enum:
+    MOST_QUERIES = 16  # quantiles of one call
+
 cdef class OrderCall(Entry):
     """Fast entry of an order statistic: one exact small ndarray, one axis or all, nothing unusual.
 
@@ -29,8 +32,10 @@ cdef class OrderCall(Entry):
         cdef Py_ssize_t given = len(args), wanted = 1 if self.scale == 0 else 2
         cdef bint keepdims = False
         cdef OrderQuery query
+        cdef double q[MOST_QUERIES]
         query.median = self.scale == 0
-        query.q = 0.5
+        query.q = q
+        query.count = 1
         query.skip_nan = self.skip_nan
         if wanted <= given <= wanted + 1 and cnp.PyArray_CheckExact(args[0]):
             if given > wanted:
@@ -42,26 +47,49 @@ cdef class OrderCall(Entry):
                     keepdims = value
                 else:
                     return self.general(*args, **kwargs)
-            if not query.median:
-                if not PyFloat_CheckExact(args[1]):
-                    return self.general(*args, **kwargs)
-                query.q = PyFloat_AsDouble(args[1]) / self.scale
-                if not 0 <= query.q <= 1:
-                    return self.general(*args, **kwargs)
-            result = self._run(args[0], axis, keepdims, query)
-            if result is not NotImplemented:
-                return result
+            if query.median or self._read(args[1], query, q):
+                result = self._run(args[0], axis, keepdims, query,
+                                   query.median or type(args[1]) not in (list, tuple))
+                if result is not NotImplemented:
+                    return result
         return self.general(*args, **kwargs)
 
-    cdef object _run(self, cnp.ndarray array, object axis, bint keepdims, OrderQuery query):
+    cdef bint _read(self, object wanted, OrderQuery& query, double* q) except -1:
+        """Read one quantile or a sequence of them; False for what NumPy would not make float64."""
+        cdef bint floating = self.scale != 1  # of a division; else one of them must be
+        cdef Py_ssize_t i
+        if type(wanted) not in (list, tuple):
+            return self._number(wanted, q, &floating) and floating
+        query.count = <int>min(len(wanted), MOST_QUERIES + 1)
+        if not 1 <= query.count <= MOST_QUERIES:
+            return False
+        for i in range(query.count):
+            if not self._number(wanted[i], q + i, &floating):
+                return False
+        return floating
+
+    cdef bint _number(self, object value, double* q, bint* floating) except -1:
+        if PyFloat_CheckExact(value):
+            q[0] = PyFloat_AsDouble(value) / self.scale
+            floating[0] = True
+        elif PyLong_CheckExact(value) and 0 <= value <= self.scale:
+            q[0] = <double>value / self.scale
+        else:
+            return False
+        return 0 <= q[0] <= 1
+
+    cdef object _run(self, cnp.ndarray array, object axis, bint keepdims, const OrderQuery& query,
+                     bint weak):
         cdef cnp.ndarray target
         cdef int axes = cnp.PyArray_NDIM(array), number = cnp.PyArray_TYPE(array)
-        cdef int i, kept = 0, chosen, result = cnp.NPY_FLOAT if number == cnp.NPY_FLOAT else cnp.NPY_DOUBLE
+        cdef int i, kept = 0, chosen
+        cdef int result = cnp.NPY_FLOAT if weak and number == cnp.NPY_FLOAT else cnp.NPY_DOUBLE
         cdef uint64_t reduced
         cdef double scalar = 0
         cdef void* out = &scalar
-        cdef cnp.npy_intp shape[MAX_AXES]
+        cdef cnp.npy_intp shape[MAX_AXES + 1]
         cdef int64_t out_strides[MAX_AXES]
+        cdef int64_t query_stride = 0
         if (number >= TYPE_NUMBERS or number == cnp.NPY_BOOL or _element[number] < 0 or axes == 0
                 or PyArray_ISBYTESWAPPED(array) or cnp.PyArray_SIZE(array) > SMALL):
             return NotImplemented
@@ -72,6 +100,9 @@ cdef class OrderCall(Entry):
             reduced = <uint64_t>1 << (chosen + axes if chosen < 0 else chosen)
         else:
             return NotImplemented
+        if not weak:
+            shape[kept] = query.count
+            kept += 1
         for i in range(axes):
             out_strides[i] = 0
             if not reduced >> i & 1:
@@ -80,10 +111,15 @@ cdef class OrderCall(Entry):
             elif keepdims:
                 shape[kept] = 1
                 kept += 1
+        if kept > MAX_AXES:
+            return NotImplemented
         if kept > 0:
             target = new_array(kept, shape, result, 4 if result == cnp.NPY_FLOAT else 8)
             out = cnp.PyArray_DATA(target)
             kept = 0
+            if not weak:
+                query_stride = cnp.PyArray_STRIDE(target, 0)
+                kept = 1
             for i in range(axes):
                 if not reduced >> i & 1:
                     out_strides[i] = cnp.PyArray_STRIDE(target, kept)
@@ -92,7 +128,7 @@ cdef class OrderCall(Entry):
                     kept += keepdims
         if not order_fast(cnp.PyArray_DATA(array), axes, <const int64_t*>cnp.PyArray_DIMS(array),
                           <const int64_t*>cnp.PyArray_STRIDES(array), <DType>_element[number], reduced,
-                          query, out, out_strides):
+                          query, <DType>_element[result], out, out_strides, query_stride):
             return NotImplemented
         if kept > 0:
             return target
