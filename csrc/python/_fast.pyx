@@ -56,6 +56,36 @@ cdef extern from "order/order.hpp" namespace "ufuse" nogil:
                     DType dtype, uint64_t reduced, const OrderQuery& query, DType result, void* out,
                     const int64_t* out_strides, int64_t query_stride) except +
 
+cdef extern from "count/fast.hpp" namespace "ufuse" nogil:
+    struct ValueArray:
+        const char* data
+        int64_t size
+        int64_t stride
+        DType dtype
+
+    bint histogram_fast(const void* x, int64_t size, DType dtype, int64_t bins, const double* range,
+                        void* edges, int64_t* counts) except +
+    bint largest_value(const ValueArray& x, int64_t& largest)
+    void count_values(const ValueArray& x, int64_t* counts)
+    void add_weights(const ValueArray& x, const char* weights, int64_t stride, double* sums)
+
+cdef extern from "scan/scan.hpp" namespace "ufuse" nogil:
+    enum ScanId "ufuse::ScanId":
+        pass
+    cppclass Scan:
+        int axes
+        const int64_t* shape
+        int axis
+        ScanId scan
+        const char* input "in"
+        const int64_t* in_strides
+        DType in_type
+        char* out
+        const int64_t* out_strides
+        DType out_type
+
+    void run_scan "ufuse::scan"(const Scan& scan) except +
+
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
     bint PyArray_ISBYTESWAPPED(cnp.ndarray array) nogil
@@ -66,6 +96,8 @@ cdef enum:
     MAX_AXES = 64
     # Work of fewer elements than this keeps the GIL: giving it up and taking it back costs more.
     SMALL = 16384
+    # The counts of fewer elements are made without the tables of the core.
+    SMALL_COUNTS = 4096
 
 cdef object _pool = pool_handler_capsule()
 
@@ -152,3 +184,4 @@ include "fast_programs.pxi"
 include "fast_linear.pxi"
 include "fast_reductions.pxi"
 include "fast_order.pxi"
+include "fast_counts.pxi"

@@ -169,6 +169,33 @@ def fast_order(scale: float, *, skip_nan: bool) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_histogram(general: _F) -> _F:
+    """Put the native fast entry before the histogram function."""
+    return general if native is None else cast(_F, native.fast_histogram(general))
+
+
+def fast_bincount(general: _F) -> _F:
+    """Put the native fast entry before bincount."""
+    return general if native is None else cast(_F, native.fast_bincount(general))
+
+
+def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
+    """Put the native fast entry before a scan.
+
+    Parameters
+    ----------
+    scan : str
+        Name of the scan: of ``_core.scans()``.
+    results : mapping
+        Element code of the array to that of the result, for the types the fast entry may take.
+    """
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_scan(general, scan, results))
+
+    return decorate
+
+
 def run_program(
     program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
 ) -> None:

@@ -128,6 +128,16 @@ def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
     return _fast.OrderCall(general, scale, skip_nan)
 
 
+fast_histogram = _fast.HistogramCall
+fast_bincount = _fast.BincountCall
+
+
+def fast_scan(general: Any, scan: str, results: Mapping[str, str]) -> _fast.ScanCall:
+    """Return `general` behind its fast entry; see `executors.fast_scan`."""
+    dtypes = {code: dtype_of(result) for code, result in results.items()}
+    return _fast.ScanCall(general, _core.scans().index(scan), dtypes)
+
+
 def contract(*args: Any) -> None:
     """Run the product of two operands over labelled axes: see ``csrc/python/bind_contract.cpp``."""
     _core.contract(*args)
