@@ -1,4 +1,4 @@
-"""The fast entries of small arrays: what they give is what the general function behind them gives."""
+"""Fast entries of small arrays: they give what the general functions behind them give."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def data(size: int, dtype: str, seed: int = 0, kind: str = "normal") -> Any:
         x = rng.standard_normal(size).astype(dtype)
     if x.dtype.kind == "f" and kind in ("nan", "inf", "zeros"):
         hostile = {"nan": [np.nan], "inf": [np.inf, -np.inf], "zeros": [0.0, -0.0]}[kind]
-        x[:: 3] = np.resize(hostile, len(x[::3]))
+        x[::3] = np.resize(hostile, len(x[::3]))
     if kind == "ties":
         x = np.round(x)
     return x
@@ -125,9 +125,7 @@ QUERIES: list[Any] = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "function", [uf.quantile, uf.percentile, uf.nanquantile, uf.nanpercentile]
-)
+@pytest.mark.parametrize("function", [uf.quantile, uf.percentile, uf.nanquantile, uf.nanpercentile])
 def test_quantiles_are_those_of_the_general_function(function: Any, dtype: str) -> None:
     for x in arrays(dtype):
         if x.size > 1025:
@@ -269,3 +267,36 @@ def test_subclasses_lists_and_masks_are_read_as_before() -> None:
             same(function, given, *rest)
         same(uf.median, given)
         same(uf.percentile, given, [5, 95])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_topk_is_that_of_the_general_function(dtype: str) -> None:
+    for x in arrays(dtype):
+        for k in (0, 1, 5, x.shape[-1] if x.ndim else 1, 10**6, -1, 2.0, True, None):
+            same(uf.topk, x, k)
+            same(uf.topk, x, k, 0, False)
+            same(uf.topk, x, k=k, axis=-1, largest=False)
+            same(uf.topk, x, k, axis=1)
+            same(uf.topk, x, k, largest=0)
+
+
+@pytest.mark.parametrize(
+    "op", ["sum", "mean", "var", "std", "min", "max", "argmin", "median", "rank"]
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_moving_windows_are_those_of_the_general_function(dtype: str, op: str) -> None:
+    for x in arrays(dtype):
+        if x.size > 300:
+            continue
+        for window in (1, 4, 33, 0, -1, 1000, 2.0, True):
+            same(uf.move_reduce, x, window, op)
+            same(uf.move_reduce, x, window, op, 1)
+            same(uf.move_reduce, x, window, op, min_count=2, axis=0, ddof=1)
+            same(uf.move_reduce, x, window, op, None, 1, ddof=0.5)
+        for least in (0, 5, 2.0, True, "1"):
+            same(uf.move_reduce, x, 4, op, least)
+        same(uf.move_reduce, x, 3, op, axis=5)
+        same(uf.move_reduce, x, 3, op, ddof="1")
+        same(uf.move_reduce, x, 3, op, ddof=np.nan)
+    same(uf.move_reduce, x, 3, "mode")
+    same(uf.move_reduce, x, 3, 7)

@@ -25,6 +25,21 @@ KeyKind kind_of(DType dtype) {
   }
 }
 
+OrderInput input_of(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
+                    DType dtype, std::uint64_t reduced) {
+  const std::uint64_t infinity = dtype == DType::F32 ? 0x7f800000u : 0x7ff0000000000000u;
+  return {static_cast<const char*>(data),
+          log2_size(dtype),
+          kind_of(dtype),
+          false,
+          infinity,
+          nullptr,
+          axes,
+          shape,
+          strides,
+          reduced};
+}
+
 struct Rule {
   std::int64_t previous, next;
   BlendRule blend;
@@ -90,17 +105,7 @@ bool order_fast(const void* data, int axes, const std::int64_t* shape, const std
   for (int i = 0; i < axes; ++i) (reduced >> i & 1 ? count : results) *= shape[i];
   if (count == 0 || results == 0) return false;
   const bool every = query.skip_nan && kind_of(dtype) == KeyKind::floating;
-  const std::uint64_t infinity = dtype == DType::F32 ? 0x7f800000u : 0x7ff0000000000000u;
-  const OrderInput input = {static_cast<const char*>(data),
-                            log2_size(dtype),
-                            kind_of(dtype),
-                            false,
-                            infinity,
-                            nullptr,
-                            axes,
-                            shape,
-                            strides,
-                            reduced};
+  const OrderInput input = input_of(data, axes, shape, strides, dtype, reduced);
   char* to = static_cast<char*>(out);
   if (axes == 1 && reduced == 1 && count <= kAlone) {
     const bool wide = result == DType::F64;
@@ -121,6 +126,20 @@ bool order_fast(const void* data, int axes, const std::int64_t* shape, const std
   job.out_strides[0] = out_strides;
   job.query_stride[0] = query_stride;
   return order_statistics(job) == 0 || !every;
+}
+
+void topk_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
+               DType dtype, int axis, std::int64_t k, bool descending, void* values, void* indices,
+               const std::int64_t* value_strides, const std::int64_t* index_strides) {
+  TopkJob job;
+  job.input = input_of(data, axes, shape, strides, dtype, std::uint64_t{1} << axis);
+  job.k = k;
+  job.descending = descending;
+  job.values = static_cast<char*>(values);
+  job.indices = static_cast<char*>(indices);
+  job.value_strides = value_strides;
+  job.index_strides = index_strides;
+  topk(job);
 }
 
 }  // namespace ufuse

@@ -94,6 +94,11 @@ struct TopkJob {
 /// index. Zeros are equal whatever their sign, and so are NaN, which are the largest.
 UFUSE_API void topk(const TopkJob& job);
 
+/// The same of float32, float64, integers or bool in this machine's byte order.
+UFUSE_API void topk_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
+                         DType dtype, int axis, std::int64_t k, bool descending, void* values, void* indices,
+                         const std::int64_t* value_strides, const std::int64_t* index_strides);
+
 /// Counts what is no NaN in each lane. `out` is int64.
 UFUSE_API void count_valid(const OrderInput& input, char* out, const std::int64_t* out_strides);
 

@@ -6,6 +6,8 @@
 
 import functools
 
+import numpy
+
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
@@ -55,6 +57,33 @@ cdef extern from "order/order.hpp" namespace "ufuse" nogil:
     bint order_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides,
                     DType dtype, uint64_t reduced, const OrderQuery& query, DType result, void* out,
                     const int64_t* out_strides, int64_t query_stride) except +
+
+    void topk_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides, DType dtype,
+                   int axis, int64_t k, bint descending, void* values, void* indices,
+                   const int64_t* value_strides, const int64_t* index_strides) except +
+
+cdef extern from "window/window.hpp" namespace "ufuse" nogil:
+    enum WindowOp "ufuse::WindowOp":
+        pass
+    enum Tier "ufuse::Tier":
+        pass
+    cppclass WindowReduction:
+        WindowOp op
+        const char* x
+        DType dtype
+        char* out
+        DType result
+        int axes
+        const int64_t* shape
+        const int64_t* strides
+        const int64_t* out_strides
+        int axis
+        int64_t window
+        int64_t min_count
+        double ddof
+
+    Tier active_tier()
+    void move_reduce(const WindowReduction& reduction, Tier tier) except +
 
 cdef extern from "count/fast.hpp" namespace "ufuse" nogil:
     struct ValueArray:
@@ -119,12 +148,10 @@ cdef object new_array(int axes, cnp.npy_intp* shape, int typenum, Py_ssize_t ite
 
 def empty(shape, dtype):
     """An uninitialised array like `numpy.empty`, its memory from the block pool where it is large."""
-    import numpy
-    dtype = numpy.dtype(dtype)
-    size = dtype.itemsize
+    cdef double size = numpy.dtype(dtype).itemsize
     for extent in (shape if isinstance(shape, tuple) else (shape,)):
-        size *= extent
-    if size < <Py_ssize_t>kPooledBytes:
+        size *= <double>extent
+    if size < <double>kPooledBytes:
         return numpy.empty(shape, dtype)
     previous = PyDataMem_SetHandler(_pool)
     try:
@@ -163,6 +190,12 @@ cdef bint _apart(cnp.ndarray a, cnp.ndarray b) noexcept:
     return start_a + cnp.PyArray_NBYTES(a) <= start_b or start_b + cnp.PyArray_NBYTES(b) <= start_a
 
 
+cdef object named_tuple(object kind, object parts):
+    """The named tuple of type `kind` of a tuple."""
+    arguments = (parts,)
+    return (<PyTypeObject*>tuple).tp_new(kind, <PyObject*>arguments, NULL)
+
+
 cdef class Entry:
     """A fast entry before a general function, whose name, signature and documentation it has."""
     cdef dict __dict__
@@ -185,3 +218,4 @@ include "fast_linear.pxi"
 include "fast_reductions.pxi"
 include "fast_order.pxi"
 include "fast_counts.pxi"
+include "fast_windows.pxi"

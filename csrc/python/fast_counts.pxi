@@ -133,7 +133,6 @@ cdef class ScanCall(Entry):
     cdef int result_type[TYPE_NUMBERS]  # NumPy type number of the result, -1: not here
 
     def __init__(self, general, scan, results):
-        import numpy
         Entry.__init__(self, general)
         self.scan = scan
         for number in range(TYPE_NUMBERS):

@@ -20,7 +20,6 @@ cdef class OrderCall(Entry):
     cdef object single, double  # dtypes of results
 
     def __init__(self, general, scale, skip_nan):
-        import numpy
         Entry.__init__(self, general)
         self.scale = scale
         self.skip_nan = skip_nan
@@ -133,3 +132,65 @@ cdef class OrderCall(Entry):
         if kept > 0:
             return target
         return PyArray_Scalar(out, self.single if result == cnp.NPY_FLOAT else self.double, None)
+
+
+cdef class TopkCall(Entry):
+    """Fast entry of `topk`: one small exact ndarray.
+
+    Parameters
+    ----------
+    general : callable
+        The general function; it defines the signature and the documentation.
+    kind : type
+        The named tuple of the result.
+    """
+    cdef object kind
+
+    def __init__(self, general, kind):
+        Entry.__init__(self, general)
+        self.kind = kind
+
+    def __call__(self, *args, **kwargs):
+        cdef object result, k = None, axis = -1
+        cdef Py_ssize_t given = len(args)
+        cdef bint largest = True
+        if 1 <= given <= 3 and cnp.PyArray_CheckExact(args[0]):
+            if given > 1:
+                k = args[1]
+            if given > 2:
+                axis = args[2]
+            for key, value in kwargs.items():
+                if key == "k" and given < 2:
+                    k = value
+                elif key == "axis" and given < 3:
+                    axis = value
+                elif key == "largest" and (value is True or value is False):
+                    largest = value
+                else:
+                    return self.general(*args, **kwargs)
+            if PyLong_CheckExact(k) and PyLong_CheckExact(axis):
+                result = self._run(args[0], k, axis, largest)
+                if result is not NotImplemented:
+                    return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, cnp.ndarray array, object k, object axis, bint largest):
+        cdef cnp.ndarray values, indices
+        cdef int axes = cnp.PyArray_NDIM(array), number = cnp.PyArray_TYPE(array), i, along
+        cdef cnp.npy_intp shape[MAX_AXES]
+        if (number >= TYPE_NUMBERS or _element[number] < 0 or PyArray_ISBYTESWAPPED(array)
+                or not 0 < cnp.PyArray_SIZE(array) <= SMALL or not -axes <= axis < axes):
+            return NotImplemented
+        along = axis if axis >= 0 else axis + axes
+        if not 1 <= k <= cnp.PyArray_DIM(array, along):
+            return NotImplemented
+        for i in range(axes):
+            shape[i] = cnp.PyArray_DIM(array, i)
+        shape[along] = k
+        values = cnp.PyArray_SimpleNew(axes, shape, number)
+        indices = cnp.PyArray_SimpleNew(axes, shape, cnp.NPY_INT64)
+        topk_fast(cnp.PyArray_DATA(array), axes, <const int64_t*>cnp.PyArray_DIMS(array),
+                  <const int64_t*>cnp.PyArray_STRIDES(array), <DType>_element[number], along, k, largest,
+                  cnp.PyArray_DATA(values), cnp.PyArray_DATA(indices),
+                  <const int64_t*>cnp.PyArray_STRIDES(values), <const int64_t*>cnp.PyArray_STRIDES(indices))
+        return named_tuple(self.kind, (values, indices))

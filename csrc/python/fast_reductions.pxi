@@ -11,7 +11,6 @@ cdef int _element[TYPE_NUMBERS]
 
 def set_element_types(codes):
     """Say in which order the core has its element types: their codes."""
-    import numpy
     for number in range(TYPE_NUMBERS):
         _element[number] = -1
     for char in "?bhilqBHILQfd":
@@ -77,7 +76,6 @@ cdef class ReductionCall(Entry):
 
     def __init__(self, general, reducer, finish, component, results, finite, positional,
                  takes_out, takes_ddof):
-        import numpy
         Entry.__init__(self, general)
         self.reducer = reducer
         self.finish = finish
@@ -290,6 +288,8 @@ cdef class SeveralCall(Entry):
         cdef Py_ssize_t i
         if type(chosen) is list:
             chosen = tuple(chosen)
+        if chosen is not None and type(chosen) not in (str, tuple, int):
+            return NotImplemented  # 2.0 and True are equal to plans, but no orders
         try:
             planned = self.plans.get(chosen)
         except TypeError:  # not hashable: no name
@@ -309,5 +309,4 @@ cdef class SeveralCall(Entry):
                 return NotImplemented
             Py_INCREF(found)
             PyTuple_SET_ITEM(results, i, found)
-        arguments = (results,)
-        return (<PyTypeObject*>tuple).tp_new(kind, <PyObject*>arguments, NULL)
+        return named_tuple(kind, results)

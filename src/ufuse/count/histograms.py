@@ -142,11 +142,7 @@ def histogram(
 
 
 def _executor() -> Any:
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    return executor
+    return executors.of(__package__)
 
 
 def _read_weights(function: str, weights: Any, x: Array) -> Array | None:

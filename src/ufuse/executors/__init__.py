@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, cast
@@ -47,6 +48,12 @@ _BACKEND: Backend = "reference" if native is None else "native"
 def backend() -> Backend:
     """Return the executor that is asked first: ``"native"`` or ``"reference"``."""
     return _BACKEND
+
+
+@lru_cache(maxsize=64)
+def of(package: str) -> Any:
+    """Return the module of `package` that runs: its ``native`` or its ``reference``."""
+    return import_module(f".{_BACKEND}", package)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -177,6 +184,24 @@ def fast_histogram(general: _F) -> _F:
 def fast_bincount(general: _F) -> _F:
     """Put the native fast entry before bincount."""
     return general if native is None else cast(_F, native.fast_bincount(general))
+
+
+def fast_topk(kind: type) -> Callable[[_F], _F]:
+    """Put the native fast entry before topk, whose result is a named tuple of this `kind`."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_topk(general, kind))
+
+    return decorate
+
+
+def fast_windows(operations: Sequence[str]) -> Callable[[_F], _F]:
+    """Put the native fast entry before move_reduce; `operations` in the order of the core's."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_windows(general, operations))
+
+    return decorate
 
 
 def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:

@@ -128,6 +128,7 @@ def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
     return _fast.OrderCall(general, scale, skip_nan)
 
 
+fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall
 
@@ -136,6 +137,11 @@ def fast_scan(general: Any, scan: str, results: Mapping[str, str]) -> _fast.Scan
     """Return `general` behind its fast entry; see `executors.fast_scan`."""
     dtypes = {code: dtype_of(result) for code, result in results.items()}
     return _fast.ScanCall(general, _core.scans().index(scan), dtypes)
+
+
+def fast_windows(general: Any, operations: Sequence[str]) -> _fast.WindowCall:
+    """Return `general` behind its fast entry; see `executors.fast_windows`."""
+    return _fast.WindowCall(general, {name: i for i, name in enumerate(operations)})
 
 
 def contract(*args: Any) -> None:

@@ -30,9 +30,9 @@ def _plan(order: Any) -> tuple[type, tuple[Any, ...]] | None:
         return None
     same = {code: code for code in FLOATS}
     return _result_type(order), tuple(
-        executors.fast_reduction(
-            _reducer(order), finish, same, component=int(name == "mean")
-        )(moments)
+        executors.fast_reduction(_reducer(order), finish, same, component=int(name == "mean"))(
+            moments
+        )
         for name, finish in list(_FINISHES.items())[:order]
     )
 
@@ -131,7 +131,13 @@ def _moments(request: Request, order: int) -> Any:
     code = code_of(a.dtype)
     element = code if code is not None and a.dtype.kind not in "biu" else "f8"
     slots = [
-        Slot(_reducer(order), str(element), finish, request.target(result), component=int(name == "mean"))
+        Slot(
+            _reducer(order),
+            str(element),
+            finish,
+            request.target(result),
+            component=int(name == "mean"),
+        )
         for name, finish in list(_FINISHES.items())[:order]
     ]
     if slots[0].out.size == 0:

@@ -379,8 +379,4 @@ class Groups:
 
 
 def _executor() -> Any:
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    return executor
+    return executors.of(__package__)
