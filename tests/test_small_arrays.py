@@ -215,6 +215,23 @@ def test_histograms_of_small_arrays_are_numpys(dtype: str) -> None:
         np.testing.assert_array_equal(ends, edges)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_histograms_of_given_edges_are_those_of_the_general_function(dtype: str) -> None:
+    nan, inf = np.nan, np.inf
+    edges: list[Any] = [
+        np.linspace(-2, 60, 9), np.array([-1.0, 0.0, 0.0, 0.5, 50.0]), [0.0, 1.0, 2.0], [0, 1.0, 2],
+        [-inf, 0.0, inf], np.array([0.0, nan]), [nan, nan], [1.0, 0.0], np.array([1.0]), [],
+        (0.0, 1.0), np.arange(5), np.linspace(0, 1, 5).astype("f4"), np.linspace(0, 1, 5).astype(">f8"),
+        np.linspace(0, 9, 10)[::2], [[0.0, 1.0]], np.array([-0.0, 1e-300, 5.0]), [3.0, 3.0],
+    ]  # fmt: skip
+    for x in arrays(dtype):
+        for bins in edges if x.size in (100, 240) else edges[:5]:
+            same(uf.histogram, x, bins)
+            same(uf.histogram, x, bins, (0, 1))
+    x = data(50, "f8")
+    assert uf.histogram(x, edges[0])[1] is edges[0]
+
+
 def test_integers_beyond_float64_are_left_to_the_general_histogram() -> None:
     for x in (
         np.array([2**53, 2**53 + 1, 2**53 + 3]),
@@ -256,6 +273,24 @@ def test_names_that_are_none_are_refused_as_before() -> None:
     same(uf.norm, x, [1])
     same(uf.norm, x, np.nan)
     same(uf.average, x, weights=None, returned=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weighted_averages_are_those_of_the_general_function(dtype: str) -> None:
+    for x in arrays(dtype):
+        shape = np.shape(x)
+        for weights in (
+            np.ones(shape, dtype), np.full(shape, 0.1), np.zeros(shape, dtype),
+            np.ones(np.size(x) + 1, dtype), data(max(np.size(x), 1), dtype)[::-1],
+            np.linspace(0.0, 2.0, np.size(x)).astype(dtype).reshape(shape),
+            [1.0] * np.size(x), "abc",
+        ):  # fmt: skip
+            same(uf.average, x, weights=weights)
+            for axis in (None, 0, -1, 1):
+                same(uf.average, x, axis, weights)
+            same(uf.average, x, None, weights, True)
+            same(uf.average, x, axis=0, weights=weights, returned=False)
+            same(uf.average, x, None, weights, keepdims=True)
 
 
 def test_plans_are_kept_in_bounds() -> None:

@@ -35,6 +35,27 @@ bool put_edges(Made first, Made last, std::int64_t bins, W* edges) {
   return rise;
 }
 
+/// Counts contiguous elements in bins whose edges are there; `width` as for `make_bins`.
+bool count_between(const void* x, std::int64_t size, DType dtype, std::int64_t bins, const void* edges,
+                   DType wide, double width, std::int64_t* counts) {
+  const Tier tier = active_tier();
+  const CountKernels& kernels = count_kernels(tier);
+  Bins how;
+  if (!make_bins(how, edges, bins, wide, width, kernels)) return false;
+  const auto stride = static_cast<std::int64_t>(item_size(dtype));
+  Counting c;
+  c.axes = 1;
+  c.shape = &size;
+  c.reduced = 1;
+  c.x.data = static_cast<const char*>(x);
+  c.x.dtype = dtype;
+  c.strides = &stride;
+  c.bins = &how;
+  c.out = counts;
+  count_lanes(c, kernels, reduce_kernels(tier).pieces);
+  return true;
+}
+
 template <class F>
 bool with_integers(DType dtype, F f) {
   switch (dtype) {
@@ -87,22 +108,14 @@ bool histogram_fast(const void* x, std::int64_t size, DType dtype, std::int64_t 
     made = put_edges(low, high, bins, static_cast<double*>(edges));
   }
   if (!made) return false;
-  const Tier tier = active_tier();
-  const CountKernels& kernels = count_kernels(tier);
-  Bins how;
-  if (!make_bins(how, edges, bins, single ? DType::F32 : DType::F64, width, kernels)) return false;
-  const auto stride = static_cast<std::int64_t>(item_size(dtype));
-  Counting c;
-  c.axes = 1;
-  c.shape = &size;
-  c.reduced = 1;
-  c.x.data = static_cast<const char*>(x);
-  c.x.dtype = dtype;
-  c.strides = &stride;
-  c.bins = &how;
-  c.out = counts;
-  count_lanes(c, kernels, reduce_kernels(tier).pieces);
-  return true;
+  return count_between(x, size, dtype, bins, edges, single ? DType::F32 : DType::F64, width, counts);
+}
+
+bool histogram_between(const void* x, std::int64_t size, DType dtype, std::int64_t bins, const double* edges,
+                       std::int64_t* counts) {
+  for (std::int64_t i = 0; i < bins; ++i)
+    if (!(edges[i] <= edges[i + 1])) return false;
+  return count_between(x, size, dtype, bins, edges, DType::F64, 0.0, counts);
 }
 
 bool largest_value(const ValueArray& x, std::int64_t& largest) {

@@ -15,6 +15,10 @@ namespace ufuse {
 UFUSE_API bool histogram_fast(const void* x, std::int64_t size, DType dtype, std::int64_t bins,
                               const double* range, void* edges, std::int64_t* counts);
 
+/// The same between given edges, bins + 1 of them. False where they fall, or one is NaN.
+UFUSE_API bool histogram_between(const void* x, std::int64_t size, DType dtype, std::int64_t bins,
+                                 const double* edges, std::int64_t* counts);
+
 /// Elements of one dimension that are their own bins.
 struct ValueArray {
   const char* data;

@@ -47,6 +47,25 @@ cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
                      DType result, ReducerId reducer, Finish finish, int component,
                      double ddof) except +
 
+cdef extern from "weighted/weighted.hpp" namespace "ufuse" nogil:
+    struct ReduceInput:
+        const char* data
+        DType dtype
+        const int64_t* strides
+
+    cppclass WeightedSum:
+        int axes
+        const int64_t* shape
+        uint64_t reduced
+        ReduceInput values
+        ReduceInput weights
+        char* sums
+        const int64_t* sum_strides
+        char* totals
+        const int64_t* total_strides
+
+    void weighted_sum(const WeightedSum& sum) except +
+
 cdef extern from "order/order.hpp" namespace "ufuse" nogil:
     struct OrderQuery:
         bint median
@@ -94,6 +113,8 @@ cdef extern from "count/fast.hpp" namespace "ufuse" nogil:
 
     bint histogram_fast(const void* x, int64_t size, DType dtype, int64_t bins, const double* range,
                         void* edges, int64_t* counts) except +
+    bint histogram_between(const void* x, int64_t size, DType dtype, int64_t bins, const double* edges,
+                           int64_t* counts) except +
     bint largest_value(const ValueArray& x, int64_t& largest)
     void count_values(const ValueArray& x, int64_t* counts)
     void add_weights(const ValueArray& x, const char* weights, int64_t stride, double* sums)

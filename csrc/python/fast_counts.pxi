@@ -5,7 +5,7 @@ cdef enum:
 
 
 cdef class HistogramCall(Entry):
-    """Fast entry of `histogram`: one small contiguous ndarray in uniform bins, nothing unusual."""
+    """Fast entry of `histogram`: one small contiguous ndarray; uniform bins, or edges of float64."""
 
     def __call__(self, *args, **kwargs):
         cdef object result, bins = 10, range_ = None
@@ -35,8 +35,11 @@ cdef class HistogramCall(Entry):
         cdef const double* given = NULL
         if (number >= TYPE_NUMBERS or number == cnp.NPY_BOOL or _element[number] < 0
                 or not cnp.PyArray_IS_C_CONTIGUOUS(array) or PyArray_ISBYTESWAPPED(array)
-                or not 0 < cnp.PyArray_SIZE(array) <= SMALL
-                or not PyLong_CheckExact(bins) or not 0 < bins <= MOST_FAST_BINS):
+                or not 0 < cnp.PyArray_SIZE(array) <= SMALL):
+            return NotImplemented
+        if not PyLong_CheckExact(bins):
+            return self._between(array, bins) if range_ is None else NotImplemented
+        if not 0 < bins <= MOST_FAST_BINS:
             return NotImplemented
         wide = cnp.NPY_FLOAT if number == cnp.NPY_FLOAT else cnp.NPY_DOUBLE
         if range_ is not None:
@@ -58,6 +61,27 @@ cdef class HistogramCall(Entry):
         if not histogram_fast(cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array), <DType>_element[number],
                               size - 1, given, cnp.PyArray_DATA(edges),
                               <int64_t*>cnp.PyArray_DATA(counts)):
+            return NotImplemented
+        return counts, edges
+
+    cdef object _between(self, cnp.ndarray array, object bins):
+        cdef cnp.ndarray counts, edges
+        cdef cnp.npy_intp size
+        if type(bins) is list and len(bins) <= SMALL_COUNTS and all(type(edge) is float for edge in bins):
+            bins = numpy.array(bins)
+        if not cnp.PyArray_CheckExact(bins):
+            return NotImplemented
+        edges = bins
+        size = cnp.PyArray_SIZE(edges) - 1
+        if (cnp.PyArray_TYPE(edges) != cnp.NPY_DOUBLE or cnp.PyArray_NDIM(edges) != 1 or size < 1
+                or size > MOST_FAST_BINS or PyArray_ISBYTESWAPPED(edges)
+                or not cnp.PyArray_IS_C_CONTIGUOUS(edges)):
+            return NotImplemented
+        counts = cnp.PyArray_SimpleNew(1, &size, cnp.NPY_INTP)
+        if not histogram_between(cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array),
+                                 <DType>_element[cnp.PyArray_TYPE(array)], size,
+                                 <const double*>cnp.PyArray_DATA(edges),
+                                 <int64_t*>cnp.PyArray_DATA(counts)):
             return NotImplemented
         return counts, edges
 

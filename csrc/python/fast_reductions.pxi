@@ -233,6 +233,86 @@ cdef class ReductionCall(Entry):
         return target if done else NotImplemented
 
 
+cdef class AverageCall(Entry):
+    """Fast entry of `average`: a mean, or weights of the type and shape of an array of one axis.
+
+    Parameters
+    ----------
+    general : callable
+        The general function; it defines the signature and the documentation.
+    mean : ReductionCall
+        What an average without weights is.
+    """
+    cdef ReductionCall mean
+
+    def __init__(self, general, mean):
+        Entry.__init__(self, general)
+        self.mean = mean
+
+    def __call__(self, *args, **kwargs):
+        cdef object result, axis = None, weights = None
+        cdef Py_ssize_t given = len(args)
+        cdef bint keepdims = False
+        if 1 <= given <= 3 and cnp.PyArray_CheckExact(args[0]):
+            if given > 1:
+                axis = args[1]
+            if given > 2:
+                weights = args[2]
+            for key, value in kwargs.items():
+                if key == "axis" and given < 2:
+                    axis = value
+                elif key == "weights" and given < 3:
+                    weights = value
+                elif key == "keepdims" and (value is True or value is False):
+                    keepdims = value
+                elif key != "returned" or value is not False:
+                    return self.general(*args, **kwargs)
+            if weights is None:
+                result = self.mean._run(args[0], axis, keepdims, None, 0.0)
+            elif keepdims or not cnp.PyArray_CheckExact(weights):
+                result = NotImplemented
+            else:
+                result = self._weighted(args[0], axis, weights)
+            if result is not NotImplemented:
+                return result
+        return self.general(*args, **kwargs)
+
+    cdef object _weighted(self, cnp.ndarray array, object axis, cnp.ndarray weights):
+        cdef WeightedSum s
+        cdef int number = cnp.PyArray_TYPE(array)
+        cdef int64_t none = 0
+        cdef double total = 0, product = 0
+        cdef float single
+        if ((number != cnp.NPY_FLOAT and number != cnp.NPY_DOUBLE) or cnp.PyArray_TYPE(weights) != number
+                or PyArray_ISBYTESWAPPED(array) or PyArray_ISBYTESWAPPED(weights)
+                or cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_NDIM(weights) != 1
+                or cnp.PyArray_SIZE(weights) != cnp.PyArray_SIZE(array)
+                or not 0 < cnp.PyArray_SIZE(array) <= SMALL
+                or not (axis is None or (PyLong_CheckExact(axis) and -1 <= axis < 1))):
+            return NotImplemented
+        s.axes = 1
+        s.shape = <const int64_t*>cnp.PyArray_DIMS(array)
+        s.reduced = 1
+        s.values.data = cnp.PyArray_BYTES(array)
+        s.values.dtype = <DType>_element[number]
+        s.values.strides = <const int64_t*>cnp.PyArray_STRIDES(array)
+        s.weights.data = cnp.PyArray_BYTES(weights)
+        s.weights.dtype = <DType>_element[number]
+        s.weights.strides = <const int64_t*>cnp.PyArray_STRIDES(weights)
+        s.sums = <char*>&product
+        s.sum_strides = &none
+        s.totals = <char*>&total
+        s.total_strides = &none
+        weighted_sum(s)
+        if total == 0:
+            return NotImplemented
+        product /= total
+        if number == cnp.NPY_DOUBLE:
+            return PyArray_Scalar(&product, self.mean.result_dtype[number], None)
+        single = <float>product
+        return PyArray_Scalar(&single, self.mean.result_dtype[number], None)
+
+
 cdef class SeveralCall(Entry):
     """Fast entry of several reductions of one small array: a named tuple of what each gives.
 

@@ -176,6 +176,15 @@ def fast_order(scale: float, *, skip_nan: bool) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_average(mean: Callable[..., Any]) -> Callable[[_F], _F]:
+    """Put the native fast entry before a weighted average, which is `mean` without weights."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_average(general, mean))
+
+    return decorate
+
+
 def fast_histogram(general: _F) -> _F:
     """Put the native fast entry before the histogram function."""
     return general if native is None else cast(_F, native.fast_histogram(general))

@@ -128,6 +128,7 @@ def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
     return _fast.OrderCall(general, scale, skip_nan)
 
 
+fast_average = _fast.AverageCall
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall

@@ -14,7 +14,7 @@ from . import sums
 from .request import Array, DType, Request, code_of, execute_weighted
 
 
-@executors.fast_reduction("sum", "mean", sums.MEANS)
+@executors.fast_average(sums.mean)
 def average(
     a: Any,
     axis: Any = None,

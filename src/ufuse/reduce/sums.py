@@ -26,7 +26,7 @@ from .request import (
 
 # Element codes and those of the results: what the native fast entries take.
 _SUMS = {code: REDUCERS["sum"].state[code][0] for code in (*INTEGERS, "?")} | {c: c for c in FLOATS}
-MEANS = {code: code if code in FLOATS else "f8" for code in REDUCERS["moments"].state}
+_MEANS = {code: code if code in FLOATS else "f8" for code in REDUCERS["moments"].state}
 
 _WIDE = {"b": "i8", "i": "i8", "u": "u8", "f": "f8"}
 
@@ -192,7 +192,7 @@ def element_for(name: str, dtype: DType, result: DType) -> str | None:
     return code
 
 
-@executors.fast_reduction("sum", "mean", MEANS)
+@executors.fast_reduction("sum", "mean", _MEANS)
 def mean(
     a: Any,
     axis: Any = None,
@@ -300,7 +300,7 @@ def _warn_of_empty_means(request: Request) -> Array | None:
     return counts
 
 
-@executors.fast_reduction("moments", "variance", MEANS)
+@executors.fast_reduction("moments", "variance", _MEANS)
 def var(
     a: Any,
     axis: Any = None,
@@ -357,7 +357,7 @@ def var(
     return _spread("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
-@executors.fast_reduction("moments", "deviation", MEANS)
+@executors.fast_reduction("moments", "deviation", _MEANS)
 def std(
     a: Any,
     axis: Any = None,
@@ -429,7 +429,7 @@ def _spread(
 def moments_element(dtype: DType) -> str:
     """Return the type as which moments take elements of `dtype`."""
     code = code_of(dtype)
-    return code if code in MEANS else "f8"
+    return code if code in _MEANS else "f8"
 
 
 def check_mean(request: Request, mean: Any) -> None:
