@@ -221,7 +221,8 @@ def test_histograms_of_given_edges_are_those_of_the_general_function(dtype: str)
     edges: list[Any] = [
         np.linspace(-2, 60, 9), np.array([-1.0, 0.0, 0.0, 0.5, 50.0]), [0.0, 1.0, 2.0], [0, 1.0, 2],
         [-inf, 0.0, inf], np.array([0.0, nan]), [nan, nan], [1.0, 0.0], np.array([1.0]), [],
-        (0.0, 1.0), np.arange(5), np.linspace(0, 1, 5).astype("f4"), np.linspace(0, 1, 5).astype(">f8"),
+        (0.0, 1.0), np.arange(5), np.linspace(0, 1, 5).astype("f4"),
+        np.linspace(0, 1, 5).astype(">f8"),
         np.linspace(0, 9, 10)[::2], [[0.0, 1.0]], np.array([-0.0, 1e-300, 5.0]), [3.0, 3.0],
     ]  # fmt: skip
     for x in arrays(dtype):

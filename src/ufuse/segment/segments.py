@@ -10,6 +10,8 @@ import numpy as np
 
 from .. import executors
 from ..interop import asarray
+from ..reduce.extremes import max as largest
+from ..reduce.extremes import minmax
 from ..reduce.request import Array, Slot
 from .operations import read_operation, reduce_parts
 from .parts import Call
@@ -207,7 +209,7 @@ def group_reduce(
     call = Call(function, read_operation(function, op), x, axis, out)
     of = _read_labels(function, labels, call)
     if num_groups is None:
-        count = 0 if of.size == 0 else int(of.max()) + 1
+        count = 0 if of.size == 0 else int(largest(of)) + 1
     else:
         try:
             count = operator.index(num_groups)
@@ -239,7 +241,8 @@ def _read_positions(function: str, argument: str, values: Any, length: int) -> A
         raise TypeError(
             f"{function}: argument {argument!r}: expected integers, got dtype {found.dtype}"
         )
-    if found.size and not (found.min() >= 0 and found.max() <= length):
+    low, high = (0, 0) if found.size == 0 else minmax(found)
+    if low < 0 or high > length:
         at = int(np.argmax((found < 0) | (found > length)))
         raise IndexError(
             f"{function}: argument {argument!r}: element {at}: expected a position from 0 to "
