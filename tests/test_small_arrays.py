@@ -375,3 +375,18 @@ def test_rows_and_columns_of_small_matrices(name: str, dtype: str) -> None:
                 for axis in (None, 0, 1, -1, -2):
                     same(function, view, axis)
                     same(function, view, axis, keepdims=True)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i8", "u8"])
+@pytest.mark.parametrize("values", [1, 2, 3, 5, 9, 40])
+def test_medians_of_few_different_values(values: int, dtype: str) -> None:
+    """What repeats may be most of a lane, and the two in the middle may differ."""
+    rng = np.random.default_rng(values)
+    for size in (10, 34, 100, 101, 1000, 1001, 9000, 9001, 40_000):
+        for share in (0.5, 0.9, 0.999):
+            x = np.where(rng.random(size) < share, 3, rng.integers(0, values, size)).astype(dtype)
+            half = np.repeat(np.arange(values + 1), size // (values + 1) + 1)[:size].astype(dtype)
+            for y in (x, half, rng.permutation(half), half[::-1]):
+                assert uf.median(y) == np.median(y)
+                for q in (0.0, 0.1, 0.25, 0.37, 0.9, 1.0):
+                    assert uf.quantile(y, q) == np.quantile(y, q)

@@ -123,7 +123,20 @@ class Selector {
         f = kernels_.filter(keys, count, low, static_cast<K>(high - low), to);
       }
       if (low == high) return {low, low};
-      if (f.inside > count - count / 8) return {by_bits(keys, count, first), by_bits(keys, count, last)};
+      if (f.inside > count - count / 8) {
+        // Few different keys: the bounds themselves may be most of them.
+        const Filtered lowest = kernels_.filter(keys, count, low, 0, to);
+        if (last < lowest.below + lowest.inside) return {low, low};
+        const Filtered highest = kernels_.filter(keys, count, high, 0, to);
+        if (first >= highest.below) return {high, high};
+        const bool lower = first < lowest.below + lowest.inside, upper = last >= highest.below;
+        if (lower && upper) return {low, high};
+        const bool between = !lower && !upper;
+        if (between)
+          f = kernels_.filter(keys, count, static_cast<K>(low + 1), static_cast<K>(high - low - 2), to);
+        if (!between || f.inside > count - count / 8)
+          return {by_bits(keys, count, first), by_bits(keys, count, last)};
+      }
       keys = to;
       count = f.inside;
       first -= f.below;
