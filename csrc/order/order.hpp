@@ -66,18 +66,19 @@ struct OrderJob {
 /// `skip_nan` the table, unless it is empty, has a row for every count but 0 that is found.
 UFUSE_API std::int64_t order_statistics(const OrderJob& job);
 
-/// The median, or a quantile by linear interpolation.
+/// The median, or quantiles by linear interpolation.
 struct OrderQuery {
   bool median;
-  double q;
+  const double* q;  // not looked at for a median
+  int count;        // of quantiles; 1 for a median
   bool skip_nan;
 };
 
-/// One query of a small array: float32 of float32, else float64. False where the general way is asked for:
+/// Queries of a small array, as float64, or as float32 of float32. False where the general way is asked for:
 /// there is nothing to order, or a lane of NaN alone.
 UFUSE_API bool order_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
-                          DType dtype, std::uint64_t reduced, OrderQuery query, void* out,
-                          const std::int64_t* out_strides);
+                          DType dtype, std::uint64_t reduced, const OrderQuery& query, DType result,
+                          void* out, const std::int64_t* out_strides, std::int64_t query_stride);
 
 struct TopkJob {
   OrderInput input;                   // one axis is reduced
@@ -92,6 +93,11 @@ struct TopkJob {
 /// Finds the first `k` of each lane in sorted order, and where they are: of equal ones those of the lowest
 /// index. Zeros are equal whatever their sign, and so are NaN, which are the largest.
 UFUSE_API void topk(const TopkJob& job);
+
+/// The same of float32, float64, integers or bool in this machine's byte order.
+UFUSE_API void topk_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
+                         DType dtype, int axis, std::int64_t k, bool descending, void* values, void* indices,
+                         const std::int64_t* value_strides, const std::int64_t* index_strides);
 
 /// Counts what is no NaN in each lane. `out` is int64.
 UFUSE_API void count_valid(const OrderInput& input, char* out, const std::int64_t* out_strides);

@@ -6,10 +6,15 @@
 
 import functools
 
+import numpy
+
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
@@ -42,15 +47,94 @@ cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
                      DType result, ReducerId reducer, Finish finish, int component,
                      double ddof) except +
 
+cdef extern from "weighted/weighted.hpp" namespace "ufuse" nogil:
+    struct ReduceInput:
+        const char* data
+        DType dtype
+        const int64_t* strides
+
+    cppclass WeightedSum:
+        int axes
+        const int64_t* shape
+        uint64_t reduced
+        ReduceInput values
+        ReduceInput weights
+        char* sums
+        const int64_t* sum_strides
+        char* totals
+        const int64_t* total_strides
+
+    void weighted_sum(const WeightedSum& sum) except +
+
 cdef extern from "order/order.hpp" namespace "ufuse" nogil:
     struct OrderQuery:
         bint median
-        double q
+        const double* q
+        int count
         bint skip_nan
 
     bint order_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides,
-                    DType dtype, uint64_t reduced, OrderQuery query, void* out,
-                    const int64_t* out_strides) except +
+                    DType dtype, uint64_t reduced, const OrderQuery& query, DType result, void* out,
+                    const int64_t* out_strides, int64_t query_stride) except +
+
+    void topk_fast(const void* data, int axes, const int64_t* shape, const int64_t* strides, DType dtype,
+                   int axis, int64_t k, bint descending, void* values, void* indices,
+                   const int64_t* value_strides, const int64_t* index_strides) except +
+
+cdef extern from "window/window.hpp" namespace "ufuse" nogil:
+    enum WindowOp "ufuse::WindowOp":
+        pass
+    enum Tier "ufuse::Tier":
+        pass
+    cppclass WindowReduction:
+        WindowOp op
+        const char* x
+        DType dtype
+        char* out
+        DType result
+        int axes
+        const int64_t* shape
+        const int64_t* strides
+        const int64_t* out_strides
+        int axis
+        int64_t window
+        int64_t min_count
+        double ddof
+
+    Tier active_tier()
+    void move_reduce(const WindowReduction& reduction, Tier tier) except +
+
+cdef extern from "count/fast.hpp" namespace "ufuse" nogil:
+    struct ValueArray:
+        const char* data
+        int64_t size
+        int64_t stride
+        DType dtype
+
+    bint histogram_fast(const void* x, int64_t size, DType dtype, int64_t bins, const double* range,
+                        void* edges, int64_t* counts) except +
+    bint histogram_between(const void* x, int64_t size, DType dtype, int64_t bins, const double* edges,
+                           int64_t* counts) except +
+    bint largest_value(const ValueArray& x, int64_t& largest)
+    void count_values(const ValueArray& x, int64_t* counts)
+    void add_weights(const ValueArray& x, const char* weights, int64_t stride, double* sums)
+
+cdef extern from "scan/scan.hpp" namespace "ufuse" nogil:
+    enum ScanId "ufuse::ScanId":
+        pass
+    cppclass Scan:
+        int axes
+        const int64_t* shape
+        int axis
+        ScanId scan
+        const char* input "in"
+        const int64_t* in_strides
+        DType in_type
+        char* out
+        const int64_t* out_strides
+        DType out_type
+
+    void run_scan "ufuse::scan"(const Scan& scan) except +
 
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
@@ -62,6 +146,8 @@ cdef enum:
     MAX_AXES = 64
     # Work of fewer elements than this keeps the GIL: giving it up and taking it back costs more.
     SMALL = 16384
+    # The counts of fewer elements are made without the tables of the core.
+    SMALL_COUNTS = 4096
 
 cdef object _pool = pool_handler_capsule()
 
@@ -83,12 +169,10 @@ cdef object new_array(int axes, cnp.npy_intp* shape, int typenum, Py_ssize_t ite
 
 def empty(shape, dtype):
     """An uninitialised array like `numpy.empty`, its memory from the block pool where it is large."""
-    import numpy
-    dtype = numpy.dtype(dtype)
-    size = dtype.itemsize
+    cdef double size = numpy.dtype(dtype).itemsize
     for extent in (shape if isinstance(shape, tuple) else (shape,)):
-        size *= extent
-    if size < <Py_ssize_t>kPooledBytes:
+        size *= <double>extent
+    if size < <double>kPooledBytes:
         return numpy.empty(shape, dtype)
     previous = PyDataMem_SetHandler(_pool)
     try:
@@ -127,6 +211,12 @@ cdef bint _apart(cnp.ndarray a, cnp.ndarray b) noexcept:
     return start_a + cnp.PyArray_NBYTES(a) <= start_b or start_b + cnp.PyArray_NBYTES(b) <= start_a
 
 
+cdef object named_tuple(object kind, object parts):
+    """The named tuple of type `kind` of a tuple."""
+    arguments = (parts,)
+    return (<PyTypeObject*>tuple).tp_new(kind, <PyObject*>arguments, NULL)
+
+
 cdef class Entry:
     """A fast entry before a general function, whose name, signature and documentation it has."""
     cdef dict __dict__
@@ -148,3 +238,5 @@ include "fast_programs.pxi"
 include "fast_linear.pxi"
 include "fast_reductions.pxi"
 include "fast_order.pxi"
+include "fast_counts.pxi"
+include "fast_windows.pxi"

@@ -1,8 +1,11 @@
 // Scans: ndarrays to the engine's pointers and byte strides. Python has validated everything else.
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
+#include <iterator>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "python/register.hpp"
 #include "scan/scan.hpp"
@@ -23,10 +26,12 @@ DType dtype_of_array(const py::array& array) {
   return found;
 }
 
+constexpr const char* kNames[] = {"sum", "prod", "nansum", "nanprod"};
+static_assert(std::size(kNames) == kScans);
+
 ScanId scan_of(const std::string& wanted) {
-  constexpr const char* names[] = {"sum", "prod", "nansum", "nanprod"};
   for (int i = 0; i < kScans; ++i)
-    if (wanted == names[i]) return static_cast<ScanId>(i);
+    if (wanted == kNames[i]) return static_cast<ScanId>(i);
   throw std::invalid_argument("ufuse scan: no scan '" + wanted + "'");
 }
 
@@ -64,6 +69,9 @@ void scan_array(const py::array& x, int axis, const std::string& name, py::array
 }  // namespace
 
 void register_scan(py::module_& m) {
+  m.def(
+      "scans", [] { return std::vector<std::string>(std::begin(kNames), std::end(kNames)); },
+      "Names of the scans, in the order of the core's numbers.");
   m.def("scan", &scan_array, py::arg("x"), py::arg("axis"), py::arg("name"), py::arg("out"),
         "Running sums or products along an axis, or of all elements in C order where `axis` is negative.");
 }

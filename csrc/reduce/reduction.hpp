@@ -86,9 +86,9 @@ void check_slots(const Reduction& reduction, const ReduceKernels& kernels);
 UFUSE_API void reduce(const Reduction& reduction, const ReduceKernels& kernels);
 
 /// One reducer over one array in native byte order, for callers that must be quick about small arrays (the
-/// Cython entry points): 1-d contiguous inputs of up to a chunk take no planning and no memory.
-/// `out_strides` has one entry per axis. Returns false, with nothing written, where there is no element or no
-/// such kernel; the caller then takes the general way, which explains.
+/// Cython entry points): of one or two axes, few rows of up to a chunk take no planning and no memory.
+/// `out` is contiguous, and `out_strides` has one entry per axis. Returns false, with nothing written, where
+/// there is no element or no such kernel; the caller then takes the general way, which explains.
 UFUSE_API bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const std::int64_t* strides,
                            DType dtype, std::uint64_t reduced, void* out, const std::int64_t* out_strides,
                            DType result, ReducerId reducer, Finish finish, int component, double ddof);

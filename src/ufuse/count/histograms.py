@@ -52,6 +52,7 @@ class Bins:
         return {"bins": self.count, "range": self.outer}
 
 
+@executors.fast_histogram
 def histogram(
     a: Any,
     bins: Any = 10,
@@ -141,11 +142,7 @@ def histogram(
 
 
 def _executor() -> Any:
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    return executor
+    return executors.of(__package__)
 
 
 def _read_weights(function: str, weights: Any, x: Array) -> Array | None:
@@ -260,6 +257,7 @@ def _plain(x: Array) -> Array:
     return x.astype(np.float32) if is_low_precision(x.dtype) else x
 
 
+@executors.fast_bincount
 def bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Any:
     """Count how often each of the integers 0, 1, 2... occurs, or add up their weights.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, cast
@@ -47,6 +48,12 @@ _BACKEND: Backend = "reference" if native is None else "native"
 def backend() -> Backend:
     """Return the executor that is asked first: ``"native"`` or ``"reference"``."""
     return _BACKEND
+
+
+@lru_cache(maxsize=64)
+def of(package: str) -> Any:
+    """Return the module of `package` that runs: its ``native`` or its ``reference``."""
+    return import_module(f".{_BACKEND}", package)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -101,6 +108,7 @@ def fast_reduction(
     *,
     component: int = 0,
     finite: bool = False,
+    choices: Mapping[Any, tuple[str, str]] | None = None,
 ) -> Callable[[_F], _F]:
     """Put the native fast entry before a reduction of the catalogue.
 
@@ -114,12 +122,39 @@ def fast_reduction(
         Of the state: where the finish starts.
     finite : bool
         Whether a result that is not finite is left to the general function, which may warn of it.
+    choices : mapping, optional
+        Values of the second parameter to the reducer and finish that they choose; None, its
+        default, chooses the first two arguments.
     """
 
     def decorate(general: _F) -> _F:
         if native is None:
             return general
-        return cast(_F, native.fast_reduction(general, reducer, finish, results, component, finite))
+        entry = native.fast_reduction(
+            general, reducer, finish, results, component, finite, choices or {}
+        )
+        return cast(_F, entry)
+
+    return decorate
+
+
+def fast_several(
+    plan: Callable[[Any], tuple[type, tuple[Any, ...]] | None], default: Any = None
+) -> Callable[[_F], _F]:
+    """Put the native fast entry before several reductions whose results are a named tuple.
+
+    Parameters
+    ----------
+    plan : callable
+        From the value of the parameter between the array and `axis` (None, where there is none) to
+        the named tuple, and for each field a function with a fast entry; or to None, where only the
+        general function can tell.
+    default : object
+        Of that parameter.
+    """
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_several(general, plan, default))
 
     return decorate
 
@@ -137,6 +172,60 @@ def fast_order(scale: float, *, skip_nan: bool) -> Callable[[_F], _F]:
 
     def decorate(general: _F) -> _F:
         return general if native is None else cast(_F, native.fast_order(general, scale, skip_nan))
+
+    return decorate
+
+
+def fast_average(mean: Callable[..., Any]) -> Callable[[_F], _F]:
+    """Put the native fast entry before a weighted average, which is `mean` without weights."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_average(general, mean))
+
+    return decorate
+
+
+def fast_histogram(general: _F) -> _F:
+    """Put the native fast entry before the histogram function."""
+    return general if native is None else cast(_F, native.fast_histogram(general))
+
+
+def fast_bincount(general: _F) -> _F:
+    """Put the native fast entry before bincount."""
+    return general if native is None else cast(_F, native.fast_bincount(general))
+
+
+def fast_topk(kind: type) -> Callable[[_F], _F]:
+    """Put the native fast entry before topk, whose result is a named tuple of this `kind`."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_topk(general, kind))
+
+    return decorate
+
+
+def fast_windows(operations: Sequence[str]) -> Callable[[_F], _F]:
+    """Put the native fast entry before move_reduce; `operations` in the order of the core's."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_windows(general, operations))
+
+    return decorate
+
+
+def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
+    """Put the native fast entry before a scan.
+
+    Parameters
+    ----------
+    scan : str
+        Name of the scan: of ``_core.scans()``.
+    results : mapping
+        Element code of the array to that of the result, for the types the fast entry may take.
+    """
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_scan(general, scan, results))
 
     return decorate
 

@@ -90,26 +90,59 @@ def fast_reduction(
     results: Mapping[str, str],
     component: int,
     finite: bool,
+    choices: Mapping[Any, tuple[str, str]],
 ) -> _fast.ReductionCall:
     """Return `general` behind its fast entry; see `executors.fast_reduction`."""
-    number = [row.name for row in REDUCERS].index(reducer)
+    names = [row.name for row in REDUCERS]
     dtypes = {code: dtype_of(result) for code, result in results.items()}
     parameters = tuple(inspect.signature(general).parameters)
-    return _fast.ReductionCall(
-        general,
-        number,
-        tuple(FINISHES).index(finish),
-        component,
-        dtypes,
-        finite,
-        1 + (parameters[1] == "axis"),
-        "out" in parameters,
-    )
+    axis = parameters.index("axis")  # after the array, or after what chooses
+
+    def entry(reducer: str, finish: str) -> _fast.ReductionCall:
+        return _fast.ReductionCall(
+            general,
+            names.index(reducer),
+            tuple(FINISHES).index(finish),
+            component,
+            dtypes,
+            finite,
+            axis + 1 if axis == 1 or choices else 1,
+            "out" in parameters,
+            "ddof" in parameters,
+        )
+
+    call = entry(reducer, finish)
+    if choices:
+        call.choose(parameters[1], {value: entry(*one) for value, one in choices.items()})
+    return call
+
+
+def fast_several(general: Any, plan: Any, default: Any) -> _fast.SeveralCall:
+    """Return `general` behind its fast entry; see `executors.fast_several`."""
+    second = tuple(inspect.signature(general).parameters)[1]
+    return _fast.SeveralCall(general, plan, None if second == "axis" else second, default)
 
 
 def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
     """Return `general` behind its fast entry; see `executors.fast_order`."""
     return _fast.OrderCall(general, scale, skip_nan)
+
+
+fast_average = _fast.AverageCall
+fast_topk = _fast.TopkCall
+fast_histogram = _fast.HistogramCall
+fast_bincount = _fast.BincountCall
+
+
+def fast_scan(general: Any, scan: str, results: Mapping[str, str]) -> _fast.ScanCall:
+    """Return `general` behind its fast entry; see `executors.fast_scan`."""
+    dtypes = {code: dtype_of(result) for code, result in results.items()}
+    return _fast.ScanCall(general, _core.scans().index(scan), dtypes)
+
+
+def fast_windows(general: Any, operations: Sequence[str]) -> _fast.WindowCall:
+    """Return `general` behind its fast entry; see `executors.fast_windows`."""
+    return _fast.WindowCall(general, {name: i for i, name in enumerate(operations)})
 
 
 def contract(*args: Any) -> None:

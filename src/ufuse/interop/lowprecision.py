@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Numbers of dtypes of packages begin here.
+_NUMPYS_OWN: Final = 256
 
 
 @cache
@@ -39,6 +42,8 @@ def low_precision_dtype(name: str) -> np.dtype[Any]:
 
 def is_low_precision(dtype: np.dtype[Any]) -> bool:
     """Tell whether `dtype` is one of ml_dtypes' (by its type object), importing nothing."""
+    if dtype.num < _NUMPYS_OWN:
+        return False
     module = sys.modules.get("ml_dtypes")
     return bool(module) and getattr(module, dtype.type.__name__, None) is dtype.type
 
@@ -53,6 +58,8 @@ def coding(dtype: np.dtype[Any]) -> str | None:
     """
     if dtype.type is np.float16:
         return "half"
+    if dtype.num < _NUMPYS_OWN:
+        return None
     if dtype.kind not in "fV" or not is_low_precision(dtype):  # the kinds of ml_dtypes' vary
         return None
     if dtype.name == "bfloat16":

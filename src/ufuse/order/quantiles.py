@@ -379,10 +379,7 @@ def _result_dtype(function: str, dtype: DType, q: DType, method: str, weak: bool
 
 def _run(request: Request, method: str, q: Array, skip_nan: bool, target: Array) -> None:
     """Fill `target`, which is not empty, with the executor of this process."""
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
+    executor = executors.of(__package__)
     x = request.x
     skip_nan = skip_nan and has_nan(x.dtype)
     empty = executor.quantiles(x, request.axes, RuleSource(method, q), skip_nan, target)

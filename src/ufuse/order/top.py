@@ -20,6 +20,7 @@ class TopK(NamedTuple):
     indices: Any
 
 
+@executors.fast_topk(TopK)
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> TopK:
     """Largest (or smallest) `k` elements along an axis, sorted, with their indices.
 
@@ -85,10 +86,7 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> TopK:
     values = executors.empty(shape, array.dtype.newbyteorder("="))
     indices = executors.empty(shape, np.dtype(np.int64))
     if values.size:
-        if executors.backend() == "native":
-            from . import native as executor
-        else:
-            from . import reference as executor  # type: ignore[no-redef]
+        executor = executors.of(__package__)
         executor.topk(array, along, count, bool(largest), values, indices)
     return TopK(wrap_like(values, x), wrap_like(indices, x))
 

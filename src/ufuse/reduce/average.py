@@ -7,12 +7,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import executors
 from ..catalogue.dtypes import FLOATS
 from ..interop import asarray, wrap_like
 from . import sums
 from .request import Array, DType, Request, code_of, execute_weighted
 
 
+@executors.fast_average(sums.mean)
 def average(
     a: Any,
     axis: Any = None,

@@ -18,7 +18,6 @@ from .request import (
     Slot,
     code_of,
     execute,
-    is_small,
     read_initial,
     written_as,
 )
@@ -171,6 +170,11 @@ def _require_elements(request: Request, name: str) -> None:
         )
 
 
+def _both(_: None) -> tuple[type[MinMax], tuple[Any, Any]]:
+    return MinMax, (min, max)
+
+
+@executors.fast_several(_both)
 def minmax(
     a: Any,
     axis: Any = None,
@@ -212,9 +216,6 @@ def minmax(
     >>> float(low), float(high)
     (2.0, 3.0)
     """
-    plain = where is True and initial is NO_VALUE and out is None
-    if plain and is_small(a, axis):
-        return MinMax(min(a, axis, keepdims=keepdims), max(a, axis, keepdims=keepdims))
     function = "ufuse.minmax"
     request = Request(function, a, axis, None, keepdims, where)
     if out is not None and (type(out) is not tuple or len(out) != 2):

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from .. import executors
+from ..catalogue.dtypes import FLOATS
 from .request import Request, Slot, code_of, execute
 from .sums import moment_dtype
 
@@ -22,6 +24,20 @@ _FINISHES: Final = {
 }
 
 
+def _plan(order: Any) -> tuple[type, tuple[Any, ...]] | None:
+    """Return the type of the result and an entry for each moment; None for no order."""
+    if type(order) is not int or not 1 <= order <= len(_FINISHES):
+        return None
+    same = {code: code for code in FLOATS}
+    return _result_type(order), tuple(
+        executors.fast_reduction(_reducer(order), finish, same, component=int(name == "mean"))(
+            moments
+        )
+        for name, finish in list(_FINISHES.items())[:order]
+    )
+
+
+@executors.fast_several(_plan, default=4)
 def moments(
     x: Any, order: int = 4, axis: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
@@ -105,14 +121,23 @@ def _result_type(order: int) -> Any:
     return namedtuple("Moments", tuple(_FINISHES)[:order])
 
 
+def _reducer(order: int) -> str:
+    return "moments" if order <= 2 else "central_moments"
+
+
 def _moments(request: Request, order: int) -> Any:
     a = request.x
     result = moment_dtype(a.dtype, None)
     code = code_of(a.dtype)
     element = code if code is not None and a.dtype.kind not in "biu" else "f8"
-    reducer = "moments" if order <= 2 else "central_moments"
     slots = [
-        Slot(reducer, str(element), finish, request.target(result), component=int(name == "mean"))
+        Slot(
+            _reducer(order),
+            str(element),
+            finish,
+            request.target(result),
+            component=int(name == "mean"),
+        )
         for name, finish in list(_FINISHES.items())[:order]
     ]
     if slots[0].out.size == 0:

@@ -22,7 +22,14 @@ _REDUCERS = {
 }
 
 
-@executors.fast_reduction("sum_of_squares", "root", {code: code for code in FLOATS})
+@executors.fast_reduction(
+    "sum_of_squares",
+    "root",
+    {code: code for code in FLOATS},
+    choices={
+        order: (reducer, "root" if order == 2 else "value") for order, reducer in _REDUCERS.items()
+    },
+)
 def norm(
     x: Any,
     ord: Any = None,

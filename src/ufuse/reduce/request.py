@@ -189,19 +189,6 @@ class Request:
         return given
 
 
-def is_small(a: Any, axis: Any) -> bool:
-    """Whether calls cost more than reads: several calls are then as good as one pass."""
-    return (
-        type(a) is np.ndarray
-        and 0 < a.size <= _SMALL
-        and (axis is None or (type(axis) is int and -a.ndim <= axis < a.ndim))
-    )
-
-
-#: Elements of a small array.
-_SMALL: Final = 2048
-
-
 def code_of(dtype: DType) -> str | None:
     """Code of the element type that `dtype`, of any byte order, is reduced as; None if none is.
 
@@ -263,31 +250,19 @@ def execute(
     skip_nan: bool = False,
 ) -> None:
     """Run slots over one array, NaN and all or without, with the executor of this process."""
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    executor.reduce(x, axes, slots, where, skip_nan)
+    executors.of(__package__).reduce(x, axes, slots, where, skip_nan)
 
 
 def execute_scan(name: str, x: Array, axis: int, out: Array) -> None:
     """Run a scan of `x` along an axis, or all elements in C order for -1, into `out`."""
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    executor.scan(name, x, axis, out)
+    executors.of(__package__).scan(name, x, axis, out)
 
 
 def execute_weighted(
     x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
 ) -> None:
     """Sum ``x * weights`` over axes into `sums`, and the weights into `totals` if there is one."""
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    executor.weighted_sum(x, weights, axes, sums, totals)
+    executors.of(__package__).weighted_sum(x, weights, axes, sums, totals)
 
 
 def execute_exact(
@@ -299,11 +274,7 @@ def execute_exact(
     divisor: int = 1,
 ) -> None:
     """Sum without rounding over axes, divide, and round once into the contiguous float64 `out`."""
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    executor.exact_sum(x, axes, out, where, initial, divisor)
+    executors.of(__package__).exact_sum(x, axes, out, where, initial, divisor)
 
 
 def _read_axes(function: str, axis: Any, ndim: int, single: bool) -> tuple[int, ...]:

@@ -7,15 +7,22 @@ from typing import Any, Final
 import numpy as np
 
 from .. import executors
+from ..catalogue.dtypes import FLOATS, INTEGERS
+from ..catalogue.reducers import BY_NAME as REDUCERS
 from ..interop import as_output, wrap_like
 from ..interop.lowprecision import coding
 from .request import Array, DType, Request, code_of, execute_scan, read_dtype
 from .sums import default_dtype
 
+# Element codes and those of the results: what the native fast entries take.
+_SAME: Final = {code: code for code in FLOATS}
+_WIDE: Final = {code: REDUCERS["sum"].state[code][0] for code in (*INTEGERS, "?")} | _SAME
+
 #: NumPy's ufunc of each scan.
 _UFUNCS: Final = {"sum": np.add, "prod": np.multiply}
 
 
+@executors.fast_scan("sum", _WIDE)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     """Cumulative sum of the elements along an axis.
 
@@ -64,6 +71,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     return _scan("cumsum", "sum", a, axis, dtype, out)
 
 
+@executors.fast_scan("prod", _WIDE)
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     """Cumulative product of the elements along an axis.
 
@@ -79,6 +87,7 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     return _scan("cumprod", "prod", a, axis, dtype, out)
 
 
+@executors.fast_scan("nansum", _SAME)
 def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     """Cumulative sum along an axis, NaN counting as zero.
 
@@ -93,6 +102,7 @@ def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> A
     return _scan("nancumsum", "nansum", a, axis, dtype, out)
 
 
+@executors.fast_scan("nanprod", _SAME)
 def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     """Cumulative product along an axis, NaN counting as one.
 

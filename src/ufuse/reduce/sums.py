@@ -448,6 +448,8 @@ def read_ddof(function: str, ddof: Any, correction: Any) -> Any:
         raise ValueError(
             f"{function}: ddof and correction can't be provided simultaneously. They mean the same."
         )
+    if type(value) in (int, float):
+        return value
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__") or np.ndim(value):
         raise TypeError(f"{function}: argument {name!r}: expected a number, got {value!r}")
     return value

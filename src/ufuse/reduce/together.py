@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from .. import executors
 from ..catalogue.dtypes import FLOATS
 from ..catalogue.reducers import BY_NAME
 from ..interop.lowprecision import narrowed
 from . import extremes, logic, nan, norms, sums
 from .nothing import EMPTY, Valid
-from .request import Array, DType, Request, Slot, code_of, execute, is_small, written_as
+from .request import Array, DType, Request, Slot, code_of, execute, written_as
 
 
 def _count_nan(a: Any, axis: Any = None, keepdims: bool = False, where: Any = True) -> Any:
@@ -67,6 +68,17 @@ _INDICES: Final = frozenset({"argmin", "argmax", "nanargmin", "nanargmax"})
 _EXTREMES: Final = frozenset({"min", "max", "ptp", "nanmin", "nanmax"})
 
 
+def _plan(ops: Any) -> tuple[type, tuple[Any, ...]] | None:
+    """Return the type of the result and the functions of valid names."""
+    names = (ops,) if isinstance(ops, str) else ops
+    if type(names) is not tuple or not names or len(set(names)) != len(names):
+        return None
+    if any(name not in _STATISTICS for name in names):
+        return None
+    return _result_type(names), tuple(_STATISTICS[name].alone for name in names)
+
+
+@executors.fast_several(_plan)
 def reduce(
     a: Any,
     ops: str | Iterable[str],
@@ -125,8 +137,6 @@ def reduce(
     names = (ops,) if isinstance(ops, str) else tuple(ops)
     _check_names(function, names)
     result = _result_type(names)
-    if where is True and is_small(a, axis):
-        return result(*(_STATISTICS[name].alone(a, axis=axis, keepdims=keepdims) for name in names))
     request = Request(function, a, axis, None, keepdims, where, single=_has_indices(names))
     plain = [_plain(name, request.x.dtype) for name in names]
     counts = _masked(request, plain)

@@ -11,6 +11,8 @@ import numpy as np
 
 from .. import executors
 from ..interop import asarray
+from ..reduce.extremes import max as largest
+from ..reduce.extremes import minmax
 from ..reduce.request import Array, Slot
 from .operations import read_operation, reduce_parts
 from .parts import Call
@@ -205,7 +207,7 @@ def group_reduce(
     call = Call(function, read_operation(function, op), x, axis, out)
     of = _read_labels(function, labels, call)
     if num_groups is None:
-        count = 0 if of.size == 0 else int(of.max()) + 1
+        count = 0 if of.size == 0 else int(largest(of)) + 1
     else:
         try:
             count = operator.index(num_groups)
@@ -420,8 +422,4 @@ def _least(sizes: Array) -> float:
 
 
 def _executor() -> Any:
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
-    return executor
+    return executors.of(__package__)

@@ -21,6 +21,7 @@ OPS: Final[tuple[str, ...]] = get_args(Op)
 _CONVERTED: Final = 1 << 20
 
 
+@executors.fast_windows(OPS)
 def move_reduce(
     x: Any,
     window: int,
@@ -161,10 +162,7 @@ def _compute(
     x: Array, op: str, out: Array, axis: int, window: int, min_count: int, ddof: float
 ) -> None:
     """Fill `out`, which does not overlap `x`."""
-    if executors.backend() == "native":
-        from . import native as executor
-    else:
-        from . import reference as executor  # type: ignore[no-redef]
+    executor = executors.of(__package__)
     if coding(x.dtype) is None and not is_low_precision(x.dtype):
         executor.move_reduce(x, op, out, axis, window, min_count, ddof)
         return

@@ -1,0 +1,224 @@
+# Histograms and counts of small arrays, and running sums.
+
+cdef enum:
+    MOST_FAST_BINS = 65536  # beyond, the edges cost more than the call
+
+
+cdef class HistogramCall(Entry):
+    """Fast entry of `histogram`: one small contiguous ndarray; uniform bins, or edges of float64."""
+
+    def __call__(self, *args, **kwargs):
+        cdef object result, bins = 10, range_ = None
+        cdef Py_ssize_t given = len(args)
+        if 1 <= given <= 3 and cnp.PyArray_CheckExact(args[0]):
+            if given > 1:
+                bins = args[1]
+            if given > 2:
+                range_ = args[2]
+            for key, value in kwargs.items():
+                if key == "bins" and given < 2:
+                    bins = value
+                elif key == "range" and given < 3:
+                    range_ = value
+                elif value is not None or key not in ("density", "weights", "axis"):
+                    return self.general(*args, **kwargs)
+            result = self._run(args[0], bins, range_)
+            if result is not NotImplemented:
+                return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, cnp.ndarray array, object bins, object range_):
+        cdef cnp.ndarray counts, edges
+        cdef int number = cnp.PyArray_TYPE(array), wide
+        cdef cnp.npy_intp size
+        cdef double ends[2]
+        cdef const double* given = NULL
+        if (number >= TYPE_NUMBERS or number == cnp.NPY_BOOL or _element[number] < 0
+                or not cnp.PyArray_IS_C_CONTIGUOUS(array) or PyArray_ISBYTESWAPPED(array)
+                or not 0 < cnp.PyArray_SIZE(array) <= SMALL):
+            return NotImplemented
+        if not PyLong_CheckExact(bins):
+            return self._between(array, bins) if range_ is None else NotImplemented
+        if not 0 < bins <= MOST_FAST_BINS:
+            return NotImplemented
+        wide = cnp.NPY_FLOAT if number == cnp.NPY_FLOAT else cnp.NPY_DOUBLE
+        if range_ is not None:
+            # The edges have the type of numpy.float64 ends, but not that of Python's numbers.
+            if type(range_) not in (tuple, list) or len(range_) != 2:
+                return NotImplemented
+            for i in range(2):
+                if not (PyFloat_CheckExact(range_[i]) or PyLong_CheckExact(range_[i])
+                        or (wide == cnp.NPY_DOUBLE and isinstance(range_[i], float))):
+                    return NotImplemented
+                if not -1e15 < range_[i] < 1e15:
+                    return NotImplemented
+                ends[i] = range_[i]
+            given = ends
+        size = bins
+        counts = cnp.PyArray_SimpleNew(1, &size, cnp.NPY_INTP)
+        size += 1
+        edges = cnp.PyArray_SimpleNew(1, &size, wide)
+        if not histogram_fast(cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array), <DType>_element[number],
+                              size - 1, given, cnp.PyArray_DATA(edges),
+                              <int64_t*>cnp.PyArray_DATA(counts)):
+            return NotImplemented
+        return counts, edges
+
+    cdef object _between(self, cnp.ndarray array, object bins):
+        cdef cnp.ndarray counts, edges
+        cdef cnp.npy_intp size
+        if type(bins) is list and len(bins) <= SMALL_COUNTS and all(type(edge) is float for edge in bins):
+            bins = numpy.array(bins)
+        if not cnp.PyArray_CheckExact(bins):
+            return NotImplemented
+        edges = bins
+        size = cnp.PyArray_SIZE(edges) - 1
+        if (cnp.PyArray_TYPE(edges) != cnp.NPY_DOUBLE or cnp.PyArray_NDIM(edges) != 1 or size < 1
+                or size > MOST_FAST_BINS or PyArray_ISBYTESWAPPED(edges)
+                or not cnp.PyArray_IS_C_CONTIGUOUS(edges)):
+            return NotImplemented
+        counts = cnp.PyArray_SimpleNew(1, &size, cnp.NPY_INTP)
+        if not histogram_between(cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array),
+                                 <DType>_element[cnp.PyArray_TYPE(array)], size,
+                                 <const double*>cnp.PyArray_DATA(edges),
+                                 <int64_t*>cnp.PyArray_DATA(counts)):
+            return NotImplemented
+        return counts, edges
+
+
+cdef class BincountCall(Entry):
+    """Fast entry of `bincount`: a small ndarray of integers, weights of float64 or none."""
+
+    def __call__(self, *args, **kwargs):
+        cdef object result, weights = None, least = 0
+        cdef Py_ssize_t given = len(args)
+        if 1 <= given <= 3 and cnp.PyArray_CheckExact(args[0]):
+            if given > 1:
+                weights = args[1]
+            if given > 2:
+                least = args[2]
+            for key, value in kwargs.items():
+                if key == "weights" and given < 2:
+                    weights = value
+                elif key == "minlength" and given < 3:
+                    least = value
+                else:
+                    return self.general(*args, **kwargs)
+            if (PyLong_CheckExact(least) and 0 <= least <= MOST_FAST_BINS
+                    and (weights is None or cnp.PyArray_CheckExact(weights))):
+                result = self._run(args[0], weights, least)
+                if result is not NotImplemented:
+                    return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, cnp.ndarray array, object weights, int64_t least):
+        cdef ValueArray x
+        cdef cnp.ndarray out, weight
+        cdef int number = cnp.PyArray_TYPE(array)
+        cdef int64_t largest = 0
+        cdef cnp.npy_intp size
+        if (number >= TYPE_NUMBERS or _element[number] < 0 or PyArray_ISBYTESWAPPED(array)
+                or cnp.PyArray_NDIM(array) != 1 or not 0 < cnp.PyArray_SIZE(array) < SMALL_COUNTS):
+            return NotImplemented
+        x.data = cnp.PyArray_BYTES(array)
+        x.size = cnp.PyArray_SIZE(array)
+        x.stride = cnp.PyArray_STRIDE(array, 0)
+        x.dtype = <DType>_element[number]
+        if not largest_value(x, largest) or largest >= MOST_FAST_BINS:
+            return NotImplemented
+        size = largest + 1 if largest >= least else least
+        if weights is None:
+            out = cnp.PyArray_ZEROS(1, &size, cnp.NPY_INTP, 0)
+            count_values(x, <int64_t*>cnp.PyArray_DATA(out))
+            return out
+        weight = weights
+        if (cnp.PyArray_TYPE(weight) != cnp.NPY_DOUBLE or PyArray_ISBYTESWAPPED(weight)
+                or cnp.PyArray_NDIM(weight) != 1 or cnp.PyArray_SIZE(weight) != x.size):
+            return NotImplemented
+        out = cnp.PyArray_ZEROS(1, &size, cnp.NPY_DOUBLE, 0)
+        add_weights(x, cnp.PyArray_BYTES(weight), cnp.PyArray_STRIDE(weight, 0),
+                    <double*>cnp.PyArray_DATA(out))
+        return out
+
+
+cdef class ScanCall(Entry):
+    """Fast entry of a running sum or product: one contiguous ndarray, one axis or all.
+
+    Parameters
+    ----------
+    general : callable
+        The general function; it defines the signature and the documentation.
+    scan : int
+        The core's number of the scan.
+    results : dict of str to dtype
+        Element code to the dtype of the result; codes that are missing are not for the fast path.
+    """
+    cdef int scan
+    cdef int result_type[TYPE_NUMBERS]  # NumPy type number of the result, -1: not here
+
+    def __init__(self, general, scan, results):
+        Entry.__init__(self, general)
+        self.scan = scan
+        for number in range(TYPE_NUMBERS):
+            self.result_type[number] = -1
+        for char in "?bhilqBHILQfd":
+            dtype = numpy.dtype(char)
+            result = results.get("?" if char == "?" else f"{dtype.kind}{dtype.itemsize}")
+            if result is not None:
+                self.result_type[dtype.num] = result.num
+
+    def __call__(self, *args, **kwargs):
+        cdef object result, axis = None
+        cdef Py_ssize_t given = len(args)
+        if 1 <= given <= 2 and cnp.PyArray_CheckExact(args[0]):
+            if given == 2:
+                axis = args[1]
+            for key, value in kwargs.items():
+                if key == "axis" and given == 1:
+                    axis = value
+                else:
+                    return self.general(*args, **kwargs)
+            result = self._run(args[0], axis)
+            if result is not NotImplemented:
+                return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, cnp.ndarray array, object axis):
+        cdef cnp.ndarray target
+        cdef Scan s
+        cdef int axes = cnp.PyArray_NDIM(array), number = cnp.PyArray_TYPE(array), result
+        cdef cnp.npy_intp size = cnp.PyArray_SIZE(array), step
+        if (number >= TYPE_NUMBERS or self.result_type[number] < 0 or PyArray_ISBYTESWAPPED(array)
+                or axes == 0 or size == 0 or not cnp.PyArray_IS_C_CONTIGUOUS(array)):
+            return NotImplemented
+        result = self.result_type[number]
+        if axis is None or axes == 1:
+            if axis is not None and not (PyLong_CheckExact(axis) and -1 <= axis < 1):
+                return NotImplemented
+            target = new_array(1, &size, result, 4 if result == cnp.NPY_FLOAT else 8)
+            step = cnp.PyArray_ITEMSIZE(array)
+            s.axes = 1
+            s.axis = 0
+            s.shape = <const int64_t*>&size
+            s.in_strides = <const int64_t*>&step
+        else:
+            if not PyLong_CheckExact(axis) or not -axes <= axis < axes:
+                return NotImplemented
+            target = new_array(axes, cnp.PyArray_DIMS(array), result,
+                               4 if result == cnp.NPY_FLOAT else 8)
+            s.axes = axes
+            s.axis = axis if axis >= 0 else axis + axes
+            s.shape = <const int64_t*>cnp.PyArray_DIMS(array)
+            s.in_strides = <const int64_t*>cnp.PyArray_STRIDES(array)
+        s.scan = <ScanId>self.scan
+        s.input = cnp.PyArray_BYTES(array)
+        s.in_type = <DType>_element[number]
+        s.out = cnp.PyArray_BYTES(target)
+        s.out_strides = <const int64_t*>cnp.PyArray_STRIDES(target)
+        s.out_type = <DType>_element[result]
+        if size < SMALL:
+            run_scan(s)
+        else:
+            with nogil:
+                run_scan(s)
+        return target
