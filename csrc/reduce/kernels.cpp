@@ -278,6 +278,7 @@ ReduceKernels make_table() {
   t.pieces.decode[2] = decode_bfloat16;
   t.pieces.decode[3] = decode_table;
   t.pieces.count_columns = count_columns;
+  t.pieces.count_bytes = count_bytes;
   t.pieces.not_nan[0] = not_nan<float>;
   t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \

@@ -131,6 +131,7 @@ struct PieceKernels {
   /// counts[c] += the sum of mask[r][c] over `rows` <= kRowsPerStep rows
   void (*count_columns)(double* counts, const std::uint8_t* const* mask, std::int64_t rows,
                         std::int64_t columns);
+  std::int64_t (*count_bytes)(const std::uint8_t* mask, std::int64_t count);
   /// to[c] = mask[c] ? from[c] : fill[c], counts[c] += mask[c]
   void (*mask_columns[kElementTypes])(void* to, const void* from, const std::uint8_t* mask,
                                       const double* fill, double* counts, std::int64_t count);

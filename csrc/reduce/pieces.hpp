@@ -1,6 +1,8 @@
 // What is done to pieces that cannot be folded as they lie: masked, or of another type.
 #pragma once
 
+#include <algorithm>
+
 #include "reduce/lanes.hpp"
 #include "simd/half.hpp"
 #include "simd/moves.hpp"
@@ -43,19 +45,45 @@ void mask_columns(void* to, const void* from, const std::uint8_t* mask, const do
   }
 }
 
+/// Adds the first W of some sums of bytes to counts.
+template <int W>
+UFUSE_INLINE void add_counts(double* counts, Vec<std::uint8_t, W> sums) {
+  (Vec<double, W>::load(counts) + convert<Vec<double, W>>(convert<Vec<std::int64_t, W>>(sums))).store(counts);
+}
+
 inline void count_columns(double* counts, const std::uint8_t* const* mask, std::int64_t rows,
                           std::int64_t columns) {
   constexpr int W = kRegisterBytes / 8;
-  using Bytes = Vec<std::uint8_t, W>;
+  auto sum = [mask, rows](auto bytes, std::int64_t c) __attribute__((always_inline)) {
+    using V = decltype(bytes);
+    auto total = V::load(mask[0] + c);
+    for (std::int64_t r = 1; r < rows; ++r) total = total + V::load(mask[r] + c);
+    return total;
+  };
   std::int64_t c = 0;
-  for (; c + W <= columns; c += W) {
-    auto sum = Bytes::load(mask[0] + c);
-    for (std::int64_t r = 1; r < rows; ++r) sum = sum + Bytes::load(mask[r] + c);
-    (Vec<double, W>::load(counts + c) + convert<Vec<double, W>>(convert<Vec<std::int64_t, W>>(sum)))
-        .store(counts + c);
+  for (; c + kRegisterBytes <= columns; c += kRegisterBytes) {
+    std::uint8_t sums[kRegisterBytes];
+    sum(Register<std::uint8_t>{}, c).store(sums);
+    for (int k = 0; k < kRegisterBytes; k += W)
+      add_counts(counts + c + k, Vec<std::uint8_t, W>::load(sums + k));
   }
+  for (; c + W <= columns; c += W) add_counts(counts + c, sum(Vec<std::uint8_t, W>{}, c));
   for (; c < columns; ++c)
     for (std::int64_t r = 0; r < rows; ++r) counts[c] += mask[r][c];
+}
+
+/// The sum of bytes that are 0 or 1.
+inline std::int64_t count_bytes(const std::uint8_t* mask, std::int64_t count) {
+  using V = Register<std::uint8_t>;
+  std::int64_t total = 0, i = 0;
+  while (i + V::size <= count) {
+    V sums = splat<V>(0);
+    const std::int64_t end = i + std::min<std::int64_t>(255, (count - i) / V::size) * V::size;
+    for (; i < end; i += V::size) sums = sums + V::load(mask + i);
+    for (int lane = 0; lane < V::size; ++lane) total += sums[lane];
+  }
+  for (; i < count; ++i) total += mask[i];
+  return total;
 }
 
 template <class T>

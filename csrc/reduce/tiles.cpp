@@ -255,9 +255,7 @@ class RowTile {
         const void* first = std::memchr(mask[r], 1, static_cast<std::size_t>(count));
         const std::int64_t at = first == nullptr ? 0 : static_cast<const std::uint8_t*>(first) - mask[r];
         pivots[r] = first == nullptr ? 0.0 : usable_pivot(as_double(data[r] + at * feed.size, feed.element));
-        std::int64_t kept = 0;
-        for (std::int64_t j = 0; j < count; ++j) kept += mask[r][j];
-        counts[r] = static_cast<double>(kept);
+        counts[r] = static_cast<double>(pass_.kernels.pieces.count_bytes(mask[r], count));
         put_element(fill, feed.element, pivots[r]);
       }
       pass_.kernels.pieces.mask[log2_size(feed.element)](pieces.copy() + r * pitch * feed.size, data[r],

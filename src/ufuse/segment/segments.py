@@ -12,7 +12,6 @@ import numpy as np
 from .. import executors
 from ..interop import asarray
 from ..reduce.extremes import max as largest
-from ..reduce.extremes import minmax
 from ..reduce.request import Array, Slot
 from .operations import read_operation, reduce_parts
 from .parts import Call
