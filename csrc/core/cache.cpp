@@ -1,5 +1,6 @@
 #include "core/cache.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -32,6 +33,10 @@ std::int64_t last_level_cache_bytes() noexcept {
     return size > 0 ? size : 0;
   }();
   return bytes;
+}
+
+std::int64_t streaming_threshold() noexcept {
+  return std::max<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20);
 }
 
 }  // namespace ufuse

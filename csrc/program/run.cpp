@@ -39,13 +39,6 @@ std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-// Operands of a run that together exceed half the last-level cache are stored past it: nobody will find them
-// there, and a plain store reads each line before it writes it.
-std::int64_t streaming_threshold() {
-  static const std::int64_t bytes = std::max<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20);
-  return bytes;
-}
-
 }  // namespace
 
 /// One call's plan, shared by its threads.

@@ -95,40 +95,94 @@ void simple_columns(const ColumnsCall& call) {
   });
 }
 
-/// One element per lane: the lanes are folded in registers.
+/// Stores the results of a step, of W columns, as those of their states.
+template <class A, class P, int W>
+UFUSE_INLINE void store_step(A* states, Vec<P, W> folded) {
+  if constexpr (std::is_same_v<A, P>) {
+    folded.store(states);
+  } else {
+    constexpr int N = kRegisterBytes / static_cast<int>(sizeof(A));
+    alignas(64) P narrow[W];
+    folded.store(narrow);
+#pragma GCC unroll 8
+    for (int k = 0; k < W; k += N) convert<Vec<A, N>>(Vec<P, N>::load(narrow + k)).store(states + k);
+  }
+}
+
+/// Lanes L, L + S, L + 2 * S... of `rows`, one element each, folded by halves.
+template <class R, int L, int S, class Element>
+UFUSE_INLINE auto fold_short(Element element, std::int64_t rows) {
+  if constexpr (S >= kLanes) {
+    return element(L);
+  } else {
+    auto folded = fold_short<R, L, 2 * S>(element, rows);
+    if constexpr (L + S < kLanes)
+      if (L + S < rows) folded = R::fold(folded, fold_short<R, L + S, 2 * S>(element, rows));
+    return folded;
+  }
+}
+
+/// Registers that are folded together.
+template <class V, int K>
+struct Several {
+  V v[K];
+};
+template <class R>
+struct FoldSeveral {
+  template <class V, int K>
+  static UFUSE_INLINE Several<V, K> fold(Several<V, K> a, Several<V, K> b) {
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k) a.v[k] = R::fold(a.v[k], b.v[k]);
+    return a;
+  }
+};
+
+/// One element per lane: the lanes are folded in registers. What each lane would add to (nothing: 0.0, which
+/// makes 0.0 of -0.0) is added at the end, to the same bits.
 template <class R, class T, class Source>
 void short_columns(const ShortCall& call) {
   using A = typename R::wide;
-  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(A) > sizeof(typename Source::value)
-                                                          ? sizeof(A)
-                                                          : sizeof(typename Source::value));
-  using V = Vec<A, W>;
-  const ShortCall given = call;
-  auto* out = static_cast<A*>(given.state);
-  auto fold = [&](auto* lane) __attribute__((always_inline)) {
-    for (std::int64_t half = kRowsPerStep / 2; half > 0; half /= 2)
-      for (std::int64_t l = 0; l < half && l + half < given.rows; ++l)
-        lane[l] = R::fold(lane[l], lane[l + half]);
-  };
+  using P = step_sum_t<R, T>;
+  using S = typename Source::value;
+  constexpr int W = kRegisterBytes / static_cast<int>(sizeof(P) > sizeof(S) ? sizeof(P) : sizeof(S));
+  constexpr int K = sizeof(P) == 8 ? kColumnRegisters : 1;  // of others there are enough in a register
+  using V = Vec<P, W>;
+  const char* row[kLanes];
+  const std::int64_t rows = call.rows;
+  for (std::int64_t r = 0; r < rows; ++r) row[r] = call.row[r];
+  auto* out = static_cast<A*>(call.state);
   std::int64_t c = 0;
-  for (; c + W <= given.columns; c += W) {
-    V lane[kRowsPerStep];
-    for (std::int64_t r = 0; r < given.rows; ++r)
-      lane[r] =
-          R::fold(splat<V>(R::identity),
-                  reducers::element_of<R, V>(Source::template load<W>(given.row[r] + c * Source::bytes)));
-    fold(lane);
-    if constexpr (reducers::floating<V>)
-      lane[0] = select(lane[0] == lane[0], lane[0], splat<V>(std::numeric_limits<A>::quiet_NaN()));
-    lane[0].store(out + c);
+  auto load = [&](std::int64_t r) __attribute__((always_inline)) {
+    Several<V, K> x;
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k)
+      x.v[k] = reducers::element_of<R, V>(Source::template load<W>(row[r] + (c + k * W) * Source::bytes));
+    return x;
+  };
+  auto put = [&](Several<V, K> folded) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k) {
+      V& x = folded.v[k];
+      if constexpr (reducers::floating<V>) {
+        x = R::fold(splat<V>(static_cast<P>(R::identity)), x);
+        x = select(x == x, x, splat<V>(std::numeric_limits<P>::quiet_NaN()));
+      }
+      store_step(out + c + k * W, x);
+    }
+  };
+  if constexpr (!R::exact) {
+    // A broadcast axis: one row many times, widened once.
+    bool same = rows > 1;
+    for (std::int64_t r = 1; r < rows; ++r) same &= row[r] == row[0];
+    for (; same && c + K * W <= call.columns; c += K * W) {
+      const auto x = load(0);
+      put(fold_short<FoldSeveral<R>, 0, 1>([&](int) __attribute__((always_inline)) { return x; }, rows));
+    }
   }
-  for (; c < given.columns; ++c) {
-    A lane[kRowsPerStep] = {};
-    for (std::int64_t r = 0; r < given.rows; ++r)
-      lane[r] =
-          R::fold(A{R::identity}, reducers::element_of<R, A>(Source::one(given.row[r] + c * Source::bytes)));
-    fold(lane);
-    out[c] = canonical(lane[0]);
+  for (; c + K * W <= call.columns; c += K * W) put(fold_short<FoldSeveral<R>, 0, 1>(load, rows));
+  for (; c < call.columns; ++c) {
+    auto element = [&](int r) { return reducers::element_of<R, A>(Source::one(row[r] + c * Source::bytes)); };
+    out[c] = canonical(R::fold(A{R::identity}, fold_short<R, 0, 1>(element, rows)));
   }
 }
 

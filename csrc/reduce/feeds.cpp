@@ -137,22 +137,33 @@ void Pieces::fetch_feed(const Feed& feed, const Place* places, std::int64_t rows
                         std::int64_t count, char* to, std::int64_t pitch) {
   const PieceKernels& moves = pass_.kernels.pieces;
   const auto gather = moves.gather[feed.stored_log2];
-  const char* from[kRowsPerStep] = {};
-  for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[feed.input];
+  const char* from[kMostInterleaved] = {};
+  bool interleaved = rows > 1 && stride == rows * feed.stored_size;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    from[r] = places[r].data[feed.input];
+    interleaved &= from[r] == from[0] + r * feed.stored_size;
+  }
+  char* const stored = feed.converted ? raw_[feed.input] : to;
+  const std::int64_t line = pitch * feed.stored_size;
+  if (interleaved) {
+    moves.split[feed.stored_log2](stored, line, from[0], rows, count);
+  } else if (!feed.converted) {
+    for (std::int64_t r = 0; r < rows; r += kRowsPerStep)
+      gather(to + r * line, line, from + r, std::min<std::int64_t>(rows - r, kRowsPerStep), stride, count);
+  }
   if (!feed.converted) {
-    gather(to, pitch * feed.size, from, rows, stride, count);
     for (std::int64_t r = 0; feed.swapped && r < rows; ++r)
-      moves.swap[feed.stored_log2](to + r * pitch * feed.size, count);
+      moves.swap[feed.stored_log2](to + r * line, count);
     return;
   }
   for (std::int64_t r = 0; r < rows; ++r) {
-    const void* stored = from[r];
-    if (feed.swapped || stride != feed.stored_size) {
-      gather(raw_[feed.input], 0, from + r, 1, stride, count);
-      if (feed.swapped) moves.swap[feed.stored_log2](raw_[feed.input], count);
-      stored = raw_[feed.input];
+    const char* row = interleaved ? stored + r * line : from[r];
+    if (!interleaved && (feed.swapped || stride != feed.stored_size)) {
+      gather(stored, 0, from + r, 1, stride, count);
+      row = stored;
     }
-    convert(feed, to + r * pitch * feed.size, stored, count);
+    if (feed.swapped) moves.swap[feed.stored_log2](const_cast<char*>(row), count);
+    convert(feed, to + r * pitch * feed.size, row, count);
   }
 }
 
@@ -186,9 +197,12 @@ void Pieces::fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis
                         std::int64_t at, std::int64_t pitch, const char* const* data, bool all) {
   const bool given = pass_.reduction.mask != nullptr;
   if (given && (all || !mask_in_place(axis))) {
-    const char* from[kRowsPerStep] = {};
+    const char* from[kMostInterleaved] = {};
     for (std::int64_t r = 0; r < rows; ++r) from[r] = places[r].data[kMaskOperand];
-    pass_.kernels.pieces.gather[0](mask_ + at, pitch, from, rows, axis.stride[kMaskOperand], count);
+    for (std::int64_t r = 0; r < rows; r += kRowsPerStep)
+      pass_.kernels.pieces.gather[0](mask_ + at + r * pitch, pitch, from + r,
+                                     std::min<std::int64_t>(rows - r, kRowsPerStep),
+                                     axis.stride[kMaskOperand], count);
   }
   if (!pass_.reduction.skip_nan) return;
   const auto not_nan = pass_.kernels.pieces.not_nan[pass_.feed[0].size == 8 ? 1 : 0];
@@ -200,7 +214,7 @@ void Pieces::fetch_group(const Place& start, std::int64_t rows, std::int64_t j, 
   const ReducePlan& plan = pass_.plan;
   const ReduceAxis& axis = plan.group_axes > 0 ? plan.group[plan.group_axes - 1] : kSingleAxis;
   for (std::int64_t done = 0; done < count;) {
-    Place places[kRowsPerStep];
+    Place places[kMostInterleaved];
     places[0] = start;
     seek(places[0], j + done);
     for (std::int64_t r = 1; r < rows; ++r) {
@@ -210,7 +224,7 @@ void Pieces::fetch_group(const Place& start, std::int64_t rows, std::int64_t j, 
     const std::int64_t run = std::min(count - done, axis.extent - (j + done) % axis.extent);
     fetch(places, rows, axis, run, at + done, pitch, true);
     if (mask) {
-      const char* data[kRowsPerStep];
+      const char* data[kMostInterleaved];
       for (std::int64_t r = 0; r < rows; ++r)
         data[r] = block_[0] + (at + done + r * pitch) * pass_.feed[0].size;
       fetch_mask(places, rows, axis, run, at + done, pitch, data, true);

@@ -41,16 +41,16 @@ class Pieces {
   bool in_place(const Feed& feed, const ReduceAxis& axis) const {
     return feed.plain && (axis.stride[feed.input] == feed.stored_size || axis.extent == 1);
   }
-  /// Brings `count` elements along `axis` from each of `rows` <= kRowsPerStep places to its block, row r at
-  /// `at` + r * `pitch`: of every feed that is not in place, or of `all`.
+  /// Brings `count` elements along `axis` from each of `rows` <= kMostInterleaved places to its block, row r
+  /// at `at` + r * `pitch`: of every feed that is not in place, or of `all`.
   void fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
              std::int64_t at, std::int64_t pitch, bool all);
   /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced. A mask
   /// that can be read in place (`mask_row`) is fetched only where `all` is set.
   void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
                   std::int64_t at, std::int64_t pitch, const char* const* data, bool all);
-  /// All feeds' elements [j, j + count) of the group, from `rows` neighbours along the inner axis, to rows
-  /// `pitch` apart in the blocks, from `at` on.
+  /// All feeds' elements [j, j + count) of the group, from `rows` <= kMostInterleaved neighbours along the
+  /// inner axis, to rows `pitch` apart in the blocks, from `at` on.
   void fetch_group(const Place& start, std::int64_t rows, std::int64_t j, std::int64_t count, std::int64_t at,
                    std::int64_t pitch, bool mask);
 

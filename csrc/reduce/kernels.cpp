@@ -47,6 +47,7 @@ ReducerKernel kernel_of() {
     rows = simple_rows<R, T, decltype(source)>;
     columns = simple_columns<R, T, decltype(source)>;
   });
+  if constexpr (!R::exact) k.backward_rows = simple_rows<R, T, Backward<reducers::storage_t<T>>>;
   k.masked_columns = simple_columns<R, T, Plain<reducers::storage_t<T>>, true>;
   k.short_columns = short_columns<R, T, Plain<reducers::storage_t<T>>>;
   k.fold = simple_fold<R, lane_sum_t<R, T>>;
@@ -70,6 +71,7 @@ ReducerKernel kernel_of() {
     rows = several_rows<R, decltype(source)>;
     columns = several_columns<R, decltype(source)>;
   });
+  if constexpr (std::is_floating_point_v<T>) k.backward_rows = several_rows<R, Backward<T>>;
   k.fold = several_fold<R>;
   k.close = several_close<R>;
   for (auto& size : k.state_size) size = sizeof(double);
@@ -174,6 +176,7 @@ ReducerKernel kernel_of() {
     rows = index_rows<R, decltype(source)>;
     columns = index_columns<R, decltype(source)>;
   });
+  if constexpr (std::is_floating_point_v<T>) k.backward_rows = index_rows<R, Backward<S>>;
   k.fold = index_fold<R>;
   k.close = index_close<R>;
   k.merge = index_merge<R>;
@@ -283,6 +286,7 @@ ReduceKernels make_table() {
   t.pieces.not_nan[1] = not_nan<double>;
 #define UFUSE_PIECES(i, type)          \
   t.pieces.gather[i] = gather<type>;   \
+  t.pieces.split[i] = split<type>;     \
   t.pieces.swap[i] = swap_bytes<type>; \
   t.pieces.mask[i] = mask_out<type>;
   UFUSE_PIECES(0, std::uint8_t)

@@ -21,6 +21,7 @@ namespace ufuse {
 inline constexpr std::int64_t kChunk = 1024;
 inline constexpr int kLanes = 16;
 inline constexpr int kRowsPerStep = 8;
+inline constexpr int kMostInterleaved = kLanes - 1;
 inline constexpr int kMaxComponents = 7;
 inline constexpr int kMaxLaneComponents = 5;
 
@@ -63,7 +64,7 @@ struct ColumnsCall {
   const std::uint8_t* const* mask = nullptr;  // masked kernels: 0 for elements that do not count
 };
 
-/// All `rows` <= kRowsPerStep elements of `columns` columns, to one state each.
+/// All `rows` < kLanes elements of `columns` columns, to one state each.
 struct ShortCall {
   const char* const* row;  // contiguous elements of each row
   std::int64_t rows;
@@ -88,6 +89,8 @@ struct ReducerKernel {
   // By `Coding`: [0] elements as they are, [1] and [2] the codes of 16-bit floats, decoded in registers.
   void (*rows[3])(const RowsCall&);
   void (*columns[3])(const ColumnsCall&);
+  /// Rows that run backwards from `data`, as they are; may be null.
+  void (*backward_rows)(const RowsCall&);
   /// Columns of which elements are masked as they are loaded, as they are; may be null.
   void (*masked_columns)(const ColumnsCall&);
   /// Columns so short that each lane holds one element at most, without accumulators in memory; may be null.
@@ -125,6 +128,8 @@ struct PieceKernels {
   /// Elements `stride` apart of `rows` <= kRowsPerStep rows, to rows `pitch` bytes apart.
   void (*gather[4])(void* to, std::int64_t pitch, const char* const* from, std::int64_t rows,
                     std::int64_t stride, std::int64_t count);
+  /// Interleaved rows, up to kMostInterleaved of them, to rows `pitch` bytes apart.
+  void (*split[4])(void* to, std::int64_t pitch, const char* from, std::int64_t rows, std::int64_t count);
   void (*swap[4])(void* data, std::int64_t count);
   /// to[i] = mask[i] ? from[i] : *fill
   void (*mask[4])(void* to, const void* from, const std::uint8_t* mask, const void* fill, std::int64_t count);

@@ -1,6 +1,8 @@
 // The virtual lanes of a chunk in registers: loading a short tail, folding by halves.
 #pragma once
 
+#include <utility>
+
 #include "reduce/kernels.hpp"
 #include "reduce/reducers.hpp"
 #include "simd/half.hpp"
@@ -118,6 +120,35 @@ struct Plain {
     std::memcpy(&x, from, sizeof x);
     return x;
   }
+};
+
+template <class V, std::size_t... Lane>
+UFUSE_INLINE V reversed(V x, std::index_sequence<Lane...>) {
+#if defined(__clang__)
+  return {__builtin_shufflevector(x.v, x.v, (V::size - 1 - static_cast<int>(Lane))...)};
+#else
+  using I = typename IntOf<sizeof(lane_t<V>)>::type;
+  return {__builtin_shuffle(
+      x.v, typename Vec<I, V::size>::native{static_cast<I>(V::size - 1 - static_cast<int>(Lane))...})};
+#endif
+}
+
+/// Elements as they are that run backwards from the first.
+template <class S>
+struct Backward {
+  using value = S;
+  static constexpr std::int64_t bytes = -static_cast<std::int64_t>(sizeof(S));
+  template <int W>
+  static UFUSE_INLINE Vec<S, W> load(const char* from) {
+    return reversed(Vec<S, W>::load(from + (W - 1) * bytes), std::make_index_sequence<W>{});
+  }
+  template <int W>
+  static UFUSE_INLINE Vec<S, W> partial(const char* from, std::int64_t count, S fill) {
+    S values[W];
+    for (int i = 0; i < W; ++i) values[i] = i < count ? one(from + i * bytes) : fill;
+    return Vec<S, W>::load(values);
+  }
+  static UFUSE_INLINE S one(const char* from) { return Plain<S>::one(from); }
 };
 
 /// Elements as they are, but `fill` where the bytes of `mask` are 0.

@@ -6,6 +6,7 @@
 #include "reduce/lanes.hpp"
 #include "simd/half.hpp"
 #include "simd/moves.hpp"
+#include "simd/split.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {

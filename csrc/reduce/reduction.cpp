@@ -41,6 +41,7 @@ class Execution {
     for (int k = 0; k < r.inputs; ++k) bytes += static_cast<std::int64_t>(item_size(r.input[k].dtype));
     element_bytes_ = bytes;
     threads_ = threads_for_bytes(plan.states * plan.count * bytes);
+    stream_ = plan.passes == 0 ? stream_of_results(r) : nullptr;
     if (plan.passes > 0) {
       for (int s = 0; s < first_.states; ++s) {
         memory_[s] = allocate(bytes_of_states(kernel(s), plan.states));
@@ -68,6 +69,8 @@ class Execution {
     const std::int64_t row_bytes = std::max<std::int64_t>(1, plan_.count * element_bytes_);
     width_ =
         plan_.columns ? first_.tile_columns : std::clamp<std::int64_t>(kTaskBytes / row_bytes, 1, kChunk);
+    // Rows that interleave in memory share its lines.
+    if (!plan_.columns && first_.interleaved()) width_ = std::max<std::int64_t>(width_, kLanes);
     width_ = std::min(width_, inner);
     const std::int64_t across = (inner + width_ - 1) / width_;
     const std::int64_t tiles = across * plan_.outers;
@@ -102,6 +105,7 @@ class Execution {
         fold_tile(first_, tile, 0, chunks, states);
         finish_tile(tile, states);
       }
+      end_streams(stream_);
     });
   }
 
@@ -131,6 +135,7 @@ class Execution {
                    States states[kMaxSlots];
                    states_of(t, states);
                    finish_tile(tile_of(t), states);
+                   end_streams(stream_);
                  });
   }
 
@@ -172,7 +177,7 @@ class Execution {
       for (int s = 0; s < r_.slots; ++s) {
         const int state = first_.state_of[s];
         write_results(r_.slot[s], kernels_, states[state].at(kernel(state), first), count,
-                      r_.slot[s].out + target[s], axis.target[s]);
+                      r_.slot[s].out + target[s], axis.target[s], stream_);
       }
       return;
     }
@@ -244,6 +249,7 @@ class Execution {
   std::int64_t element_bytes_;
   std::int64_t width_ = 1;
   int threads_;
+  StreamKernel stream_;  // of the first pass
   Memory memory_[kMaxSlots];
   States states_[kMaxSlots];
 };

@@ -21,8 +21,13 @@ constexpr std::int64_t kRowBlock = 64;  // rows gathered together at most
 /// Elements from one gathered row to the next. Rows of 4 KB would share the sets of L1 among each other and,
 /// as often as not, with the rows they are gathered from.
 constexpr std::int64_t pitch_of(std::int64_t count) { return count < 128 ? count : count + 16; }
-/// Columns gathered together: kRowsPerStep rows of 512 float32 stay in L1.
+/// Columns gathered together: kRowsPerStep rows of 512 float32, or twice the rows of 256, stay in L1.
 constexpr std::int64_t kGatheredColumns = 512;
+/// How far ahead short columns are asked for, into L2, while those before are finished and stored: maxima of
+/// one row went at 13 GB/s without, at 20 with 8 KB; sums of 4 rows at 16 and 19. More rows keep the
+/// prefetcher busy enough: 8 rows, 19 and 18.
+constexpr std::int64_t kAhead = 8 << 10;
+constexpr std::int64_t kFewRows = 4;
 
 template <class T>
 double load_double(const char* at) {
@@ -93,8 +98,8 @@ class RowTile {
       const Feed& feed = pass_.feed[f];
       direct = feed.plain && (axis.stride[feed.input] == feed.stored_size || axis.extent == 1);
     }
-    if (direct)
-      read(first_chunk, last_chunk);
+    if (direct || backward(axis))
+      read(first_chunk, last_chunk, !direct);
     else if (masked_in_place(axis))
       read_masked(first_chunk, last_chunk);
     else
@@ -102,30 +107,44 @@ class RowTile {
   }
 
  private:
-  /// Whether reading rows one after the other breaks a core's prefetching: rows with gaps between them, or
-  /// backwards, and not long. Of (8192, 4096) float32 [::2, ::3] that costs 19 cycles a line, eight rows side
-  /// by side 11; of [:, ::3], whose rows follow each other, 9 and 11.
+  /// Whether reading rows one after the other breaks a core's prefetching: rows with gaps between them, and
+  /// not long. Of (8192, 4096) float32 [::2, ::3] that costs 19 cycles a line, eight rows side by side 11; of
+  /// [:, ::3], whose rows follow each other, 9 and 11.
   bool apart() const {
     constexpr std::int64_t kLongRow = 64 << 10, kNear = 256;
     if (plan_.group_axes == 0) return false;
     const ReduceAxis& axis = plan_.group[plan_.group_axes - 1];
-    const std::int64_t stride = axis.stride[0], span = axis.extent * stride;
-    return std::abs(span) <= kLongRow && (stride < 0 || std::abs(plan_.inner.stride[0] - span) > kNear);
+    const std::int64_t span = axis.extent * std::abs(axis.stride[0]);
+    return span <= kLongRow && std::abs(plan_.inner.stride[0] - span) > kNear;
   }
 
   std::int64_t length(std::int64_t chunk) const { return std::min(kChunk, plan_.count - chunk * kChunk); }
 
+  /// Whether the kernels read rows that run backwards where they are.
+  bool backward(const ReduceAxis& axis) const {
+    if (plan_.group_axes != 1 || pass_.masked) return false;
+    for (int s = 0; s < pass_.states; ++s) {
+      const Feed& feed = pass_.feed[pass_.feed_of[s]];
+      if (pass_.kernel[s]->backward_rows == nullptr || !feed.plain || feed.coding != Coding::plain ||
+          axis.stride[feed.input] != -feed.size)
+        return false;
+    }
+    return true;
+  }
+
   void call(int s, const char* data, std::int64_t row_stride, std::int64_t rows, std::int64_t count,
-            std::int64_t position, std::int64_t chunk, bool along_chunks, bool in_place) {
+            std::int64_t position, std::int64_t chunk, bool along_chunks, bool in_place,
+            bool backward = false) {
     const std::int64_t at = chunk * tile_.width + position;
     const States states = states_[s].at(*pass_.kernel[s], at);
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const auto fold = pass_.kernel[s]->rows[in_place ? static_cast<int>(feed.coding) : 0];
+    const auto fold = backward ? pass_.kernel[s]->backward_rows
+                               : pass_.kernel[s]->rows[in_place ? static_cast<int>(feed.coding) : 0];
     fold({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1, chunk * kChunk,
           along_chunks ? kChunk : 0, nullptr, nullptr});
   }
 
-  void read(std::int64_t first_chunk, std::int64_t last_chunk) {
+  void read(std::int64_t first_chunk, std::int64_t last_chunk, bool backward) {
     const Pieces pieces(pass_, 0);
     const Place place = pieces.place(tile_);
     const bool shared = pass_.states > 1;
@@ -138,19 +157,21 @@ class RowTile {
           const int input = pass_.feed[pass_.feed_of[s]].input;
           const std::int64_t stride = plan_.inner.stride[input];
           call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0,
-               false, true);
+               false, true, backward);
         }
       return;
     }
     const std::int64_t full = std::min(last_chunk, plan_.count / kChunk);
     const std::int64_t some = shared ? kSharedBytes / (kChunk * 8) : full - first_chunk;
-    for (std::int64_t i = 0; i < tile_.width; ++i) {
+    const std::int64_t direction = backward ? -1 : 1;
+    for (std::int64_t k = 0; k < tile_.width; ++k) {
+      const std::int64_t i = backward ? tile_.width - 1 - k : k;  // on from where the row before ended
       auto run = [&](std::int64_t chunk, std::int64_t rows, std::int64_t count) {
         for (int s = 0; s < pass_.states; ++s) {
           const Feed& feed = pass_.feed[pass_.feed_of[s]];
           const char* data = place.data[feed.input] + i * plan_.inner.stride[feed.input];
-          call(s, data + chunk * kChunk * feed.stored_size, kChunk * feed.stored_size, rows, count, i, chunk,
-               true, true);
+          const std::int64_t step = direction * kChunk * feed.stored_size;
+          call(s, data + chunk * step, step, rows, count, i, chunk, true, true, backward);
         }
       };
       for (std::int64_t chunk = first_chunk; chunk < full; chunk += some)
@@ -199,18 +220,21 @@ class RowTile {
   void gather(std::int64_t first_chunk, std::int64_t last_chunk) {
     // Rows that interleave in memory share its lines, so all of them take one chunk before the next; rows
     // apart go side by side; others one after the other, as far as the prefetcher likes.
-    const bool interleaved =
-        plan_.group_axes > 0 &&
-        std::abs(plan_.inner.stride[0]) < std::abs(plan_.group[plan_.group_axes - 1].stride[0]);
+    const bool interleaved = pass_.interleaved();
     // The blocks of many feeds would not fit the thread's scratch, nor L2.
     const bool side = interleaved || plan_.count < kShortGroup || apart();
     side_ = side && pass_.feeds <= 2 ? kRowsPerStep : 1;
+    // All rows that interleave are taken apart together.
+    if (interleaved && pass_.feeds <= 2 && tile_.width <= kMostInterleaved) side_ = tile_.width;
     Pieces pieces(pass_, pitch_of(kChunk) * side_);
     const Place start = pieces.place(tile_);
     const std::int64_t together = interleaved || pass_.chunks == 1 ? tile_.width : side_;
+    // Chunks in order of memory, which the prefetcher likes best.
+    const bool backwards = plan_.group_axes == 1 && plan_.group[0].stride[0] < 0;
     for (std::int64_t i = 0; i < tile_.width; i += together)
-      for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk)
-        gather_chunk(pieces, start, chunk, i, std::min(together, tile_.width - i));
+      for (std::int64_t k = 0; k < last_chunk - first_chunk; ++k)
+        gather_chunk(pieces, start, backwards ? last_chunk - 1 - k : first_chunk + k, i,
+                     std::min(together, tile_.width - i));
   }
 
   void gather_chunk(Pieces& pieces, const Place& start, std::int64_t chunk, std::int64_t first,
@@ -285,9 +309,9 @@ class ColumnTile {
         states_(states),
         plan_(pass.plan),
         masked_(pass.masked),
+        one_step_(one_step()),
         all_in_place_(block_elements() == 0),
         masks_in_place_(masked_ && masks_in_place()),
-        one_step_(one_step()),
         pieces_(pass, block_elements()),
         frame_(static_cast<std::size_t>(bytes_needed())) {
     char* at = frame_.data();
@@ -327,28 +351,33 @@ class ColumnTile {
 
   /// Columns brought to the blocks at once. Computed inputs cost a call of their program per piece.
   std::int64_t piece() const {
-    return pass_.reduction.source == nullptr ? std::min(tile_.width, kGatheredColumns) : tile_.width;
+    if (pass_.reduction.source != nullptr) return tile_.width;
+    return std::min(tile_.width, rows_together() > kRowsPerStep ? kGatheredColumns / 2 : kGatheredColumns);
   }
+  std::int64_t rows_together() const { return one_step_ ? plan_.count : kRowsPerStep; }
 
   std::int64_t block_elements() const {
     bool in_place = pass_.reduction.source == nullptr && !masked_;
     for (int f = 0; f < pass_.feeds; ++f)
       in_place &= pass_.feed[f].plain && plan_.inner.stride[pass_.feed[f].input] == pass_.feed[f].stored_size;
-    return in_place ? 0 : pitch_of(piece()) * kRowsPerStep;
+    return in_place ? 0 : pitch_of(piece()) * rows_together();
   }
 
   /// Whether the whole group is one step, for kernels that keep its lanes in registers.
   bool one_step() const {
-    if (plan_.count > kRowsPerStep || masked_) return false;
-    for (int s = 0; s < pass_.states; ++s)
-      if (pass_.kernel[s]->short_columns == nullptr || pass_.feed[pass_.feed_of[s]].coding != Coding::plain)
-        return false;
+    if (plan_.count >= kLanes || masked_) return false;
+    for (int s = 0; s < pass_.states; ++s) {
+      const Feed& feed = pass_.feed[pass_.feed_of[s]];
+      const bool in_place = feed.plain && plan_.inner.stride[feed.input] == feed.stored_size;
+      if (pass_.kernel[s]->short_columns == nullptr || (in_place && feed.coding != Coding::plain))
+        return false;  // codes are decoded on their way to blocks
+    }
     return true;
   }
 
   void fold_step(const Place& start) {
     const std::int64_t rows = plan_.count;
-    Place places[kRowsPerStep];
+    Place places[kLanes];
     for (std::int64_t r = 0; r < rows; ++r) {
       places[r] = start;
       pieces_.seek(places[r], r);
@@ -360,9 +389,13 @@ class ColumnTile {
         const int f = pass_.feed_of[s];
         const Feed& feed = pass_.feed[f];
         const bool in_place = pieces_.in_place(feed, plan_.inner);
-        const char* row[kRowsPerStep];
-        for (std::int64_t r = 0; r < rows; ++r)
+        const char* row[kLanes];
+        for (std::int64_t r = 0; r < rows; ++r) {
           row[r] = in_place ? places[r].data[feed.input] : pieces_.block(f) + r * pitch * feed.size;
+          if (!in_place || rows > kFewRows || (r > 0 && row[r] == row[r - 1])) continue;
+          for (std::int64_t b = 0; b < columns * feed.size; b += 64)
+            __builtin_prefetch(row[r] + kAhead + b, 0, 2);
+        }
         pass_.kernel[s]->short_columns({row, rows, columns, states_[s].at(*pass_.kernel[s], c).component[0]});
       }
       for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
@@ -568,9 +601,9 @@ class ColumnTile {
   const States* states_;
   const ReducePlan& plan_;
   const bool masked_;
+  const bool one_step_;
   const bool all_in_place_;
   const bool masks_in_place_;
-  const bool one_step_;
   Pieces pieces_;
   ScratchFrame frame_;
   void* lanes_[kMaxSlots][kLanes][kMaxLaneComponents];

@@ -1,6 +1,8 @@
 // The first pass over one tile: some neighbouring results, some of their chunks.
 #pragma once
 
+#include <cstdlib>
+
 #include "reduce/axes.hpp"
 #include "reduce/tree.hpp"
 
@@ -46,6 +48,12 @@ struct FirstPass {
   int feed_of[kMaxSlots];                  // of a state
   const ReducerKernel* kernel[kMaxSlots];  // of a state
   std::int64_t tile_columns;
+
+  /// Whether neighbours along the inner axis of the nest are nearer than those along the group.
+  bool interleaved() const {
+    return plan.group_axes > 0 &&
+           std::abs(plan.inner.stride[0]) < std::abs(plan.group[plan.group_axes - 1].stride[0]);
+  }
 };
 
 /// `width` positions along the inner axis of the nest, from `first`, at one position of the outer axes.

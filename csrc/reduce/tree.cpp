@@ -7,6 +7,8 @@ namespace ufuse {
 namespace {
 
 constexpr std::int64_t kLine = 64;
+/// Shorter runs of results are not streamed: their ends share lines with others.
+constexpr std::int64_t kStreamedRun = 512;
 
 std::int64_t lined(std::int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
@@ -78,7 +80,7 @@ void merge_rows(const ReducerKernel& kernel, States states, std::int64_t rows, s
 }
 
 void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States states, std::int64_t count,
-                   char* out, std::int64_t step) {
+                   char* out, std::int64_t step, StreamKernel stream) {
   const ReducerKernel& kernel = kernels.at(slot.reducer, slot.element);
   const DType from = component_type(slot.reducer, slot.element, slot.component);
   const FinishKernel finish =
@@ -90,7 +92,8 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
     for (std::int64_t i = 0; i < std::min(count, kBlock); ++i)
       std::memcpy(initial + i * kernel.state_size[0], slot.initial,
                   static_cast<std::size_t>(kernel.state_size[0]));
-  const bool dense = step == size;
+  const bool streamed = stream != nullptr && step == size && count * size >= kStreamedRun;
+  const bool dense = step == size && !streamed;
   const std::int64_t block = dense && slot.initial == nullptr ? count : kBlock;
   for (std::int64_t done = 0; done < count; done += block) {
     const std::int64_t some = std::min(block, count - done);
@@ -103,6 +106,10 @@ void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States 
     finish({dense ? to : results, at.constants() + slot.component, some, slot.divisor, slot.ddof,
             slot.divisors == nullptr ? nullptr : slot.divisors + done});
     if (dense) continue;
+    if (streamed) {
+      stream(to, results, some * size);
+      continue;
+    }
     switch (size) {
       case 1:
         scatter<std::uint8_t>(to, step, results, some);

@@ -1,7 +1,7 @@
 // The tree over states, and results from them.
 #pragma once
 
-#include "reduce/reduction.hpp"
+#include "reduce/streams.hpp"
 
 namespace ufuse {
 
@@ -28,8 +28,8 @@ void merge_rows(const ReducerKernel& kernel, States states, std::int64_t rows, s
                 std::int64_t pitch);
 
 /// Turns `count` states into results, at `step` bytes from each other. Overwrites states where the slot has
-/// an initial value.
+/// an initial value. Neighbours go through `stream`, past the caches, where it is given.
 void write_results(const ReduceSlot& slot, const ReduceKernels& kernels, States states, std::int64_t count,
-                   char* out, std::int64_t step);
+                   char* out, std::int64_t step, StreamKernel stream = nullptr);
 
 }  // namespace ufuse

@@ -1,7 +1,11 @@
 #include "reduce/views.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+
+#include "core/threads.hpp"
+#include "reduce/streams.hpp"
 
 namespace ufuse {
 namespace {
@@ -43,32 +47,109 @@ bool is_backward(const Reduction& r, int axis) {
   return backward;
 }
 
-/// Repeats along `axis` what lies at its first position, for all positions of the other kept axes that hold
-/// results: of the axes in `waiting` the first alone.
-void repeat_along(const Reduction& r, const ReduceSlot& slot, int axis, std::uint64_t waiting) {
-  const std::uint64_t fixed = r.reduced | waiting | std::uint64_t{1} << axis;
-  const auto size = static_cast<std::int64_t>(item_size(slot.result));
-  // The innermost other axis in runs, where it is contiguous.
-  int inner = r.axes - 1;
-  while (inner >= 0 && (fixed >> inner & 1 || r.shape[inner] == 1)) --inner;
-  const bool runs = inner >= 0 && slot.out_strides[inner] == size;
-  const std::int64_t bytes = runs ? size * r.shape[inner] : size;
-  std::int64_t index[kMaxReduceAxes] = {};
-  char* at = slot.out;
-  while (true) {
-    for (std::int64_t i = 1; i < r.shape[axis]; ++i)
-      std::memcpy(at + i * slot.out_strides[axis], at, static_cast<std::size_t>(bytes));
-    int i = r.axes - 1;
-    for (; i >= 0; --i) {
-      if (fixed >> i & 1 || (runs && i == inner)) continue;
-      at += slot.out_strides[i];
-      if (++index[i] < r.shape[i]) break;
-      at -= index[i] * slot.out_strides[i];
-      index[i] = 0;
-    }
-    if (i < 0) return;
+/// `count` copies of one element from `at` on.
+template <class U>
+void fill(char* at, std::int64_t count) {
+  U value;
+  std::memcpy(&value, at, sizeof value);
+  for (std::int64_t i = 1; i < count; ++i)
+    std::memcpy(at + i * static_cast<std::int64_t>(sizeof(U)), &value, sizeof(U));
+}
+
+void fill(char* at, std::int64_t size, std::int64_t count) {
+  switch (size) {
+    case 1:
+      return fill<std::uint8_t>(at, count);
+    case 2:
+      return fill<std::uint16_t>(at, count);
+    case 4:
+      return fill<std::uint32_t>(at, count);
+    default:
+      return fill<std::uint64_t>(at, count);
   }
 }
+
+/// Copies of what lies at the first position of one axis, for all positions of other axes.
+class Repeat {
+ public:
+  /// Of the kept axes but those in `waiting`, whose first positions alone hold results.
+  Repeat(const Reduction& r, const ReduceSlot& slot, int axis, std::uint64_t waiting)
+      : out_(slot.out),
+        size_(static_cast<std::int64_t>(item_size(slot.result))),
+        copies_(r.shape[axis]),
+        step_(slot.out_strides[axis]),
+        stream_(stream_of_results(r)) {
+    const std::uint64_t fixed = r.reduced | waiting | std::uint64_t{1} << axis;
+    for (int i = 0; i < r.axes; ++i)
+      if (!(fixed >> i & 1) && r.shape[i] > 1) axis_[axes_++] = {r.shape[i], slot.out_strides[i]};
+    std::stable_sort(axis_, axis_ + axes_,
+                     [](const Axis& a, const Axis& b) { return std::abs(a.stride) > std::abs(b.stride); });
+    run_ = size_;
+    while (axes_ > 0 && axis_[axes_ - 1].stride == run_) run_ *= axis_[--axes_].extent;
+  }
+
+  void run() const {
+    // What is copied many times over stays in L1.
+    constexpr std::int64_t kPiece = 16 << 10, kTaskBytes = 128 << 10;
+    const bool filled = step_ == size_;  // copies side by side
+    const std::int64_t line = filled ? copies_ * size_ : run_;
+    const std::int64_t pieces = (line + kPiece - 1) / kPiece;
+    std::int64_t places = 1;
+    for (int i = 0; i < axes_; ++i) places *= axis_[i].extent;
+    const std::int64_t each = std::min(line, kPiece) * (filled ? 1 : copies_);
+    const std::int64_t batch = std::max<std::int64_t>(1, kTaskBytes / each);
+    const std::int64_t tasks = (places * pieces + batch - 1) / batch;
+    parallel_for(tasks, threads_for_bytes(places * pieces * each), [&](std::int64_t task) {
+      const std::int64_t end = std::min(places * pieces, (task + 1) * batch);
+      for (std::int64_t t = task * batch; t < end; ++t) {
+        const std::int64_t first = t % pieces * kPiece, bytes = std::min(kPiece, line - first);
+        char* const place = place_of(t / pieces);
+        if (filled)
+          fill_piece(place, first, bytes);
+        else
+          for (std::int64_t i = 1; i < copies_; ++i) copy(place + i * step_ + first, place + first, bytes);
+      }
+      end_streams(stream_);
+    });
+  }
+
+ private:
+  struct Axis {
+    std::int64_t extent, stride;
+  };
+
+  char* place_of(std::int64_t index) const {
+    char* at = out_;
+    for (int i = axes_ - 1; i >= 0; --i) {
+      at += index % axis_[i].extent * axis_[i].stride;
+      index /= axis_[i].extent;
+    }
+    return at;
+  }
+  void copy(char* to, const char* from, std::int64_t bytes) const {
+    if (stream_ != nullptr)
+      stream_(to, from, bytes);
+    else
+      std::memcpy(to, from, static_cast<std::size_t>(bytes));
+  }
+  /// Fills a block in L1 and copies that.
+  void fill_piece(char* place, std::int64_t first, std::int64_t bytes) const {
+    constexpr std::int64_t kBlock = 1024;
+    alignas(64) char block[kBlock];
+    const auto size = static_cast<std::size_t>(size_);
+    if (bytes <= kBlock && first == 0) return fill(place, size_, bytes / size_);
+    std::memcpy(block, place, size);
+    fill(block, size_, std::min(bytes, kBlock) / size_);
+    for (std::int64_t done = first == 0 ? size_ : 0; done < bytes; done += kBlock)
+      copy(place + first + done, block, std::min(kBlock, bytes - done));
+  }
+
+  char* out_;
+  std::int64_t size_, copies_, step_, run_;
+  StreamKernel stream_;
+  int axes_ = 0;
+  Axis axis_[kMaxReduceAxes];  // of the places of runs, slowest first
+};
 
 }  // namespace
 
@@ -83,11 +164,19 @@ std::uint64_t still_axes(const Reduction& r, const ReduceKernels& kernels) {
 }
 
 void repeat_results(const Reduction& r, std::uint64_t still) {
-  std::uint64_t waiting = still & ~r.reduced;
-  for (int i = 0; i < r.axes; ++i) {
-    if (!(waiting >> i & 1)) continue;
-    waiting &= ~(std::uint64_t{1} << i);
-    for (int s = 0; s < r.slots; ++s) repeat_along(r, r.slot[s], i, waiting);
+  for (int s = 0; s < r.slots; ++s) {
+    // From the innermost axis outwards, in ever longer runs.
+    int order[kMaxReduceAxes], axes = 0;
+    for (int i = 0; i < r.axes; ++i)
+      if (still & ~r.reduced & std::uint64_t{1} << i) order[axes++] = i;
+    const std::int64_t* strides = r.slot[s].out_strides;
+    std::stable_sort(order, order + axes,
+                     [strides](int a, int b) { return std::abs(strides[a]) < std::abs(strides[b]); });
+    std::uint64_t waiting = still & ~r.reduced;
+    for (int k = 0; k < axes; ++k) {
+      waiting &= ~(std::uint64_t{1} << order[k]);
+      Repeat(r, r.slot[s], order[k], waiting).run();
+    }
   }
 }
 

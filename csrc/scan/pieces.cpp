@@ -36,8 +36,7 @@ ScanRun::ScanRun(const Scan& s)
   in_step = last.in;
   out_step = plan.columns ? plan.inner.out : plan.group_axes > 0 ? plan.out_step : out_size;
   const std::int64_t bytes = plan.count * plan.lines() * (in_size + out_size);
-  const std::int64_t threshold = std::max<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20);
-  stream = bytes > threshold && out_step == out_size && s.in != s.out;
+  stream = bytes > streaming_threshold() && out_step == out_size && s.in != s.out;
   in_place_in = in_step == in_size && !s.in_swapped && (plan.columns || plan.group_axes <= 1);
   in_place_out = out_step == out_size && !stream;
   threads = threads_for_bytes(bytes);

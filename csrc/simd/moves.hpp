@@ -17,6 +17,9 @@ namespace UFUSE_TIER {
 // two registers no better than of one. Folding each turn of 128 elements at once, lanes as columns of the
 // column kernels, took 15 cycles instead of 11: a call of those for 8 lines costs more than it saves.)
 
+/// How far ahead rows that run backwards are asked for: in order of memory 15 GB/s a core, else 10.
+inline constexpr std::int64_t kReversedAhead = 8 << 10;
+
 // Neighbours up to 8 elements apart: whole registers are loaded and what is wanted of each is permuted into
 // place, k loads and k permutations for a register of results. Reads up to the element after the last one it
 // takes, so it stops before the last register. Returns how many are done.
@@ -59,6 +62,15 @@ inline std::int64_t gather_permuted(char* out, std::int64_t pitch, const char* c
       for (int r = 0; r < registers; ++r) x = pick(x, block, r);
       put(to, x);
     };
+    if (k < 0 && rows == 1) {  // in order of memory
+      const std::int64_t done = (count - 1) / W * W;
+      for (i = done - W; i >= 0; i -= W) {
+        const char* block = from[0] + first - i * 4;
+        __builtin_prefetch(block + kReversedAhead, 0, 2);
+        move(out + i * 4, block);
+      }
+      return done;
+    }
     if (rows == 1) {
       const char* block = from[0] + first;
       for (; i + W < count; i += W, block += W * stride) move(out + i * 4, block);

@@ -101,7 +101,7 @@ class Execution {
     job_.pieces = &reduce_kernels(tier).pieces;
     const auto bytes = static_cast<std::int64_t>(item_size(job_.stored) + item_size(job_.result));
     traffic_ = lanes_ * job_.length * bytes;
-    job_.stream = traffic_ > std::max<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20);
+    job_.stream = traffic_ > streaming_threshold();
   }
 
   /// Cuts the axis into segments and pieces, the lanes into bundles.
