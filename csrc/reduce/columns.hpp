@@ -79,7 +79,7 @@ void simple_columns(const ColumnsCall& call) {
           add_step<A>(acc + at, p);
         } else {
           auto a = fresh ? splat<Vec<A, W>>(R::identity) : Vec<A, W>::load(acc + at);
-          for (std::int64_t r = 0; r < rows; ++r) a = R::fold(a, element(r));
+          for (std::int64_t r = 0; r < rows; ++r) a = reducers::fold_element<R>(a, element(r));
           a.store(acc + at);
         }
       }

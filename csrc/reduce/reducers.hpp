@@ -180,6 +180,17 @@ UFUSE_INLINE V larger_number(V a, V b) {
     return larger(a, b);
 }
 
+/// a + x, where x was converted just before: conversions take the pipes of additions, and a product with one
+/// those of products. Of (8192, 4096) float16, 512 at a time in L1, that is 3.9 cycles for 16 elements and
+/// not 5.7.
+template <class V>
+UFUSE_INLINE V add_converted(V a, V x) {
+#if defined(__FMA__)
+  if constexpr (is_vector<V>) return fma(x, splat<V>(1.0), a);
+#endif
+  return a + x;
+}
+
 template <class T>
 struct sum {
   using wide = wide_t<T>;
@@ -189,6 +200,12 @@ struct sum {
   template <class V>
   static UFUSE_INLINE V fold(V a, V b) {
     return a + b;
+  }
+  /// `fold` of an accumulator and an element that was widened.
+  template <class V>
+    requires(std::is_same_v<T, float>)
+  static UFUSE_INLINE V fold_element(V a, V x) {
+    return add_converted(a, x);
   }
 };
 
@@ -330,6 +347,15 @@ UFUSE_INLINE W element_of(V x) {
   auto wide = convert<W>(x);
   if constexpr (requires { R::map_wide(wide); }) wide = R::map_wide(wide);
   return wide;
+}
+
+/// Folds an element into an accumulator.
+template <class R, class V>
+UFUSE_INLINE V fold_element(V a, V x) {
+  if constexpr (requires { R::fold_element(a, x); })
+    return R::fold_element(a, x);
+  else
+    return R::fold(a, x);
 }
 
 // --- reducers of several accumulators
@@ -481,6 +507,14 @@ struct nan_moments : moments<T> {
   }
 };
 
+/// x, or 0 for a NaN; numbers are counted in lanes of the same size.
+template <class V, class Count>
+UFUSE_INLINE V number_or_zero(V x, Count& count) {
+  const auto number = x == x;
+  count = count - number;  // a mask is -1
+  return select(number, x, splat<V>(0));
+}
+
 /// Sum and number of the elements that are no NaN.
 template <class T>
 struct nan_mean {
@@ -510,6 +544,13 @@ struct nan_mean {
   }
 };
 
+template <class T>
+UFUSE_INLINE void close_range(void* const* states, std::int64_t at, T least, T most, bool numbers) {
+  constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+  static_cast<T*>(states[5])[at] = numbers ? least : nan;
+  static_cast<T*>(states[6])[at] = numbers ? most : nan;
+}
+
 /// Moments, sum, smallest and largest at once.
 template <class T>
 struct summary : moments<T> {
@@ -529,10 +570,8 @@ struct summary : moments<T> {
     moments<T>::close(states, at, std::get<0>(folded), std::get<1>(folded), n, pivot);
     static_cast<double*>(states[4])[at] = canonical(std::get<2>(folded));
     // Infinities of two signs make the other sums NaN; the squares only a NaN.
-    const bool number = std::get<1>(folded) == std::get<1>(folded);
-    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    static_cast<T*>(states[5])[at] = number ? std::get<3>(folded) : nan;
-    static_cast<T*>(states[6])[at] = number ? std::get<4>(folded) : nan;
+    close_range(states, at, std::get<3>(folded), std::get<4>(folded),
+                std::get<1>(folded) == std::get<1>(folded));
   }
 };
 

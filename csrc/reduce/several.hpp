@@ -36,11 +36,14 @@ UFUSE_INLINE void each_part(Body body) {
 template <class R, std::size_t I>
 using part_of = std::tuple_element_t<I, typename R::parts>;
 
+template <class R>
+inline constexpr bool is_exact = requires { requires R::exact; };
+
 template <class R, class Source>
 void several_rows(const RowsCall& call) {
   using T = typename R::element;
   constexpr int W = kRegisterBytes / 8;
-  constexpr int K = kLanes / W;
+  constexpr int K = is_exact<R> ? 4 : kLanes / W;
   using Wide = Vec<double, W>;
   constexpr std::int64_t kStep = W * Source::bytes;
   for (std::int64_t r = 0; r < call.rows; ++r) {
@@ -57,7 +60,7 @@ void several_rows(const RowsCall& call) {
         std::get<i>(lanes[k]) = splat<V>(part_of<R, i>::identity);
       });
     std::int64_t i = 0;
-    for (; i + kLanes <= call.count; i += kLanes, data += K * kStep) {
+    for (; i + K * W <= call.count; i += K * W, data += K * kStep) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const auto x = Source::template load<W>(data + k * kStep);
