@@ -43,6 +43,14 @@ struct Keys {
     const auto code = static_cast<std::uint16_t>(magnitude | (number < 0 ? 0x8000 : 0));
     return reducers::canonical(Decode::template decode<4>(splat<Vec<std::uint16_t, 4>>(code))[0]);
   }
+  /// Whether a key is that of one code alone: not 0, nor that of NaN.
+  static UFUSE_INLINE bool code_of(value key, value& code)
+    requires Tied
+  {
+    const int number = static_cast<value>(key - kShift), magnitude = number < 0 ? -number : number;
+    code = static_cast<value>(magnitude | (number < 0 ? 0x8000 : 0));
+    return magnitude != 0 && magnitude < Decode::infinity;
+  }
 
   template <int W>
   static UFUSE_INLINE Vec<value, W> load(const char* from) {
@@ -101,8 +109,7 @@ struct half_moments {
   using parts = reducers::parts_of<reducers::sum<double>, reducers::sum<double>>;
   static constexpr bool shifted = false;
   static constexpr bool skips_nan = false;
-  static constexpr bool exact = false;
-  static constexpr float element_identity = 0.0F;
+  static constexpr std::uint8_t shared = 0b1;
 
   template <class Wide>
   static UFUSE_INLINE void add_moments(Wide& total, Wide& squares, Wide x) {
@@ -142,12 +149,13 @@ struct half_nan_moments : half_moments {
   using parts =
       reducers::parts_of<reducers::sum<double>, reducers::sum<double>, reducers::lane_count<std::int32_t>>;
   static constexpr bool skips_nan = true;
+  static constexpr std::uint8_t shared = 0b101;
   static constexpr float element_identity = std::numeric_limits<float>::quiet_NaN();
 
   template <class Lanes, class Wide, class X>
   static UFUSE_INLINE void add(Lanes& lanes, Wide, X x) {
     auto& [total, squares, count] = lanes;
-    add_moments(total, squares, convert<Wide>(reducers::number_or_zero(x(element_identity), count)));
+    add_moments(total, squares, reducers::numbers_of<Wide>(x(element_identity), count));
   }
   template <class Folded>
   static UFUSE_INLINE void close(void* const* states, std::int64_t at, const Folded& folded, double, double) {
@@ -160,6 +168,7 @@ struct half_nan_moments : half_moments {
 struct half_summary : half_moments {
   using parts = reducers::parts_of<reducers::sum<double>, reducers::sum<double>, reducers::min<float>,
                                    reducers::max<float>>;
+  static constexpr std::uint8_t shared = 0b1101;
 
   template <class Lanes, class Wide, class X>
   static UFUSE_INLINE void add(Lanes& lanes, Wide, X x) {
@@ -186,8 +195,7 @@ struct half_nan_mean : reducers::nan_mean<float> {
   template <class Lanes, class Wide, class X>
   static UFUSE_INLINE void add(Lanes& lanes, Wide, X x) {
     auto& [total, count] = lanes;
-    total =
-        reducers::add_converted(total, convert<Wide>(reducers::number_or_zero(x(element_identity), count)));
+    total = reducers::add_converted(total, reducers::numbers_of<Wide>(x(element_identity), count));
   }
 };
 

@@ -35,7 +35,8 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
       slot_of[state] = s;
       ++states;
       for (int i = 0; i < wanted->lane_components; ++i)
-        lane_bytes += wanted->lane_size[i] * (wanted->exact ? 1 : kLanes);
+        if (!(wanted->shared_lanes >> i & 1))
+          lane_bytes += wanted->lane_size[i] * (wanted->exact ? 1 : kLanes);
     }
     if (f < feeds) continue;
     const auto stored = static_cast<std::int64_t>(item_size(input.dtype));

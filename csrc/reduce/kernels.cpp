@@ -66,6 +66,7 @@ ReducerKernel kernel_of() {
   k.shifted = Chunks::shifted;
   k.skips_nan = Chunks::skips_nan;
   k.exact = is_exact<Chunks>;
+  k.shared_lanes = shared_parts<Chunks>;
   k.rows = several_rows<Chunks, Source>;
   k.columns = several_columns<Chunks, Source>;
   k.fold = several_fold<Chunks>;
@@ -250,6 +251,8 @@ ReduceKernels make_table() {
   t.pieces.decode[1] = decode_half;
   t.pieces.decode[2] = decode_bfloat16;
   t.pieces.decode[3] = decode_table;
+  t.pieces.to_half[0] = to_half<float>;
+  t.pieces.to_half[1] = to_half<double>;
   t.pieces.count_columns = count_columns;
   t.pieces.not_nan[0] = not_nan<float>;
   t.pieces.not_nan[1] = not_nan<double>;

@@ -84,6 +84,7 @@ struct ReducerKernel {
   bool shifted;                               // wants a pivot per column (moments)
   bool skips_nan;                             // a NaN is no pivot, and what is masked becomes one
   bool exact;                                 // the order of elements does not matter: one lane will do
+  std::uint8_t shared_lanes;                  // bit i: one lane will do for component i
   bool idempotent;                            // an element may come twice
   bool indexed;                               // the second component is an index
   bool maskable;                // there is an element that changes nothing, or a pivot that does
@@ -141,6 +142,8 @@ struct PieceKernels {
   void (*not_nan[2])(std::uint8_t* mask, const void* data, std::int64_t count, bool both);
   /// Codes of narrow floats as float32, by `Coding`; `table` has 256 values.
   void (*decode[4])(float* to, const void* from, std::int64_t count, const float* table);
+  /// Float32 and float64 as codes of float16, rounded once.
+  void (*to_half[2])(std::uint16_t* to, const void* from, std::int64_t count);
   /// Elements of any type as float64.
   void (*to_f64[kElementTypes])(double* to, const void* from, std::int64_t count);
 };

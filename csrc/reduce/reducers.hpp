@@ -507,12 +507,21 @@ struct nan_moments : moments<T> {
   }
 };
 
-/// x, or 0 for a NaN; numbers are counted in lanes of the same size.
-template <class V, class Count>
-UFUSE_INLINE V number_or_zero(V x, Count& count) {
+/// x widened, 0 for a NaN; numbers are counted in lanes of the size of x.
+template <class Wide, class V, class Count>
+UFUSE_INLINE Wide numbers_of(V x, Count& count) {
+#if defined(__AVX512VL__)
+  if constexpr (sizeof(Wide) == 64 && sizeof x == 32) {  // the compiler knows of no conversion with a mask
+    const __mmask8 is_number = _mm256_cmp_ps_mask(x.v, x.v, _CMP_ORD_Q);
+    const auto counted = reinterpret_cast<__m256i>(count.v);
+    count.v = reinterpret_cast<typename Count::native>(
+        _mm256_mask_add_epi32(counted, is_number, counted, _mm256_set1_epi32(1)));
+    return {_mm512_maskz_cvtps_pd(is_number, x.v)};
+  }
+#endif
   const auto number = x == x;
   count = count - number;  // a mask is -1
-  return select(number, x, splat<V>(0));
+  return convert<Wide>(select(number, x, splat<V>(0)));
 }
 
 /// Sum and number of the elements that are no NaN.

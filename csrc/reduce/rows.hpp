@@ -50,6 +50,10 @@ template <class R, class Source>
 UFUSE_INLINE std::int64_t first_of(const char* data, std::int64_t count, typename Source::value value) {
   using S = typename Source::value;
   using V = Register<S>;
+  if constexpr (requires(S& code) { Source::code_of(value, code); }) {
+    S code;
+    if (Source::code_of(value, code)) return first_of<R, Plain<S>>(data, count, code);
+  }
   const V wanted = splat<V>(value);
   const bool nan = value != value;
   std::int64_t i = 0;

@@ -38,6 +38,12 @@ using part_of = std::tuple_element_t<I, typename R::parts>;
 
 template <class R>
 inline constexpr bool is_exact = requires { requires R::exact; };
+/// Bit i: part i is the same in any order, so that the lanes of a column may share its accumulator.
+template <class R>
+inline constexpr std::uint8_t shared_parts = [] {
+  if constexpr (requires { R::shared; }) return R::shared;
+  return std::uint8_t{0};
+}();
 
 template <class R, class Source>
 void several_rows(const RowsCall& call) {
@@ -113,8 +119,9 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
   each_part<R>([&](auto i) __attribute__((always_inline)) {
     using A = typename part_of<R, i>::wide;
     using V = Vec<A, W>;
+    const bool fresh = shared_parts<R> >> i & 1 ? call.index == 0 : call.fresh;
     std::get<i>(lanes) =
-        call.fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
+        fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
   });
   for (std::int64_t r = 0; r < rows; ++r) {
     auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
@@ -145,7 +152,9 @@ void several_columns(const ColumnsCall& given) {
 
 template <class R>
 void several_fold(void* const* a, const void* const* b, std::int64_t columns) {
-  each_part<R>([=](auto i) { simple_merge<part_of<R, i>>(a + i, b + i, columns); });
+  each_part<R>([=](auto i) {
+    if (a[i] != b[i]) simple_merge<part_of<R, i>>(a + i, b + i, columns);  // one that lanes share is folded
+  });
 }
 
 template <class R>

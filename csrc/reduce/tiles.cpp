@@ -301,7 +301,10 @@ class ColumnTile {
       const ReducerKernel& kernel = *pass.kernel[s];
       const int lanes = kernel.exact ? 1 : kLanes;
       for (int lane = 0; lane < lanes; ++lane)
-        for (int i = 0; i < kernel.lane_components; ++i) lanes_[s][lane][i] = take();
+        for (int i = 0; i < kernel.lane_components; ++i) {
+          const bool shared = lane > 0 && kernel.shared_lanes >> i & 1;
+          lanes_[s][lane][i] = shared ? lanes_[s][0][i] : take();
+        }
       if (!kernel.shifted) continue;
       pivots_[s] = reinterpret_cast<double*>(take());
       counts_[s] = reinterpret_cast<double*>(take());
