@@ -155,3 +155,17 @@ def test_many_results_are_rounded_to_halves_once(dtype: type) -> None:
             np.testing.assert_array_equal(got[some].view("u2"), expected[some].view("u2"))
     rows = np.repeat(want[None], 2, axis=0)
     np.testing.assert_array_equal(uf.max(rows, axis=0), want)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float16, np.int8, np.float32])
+@pytest.mark.parametrize("columns", [3, 70])
+def test_counts_of_columns_short_of_a_register(columns: int, dtype: type) -> None:
+    """GCC 12 took eight comparisons of a single column for -1 each, where it added them in 16 bits."""
+    for length in (8, 127, 128, 1024, 1030):
+        x = np.ones((length, columns), dtype)
+        x[::5] = 0
+        where = np.ones(x.shape, bool)
+        where[1::7] = False
+        np.testing.assert_array_equal(uf.count_nonzero(x, 0), np.count_nonzero(x, 0))
+        assert uf.any(x, 0).all()
+        np.testing.assert_array_equal(uf.any(x, 0, where=where), np.any(x, 0, where=where))

@@ -78,19 +78,20 @@ struct extreme_key_index : reducers::extreme_index<std::int16_t, Largest> {
 
 /// Codes without their sign: 0 for zeros alone.
 struct Magnitudes : Plain<std::int16_t> {
+  template <class V>
+  static UFUSE_INLINE V unsigned_of(V code) {
+    return code & splat<V>(std::int16_t{0x7fff});
+  }
   template <int W>
   static UFUSE_INLINE Vec<std::int16_t, W> load(const char* from) {
-    const auto code = Vec<std::int16_t, W>::load(from);
-    return code + code;
+    return unsigned_of(Vec<std::int16_t, W>::load(from));
   }
   template <int W>
   static UFUSE_INLINE Vec<std::int16_t, W> partial(const char* from, std::int64_t count, std::int16_t fill) {
-    const auto code = load_partial<Vec<std::int16_t, W>>(from, count, fill);
-    return code + code;
+    return unsigned_of(load_partial<Vec<std::int16_t, W>>(from, count, fill));
   }
   static UFUSE_INLINE std::int16_t one(const char* from) {
-    const std::int16_t code = Plain<std::int16_t>::one(from);
-    return static_cast<std::int16_t>(code + code);
+    return static_cast<std::int16_t>(Plain<std::int16_t>::one(from) & 0x7fff);
   }
 };
 
