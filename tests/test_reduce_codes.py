@@ -160,7 +160,7 @@ def test_many_results_are_rounded_to_halves_once(dtype: type) -> None:
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float16, np.int8, np.float32])
 @pytest.mark.parametrize("columns", [3, 70])
 def test_counts_of_columns_short_of_a_register(columns: int, dtype: type) -> None:
-    """GCC 12 took eight comparisons of a single column for -1 each, where it added them in 16 bits."""
+    """GCC 12 took eight comparisons of a single column for -1 each, added in 16 bits."""
     for length in (8, 127, 128, 1024, 1030):
         x = np.ones((length, columns), dtype)
         x[::5] = 0
