@@ -103,7 +103,7 @@ struct exact_sum : Base {
 
 /// Moments of float16. Sums of x and of its square, without a pivot. A chunk whose mean is large beside its
 /// deviations has elements of like size, of which the squares add up exactly too; where they do not, some
-/// are 2^11 times others, the deviations as large as the largest, and what rounding takes from a sum of
+/// are 2^10 times others, the deviations as large as the largest, and what rounding takes from a sum of
 /// squares is nothing beside them. `close` takes one from the other with twice the digits of float64.
 struct half_moments {
   using element = float;
