@@ -25,7 +25,7 @@ ReducerId reducer_of(RowReduction reduction) {
 void chunk_states(const ReducerKernel& kernel, const char* data, std::int64_t row_bytes, std::int64_t rows,
                   std::int64_t count, void* out) {
   void* states[] = {out};
-  kernel.rows[0]({data, row_bytes, rows, count, states, 1, 0, 0, nullptr, nullptr});
+  kernel.rows({data, row_bytes, rows, count, states, 1, 0, 0, nullptr, nullptr});
 }
 
 }  // namespace

@@ -90,9 +90,21 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
   }
 }
 
+void to_half(const py::array& values, py::array& out) {
+  const DType dtype = dtype_of_array(values);
+  if ((dtype != DType::F32 && dtype != DType::F64) || dtype_of_array(out) != DType::U16 ||
+      out.size() != values.size() || !(values.flags() & py::array::c_style) ||
+      !(out.flags() & py::array::c_style))
+    throw std::invalid_argument("ufuse to_half: contiguous float32 or float64 to as many uint16");
+  auto* to = static_cast<std::uint16_t*>(out.mutable_data());
+  reduce_kernels(active_tier()).pieces.to_half[dtype == DType::F64](to, values.data(), values.size());
+}
+
 }  // namespace
 
 void register_reduce(py::module_& m) {
+  m.def("to_half", &to_half, py::arg("values"), py::arg("out"),
+        "Round contiguous floats to the codes of float16, once.");
   m.def(
       "reduce", &reduce_arrays, py::arg("inputs"), py::arg("axes"), py::arg("slots"),
       py::arg("where") = py::none(), py::arg("skip_nan") = false, py::arg("coding") = "plain",

@@ -26,7 +26,7 @@ void fold_rows(const ReducerKernel& kernel, const Rows& rows, FinishKernel last,
   void* states[kMaxComponents];
   const void* finished[kMaxComponents];
   for (int i = 0; i < kMaxComponents; ++i) finished[i] = states[i] = state[i];
-  kernel.rows[0]({rows.data, rows.stride, rows.rows, rows.count, states, 1, 0, 0, nullptr, nullptr});
+  kernel.rows({rows.data, rows.stride, rows.rows, rows.count, states, 1, 0, 0, nullptr, nullptr});
   last({out, finished + component, rows.rows, static_cast<double>(rows.count), ddof});
 }
 
@@ -55,7 +55,7 @@ bool reduce_fast(const void* data, int axes, const std::int64_t* shape, const st
                  ReducerId reducer, Finish finish, int component, double ddof) {
   const ReduceKernels& kernels = reduce_kernels(active_tier());
   const ReducerKernel& kernel = kernels.at(reducer, dtype);
-  if (kernel.rows[0] == nullptr || axes > kMaxReduceAxes || component >= kernel.components) return false;
+  if (kernel.rows == nullptr || axes > kMaxReduceAxes || component >= kernel.components) return false;
   const DType from = component_type(reducer, dtype, component);
   const FinishKernel last =
       kernels.finish[static_cast<int>(finish)][static_cast<int>(from)][static_cast<int>(result)];

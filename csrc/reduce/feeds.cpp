@@ -8,18 +8,26 @@ std::int64_t block_bytes(std::int64_t capacity) { return (capacity * 8 + 63) / 6
 
 }  // namespace
 
-FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernels& k)
+FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernels& k, bool decoded)
     : reduction(r),
       plan(p),
       kernels(k),
       masked(r.mask != nullptr || r.skip_nan),
       chunks((p.count + kChunk - 1) / kChunk) {
   std::int64_t lane_bytes = 0;
+  // Short columns are folded in registers, of which there are kernels for decoded elements.
+  bool folded = p.columns && p.count < kLanes && !masked;
+  for (int s = 0; s < r.slots; ++s)
+    folded &= k.at(r.slot[s].reducer, r.slot[s].element).short_columns != nullptr;
   for (int s = 0; s < r.slots; ++s) {
     const ReduceSlot& slot = r.slot[s];
     int f = 0;
     while (f < feeds && (feed[f].input != slot.input || feed[f].element != slot.element)) ++f;
-    const ReducerKernel* const wanted = &k.at(slot.reducer, slot.element);
+    const ReduceInput& input = r.input[slot.input];
+    const bool codes =
+        (input.coding == Coding::half || input.coding == Coding::bfloat16) && !masked && !decoded && !folded;
+    const ReducerKernel* const wanted =
+        codes ? &k.at(slot.reducer, input.coding) : &k.at(slot.reducer, slot.element);
     int state = 0;
     while (state < states && !(kernel[state] == wanted && feed_of[state] == f && slot.initial == nullptr &&
                                r.slot[slot_of[state]].initial == nullptr))
@@ -31,25 +39,22 @@ FirstPass::FirstPass(const Reduction& r, const ReducePlan& p, const ReduceKernel
       slot_of[state] = s;
       ++states;
       for (int i = 0; i < wanted->lane_components; ++i)
-        lane_bytes += wanted->lane_size[i] * (wanted->exact ? 1 : kLanes);
+        if (!(wanted->shared_lanes >> i & 1))
+          lane_bytes += wanted->lane_size[i] * (wanted->exact ? 1 : kLanes);
     }
     if (f < feeds) continue;
-    const ReduceInput& input = r.input[slot.input];
     const auto stored = static_cast<std::int64_t>(item_size(input.dtype));
     const bool swapped = input.swapped && r.source == nullptr && stored > 1;
-    // A kernel may read codes of 16 bits where they are.
-    const bool coded = (input.coding == Coding::half || input.coding == Coding::bfloat16) &&
-                       wanted->rows[static_cast<int>(input.coding)] != nullptr;
-    const bool converted = input.coding != Coding::plain || input.dtype != slot.element;
+    const bool converted = !codes && (input.coding != Coding::plain || input.dtype != slot.element);
     feed[feeds++] = {slot.input,
                      input.dtype,
                      slot.element,
                      swapped,
-                     !swapped && (!converted || (coded && !masked)) && r.source == nullptr,
+                     !swapped && !converted && r.source == nullptr,
                      converted,
                      input.coding,
                      stored,
-                     static_cast<std::int64_t>(item_size(slot.element)),
+                     converted ? static_cast<std::int64_t>(item_size(slot.element)) : stored,
                      log2_size(input.dtype)};
   }
   tile_columns = std::clamp<std::int64_t>(kTileLaneBytes / lane_bytes, 256, kTileColumns);

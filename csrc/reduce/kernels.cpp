@@ -1,6 +1,7 @@
 // Every reducer of the catalogue for one tier: this file is compiled once per tier.
 #include "reduce/kernels.hpp"
 
+#include "reduce/codes.hpp"
 #include "reduce/columns.hpp"
 #include "reduce/compensated.hpp"
 #include "reduce/exponentials.hpp"
@@ -19,63 +20,62 @@ void put_identity(ReducerKernel& kernel, T value) {
   std::memcpy(kernel.identity, &value, sizeof value);
 }
 
-/// Calls `put(source, rows, columns)` for each way in which elements of type T are written.
-template <class T, class Put>
-void put_sources(ReducerKernel& kernel, Put put) {
-  put(Plain<reducers::storage_t<T>>{}, kernel.rows[0], kernel.columns[0]);
-  if constexpr (std::is_same_v<T, float>) {
-    put(Coded<DecodeHalf>{}, kernel.rows[1], kernel.columns[1]);
-    put(Coded<DecodeBfloat16>{}, kernel.rows[2], kernel.columns[2]);
-  }
-}
+template <class T>
+using plain_t = Plain<reducers::storage_t<T>>;
 
 /// Sums, products, smallest, largest: whatever has a fold and an identity.
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class Source>
   requires requires { Reducer<T>::identity; }
 ReducerKernel kernel_of() {
-  using R = Reducer<T>;
+  constexpr bool kPlain = std::is_same_v<Source, plain_t<T>>;
+  using R = typename over<Reducer<T>, Source>::reducer;
+  using From = typename over<Reducer<T>, Source>::source;
+  using Element = std::conditional_t<kPlain, T, typename From::value>;
+  using Lane = lane_sum_t<R, Element>;
   ReducerKernel k{};
   k.components = k.lane_components = 1;
-  k.state_size[0] = sizeof(typename R::wide);
-  k.lane_size[0] = sizeof(lane_sum_t<R, T>);
+  k.state_size[0] = sizeof(typename Reducer<T>::wide);
+  k.lane_size[0] = sizeof(Lane);
   k.exact = R::exact;
   using Fold = typename R::wide;
   k.idempotent = R::exact && R::fold(Fold{2}, Fold{2}) == Fold{2};
-  put_identity(k, R::element_identity);
-  k.maskable = true;
-  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
-    rows = simple_rows<R, T, decltype(source)>;
-    columns = simple_columns<R, T, decltype(source)>;
-  });
-  if constexpr (!R::exact) k.backward_rows = simple_rows<R, T, Backward<reducers::storage_t<T>>>;
-  k.masked_columns = simple_columns<R, T, Plain<reducers::storage_t<T>>, true>;
-  k.short_columns = short_columns<R, T, Plain<reducers::storage_t<T>>>;
-  k.fold = simple_fold<R, lane_sum_t<R, T>>;
-  k.merge = simple_merge<R>;
-  k.close = simple_close<R, lane_sum_t<R, T>>;
+  put_identity(k, Reducer<T>::element_identity);
+  k.rows = simple_rows<R, Element, From>;
+  k.columns = simple_columns<R, Element, From>;
+  if constexpr (kPlain) {
+    if constexpr (!R::exact) k.backward_rows = simple_rows<R, T, Backward<reducers::storage_t<T>>>;
+    k.maskable = true;
+    k.masked_columns = simple_columns<R, T, From, true>;
+    k.short_columns = short_columns<R, T, From>;
+  }
+  k.fold = simple_fold<R, Lane>;
+  k.merge = simple_merge<Reducer<T>>;
+  k.close = simple_close<R, Lane, From>;
   return k;
 }
 
 /// Moments and what else keeps several accumulators.
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class Source>
   requires requires { typename Reducer<T>::parts; }
 ReducerKernel kernel_of() {
+  constexpr bool kPlain = std::is_same_v<Source, plain_t<T>>;
   using R = Reducer<T>;
+  using Chunks = typename over<R, Source>::reducer;
   ReducerKernel k{};
-  k.lane_components = parts_in<R>;
-  each_part<R>([&](auto i) { k.lane_size[i] = sizeof(typename part_of<R, i>::wide); });
-  k.maskable = true;
-  k.shifted = R::shifted;
-  k.skips_nan = R::skips_nan;
-  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
-    rows = several_rows<R, decltype(source)>;
-    columns = several_columns<R, decltype(source)>;
-  });
-  if constexpr (std::is_floating_point_v<T>) k.backward_rows = several_rows<R, Backward<T>>;
-  k.fold = several_fold<R>;
-  k.close = several_close<R>;
+  k.lane_components = parts_in<Chunks>;
+  each_part<Chunks>([&](auto i) { k.lane_size[i] = sizeof(typename part_of<Chunks, i>::wide); });
+  k.maskable = kPlain;
+  k.shifted = Chunks::shifted;
+  k.skips_nan = Chunks::skips_nan;
+  k.exact = is_exact<Chunks>;
+  k.shared_lanes = shared_parts<Chunks>;
+  k.rows = several_rows<Chunks, Source>;
+  k.columns = several_columns<Chunks, Source>;
+  k.fold = several_fold<Chunks>;
+  k.close = several_close<Chunks>;
+  if constexpr (kPlain && std::is_floating_point_v<T>) k.backward_rows = several_rows<R, Backward<T>>;
   for (auto& size : k.state_size) size = sizeof(double);
-  if constexpr (R::shifted || R::skips_nan) k.masked_columns = several_columns<R, Plain<T>, true>;
+  if constexpr (kPlain && (R::shifted || R::skips_nan)) k.masked_columns = several_columns<R, Source, true>;
   if constexpr (std::is_same_v<R, reducers::nan_mean<T>>) {
     k.components = 2;
     k.merge = nan_mean_merge;
@@ -101,7 +101,7 @@ ReducerKernel kernel_of() {
 }
 
 /// A sum and what rounding takes from it.
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class Source>
   requires requires { Reducer<T>::compensates; }
 ReducerKernel kernel_of() {
   ReducerKernel k{};
@@ -109,17 +109,15 @@ ReducerKernel kernel_of() {
   for (int i = 0; i < 2; ++i) k.state_size[i] = k.lane_size[i] = sizeof(double);
   put_identity(k, T{0});
   k.maskable = true;
-  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
-    rows = compensated_rows<decltype(source)>;
-    columns = compensated_columns<decltype(source)>;
-  });
+  k.rows = compensated_rows<Source>;
+  k.columns = compensated_columns<Source>;
   k.fold = k.merge = compensated_merge;
   k.close = compensated_close;
   return k;
 }
 
 /// Sums of exponentials.
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class Source>
   requires requires { Reducer<T>::rescales; }
 ReducerKernel kernel_of() {
   ReducerKernel k{};
@@ -128,11 +126,9 @@ ReducerKernel kernel_of() {
   k.state_size[1] = k.state_size[2] = k.lane_size[2] = sizeof(double);
   put_identity(k, -std::numeric_limits<T>::infinity());
   k.maskable = true;
-  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
-    rows = exponentials_rows<T, decltype(source)>;
-    columns = exponentials_columns<T, decltype(source)>;
-  });
-  k.masked_columns = exponentials_columns<T, Plain<T>, true>;
+  k.rows = exponentials_rows<T, Source>;
+  k.columns = exponentials_columns<T, Source>;
+  if constexpr (std::is_same_v<Source, Plain<T>>) k.masked_columns = exponentials_columns<T, Source, true>;
   k.fold = exponentials_merge<T, T>;
   k.close = exponentials_close<T>;
   k.merge = exponentials_merge<T, double>;
@@ -140,7 +136,7 @@ ReducerKernel kernel_of() {
 }
 
 /// Moments of small integers.
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class>
   requires requires { typename Reducer<T>::integer; }
 ReducerKernel kernel_of() {
   using Kernels = IntegerMoments<Reducer<T>>;
@@ -151,40 +147,40 @@ ReducerKernel kernel_of() {
   k.lane_size[1] = sizeof(typename Kernels::Squares);
   for (auto& size : k.state_size) size = sizeof(double);
   k.exact = k.maskable = k.shifted = true;
-  k.rows[0] = Kernels::rows;
-  k.columns[0] = Kernels::columns;
+  k.rows = Kernels::rows;
+  k.columns = Kernels::columns;
   k.fold = Kernels::fold;
   k.close = Kernels::close;
   k.merge = moments_merge;
   return k;
 }
 
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class Source>
   requires requires { Reducer<T>::largest; }
 ReducerKernel kernel_of() {
-  using R = Reducer<T>;
+  using R = typename over<Reducer<T>, Source>::reducer;
+  using From = typename over<Reducer<T>, Source>::source;
   using S = typename R::element;
   ReducerKernel k{};
   k.components = k.lane_components = 2;
-  k.state_size[0] = sizeof(S);
+  k.state_size[0] = sizeof(typename Reducer<T>::element);
   k.state_size[1] = sizeof(std::int64_t);
   k.indexed = true;
   k.lane_size[0] = k.lane_size[1] = sizeof(index_value_t<S>);
-  put_identity(k, R::fold_value::element_identity);
+  put_identity(k, Reducer<T>::fold_value::element_identity);
   k.maskable = true;
-  put_sources<T>(k, [](auto source, auto& rows, auto& columns) {
-    rows = index_rows<R, decltype(source)>;
-    columns = index_columns<R, decltype(source)>;
-  });
-  if constexpr (std::is_floating_point_v<T>) k.backward_rows = index_rows<R, Backward<S>>;
+  k.rows = index_rows<R, From>;
+  k.columns = index_columns<R, From>;
+  if constexpr (std::is_same_v<From, Plain<S>> && std::is_floating_point_v<T>)
+    k.backward_rows = index_rows<R, Backward<S>>;
   k.fold = index_fold<R>;
-  k.close = index_close<R>;
-  k.merge = index_merge<R>;
+  k.close = index_close<R, From>;
+  k.merge = index_merge<Reducer<T>>;
   return k;
 }
 
 /// The smallest and the largest: two simple reducers that take turns while the elements are in L1.
-template <template <class> class Reducer, class T>
+template <template <class> class Reducer, class T, class>
   requires requires { typename Reducer<T>::second; }
 ReducerKernel kernel_of() {
   using A = typename Reducer<T>::first;
@@ -193,11 +189,22 @@ ReducerKernel kernel_of() {
   k.components = k.lane_components = 2;
   k.state_size[0] = k.lane_size[0] = k.state_size[1] = k.lane_size[1] = sizeof(typename A::wide);
   k.exact = true;
-  k.rows[0] = pair_rows<A, B, T>;
-  k.columns[0] = pair_columns<A, B, T>;
+  k.rows = pair_rows<A, B, T>;
+  k.columns = pair_columns<A, B, T>;
   k.fold = k.merge = pair_merge<A, B>;
   k.close = pair_close<A, B>;
   return k;
+}
+
+template <template <class> class Reducer, DType Type>
+void put_kernels(ReduceKernels& t, ReducerId id) {
+  using T = cpp_type<Type>;
+  const int row = static_cast<int>(id);
+  t.reducer[row][static_cast<int>(Type)] = kernel_of<Reducer, T, plain_t<T>>();
+  if constexpr (std::is_same_v<T, float>) {
+    t.coded[0][row] = kernel_of<Reducer, T, Coded<DecodeHalf>>();
+    t.coded[1][row] = kernel_of<Reducer, T, Coded<DecodeBfloat16>>();
+  }
 }
 
 template <class From, class To>
@@ -214,9 +221,7 @@ void put_mean(ReduceKernels& t, DType from) {
 
 ReduceKernels make_table() {
   ReduceKernels t{};
-#define UFUSE_REDUCER_KERNEL(name, in, ...)                                   \
-  t.reducer[static_cast<int>(ReducerId::name)][static_cast<int>(DType::in)] = \
-      kernel_of<reducers::name, cpp_type<DType::in>>();
+#define UFUSE_REDUCER_KERNEL(name, in, ...) put_kernels<reducers::name, DType::in>(t, ReducerId::name);
 #include "catalogue.inc"
 #undef UFUSE_REDUCER_KERNEL
 
@@ -280,6 +285,8 @@ ReduceKernels make_table() {
   t.pieces.decode[1] = decode_half;
   t.pieces.decode[2] = decode_bfloat16;
   t.pieces.decode[3] = decode_table;
+  t.pieces.to_half[0] = to_half<float>;
+  t.pieces.to_half[1] = to_half<double>;
   t.pieces.count_columns = count_columns;
   t.pieces.count_bytes = count_bytes;
   t.pieces.not_nan[0] = not_nan<float>;

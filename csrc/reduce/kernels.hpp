@@ -25,6 +25,10 @@ inline constexpr int kMostInterleaved = kLanes - 1;
 inline constexpr int kMaxComponents = 7;
 inline constexpr int kMaxLaneComponents = 5;
 
+/// How elements are written: as values of their type, or as codes of a narrow float that is reduced as
+/// float32.
+enum class Coding : std::uint8_t { plain, half, bfloat16, table };  // U16, U16, U8 with a table of values
+
 enum class ReducerId : std::uint8_t {
 #define UFUSE_REDUCER(name, components) name,
 #include "catalogue.inc"
@@ -81,17 +85,17 @@ struct ReducerKernel {
   bool shifted;                               // wants a pivot per column (moments)
   bool skips_nan;                             // a NaN is no pivot, and what is masked becomes one
   bool exact;                                 // the order of elements does not matter: one lane will do
+  std::uint8_t shared_lanes;                  // bit i: one lane will do for component i
   bool idempotent;                            // an element may come twice
   bool indexed;                               // the second component is an index
   bool maskable;                // there is an element that changes nothing, or a pivot that does
   alignas(8) char identity[8];  // an element that changes nothing (of the element type)
 
-  // By `Coding`: [0] elements as they are, [1] and [2] the codes of 16-bit floats, decoded in registers.
-  void (*rows[3])(const RowsCall&);
-  void (*columns[3])(const ColumnsCall&);
-  /// Rows that run backwards from `data`, as they are; may be null.
+  void (*rows)(const RowsCall&);
+  void (*columns)(const ColumnsCall&);
+  /// Rows that run backwards from `data`; may be null.
   void (*backward_rows)(const RowsCall&);
-  /// Columns of which elements are masked as they are loaded, as they are; may be null.
+  /// Columns of which elements are masked as they are loaded; may be null.
   void (*masked_columns)(const ColumnsCall&);
   /// Columns so short that each lane holds one element at most, without accumulators in memory; may be null.
   void (*short_columns)(const ShortCall&);
@@ -144,6 +148,8 @@ struct PieceKernels {
   void (*not_nan[2])(std::uint8_t* mask, const void* data, std::int64_t count, bool both);
   /// Codes of narrow floats as float32, by `Coding`; `table` has 256 values.
   void (*decode[4])(float* to, const void* from, std::int64_t count, const float* table);
+  /// Float32 and float64 as codes of float16, rounded once.
+  void (*to_half[2])(std::uint16_t* to, const void* from, std::int64_t count);
   /// Elements of any type as float64.
   void (*to_f64[kElementTypes])(double* to, const void* from, std::int64_t count);
 };
@@ -151,12 +157,18 @@ struct PieceKernels {
 struct ReduceKernels {
   /// Null functions where the catalogue has no such kernel.
   ReducerKernel reducer[kReducers][kElementTypes];
+  /// Kernels over the codes of 16-bit floats, which leave the states of float32, by `Coding`. They take no
+  /// mask.
+  ReducerKernel coded[2][kReducers];
   /// finish[kind][type of the component][type of the result]; null where there is none.
   FinishKernel finish[kFinishes][kElementTypes][kElementTypes];
   PieceKernels pieces;
 
   const ReducerKernel& at(ReducerId id, DType dtype) const {
     return reducer[static_cast<int>(id)][static_cast<int>(dtype)];
+  }
+  const ReducerKernel& at(ReducerId id, Coding coding) const {
+    return coded[static_cast<int>(coding) - 1][static_cast<int>(id)];
   }
 };
 

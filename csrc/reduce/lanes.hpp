@@ -89,9 +89,11 @@ template <class R, class T>
 inline constexpr bool adds_small =
     counts_elements<R, T> || (std::is_same_v<R, reducers::sum<T>> && R::exact && sizeof(T) <= 2);
 
-/// The accumulator of a lane: 1024 elements of one or two bytes, or counts of elements, add up in 32 bits.
+/// The accumulator of a lane: 1024 elements of one or two bytes, or counts of elements, add up in 32 bits;
+/// counts of two bytes in those.
 template <class R, class T>
-using lane_sum_t = std::conditional_t<adds_small<R, T>, std::int32_t, typename R::wide>;
+using lane_sum_t = std::conditional_t<counts_elements<R, T> && sizeof(T) == 2, std::int16_t,
+                                      std::conditional_t<adds_small<R, T>, std::int32_t, typename R::wide>>;
 
 /// What kRowsPerStep rows of columns add up in, before they go to the lane: the narrower, the more columns
 /// fit a register.
@@ -151,6 +153,15 @@ struct Backward {
   static UFUSE_INLINE S one(const char* from) { return Plain<S>::one(from); }
 };
 
+/// The component of a state that `folded` elements make.
+template <class Source, class T>
+UFUSE_INLINE auto state_value(T folded) {
+  if constexpr (requires { Source::decoded(folded); })
+    return Source::decoded(folded);
+  else
+    return canonical(folded);
+}
+
 /// Elements as they are, but `fill` where the bytes of `mask` are 0.
 template <int W, class S>
 UFUSE_INLINE Vec<S, W> load_masked(const char* from, const std::uint8_t* mask, Vec<S, W> fill) {
@@ -184,12 +195,14 @@ struct Coded {
   }
 };
 struct DecodeHalf {
+  static constexpr int infinity = 0x7c00;
   template <int W>
   static UFUSE_INLINE Vec<float, W> decode(Vec<std::uint16_t, W> codes) {
     return half_to_float(codes);
   }
 };
 struct DecodeBfloat16 {
+  static constexpr int infinity = 0x7f80;
   template <int W>
   static UFUSE_INLINE Vec<float, W> decode(Vec<std::uint16_t, W> codes) {
     return bfloat16_to_float(codes);

@@ -46,6 +46,34 @@ void mask_columns(void* to, const void* from, const std::uint8_t* mask, const do
   }
 }
 
+/// What a rounding to float16 must know of a float64, in a float32: rounded towards zero, with a last bit
+/// that tells whether anything was cut off (Boldo and Melquiond, "Emulation of FMA and correctly rounded
+/// sums: proved algorithms using rounding to odd", 2008).
+template <int W>
+UFUSE_INLINE Vec<float, W> to_odd(Vec<double, W> x) {
+  using I = Vec<std::int64_t, W>;
+  constexpr std::int64_t kCut = (std::int64_t{1} << 29) - 1;
+  const I bits = bitcast<I>(x), cut = splat<I>(kCut);
+  const I sticky = ((bits & cut) + cut) & splat<I>(kCut + 1);
+  return convert<Vec<float, W>>(bitcast<Vec<double, W>>((bits & ~cut) | sticky));
+}
+template <int W>
+UFUSE_INLINE Vec<float, W> to_odd(Vec<float, W> x) {
+  return x;
+}
+
+template <class T>
+void to_half(std::uint16_t* to, const void* from, std::int64_t count) {
+  using V = Register<T>;
+  const auto* in = static_cast<const T*>(from);
+  std::int64_t i = 0;
+  for (; i + V::size <= count; i += V::size) float_to_half(to_odd(V::load(in + i))).store(to + i);
+  if (i == count) return;
+  std::uint16_t codes[V::size];
+  float_to_half(to_odd(load_partial<V>(in + i, count - i, T{0}))).store(codes);
+  std::memcpy(to + i, codes, static_cast<std::size_t>(count - i) * sizeof codes[0]);
+}
+
 /// Adds the first W of some sums of bytes to counts.
 template <int W>
 UFUSE_INLINE void add_counts(double* counts, Vec<std::uint8_t, W> sums) {

@@ -180,6 +180,17 @@ UFUSE_INLINE V larger_number(V a, V b) {
     return larger(a, b);
 }
 
+/// a + x, where x was converted just before: conversions take the pipes of additions, and a product with one
+/// those of products. Of (8192, 4096) float16, 512 at a time in L1, that is 3.9 cycles for 16 elements and
+/// not 5.7.
+template <class V>
+UFUSE_INLINE V add_converted(V a, V x) {
+#if defined(__FMA__)
+  if constexpr (is_vector<V>) return fma(x, splat<V>(1.0), a);
+#endif
+  return a + x;
+}
+
 template <class T>
 struct sum {
   using wide = wide_t<T>;
@@ -189,6 +200,12 @@ struct sum {
   template <class V>
   static UFUSE_INLINE V fold(V a, V b) {
     return a + b;
+  }
+  /// `fold` of an accumulator and an element that was widened.
+  template <class V>
+    requires(std::is_same_v<T, float>)
+  static UFUSE_INLINE V fold_element(V a, V x) {
+    return add_converted(a, x);
   }
 };
 
@@ -332,6 +349,15 @@ UFUSE_INLINE W element_of(V x) {
   return wide;
 }
 
+/// Folds an element into an accumulator.
+template <class R, class V>
+UFUSE_INLINE V fold_element(V a, V x) {
+  if constexpr (requires { R::fold_element(a, x); })
+    return R::fold_element(a, x);
+  else
+    return R::fold(a, x);
+}
+
 // --- reducers of several accumulators
 // ------------------------------------------------------------------------
 //
@@ -376,7 +402,7 @@ struct moments {
   template <class Wide, class X>
   static UFUSE_INLINE void add_moments(Wide& total, Wide& squares, Wide pivot, X x) {
     const Wide d = convert<Wide>(x(static_cast<T>(pivot[0]))) - pivot;
-    total = total + d;
+    total = add_converted(total, d);
     squares = add_square(squares, d);
   }
   template <class Lanes, class Wide, class X>
@@ -487,6 +513,23 @@ struct nan_moments : moments<T> {
   }
 };
 
+/// x widened, 0 for a NaN; numbers are counted in lanes of the size of x.
+template <class Wide, class V, class Count>
+UFUSE_INLINE Wide numbers_of(V x, Count& count) {
+#if defined(__AVX512VL__)
+  if constexpr (sizeof(Wide) == 64 && sizeof x == 32) {  // the compiler knows of no conversion with a mask
+    const __mmask8 is_number = _mm256_cmp_ps_mask(x.v, x.v, _CMP_ORD_Q);
+    const auto counted = reinterpret_cast<__m256i>(count.v);
+    count.v = reinterpret_cast<typename Count::native>(
+        _mm256_mask_add_epi32(counted, is_number, counted, _mm256_set1_epi32(1)));
+    return {_mm512_maskz_cvtps_pd(is_number, x.v)};
+  }
+#endif
+  const auto number = x == x;
+  count = count - number;  // a mask is -1
+  return convert<Wide>(select(number, x, splat<V>(0)));
+}
+
 /// Sum and number of the elements that are no NaN.
 template <class T>
 struct nan_mean {
@@ -502,7 +545,7 @@ struct nan_mean {
     using V = std::remove_const_t<decltype(given)>;
     const auto number = given == given;
     auto& [total, count] = lanes;
-    total = total + convert<Wide>(select(number, given, splat<V>(0)));
+    total = add_converted(total, convert<Wide>(select(number, given, splat<V>(0))));
     count = count + select(number, splat<V>(1), splat<V>(0));
   }
   template <class Source>
@@ -516,6 +559,13 @@ struct nan_mean {
   }
 };
 
+template <class T>
+UFUSE_INLINE void close_range(void* const* states, std::int64_t at, T least, T most, bool numbers) {
+  constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+  static_cast<T*>(states[5])[at] = numbers ? least : nan;
+  static_cast<T*>(states[6])[at] = numbers ? most : nan;
+}
+
 /// Moments, sum, smallest and largest at once.
 template <class T>
 struct summary : moments<T> {
@@ -525,7 +575,7 @@ struct summary : moments<T> {
   static UFUSE_INLINE void add(Lanes& lanes, Wide pivot, X x) {
     auto& [shifts, squares, total, least, most] = lanes;
     moments<T>::add_moments(shifts, squares, pivot, x);
-    total = total + convert<Wide>(x(T{0}));
+    total = add_converted(total, convert<Wide>(x(T{0})));
     least = smaller_number(least, x(min<T>::identity));
     most = larger_number(most, x(max<T>::identity));
   }
@@ -535,10 +585,8 @@ struct summary : moments<T> {
     moments<T>::close(states, at, std::get<0>(folded), std::get<1>(folded), n, pivot);
     static_cast<double*>(states[4])[at] = canonical(std::get<2>(folded));
     // Infinities of two signs make the other sums NaN; the squares only a NaN.
-    const bool number = std::get<1>(folded) == std::get<1>(folded);
-    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    static_cast<T*>(states[5])[at] = number ? std::get<3>(folded) : nan;
-    static_cast<T*>(states[6])[at] = number ? std::get<4>(folded) : nan;
+    close_range(states, at, std::get<3>(folded), std::get<4>(folded),
+                std::get<1>(folded) == std::get<1>(folded));
   }
 };
 

@@ -272,7 +272,7 @@ void check_slots(const Reduction& r, const ReduceKernels& kernels) {
     const ReduceSlot& slot = r.slot[s];
     const DType stored = r.input[slot.input].dtype;
     const bool known =
-        kernels.at(slot.reducer, slot.element).rows[0] != nullptr &&
+        kernels.at(slot.reducer, slot.element).rows != nullptr &&
         (r.input[slot.input].coding != Coding::plain ? slot.element == DType::F32
                                                      : stored == slot.element || slot.element == DType::F64);
     if ((r.mask != nullptr || r.skip_nan) && !kernels.at(slot.reducer, slot.element).maskable)

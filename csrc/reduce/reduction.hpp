@@ -24,10 +24,6 @@ inline constexpr int kMaxReduceAxes = 64;
 inline constexpr int kMaxReduceInputs = 8;
 inline constexpr int kMaxSlots = 16;
 
-/// How elements are written: as values of their type, or as codes of a narrow float that is reduced as
-/// float32.
-enum class Coding : std::uint8_t { plain, half, bfloat16, table };  // U16, U16, U8 with a table of values
-
 /// A strided array: strides in bytes, one per axis of the reduced shape, 0 where broadcast. Any alignment.
 struct ReduceInput {
   const char* data = nullptr;

@@ -20,7 +20,8 @@ UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count) {
   for (; i + K * W <= count; i += K * W, data += K * kStep) {
 #pragma GCC unroll 8
     for (int k = 0; k < K; ++k)
-      acc[k] = R::fold(acc[k], reducers::element_of<R, Wide>(Source::template load<W>(data + k * kStep)));
+      acc[k] = reducers::fold_element<R>(
+          acc[k], reducers::element_of<R, Wide>(Source::template load<W>(data + k * kStep)));
   }
 #pragma GCC unroll 8
   for (int k = 0; k < K; ++k) {
@@ -29,17 +30,18 @@ UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count) {
     const char* const at = data + k * kStep;
     const auto x =
         left >= W ? Source::template load<W>(at) : Source::template partial<W>(at, left, R::element_identity);
-    acc[k] = R::fold(acc[k], reducers::element_of<R, Wide>(x));
+    acc[k] = reducers::fold_element<R>(acc[k], reducers::element_of<R, Wide>(x));
   }
   return fold_registers<R>(acc);
 }
 
 template <class R, class T, class Source>
 void simple_rows(const RowsCall& call) {
-  auto* out = static_cast<typename R::wide*>(call.states[0]);
+  using State = decltype(state_value<Source>(typename R::wide{}));
+  auto* out = static_cast<State*>(call.states[0]);
   for (std::int64_t r = 0; r < call.rows; ++r) {
     const auto folded = fold_chunk<R, lane_sum_t<R, T>, Source>(call.data + r * call.row_stride, call.count);
-    out[r * call.state_step] = static_cast<typename R::wide>(canonical(folded));
+    out[r * call.state_step] = static_cast<State>(state_value<Source>(folded));
   }
 }
 
@@ -48,6 +50,10 @@ template <class R, class Source>
 UFUSE_INLINE std::int64_t first_of(const char* data, std::int64_t count, typename Source::value value) {
   using S = typename Source::value;
   using V = Register<S>;
+  if constexpr (requires(S& code) { Source::code_of(value, code); }) {
+    S code;
+    if (Source::code_of(value, code)) return first_of<R, Plain<S>>(data, count, code);
+  }
   const V wanted = splat<V>(value);
   const bool nan = value != value;
   std::int64_t i = 0;
@@ -65,7 +71,7 @@ UFUSE_INLINE std::int64_t first_of(const char* data, std::int64_t count, typenam
 template <class R, class Source>
 void index_rows(const RowsCall& call) {
   using S = typename R::element;
-  auto* values = static_cast<S*>(call.states[0]);
+  auto* values = static_cast<decltype(state_value<Source>(S{}))*>(call.states[0]);
   auto* indices = static_cast<std::int64_t*>(call.states[1]);
   // Neighbouring rows are often chunks of one long row (index_step > 0), where a chunk that does not beat
   // the best before it need not be searched: nobody will ask where its extreme is.
@@ -73,7 +79,7 @@ void index_rows(const RowsCall& call) {
   for (std::int64_t r = 0; r < call.rows; ++r) {
     const char* data = call.data + r * call.row_stride;
     const S value = canonical(fold_chunk<typename R::fold_value, S, Source>(data, call.count));
-    values[r * call.state_step] = value;
+    values[r * call.state_step] = state_value<Source>(value);
     std::int64_t& index = indices[r * call.state_step];
     index = call.first_index + r * call.index_step;
     if (call.index_step == 0 || r == 0 || R::better(value, best)) {

@@ -36,11 +36,20 @@ UFUSE_INLINE void each_part(Body body) {
 template <class R, std::size_t I>
 using part_of = std::tuple_element_t<I, typename R::parts>;
 
+template <class R>
+inline constexpr bool is_exact = requires { requires R::exact; };
+/// Bit i: part i is the same in any order, so that the lanes of a column may share its accumulator.
+template <class R>
+inline constexpr std::uint8_t shared_parts = [] {
+  if constexpr (requires { R::shared; }) return R::shared;
+  return std::uint8_t{0};
+}();
+
 template <class R, class Source>
 void several_rows(const RowsCall& call) {
   using T = typename R::element;
   constexpr int W = kRegisterBytes / 8;
-  constexpr int K = kLanes / W;
+  constexpr int K = is_exact<R> ? 4 : kLanes / W;
   using Wide = Vec<double, W>;
   constexpr std::int64_t kStep = W * Source::bytes;
   for (std::int64_t r = 0; r < call.rows; ++r) {
@@ -57,7 +66,7 @@ void several_rows(const RowsCall& call) {
         std::get<i>(lanes[k]) = splat<V>(part_of<R, i>::identity);
       });
     std::int64_t i = 0;
-    for (; i + kLanes <= call.count; i += kLanes, data += K * kStep) {
+    for (; i + K * W <= call.count; i += K * W, data += K * kStep) {
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const auto x = Source::template load<W>(data + k * kStep);
@@ -110,8 +119,9 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
   each_part<R>([&](auto i) __attribute__((always_inline)) {
     using A = typename part_of<R, i>::wide;
     using V = Vec<A, W>;
+    const bool fresh = shared_parts<R> >> i & 1 ? call.index == 0 : call.fresh;
     std::get<i>(lanes) =
-        call.fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
+        fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
   });
   for (std::int64_t r = 0; r < rows; ++r) {
     auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
@@ -142,7 +152,9 @@ void several_columns(const ColumnsCall& given) {
 
 template <class R>
 void several_fold(void* const* a, const void* const* b, std::int64_t columns) {
-  each_part<R>([=](auto i) { simple_merge<part_of<R, i>>(a + i, b + i, columns); });
+  each_part<R>([=](auto i) {
+    if (a[i] != b[i]) simple_merge<part_of<R, i>>(a + i, b + i, columns);  // one that lanes share is folded
+  });
 }
 
 template <class R>

@@ -31,12 +31,13 @@ void simple_fold(void* const* a, const void* const* b, std::int64_t count) {
   }
 }
 
-template <class R, class A>
+template <class R, class A, class Source = Plain<A>>
 void simple_close(void* const* states, const void* const* lanes, std::int64_t columns, const double*,
                   const double*, std::int64_t, std::int64_t) {
-  auto* to = static_cast<typename R::wide*>(states[0]);
+  using State = decltype(state_value<Source>(typename R::wide{}));
+  auto* to = static_cast<State*>(states[0]);
   const auto* from = static_cast<const A*>(lanes[0]);
-  for (std::int64_t c = 0; c < columns; ++c) to[c] = static_cast<typename R::wide>(canonical(from[c]));
+  for (std::int64_t c = 0; c < columns; ++c) to[c] = static_cast<State>(state_value<Source>(from[c]));
 }
 
 // --- several accumulators
@@ -127,16 +128,16 @@ void index_fold(void* const* a, const void* const* b, std::int64_t columns) {
                     static_cast<const I*>(b[1]), columns);
 }
 
-template <class R>
+template <class R, class Source>
 void index_close(void* const* states, const void* const* lanes, std::int64_t columns, const double*,
                  const double*, std::int64_t, std::int64_t first_index) {
   using S = typename R::element;
   const auto* value = static_cast<const index_value_t<S>*>(lanes[0]);
   const auto* index = static_cast<const index_lane_t<S>*>(lanes[1]);
-  auto* out = static_cast<S*>(states[0]);
+  auto* out = static_cast<decltype(state_value<Source>(S{}))*>(states[0]);
   auto* out_index = static_cast<std::int64_t*>(states[1]);
   for (std::int64_t c = 0; c < columns; ++c) {
-    out[c] = static_cast<S>(value[c]);
+    out[c] = state_value<Source>(static_cast<S>(value[c]));
     out_index[c] = first_index + index[c];
   }
 }

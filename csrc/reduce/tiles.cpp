@@ -64,8 +64,9 @@ void put_element(char* at, DType type, double value) {
 }
 
 /// The value of one element of a feed, where it is stored or in a block.
-double value_of(const Feed& feed, const char* data, std::int64_t index, bool in_place) {
-  if (!in_place || feed.coding == Coding::plain) return as_double(data + index * feed.size, feed.element);
+double value_of(const Feed& feed, const char* data, std::int64_t index) {
+  if (feed.converted || feed.coding == Coding::plain)
+    return as_double(data + index * feed.size, feed.element);
   std::uint16_t code;
   std::memcpy(&code, data + index * feed.stored_size, sizeof code);
   if (feed.coding == Coding::bfloat16) {
@@ -133,13 +134,11 @@ class RowTile {
   }
 
   void call(int s, const char* data, std::int64_t row_stride, std::int64_t rows, std::int64_t count,
-            std::int64_t position, std::int64_t chunk, bool along_chunks, bool in_place,
-            bool backward = false) {
+            std::int64_t position, std::int64_t chunk, bool along_chunks, bool backward = false) {
     const std::int64_t at = chunk * tile_.width + position;
-    const States states = states_[s].at(*pass_.kernel[s], at);
-    const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const auto fold = backward ? pass_.kernel[s]->backward_rows
-                               : pass_.kernel[s]->rows[in_place ? static_cast<int>(feed.coding) : 0];
+    const ReducerKernel& kernel = *pass_.kernel[s];
+    const States states = states_[s].at(kernel, at);
+    const auto fold = backward ? kernel.backward_rows : kernel.rows;
     fold({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1, chunk * kChunk,
           along_chunks ? kChunk : 0, nullptr, nullptr});
   }
@@ -157,7 +156,7 @@ class RowTile {
           const int input = pass_.feed[pass_.feed_of[s]].input;
           const std::int64_t stride = plan_.inner.stride[input];
           call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0,
-               false, true, backward);
+               false, backward);
         }
       return;
     }
@@ -171,7 +170,7 @@ class RowTile {
           const Feed& feed = pass_.feed[pass_.feed_of[s]];
           const char* data = place.data[feed.input] + i * plan_.inner.stride[feed.input];
           const std::int64_t step = direction * kChunk * feed.stored_size;
-          call(s, data + chunk * step, step, rows, count, i, chunk, true, true, backward);
+          call(s, data + chunk * step, step, rows, count, i, chunk, true, backward);
         }
       };
       for (std::int64_t chunk = first_chunk; chunk < full; chunk += some)
@@ -261,7 +260,7 @@ class RowTile {
           }
           fold_masked(pieces, s, data, mask, rows, count, i, chunk);
         } else
-          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false, false);
+          call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false);
       }
     }
   }
@@ -287,8 +286,8 @@ class RowTile {
     }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
     const bool given = kernel.shifted && !kernel.skips_nan;
-    kernel.rows[0]({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
-                    given ? pivots : nullptr, given ? counts : nullptr});
+    kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+                 given ? pivots : nullptr, given ? counts : nullptr});
   }
 
   const FirstPass& pass_;
@@ -324,7 +323,10 @@ class ColumnTile {
       const ReducerKernel& kernel = *pass.kernel[s];
       const int lanes = kernel.exact ? 1 : kLanes;
       for (int lane = 0; lane < lanes; ++lane)
-        for (int i = 0; i < kernel.lane_components; ++i) lanes_[s][lane][i] = take();
+        for (int i = 0; i < kernel.lane_components; ++i) {
+          const bool shared = lane > 0 && kernel.shared_lanes >> i & 1;
+          lanes_[s][lane][i] = shared ? lanes_[s][0][i] : take();
+        }
       if (!kernel.shifted) continue;
       pivots_[s] = reinterpret_cast<double*>(take());
       counts_[s] = reinterpret_cast<double*>(take());
@@ -366,12 +368,8 @@ class ColumnTile {
   /// Whether the whole group is one step, for kernels that keep its lanes in registers.
   bool one_step() const {
     if (plan_.count >= kLanes || masked_) return false;
-    for (int s = 0; s < pass_.states; ++s) {
-      const Feed& feed = pass_.feed[pass_.feed_of[s]];
-      const bool in_place = feed.plain && plan_.inner.stride[feed.input] == feed.stored_size;
-      if (pass_.kernel[s]->short_columns == nullptr || (in_place && feed.coding != Coding::plain))
-        return false;  // codes are decoded on their way to blocks
-    }
+    for (int s = 0; s < pass_.states; ++s)
+      if (pass_.kernel[s]->short_columns == nullptr) return false;
     return true;
   }
 
@@ -470,7 +468,7 @@ class ColumnTile {
     for (; next < missing_.size() && missing_[next] < first + columns; ++next) {
       const std::int64_t c = missing_[next] - first;
       const bool counts = mask == nullptr || mask[c] != 0;
-      const double x = counts ? value_of(feed, data, c, in_place) : 0.0;
+      const double x = counts ? value_of(feed, data, c) : 0.0;
       if (!counts || (x != x && pass_.kernel[s]->skips_nan))
         missing_[left++] = missing_[next];
       else
@@ -492,7 +490,7 @@ class ColumnTile {
           const char* row[kRowsPerStep];
           pieces_.seek_lane(start, feed.input, base + first, rows, row);
           for (std::int64_t r = 0; r < rows; ++r) row[r] += c * feed.stored_size;
-          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first, true);
+          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first);
         }
       return;
     }
@@ -515,7 +513,7 @@ class ColumnTile {
           if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row, false);
           mask_rows(s, places, row, rows, c, columns);
         }
-        add_slot(s, row, rows, c, columns, first, in_place);
+        add_slot(s, row, rows, c, columns, first);
       }
       for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
     }
@@ -548,7 +546,7 @@ class ColumnTile {
         const Feed& feed = pass_.feed[pass_.feed_of[s]];
         pieces_.seek_lane(start, feed.input, base + first, rows, data);
         for (std::int64_t r = 0; r < rows; ++r) data[r] += c * feed.stored_size;
-        add_slot(s, data, rows, c, columns, first, true, mask);
+        add_slot(s, data, rows, c, columns, first, mask);
         if (kernel.shifted && !kernel.skips_nan)
           pass_.kernels.pieces.count_columns(counts_[s] + c, mask, rows, columns);
       }
@@ -557,15 +555,14 @@ class ColumnTile {
 
   /// Adds `rows` of one lane, of columns [c, c + columns), to the accumulators of slot s.
   void add_slot(int s, const char* const* row, std::int64_t rows, std::int64_t c, std::int64_t columns,
-                std::int64_t first, bool in_place, const std::uint8_t* const* mask = nullptr) {
+                std::int64_t first, const std::uint8_t* const* mask = nullptr) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
     void* lanes[kMaxLaneComponents];
     for (int i = 0; i < kernel.lane_components; ++i)
       lanes[i] = static_cast<char*>(lanes_[s][lane][i]) + c * kernel.lane_size[i];
     const bool fresh = kernel.exact ? first == 0 : first < kLanes;
-    const auto coding = in_place ? pass_.feed[pass_.feed_of[s]].coding : Coding::plain;
-    const auto add = mask != nullptr ? kernel.masked_columns : kernel.columns[static_cast<int>(coding)];
+    const auto add = mask != nullptr ? kernel.masked_columns : kernel.columns;
     add({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh, mask});
   }
 

@@ -19,10 +19,10 @@ inline constexpr std::int64_t kTileLaneBytes = 512 << 10;
 struct Feed {
   int input;
   DType stored;
-  DType element;
+  DType element;  // what the reducer sees
   bool swapped;
   bool plain;      // can be read in place where the stride is the item size
-  bool converted;  // `stored` is not `element`
+  bool converted;  // to `element`, from what is stored
   Coding coding;
   std::int64_t stored_size;
   std::int64_t size;
@@ -31,7 +31,10 @@ struct Feed {
 
 /// What all tiles of a reduction share.
 struct FirstPass {
-  FirstPass(const Reduction& reduction, const ReducePlan& plan, const ReduceKernels& kernels);
+  /// `decoded`: codes of 16-bit floats are read as float32, as they are where there is a mask, and have no
+  /// kernels of their own.
+  FirstPass(const Reduction& reduction, const ReducePlan& plan, const ReduceKernels& kernels,
+            bool decoded = false);
 
   const Reduction& reduction;
   const ReducePlan& plan;

@@ -60,7 +60,7 @@ class Execution {
         plan_(plan),
         kernels_(reduce_kernels(tier)),
         cells_(part_kernels(tier)),
-        pass_(r, plan, kernels_),
+        pass_(r, plan, kernels_, true),
         count_(r.shape[axis]) {
     const std::int64_t kept = std::max<std::int64_t>(plan.results, 1),
                        g = std::max<std::int64_t>(groups.count, 1);

@@ -41,7 +41,7 @@ void write_tile(const Reduction& r, const ReducePlan& plan, const ReduceKernels&
 }
 
 void empty_states(const ReducerKernel& kernel, const States& states, std::int64_t count) {
-  kernel.rows[0]({kernel.identity, 0, count, 0, states.pointers(), 1, 0, 0, nullptr, nullptr});
+  kernel.rows({kernel.identity, 0, count, 0, states.pointers(), 1, 0, 0, nullptr, nullptr});
 }
 
 }  // namespace ufuse

@@ -137,7 +137,7 @@ class Worker {
 
   static void fold_segment(const ReducerKernel& kernel, const Feed& feed, const char* data,
                            std::int64_t length, const States& to) {
-    const auto fold = kernel.rows[static_cast<int>(feed.coding)];
+    const auto fold = kernel.rows;
     if (length <= 0) return empty_states(kernel, to, 1);
     if (length <= kChunk) return fold({data, 0, 1, length, to.pointers(), 1, 0, 0, nullptr, nullptr});
     const std::int64_t size = feed.stored_size;

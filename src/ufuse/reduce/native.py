@@ -40,6 +40,13 @@ def reduce(
     )
 
 
+def to_half(values: Array) -> Array:
+    """Round float32 or float64 `values` to float16, once."""
+    out = np.empty(values.shape, np.float16)
+    _core.to_half(np.ascontiguousarray(values), out.view(np.uint16))
+    return out
+
+
 def as_codes(x: Array) -> tuple[Array, str, Array | None]:
     """Return an array as the core reads it, how its bits are read, and the values of bytes."""
     how = coding(x.dtype)
