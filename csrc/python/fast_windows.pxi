@@ -30,7 +30,7 @@ cdef class WindowCall(Entry):
                     least = value
                 elif key == "axis" and given < 5:
                     axis = value
-                elif key == "ddof":
+                elif key == "ddof" and args[2] in ("var", "std"):
                     ddof = value
                 else:
                     return self.general(*args, **kwargs)
