@@ -142,3 +142,18 @@ def test_weights_along_rows_that_lie_across_memory(length: int, rows: int, dtype
         got = weighted(array, w, column)
         np.testing.assert_array_equal(got[0], want[0])
         np.testing.assert_allclose(got[1], want[1], rtol=1e-5, atol=1e-5)
+
+
+def test_repeated_calls_where_an_argument_only_adds_to_a_row_value() -> None:
+    """The compiled entry gave the result the length of the longest argument."""
+    functions: list[Callable[..., Any]] = [
+        lambda a, b: a + (a + b).min(axis=-1, keepdims=True),
+        lambda a, b: a * 1 + ((a + b).max(axis=-1, keepdims=True) + a).sum(axis=-1, keepdims=True),
+    ]
+    rng = np.random.default_rng(0)
+    wide, narrow = rng.random((3, 5)), rng.random((3, 1))
+    for function in functions:
+        fused = uf.fuse(function)
+        for _ in range(2):
+            for a, b in ((wide, wide), (narrow, wide), (wide, narrow), (narrow, narrow)):
+                np.testing.assert_allclose(fused(a, b), function(a, b), strict=True)

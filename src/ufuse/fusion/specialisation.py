@@ -107,7 +107,7 @@ class Specialisation:
         """Return what the compiled entry point needs to repeat this call without Python, or None.
 
         That takes one program over the positional arguments as they come, whatever their shapes:
-        the loop runs over what they all broadcast to, so that each reduction must do so too.
+        the loop runs over what they all broadcast to, so reductions and the result must do so too.
         """
         native = executors.native
         if native is None or not positional or self.shape_dependent or len(plan.runs) != 1:
@@ -122,7 +122,7 @@ class Specialisation:
                 and run.inputs == tuple(range(len(whole)))
                 and isinstance(self.structure, _Output)
                 and run.program.stages[run.program.outputs[0]] == "full"
-                and _reduces_everything(self.program)
+                and _has_whole_rows(self.program)
                 and native.can_run(run.program)
                 and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
             )
@@ -133,16 +133,20 @@ class Specialisation:
         return _build(self.structure, outputs)
 
 
-def _reduces_everything(program: Program) -> bool:
-    """Whether each reduction depends on every input, and so has the length of the loop."""
+def _has_whole_rows(program: Program) -> bool:
+    """Whether the rows that are reduced, and the result, have the length of the loop.
+
+    They do if every input is part of them as it is, not only reduced to one value per row.
+    """
     everything = frozenset(range(len(program.inputs)))
-    reads = [frozenset({i}) for i in range(len(program.inputs))]
-    reads += [frozenset()] * len(program.constants)
+    part = [frozenset({i}) for i in range(len(program.inputs))]
+    part += [frozenset()] * len(program.constants)
     for instruction in program.instructions:
-        reads.append(frozenset().union(*(reads[arg] for arg in instruction.args)))
-        if instruction.is_reduction and reads[-1] != everything:
+        found = frozenset[int]().union(*(part[arg] for arg in instruction.args))
+        if instruction.is_reduction and found != everything:
             return False
-    return True
+        part.append(frozenset() if instruction.is_reduction else found)
+    return not program.has_reductions or part[program.outputs[0]] == everything
 
 
 class _Output(int):
