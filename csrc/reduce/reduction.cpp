@@ -255,7 +255,7 @@ class Execution {
 };
 
 void run(const Reduction& reduction, const ReduceKernels& kernels) {
-  if (runs_backwards(reduction, kernels)) return run(Forwards(reduction, kernels).reduction(), kernels);
+  if (out_of_order(reduction, kernels)) return run(InMemoryOrder(reduction, kernels).reduction(), kernels);
   ReducePlan plan;
   plan_reduction(plan, reduction);
   if (plan.states == 0 || plan.count == 0) return;

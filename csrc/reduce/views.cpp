@@ -47,6 +47,24 @@ bool is_backward(const Reduction& r, int axis) {
   return backward;
 }
 
+/// The reduced axes of more than one element, as they come and in order of memory, slowest first.
+struct ReducedAxes {
+  int given[kMaxReduceAxes], sorted[kMaxReduceAxes];
+  int count = 0;
+
+  explicit ReducedAxes(const Reduction& r) {
+    for (int i = 0; i < r.axes; ++i)
+      if (r.reduced >> i & 1 && r.shape[i] > 1) given[count++] = i;
+    std::copy_n(given, count, sorted);
+    auto pace = [&r](int axis) {  // an axis that does not move counts as the slowest
+      const std::int64_t stride = std::abs(r.input[0].strides[axis]);
+      return stride == 0 ? INT64_MAX : stride;
+    };
+    std::stable_sort(sorted, sorted + count, [pace](int a, int b) { return pace(a) > pace(b); });
+  }
+  bool in_order() const { return std::equal(given, given + count, sorted); }
+};
+
 /// `count` copies of one element from `at` on.
 template <class U>
 void fill(char* at, std::int64_t count) {
@@ -180,13 +198,16 @@ void repeat_results(const Reduction& r, std::uint64_t still) {
   }
 }
 
-bool runs_backwards(const Reduction& r, const ReduceKernels& kernels) {
+bool out_of_order(const Reduction& r, const ReduceKernels& kernels) {
+  const bool all = any_order(r, kernels);
   for (int i = 0; i < r.axes; ++i)
-    if (is_backward(r, i) && (!(r.reduced >> i & 1) || any_order(r, kernels))) return true;
-  return false;
+    if (is_backward(r, i) && (all || !(r.reduced >> i & 1))) return true;
+  return all && r.source == nullptr && !ReducedAxes(r).in_order();
 }
 
-Forwards::Forwards(const Reduction& r, const ReduceKernels& kernels) : reduction_(r) {
+InMemoryOrder::InMemoryOrder(const Reduction& r, const ReduceKernels& kernels) : reduction_(r) {
+  std::copy_n(r.shape, r.axes, shape_);
+  reduction_.shape = shape_;
   for (int k = 0; k < r.inputs; ++k) {
     std::copy_n(r.input[k].strides, r.axes, strides_[k]);
     reduction_.input[k].strides = strides_[k];
@@ -204,9 +225,21 @@ Forwards::Forwards(const Reduction& r, const ReduceKernels& kernels) : reduction
   const bool all = any_order(r, kernels);
   for (int i = 0; i < r.axes; ++i)
     if (is_backward(r, i) && (all || !(r.reduced >> i & 1))) turn(i);
+  if (all && r.source == nullptr) sort();
 }
 
-void Forwards::turn(int axis) {
+void InMemoryOrder::sort() {
+  const ReducedAxes axes(reduction_);
+  auto permute = [&axes](std::int64_t* of) {
+    std::int64_t before[kMaxReduceAxes];
+    for (int i = 0; i < axes.count; ++i) before[i] = of[axes.sorted[i]];
+    for (int i = 0; i < axes.count; ++i) of[axes.given[i]] = before[i];
+  };
+  permute(shape_);
+  for (int k = 0; k < reduction_.inputs + (reduction_.mask != nullptr); ++k) permute(strides_[k]);
+}
+
+void InMemoryOrder::turn(int axis) {
   Reduction& r = reduction_;
   const std::int64_t last = r.shape[axis] - 1;
   for (int k = 0; k < r.inputs; ++k) {
