@@ -51,3 +51,29 @@ def test_what_the_order_matters_to() -> None:
     assert uf.argmax(x) == np.argmax(x)
     y = transposed((3, 1, 0, 2), "f8") * 1e-3 + 0.1
     assert uf.sum(y).tobytes() == uf.sum(np.ascontiguousarray(y)).tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+def test_nan_have_one_pattern_of_bits(dtype: str) -> None:
+    """Merging chunks joined the bits of a NaN with those of a number."""
+    x = np.random.default_rng(1).standard_normal((2, 9, 2050)).astype(dtype)
+    x[np.random.default_rng(2).random(x.shape) < 0.3] = np.nan
+    flipped = np.ascontiguousarray(x[::-1, :, ::-1])[::-1, :, ::-1]
+    for function in (uf.min, uf.max, uf.sum, uf.mean, uf.ptp, uf.logsumexp):
+        for axis in (None, 0, 2):
+            patterns = {np.asarray(function(v, axis)).tobytes() for v in (x, flipped, x.copy("F"))}
+            assert len(patterns) == 1, (function.__name__, axis)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+def test_moments_of_infinities(infinity: float, dtype: str) -> None:
+    """The mean was NaN, for float16 and where chunks were merged."""
+    for n in (3, 5000):
+        for at in (0, n - 1, n // 2):
+            x = np.ones((2, n), dtype)
+            x[0, at] = infinity
+            mean = uf.moments(x, 2, axis=1).mean
+            np.testing.assert_array_equal(mean.astype(np.float64), [infinity, 1])
+        x[0, :2] = np.inf, -np.inf
+        assert np.isnan(uf.moments(x, 2, axis=1).mean[0])

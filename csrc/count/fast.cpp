@@ -62,7 +62,7 @@ bool with_integers(DType dtype, F f) {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) \
   case DType::name:                         \
     if constexpr (std::is_integral_v<cpp>)  \
-      return f(cpp{});                      \
+      return f(storage_t<cpp>{});           \
     else                                    \
       return false;
 #include "catalogue.inc"
@@ -70,6 +70,22 @@ bool with_integers(DType dtype, F f) {
     default:
       return false;
   }
+}
+
+/// Calls `body(i, value)` for each element. False where one is no bin: another thread may write to the array
+/// after its largest value was looked for, so that each is checked as it is read.
+template <class Body>
+bool each_value(const ValueArray& x, std::int64_t bins, Body body) {
+  return with_integers(x.dtype, [&](auto one) {
+    for (std::int64_t i = 0; i < x.size; ++i) {
+      decltype(one) value;
+      std::memcpy(&value, x.data + i * x.stride, sizeof value);
+      const auto bin = static_cast<std::uint64_t>(value);  // a negative one is beyond all
+      if (bin >= static_cast<std::uint64_t>(bins)) return false;
+      body(i, bin);
+    }
+    return true;
+  });
 }
 
 }  // namespace
@@ -133,27 +149,16 @@ bool largest_value(const ValueArray& x, std::int64_t& largest) {
   });
 }
 
-void count_values(const ValueArray& x, std::int64_t* counts) {
-  with_integers(x.dtype, [&](auto one) {
-    for (std::int64_t i = 0; i < x.size; ++i) {
-      decltype(one) value;
-      std::memcpy(&value, x.data + i * x.stride, sizeof value);
-      ++counts[static_cast<std::int64_t>(value)];
-    }
-    return true;
-  });
+bool count_values(const ValueArray& x, std::int64_t bins, std::int64_t* counts) {
+  return each_value(x, bins, [counts](std::int64_t, std::uint64_t value) { ++counts[value]; });
 }
 
-void add_weights(const ValueArray& x, const char* weights, std::int64_t stride, double* sums) {
-  with_integers(x.dtype, [&](auto one) {
-    for (std::int64_t i = 0; i < x.size; ++i) {
-      decltype(one) value;
-      double weight;
-      std::memcpy(&value, x.data + i * x.stride, sizeof value);
-      std::memcpy(&weight, weights + i * stride, sizeof weight);
-      sums[static_cast<std::int64_t>(value)] += weight;
-    }
-    return true;
+bool add_weights(const ValueArray& x, const char* weights, std::int64_t stride, std::int64_t bins,
+                 double* sums) {
+  return each_value(x, bins, [=](std::int64_t i, std::uint64_t value) {
+    double weight;
+    std::memcpy(&weight, weights + i * stride, sizeof weight);
+    sums[value] += weight;
   });
 }
 

@@ -29,9 +29,10 @@ struct ValueArray {
 
 /// False where one is negative or beyond int64, or they are no integers.
 UFUSE_API bool largest_value(const ValueArray& x, std::int64_t& largest);
-/// Adds 1 to the count of each value, which begin with 0.
-UFUSE_API void count_values(const ValueArray& x, std::int64_t* counts);
-/// Adds the weight of each value, one after the other as numpy.bincount does.
-UFUSE_API void add_weights(const ValueArray& x, const char* weights, std::int64_t stride, double* sums);
+/// Adds 1 to the count of each value, which begin with 0. False where one is none of the bins by now.
+UFUSE_API bool count_values(const ValueArray& x, std::int64_t bins, std::int64_t* counts);
+/// Adds the weight of each value, one after the other as numpy.bincount does. False as `count_values`.
+UFUSE_API bool add_weights(const ValueArray& x, const char* weights, std::int64_t stride, std::int64_t bins,
+                           double* sums);
 
 }  // namespace ufuse

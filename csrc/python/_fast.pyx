@@ -101,7 +101,7 @@ cdef extern from "window/window.hpp" namespace "ufuse" nogil:
         int64_t min_count
         double ddof
 
-    Tier active_tier()
+    Tier active_tier() except +
     void move_reduce(const WindowReduction& reduction, Tier tier) except +
 
 cdef extern from "count/fast.hpp" namespace "ufuse" nogil:
@@ -116,8 +116,8 @@ cdef extern from "count/fast.hpp" namespace "ufuse" nogil:
     bint histogram_between(const void* x, int64_t size, DType dtype, int64_t bins, const double* edges,
                            int64_t* counts) except +
     bint largest_value(const ValueArray& x, int64_t& largest)
-    void count_values(const ValueArray& x, int64_t* counts)
-    void add_weights(const ValueArray& x, const char* weights, int64_t stride, double* sums)
+    bint count_values(const ValueArray& x, int64_t bins, int64_t* counts)
+    bint add_weights(const ValueArray& x, const char* weights, int64_t stride, int64_t bins, double* sums)
 
 cdef extern from "scan/scan.hpp" namespace "ufuse" nogil:
     enum ScanId "ufuse::ScanId":
@@ -146,7 +146,7 @@ cdef enum:
     MAX_AXES = 64
     # Work of fewer elements than this keeps the GIL: giving it up and taking it back costs more.
     SMALL = 16384
-    # The counts of fewer elements are made without the tables of the core.
+    # Fewer elements than this are counted without the tables of the core; lists of edges are as short.
     SMALL_COUNTS = 4096
 
 cdef object _pool = pool_handler_capsule()

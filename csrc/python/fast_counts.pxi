@@ -129,13 +129,13 @@ cdef class BincountCall(Entry):
         size = largest + 1 if largest >= least else least
         if weights is None:
             out = cnp.PyArray_ZEROS(1, &size, cnp.NPY_INTP, 0)
-            count_values(x, <int64_t*>cnp.PyArray_DATA(out))
-            return out
+            return out if count_values(x, size, <int64_t*>cnp.PyArray_DATA(out)) else NotImplemented
         weight = weights
         if (cnp.PyArray_TYPE(weight) != cnp.NPY_DOUBLE or PyArray_ISBYTESWAPPED(weight)
                 or cnp.PyArray_NDIM(weight) != 1 or cnp.PyArray_SIZE(weight) != x.size):
             return NotImplemented
         out = cnp.PyArray_ZEROS(1, &size, cnp.NPY_DOUBLE, 0)
-        add_weights(x, cnp.PyArray_BYTES(weight), cnp.PyArray_STRIDE(weight, 0),
-                    <double*>cnp.PyArray_DATA(out))
+        if not add_weights(x, cnp.PyArray_BYTES(weight), cnp.PyArray_STRIDE(weight, 0), size,
+                           <double*>cnp.PyArray_DATA(out)):
+            return NotImplemented
         return out

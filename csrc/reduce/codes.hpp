@@ -132,7 +132,8 @@ struct half_moments {
     const double rest = __builtin_fma(n, squares, -a) - __builtin_fma(total, total, -b);
     const double spread = ((a - b) + rest) / weight;
     const double mean = total / weight;
-    const auto parts = reducers::mean_of(mean, __builtin_fma(-mean, weight, total) / weight);
+    const bool finite = mean - mean == 0.0;
+    const auto parts = reducers::mean_of(mean, finite ? __builtin_fma(-mean, weight, total) / weight : 0.0);
     static_cast<double*>(states[0])[at] = n;
     static_cast<double*>(states[1])[at] = parts.high;
     static_cast<double*>(states[2])[at] = parts.low;

@@ -241,7 +241,8 @@ void finish_logsumexp(const FinishCall& call) {
   const auto* others = static_cast<const double*>(call.states[2]);
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i)
-    to[i] = static_cast<To>(static_cast<double>(largest[i]) + log_of_total(count[i], others[i]));
+    to[i] = static_cast<To>(
+        reducers::canonical(static_cast<double>(largest[i]) + log_of_total(count[i], others[i])));
 }
 
 template <class To>
@@ -249,7 +250,8 @@ void finish_log_total(const FinishCall& call) {
   const auto* count = static_cast<const double*>(call.states[0]);
   const auto* others = static_cast<const double*>(call.states[1]);
   auto* to = static_cast<To*>(call.out);
-  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(log_of_total(count[i], others[i]));
+  for (std::int64_t i = 0; i < call.count; ++i)
+    to[i] = static_cast<To>(reducers::canonical(log_of_total(count[i], others[i])));
 }
 
 /// What exponentials relative to the largest are multiplied by to add up to 1; NaN where that is infinite.

@@ -58,7 +58,9 @@ inline void moments_merge(void* const* a, const void* const* b, std::int64_t cou
     const double n = na[i] + nb[i];
     const double share = nb[i] / (n > 0.0 ? n : 1.0);
     const double d = (high_b[i] - high_a[i]) + (low_b[i] - low_a[i]);
-    const auto mean = reducers::mean_of(high_a[i], low_a[i] + d * share);
+    // Of an infinite mean and another, their distance says nothing.
+    const auto mean = d - d == 0.0 ? reducers::mean_of(high_a[i], low_a[i] + d * share)
+                                   : reducers::Mean{high_a[i] * (1.0 - share) + high_b[i] * share, 0.0};
     const double m2 = m2_a[i] + m2_b[i] + d * d * (na[i] * share);
     const bool a_empty = na[i] == 0.0, b_empty = nb[i] == 0.0;
     high_a[i] = b_empty ? high_a[i] : a_empty ? high_b[i] : mean.high;
@@ -156,7 +158,8 @@ template <class From, class To>
 void finish_value(const FinishCall& call) {
   const auto* from = static_cast<const From*>(call.states[0]);
   auto* to = static_cast<To*>(call.out);
-  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(from[i]);
+  // Merged states may hold NaN with bits of their own.
+  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(reducers::canonical(from[i]));
 }
 
 UFUSE_INLINE double divisor_of(const FinishCall& call, std::int64_t i) {
@@ -168,7 +171,7 @@ void finish_mean(const FinishCall& call) {
   const auto* from = static_cast<const From*>(call.states[0]);
   auto* to = static_cast<To*>(call.out);
   for (std::int64_t i = 0; i < call.count; ++i)
-    to[i] = static_cast<To>(static_cast<double>(from[i]) / divisor_of(call, i));
+    to[i] = reducers::canonical(static_cast<To>(static_cast<double>(from[i]) / divisor_of(call, i)));
 }
 
 template <class To>
@@ -176,7 +179,8 @@ void finish_ratio(const FinishCall& call) {
   const auto* sum = static_cast<const double*>(call.states[0]);
   const auto* count = static_cast<const double*>(call.states[1]);
   auto* to = static_cast<To*>(call.out);
-  for (std::int64_t i = 0; i < call.count; ++i) to[i] = static_cast<To>(sum[i] / count[i]);
+  for (std::int64_t i = 0; i < call.count; ++i)
+    to[i] = reducers::canonical(static_cast<To>(sum[i] / count[i]));
 }
 
 inline void finish_nonzero(const FinishCall& call) {
@@ -232,7 +236,7 @@ void finish_span(const FinishCall& call) {
       using U = std::make_unsigned_t<T>;
       to[i] = static_cast<T>(static_cast<U>(static_cast<U>(most[i]) - static_cast<U>(least[i])));
     } else {
-      to[i] = most[i] - least[i];
+      to[i] = reducers::canonical(most[i] - least[i]);
     }
   }
 }
