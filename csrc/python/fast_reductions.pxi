@@ -9,13 +9,18 @@ cdef enum:
 cdef int _element[TYPE_NUMBERS]
 
 
+def element_dtypes():
+    """Each of NumPy's dtypes that the core has, with its element code; some are the same under two names."""
+    for char in "?bhilqBHILQfd":
+        dtype = numpy.dtype(char)
+        yield dtype, "?" if char == "?" else f"{dtype.kind}{dtype.itemsize}"
+
+
 def set_element_types(codes):
     """Say in which order the core has its element types: their codes."""
     for number in range(TYPE_NUMBERS):
         _element[number] = -1
-    for char in "?bhilqBHILQfd":
-        dtype = numpy.dtype(char)
-        code = "?" if char == "?" else f"{dtype.kind}{dtype.itemsize}"
+    for dtype, code in element_dtypes():
         _element[dtype.num] = codes.index(code)
 
 
@@ -89,9 +94,8 @@ cdef class ReductionCall(Entry):
         self.result_dtype = {}
         for number in range(TYPE_NUMBERS):
             self.result_type[number] = -1
-        for char in "?bhilqBHILQfd":
-            dtype = numpy.dtype(char)
-            result = results.get("?" if char == "?" else f"{dtype.kind}{dtype.itemsize}")
+        for dtype, code in element_dtypes():
+            result = results.get(code)
             if result is not None:
                 self.result_type[dtype.num] = result.num
                 self.result_element[dtype.num] = _element[result.num]

@@ -20,9 +20,8 @@ cdef class ScanCall(Entry):
         self.scan = scan
         for number in range(TYPE_NUMBERS):
             self.result_type[number] = -1
-        for char in "?bhilqBHILQfd":
-            dtype = numpy.dtype(char)
-            result = results.get("?" if char == "?" else f"{dtype.kind}{dtype.itemsize}")
+        for dtype, code in element_dtypes():
+            result = results.get(code)
             if result is not None:
                 self.result_type[dtype.num] = result.num
 

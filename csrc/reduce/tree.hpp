@@ -1,7 +1,7 @@
 // The tree over states, and results from them.
 #pragma once
 
-#include "reduce/streams.hpp"
+#include "reduce/streaming.hpp"
 
 namespace ufuse {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/threads.hpp"
-#include "reduce/streams.hpp"
+#include "reduce/streaming.hpp"
 
 namespace ufuse {
 namespace {
