@@ -206,16 +206,8 @@ void stream(char* to, const void* block, std::int64_t bytes) {
     std::memcpy(to, from, static_cast<std::size_t>(head));
     std::int64_t i = head;
     for (; i + 64 <= bytes; i += 64) {  // whole lines, so that none is read first
-      for (int part = 0; part < 64; part += kRegisterBytes) {
-        const Line line = Line::load(from + i + part);
-#if defined(__AVX512F__)
-        _mm512_stream_ps(reinterpret_cast<float*>(to + i + part), line.v);
-#elif defined(__AVX2__)
-        _mm256_stream_ps(reinterpret_cast<float*>(to + i + part), line.v);
-#else
-        _mm_stream_ps(reinterpret_cast<float*>(to + i + part), line.v);
-#endif
-      }
+      for (int part = 0; part < 64; part += kRegisterBytes)
+        stream_register(to + i + part, Line::load(from + i + part));
     }
     std::memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
     return;

@@ -136,6 +136,21 @@ cdef extern from "scan/scan.hpp" namespace "ufuse" nogil:
 
     void run_scan "ufuse::scan"(const Scan& scan) except +
 
+cdef extern from "softmax/softmax.hpp" namespace "ufuse" nogil:
+    cppclass Softmax:
+        int axes
+        const int64_t* shape
+        uint64_t reduced
+        const char* input "in"
+        const int64_t* in_strides
+        char* out
+        const int64_t* out_strides
+        DType dtype
+        bint logarithm
+
+    bint softmax_in_cache(int64_t count, int64_t size)
+    void softmax(const Softmax& s) except +
+
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
     bint PyArray_ISBYTESWAPPED(cnp.ndarray array) nogil
@@ -240,4 +255,5 @@ include "fast_reductions.pxi"
 include "fast_order.pxi"
 include "fast_counts.pxi"
 include "fast_scans.pxi"
+include "fast_softmax.pxi"
 include "fast_windows.pxi"

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "python/operands.hpp"
 #include "python/register.hpp"
 #include "scan/scan.hpp"
 
@@ -14,17 +15,6 @@ namespace py = pybind11;
 
 namespace ufuse {
 namespace {
-
-// Below this many elements, giving up the GIL and taking it back costs more than the work.
-constexpr py::ssize_t kSmall = 16384;
-
-DType dtype_of_array(const py::array& array) {
-  const py::dtype dtype = array.dtype();
-  const std::string code = dtype.kind() == 'b' ? "?" : dtype.kind() + std::to_string(dtype.itemsize());
-  DType found;
-  if (!dtype_of(code, found)) throw std::invalid_argument("ufuse scan: no element type '" + code + "'");
-  return found;
-}
 
 constexpr const char* kNames[] = {"sum", "prod", "nansum", "nanprod"};
 static_assert(std::size(kNames) == kScans);

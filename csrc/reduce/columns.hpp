@@ -1,10 +1,10 @@
 // Chunks that run across memory: one accumulator per column and lane component.
 //
 // Up to kRowsPerStep rows of one lane are added per pass over the accumulators, which halves the traffic to
-// them thrice. No software prefetch: at distances of 4, 8 and 16 lines, to L1 or L2, it was never faster than
-// the hardware's, which only wants pieces of several KB (`kTileColumns`).
+// them thrice.
 #pragma once
 
+#include "reduce/ahead.hpp"
 #include "reduce/lanes.hpp"
 
 namespace ufuse {
@@ -53,6 +53,7 @@ void simple_columns(const ColumnsCall& call) {
   constexpr int K = kColumnRegisters;
   auto* acc = static_cast<A*>(call.lanes[0]);
   const bool fresh = call.fresh;
+  const std::int64_t ahead = call.ahead;
   const std::uint8_t* mask[kRowsPerStep] = {};
   for (std::int64_t r = 0; Masked && r < call.rows; ++r) mask[r] = call.mask[r];
   // Products of integers are rare, and unrolled they are half of the code of all reducers.
@@ -61,6 +62,7 @@ void simple_columns(const ColumnsCall& call) {
     for (std::int64_t c = 0; c < call.columns; ++c) acc[c] = static_cast<A>(R::identity);
   with_rows<kUnrolled>(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+      prefetch_columns<K * W * Source::bytes>(row, rows, c * Source::bytes, ahead);
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;
@@ -205,9 +207,11 @@ void index_columns(const ColumnsCall& call) {
   auto* values = static_cast<A*>(call.lanes[0]);
   auto* indices = static_cast<I*>(call.lanes[1]);
   const bool fresh = call.fresh;
+  const std::int64_t ahead = call.ahead;
   const std::int64_t first = call.index;
   with_rows(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
+      prefetch_columns<K * W * Source::bytes>(row, rows, c * Source::bytes, ahead);
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;

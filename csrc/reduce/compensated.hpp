@@ -70,6 +70,7 @@ void compensated_columns(const ColumnsCall& given) {
         call.columns,
         [=](std::int64_t c) __attribute__((always_inline)) {
           using Wide = Vec<double, W>;
+          prefetch_columns<W * Source::bytes>(row, rows, c * Source::bytes, call.ahead);
           Wide sum = call.fresh ? Wide{} : Wide::load(sums + c);
           Wide lost = call.fresh ? Wide{} : Wide::load(rests + c);
           for (std::int64_t r = 0; r < rows; ++r)

@@ -193,6 +193,8 @@ void exponentials_columns(const ColumnsCall& given) {
                    using Lanes = ExponentialLanes<T, N>;
                    using V = typename Lanes::V;
                    Lanes lanes{};
+                   if constexpr (N > 1)
+                     prefetch_columns<N * Source::bytes>(row, rows, c * Source::bytes, call.ahead);
                    if (!call.fresh) {
                      lanes.largest = V::load(largest + c);
                      lanes.count = V::load(counts + c);
@@ -225,13 +227,16 @@ void exponentials_columns(const ColumnsCall& given) {
 }
 
 /// log(1 + x) for 0 <= x < inf: what the sum rounds away is added again.
-UFUSE_INLINE double log_of_one_plus(double x) {
-  const double sum = 1.0 + x;
-  return ops::log::apply(sum) + (x - (sum - 1.0)) / sum;
+template <class V>
+UFUSE_INLINE V log_of_one_plus(V x) {
+  const V one = math::constant<V>(1.0);
+  const V sum = one + x;
+  return ops::log::apply(sum) + (x - (sum - one)) / sum;
 }
 
-UFUSE_INLINE double log_of_total(double count, double others) {
-  return ops::log::apply(count) + log_of_one_plus(others / count);
+template <class V>
+UFUSE_INLINE V log_of_total(V count, V others) {
+  return ops::log::apply(count) + log_of_one_plus(static_cast<V>(others / count));
 }
 
 template <class T, class To>

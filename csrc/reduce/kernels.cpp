@@ -45,6 +45,7 @@ ReducerKernel kernel_of() {
   if constexpr (kPlain) {
     if constexpr (!R::exact) k.backward_rows = simple_rows<R, T, Backward<reducers::storage_t<T>>>;
     k.maskable = true;
+    k.masked_rows = simple_rows<R, T, From, true>;
     k.masked_columns = simple_columns<R, T, From, true>;
     k.short_columns = short_columns<R, T, From>;
   }
@@ -75,7 +76,10 @@ ReducerKernel kernel_of() {
   k.close = several_close<Chunks>;
   if constexpr (kPlain && std::is_floating_point_v<T>) k.backward_rows = several_rows<R, Backward<T>>;
   for (auto& size : k.state_size) size = sizeof(double);
-  if constexpr (kPlain && (R::shifted || R::skips_nan)) k.masked_columns = several_columns<R, Source, true>;
+  if constexpr (kPlain && (R::shifted || R::skips_nan)) {
+    k.masked_rows = several_rows<R, Source, true>;
+    k.masked_columns = several_columns<R, Source, true>;
+  }
   if constexpr (std::is_same_v<R, reducers::nan_mean<T>>) {
     k.components = 2;
     k.merge = nan_mean_merge;

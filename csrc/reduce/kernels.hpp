@@ -48,12 +48,14 @@ struct RowsCall {
   std::int64_t row_stride;
   std::int64_t rows;
   std::int64_t count;
-  void* const* states;       // one array per component
-  std::int64_t state_step;   // elements between the states of neighbouring rows
-  std::int64_t first_index;  // logical index of the first element (arg reducers) ...
-  std::int64_t index_step;   // ... and what to add per row
-  const double* pivots;      // moments of masked rows: where to shift to; else null
-  const double* counts;      // moments of masked rows: elements that count; else null
+  void* const* states;                 // one array per component
+  std::int64_t state_step;             // elements between the states of neighbouring rows
+  std::int64_t first_index;            // logical index of the first element (arg reducers) ...
+  std::int64_t index_step;             // ... and what to add per row
+  const double* pivots;                // moments of masked rows: where to shift to; else null
+  const double* counts;                // moments of masked rows: elements that count; else null
+  std::int64_t ahead = 0;              // bytes from what is read to what is asked for meanwhile
+  const std::uint8_t* mask = nullptr;  // masked kernels, of one row: 0 for elements that do not count
 };
 
 /// Adds `rows` <= kRowsPerStep elements of one lane to the accumulators of `columns` columns.
@@ -66,6 +68,7 @@ struct ColumnsCall {
   std::int64_t index;    // index within the chunk of the first row; the following are kLanes apart
   bool fresh;            // the first rows of the accumulators, which hold nothing yet
   const std::uint8_t* const* mask = nullptr;  // masked kernels: 0 for elements that do not count
+  std::int64_t ahead = 0;                     // bytes from what is read to what is asked for meanwhile
 };
 
 /// All `rows` < kLanes elements of `columns` columns, to one state each.
@@ -95,6 +98,8 @@ struct ReducerKernel {
   void (*columns)(const ColumnsCall&);
   /// Rows that run backwards from `data`; may be null.
   void (*backward_rows)(const RowsCall&);
+  /// One row of which elements are masked as they are loaded; may be null.
+  void (*masked_rows)(const RowsCall&);
   /// Columns of which elements are masked as they are loaded; may be null.
   void (*masked_columns)(const ColumnsCall&);
   /// Columns so short that each lane holds one element at most, without accumulators in memory; may be null.

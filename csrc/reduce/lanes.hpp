@@ -38,6 +38,19 @@ UFUSE_INLINE V load_partial(const void* from, std::int64_t count, lane_t<V> fill
   return V::load(pad);
 }
 
+/// Stores the first `count` lanes, and nothing past them.
+template <class V>
+UFUSE_INLINE void store_partial(void* to, V v, std::int64_t count) {
+  const auto bytes = static_cast<unsigned>(count * static_cast<std::int64_t>(sizeof(lane_t<V>)));
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  if constexpr (bytes_of<V> == 64)
+    return _mm512_mask_storeu_epi8(to, _bzhi_u64(~std::uint64_t{0}, bytes), (__m512i)v.v);
+#endif
+  alignas(64) char pad[sizeof v.v];
+  v.store(pad);
+  std::memcpy(to, pad, bytes);
+}
+
 template <class M, int N>
 UFUSE_INLINE bool any(Vec<M, N> mask) {
 #if defined(__AVX512BW__)
@@ -165,9 +178,35 @@ UFUSE_INLINE auto state_value(T folded) {
 /// Elements as they are, but `fill` where the bytes of `mask` are 0.
 template <int W, class S>
 UFUSE_INLINE Vec<S, W> load_masked(const char* from, const std::uint8_t* mask, Vec<S, W> fill) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  // Bytes to bits and a load with those, where the comparison and selection below are four instructions.
+  if constexpr (W == 8 && sizeof(S) >= 4) {
+    std::int64_t bytes;
+    std::memcpy(&bytes, mask, sizeof bytes);
+    const __m128i some = _mm_cvtsi64_si128(bytes);
+    const auto bits = static_cast<__mmask8>(_mm_test_epi8_mask(some, some));
+    if constexpr (sizeof(S) == 4)
+      return {(typename Vec<S, W>::native)_mm256_mask_loadu_epi32((__m256i)fill.v, bits, from)};
+    else
+      return {(typename Vec<S, W>::native)_mm512_mask_loadu_epi64((__m512i)fill.v, bits, from)};
+  } else if constexpr (W == 16 && sizeof(S) == 4) {
+    const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(mask));
+    return {(typename Vec<S, W>::native)_mm512_mask_loadu_epi32((__m512i)fill.v,
+                                                                _mm_test_epi8_mask(some, some), from)};
+  }
+#endif
   using Bits = Vec<typename IntOf<sizeof(S)>::type, W>;
   const auto kept = convert<Bits>(Vec<std::uint8_t, W>::load(mask)) != splat<Bits>(0);
   return select(kept, Vec<S, W>::load(from), fill);
+}
+
+/// The first `count` of W elements, and `fill` for the others and where the bytes of `mask` are 0.
+template <int W, class S>
+UFUSE_INLINE Vec<S, W> load_masked_partial(const char* from, const std::uint8_t* mask, std::int64_t count,
+                                           Vec<S, W> fill) {
+  using Bits = Vec<typename IntOf<sizeof(S)>::type, W>;
+  const auto bytes = load_partial<Vec<std::uint8_t, W>>(mask, count, 0);
+  return select(convert<Bits>(bytes) != splat<Bits>(0), load_partial<Vec<S, W>>(from, count, S{0}), fill);
 }
 
 /// Codes of 16-bit floats, decoded in registers.

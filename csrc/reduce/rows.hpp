@@ -1,46 +1,64 @@
 // Chunks that are contiguous in memory, one row each.
 #pragma once
 
+#include <algorithm>
+
+#include "reduce/ahead.hpp"
 #include "reduce/lanes.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 
 /// One chunk of a simple reducer. An exact one may use any lanes: four registers hide the latency.
-template <class R, class P, class Source>
-UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count) {
+template <class R, class P, class Source, bool Masked = false>
+UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count, std::int64_t ahead,
+                          const std::uint8_t* mask = nullptr) {
+  using S = typename Source::value;
   constexpr int W = kRegisterBytes / static_cast<int>(sizeof(P));
   constexpr int K = R::exact ? 4 : kLanes / W;
   using Wide = Vec<P, W>;
   constexpr std::int64_t kStep = W * Source::bytes;
+  [[maybe_unused]] const auto nothing = splat<Vec<S, W>>(static_cast<S>(R::element_identity));
   Wide acc[K];
 #pragma GCC unroll 8
   for (int k = 0; k < K; ++k) acc[k] = splat<Wide>(static_cast<P>(R::identity));
   std::int64_t i = 0;
   for (; i + K * W <= count; i += K * W, data += K * kStep) {
+    prefetch_row<K * kStep>(data, ahead);
 #pragma GCC unroll 8
-    for (int k = 0; k < K; ++k)
-      acc[k] = reducers::fold_element<R>(
-          acc[k], reducers::element_of<R, Wide>(Source::template load<W>(data + k * kStep)));
+    for (int k = 0; k < K; ++k) {
+      const char* const at = data + k * kStep;
+      Vec<S, W> x;
+      if constexpr (Masked)
+        x = load_masked<W, S>(at, mask + i + k * W, nothing);
+      else
+        x = Source::template load<W>(at);
+      acc[k] = reducers::fold_element<R>(acc[k], reducers::element_of<R, Wide>(x));
+    }
   }
 #pragma GCC unroll 8
   for (int k = 0; k < K; ++k) {
     const std::int64_t left = count - i - k * W;
     if (left <= 0) break;
     const char* const at = data + k * kStep;
-    const auto x =
-        left >= W ? Source::template load<W>(at) : Source::template partial<W>(at, left, R::element_identity);
+    Vec<S, W> x;
+    if constexpr (Masked)
+      x = load_masked_partial<W, S>(at, mask + i + k * W, std::min<std::int64_t>(left, W), nothing);
+    else
+      x = left >= W ? Source::template load<W>(at)
+                    : Source::template partial<W>(at, left, R::element_identity);
     acc[k] = reducers::fold_element<R>(acc[k], reducers::element_of<R, Wide>(x));
   }
   return fold_registers<R>(acc);
 }
 
-template <class R, class T, class Source>
+template <class R, class T, class Source, bool Masked = false>
 void simple_rows(const RowsCall& call) {
   using State = decltype(state_value<Source>(typename R::wide{}));
   auto* out = static_cast<State*>(call.states[0]);
   for (std::int64_t r = 0; r < call.rows; ++r) {
-    const auto folded = fold_chunk<R, lane_sum_t<R, T>, Source>(call.data + r * call.row_stride, call.count);
+    const auto folded = fold_chunk<R, lane_sum_t<R, T>, Source, Masked>(call.data + r * call.row_stride,
+                                                                        call.count, call.ahead, call.mask);
     out[r * call.state_step] = static_cast<State>(state_value<Source>(folded));
   }
 }
@@ -78,7 +96,7 @@ void index_rows(const RowsCall& call) {
   S best{};
   for (std::int64_t r = 0; r < call.rows; ++r) {
     const char* data = call.data + r * call.row_stride;
-    const S value = canonical(fold_chunk<typename R::fold_value, S, Source>(data, call.count));
+    const S value = canonical(fold_chunk<typename R::fold_value, S, Source>(data, call.count, call.ahead));
     values[r * call.state_step] = state_value<Source>(value);
     std::int64_t& index = indices[r * call.state_step];
     index = call.first_index + r * call.index_step;

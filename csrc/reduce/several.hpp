@@ -45,7 +45,16 @@ inline constexpr std::uint8_t shared_parts = [] {
   return std::uint8_t{0};
 }();
 
-template <class R, class Source>
+/// What stands for elements that do not count.
+template <class R, class V, class Wide>
+UFUSE_INLINE V masked_element(Wide pivot) {
+  if constexpr (R::skips_nan)
+    return splat<V>(R::element_identity);
+  else
+    return convert<V>(pivot);
+}
+
+template <class R, class Source, bool Masked = false>
 void several_rows(const RowsCall& call) {
   using T = typename R::element;
   constexpr int W = kRegisterBytes / 8;
@@ -67,9 +76,14 @@ void several_rows(const RowsCall& call) {
       });
     std::int64_t i = 0;
     for (; i + K * W <= call.count; i += K * W, data += K * kStep) {
+      prefetch_row<K * kStep>(data, call.ahead);
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
-        const auto x = Source::template load<W>(data + k * kStep);
+        Vec<T, W> x;
+        if constexpr (Masked)
+          x = load_masked<W, T>(data + k * kStep, call.mask + i + k * W, masked_element<R, Vec<T, W>>(p));
+        else
+          x = Source::template load<W>(data + k * kStep);
         R::add(lanes[k], p, [=](T) __attribute__((always_inline)) { return x; });
       }
     }
@@ -79,7 +93,11 @@ void several_rows(const RowsCall& call) {
       if (left <= 0) break;
       const char* const at = data + k * kStep;
       R::add(lanes[k], p, [=](T fill) __attribute__((always_inline)) {
-        return left >= W ? Source::template load<W>(at) : Source::template partial<W>(at, left, fill);
+        if constexpr (Masked)
+          return load_masked_partial<W, T>(at, call.mask + i + k * W, std::min<std::int64_t>(left, W),
+                                           masked_element<R, Vec<T, W>>(p));
+        else
+          return left >= W ? Source::template load<W>(at) : Source::template partial<W>(at, left, fill);
       });
     }
     folded_of<R> folded;
@@ -100,15 +118,6 @@ UFUSE_INLINE Vec<typename Source::value, W> load_columns(const char* from) {
     return Source::template load<W>(from);
 }
 
-/// What stands for elements that do not count.
-template <class R, class V, class Wide>
-UFUSE_INLINE V masked_element(Wide pivot) {
-  if constexpr (R::skips_nan)
-    return splat<V>(R::element_identity);
-  else
-    return convert<V>(pivot);
-}
-
 /// W columns from column c on: the accumulators are loaded once for all rows of the call.
 template <class R, class Source, int W, bool Masked, class Rows>
 UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, Rows rows, std::int64_t c) {
@@ -123,6 +132,7 @@ UFUSE_INLINE void add_columns(const ColumnsCall& call, const char* const* row, R
     std::get<i>(lanes) =
         fresh ? splat<V>(part_of<R, i>::identity) : V::load(static_cast<const A*>(call.lanes[i]) + c);
   });
+  if constexpr (W > 1) prefetch_columns<W * Source::bytes>(row, rows, c * Source::bytes, call.ahead);
   for (std::int64_t r = 0; r < rows; ++r) {
     auto x = load_columns<Source, W>(row[r] + c * Source::bytes);
     if constexpr (Masked && W == 1) {

@@ -29,6 +29,9 @@ constexpr std::int64_t kGatheredColumns = 512;
 constexpr std::int64_t kAhead = 8 << 10;
 constexpr std::int64_t kFewRows = 4;
 
+/// How far ahead rows are asked for, and rows of columns (`ahead.hpp`).
+constexpr std::int64_t kRowsAhead = 8 << 10, kColumnsAhead = 64 << 10;
+
 template <class T>
 double load_double(const char* at) {
   T x;
@@ -133,14 +136,24 @@ class RowTile {
     return true;
   }
 
+  /// Bytes from what is read of a row to what is asked for meanwhile: further along a long row, where the
+  /// next rows are wanted of shorter ones.
+  std::int64_t ahead(const Feed& feed, bool backward) const {
+    const std::int64_t bytes = plan_.count * feed.stored_size, stride = plan_.inner.stride[feed.input];
+    if (bytes <= kRowsAhead) return (kRowsAhead + bytes - 1) / bytes * stride;
+    if (bytes <= 4 * kRowsAhead && stride != bytes && stride != -bytes) return stride;
+    return backward ? -kRowsAhead : kRowsAhead;
+  }
+
   void call(int s, const char* data, std::int64_t row_stride, std::int64_t rows, std::int64_t count,
-            std::int64_t position, std::int64_t chunk, bool along_chunks, bool backward = false) {
+            std::int64_t position, std::int64_t chunk, bool along_chunks, std::int64_t ahead = 0,
+            bool backward = false) {
     const std::int64_t at = chunk * tile_.width + position;
     const ReducerKernel& kernel = *pass_.kernel[s];
     const States states = states_[s].at(kernel, at);
     const auto fold = backward ? kernel.backward_rows : kernel.rows;
     fold({data, row_stride, rows, count, states.pointers(), along_chunks ? tile_.width : 1, chunk * kChunk,
-          along_chunks ? kChunk : 0, nullptr, nullptr});
+          along_chunks ? kChunk : 0, nullptr, nullptr, ahead});
   }
 
   void read(std::int64_t first_chunk, std::int64_t last_chunk, bool backward) {
@@ -153,10 +166,10 @@ class RowTile {
           shared ? std::max<std::int64_t>(1, kSharedBytes / (plan_.count * size)) : tile_.width;
       for (std::int64_t i = 0; i < tile_.width; i += some)
         for (int s = 0; s < pass_.states; ++s) {
-          const int input = pass_.feed[pass_.feed_of[s]].input;
-          const std::int64_t stride = plan_.inner.stride[input];
-          call(s, place.data[input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count, i, 0,
-               false, backward);
+          const Feed& feed = pass_.feed[pass_.feed_of[s]];
+          const std::int64_t stride = plan_.inner.stride[feed.input];
+          call(s, place.data[feed.input] + i * stride, stride, std::min(some, tile_.width - i), plan_.count,
+               i, 0, false, s == 0 ? ahead(feed, backward) : 0, backward);
         }
       return;
     }
@@ -170,7 +183,8 @@ class RowTile {
           const Feed& feed = pass_.feed[pass_.feed_of[s]];
           const char* data = place.data[feed.input] + i * plan_.inner.stride[feed.input];
           const std::int64_t step = direction * kChunk * feed.stored_size;
-          call(s, data + chunk * step, step, rows, count, i, chunk, true, backward);
+          call(s, data + chunk * step, step, rows, count, i, chunk, true, s == 0 ? ahead(feed, backward) : 0,
+               backward);
         }
       };
       for (std::int64_t chunk = first_chunk; chunk < full; chunk += some)
@@ -211,7 +225,7 @@ class RowTile {
             mask[r] = reinterpret_cast<const std::uint8_t*>(
                 place.data[kMaskOperand] + inner * plan_.inner.stride[kMaskOperand] + chunk * kChunk);
           }
-          fold_masked(pieces, s, data, mask, rows, length(chunk), i, chunk);
+          fold_masked(pieces, s, data, mask, rows, length(chunk), i, chunk, s == 0 ? ahead(feed, false) : 0);
         }
     }
   }
@@ -258,7 +272,7 @@ class RowTile {
             data[r] = pieces.block(f) + r * pitch * pass_.feed[f].size;
             mask[r] = pieces.mask() + r * pitch;
           }
-          fold_masked(pieces, s, data, mask, rows, count, i, chunk);
+          fold_masked(pieces, s, data, mask, rows, count, i, chunk, 0);
         } else
           call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, i, chunk, false);
       }
@@ -266,28 +280,35 @@ class RowTile {
   }
 
   void fold_masked(const Pieces& pieces, int s, const char* const* data, const std::uint8_t* const* mask,
-                   std::int64_t rows, std::int64_t count, std::int64_t position, std::int64_t chunk) {
+                   std::int64_t rows, std::int64_t count, std::int64_t position, std::int64_t chunk,
+                   std::int64_t ahead) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
     const std::int64_t pitch = pitch_of(count);
     double pivots[kRowBlock], counts[kRowBlock];
+    const bool given = kernel.shifted && !kernel.skips_nan;
+    const States states = states_[s].at(kernel, chunk * tile_.width + position);
     for (std::int64_t r = 0; r < rows; ++r) {
       alignas(8) char fill[8];
       std::memcpy(fill, kernel.identity, sizeof fill);
-      if (kernel.shifted && !kernel.skips_nan) {
+      if (given) {
         const void* first = std::memchr(mask[r], 1, static_cast<std::size_t>(count));
         const std::int64_t at = first == nullptr ? 0 : static_cast<const std::uint8_t*>(first) - mask[r];
         pivots[r] = first == nullptr ? 0.0 : usable_pivot(as_double(data[r] + at * feed.size, feed.element));
         counts[r] = static_cast<double>(pass_.kernels.pieces.count_bytes(mask[r], count));
         put_element(fill, feed.element, pivots[r]);
       }
+      if (kernel.masked_rows != nullptr) {
+        kernel.masked_rows({data[r], 0, 1, count, states.at(kernel, r).pointers(), 1, chunk * kChunk, 0,
+                            given ? pivots + r : nullptr, given ? counts + r : nullptr, ahead, mask[r]});
+        continue;
+      }
       pass_.kernels.pieces.mask[log2_size(feed.element)](pieces.copy() + r * pitch * feed.size, data[r],
                                                          mask[r], fill, count);
     }
-    const States states = states_[s].at(kernel, chunk * tile_.width + position);
-    const bool given = kernel.shifted && !kernel.skips_nan;
-    kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
-                 given ? pivots : nullptr, given ? counts : nullptr});
+    if (kernel.masked_rows == nullptr)
+      kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+                   given ? pivots : nullptr, given ? counts : nullptr});
   }
 
   const FirstPass& pass_;
@@ -311,6 +332,7 @@ class ColumnTile {
         one_step_(one_step()),
         all_in_place_(block_elements() == 0),
         masks_in_place_(masked_ && masks_in_place()),
+        lanes_ahead_(lanes_ahead()),
         pieces_(pass, block_elements()),
         frame_(static_cast<std::size_t>(bytes_needed())) {
     char* at = frame_.data();
@@ -490,7 +512,8 @@ class ColumnTile {
           const char* row[kRowsPerStep];
           pieces_.seek_lane(start, feed.input, base + first, rows, row);
           for (std::int64_t r = 0; r < rows; ++r) row[r] += c * feed.stored_size;
-          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first);
+          add_slot(s, row, rows, c, std::min(some, tile_.width - c), first,
+                   s == 0 ? ahead(feed, base + first) : 0);
         }
       return;
     }
@@ -513,7 +536,7 @@ class ColumnTile {
           if (s == 0) pieces_.fetch_mask(places, rows, plan_.inner, columns, 0, pitch, row, false);
           mask_rows(s, places, row, rows, c, columns);
         }
-        add_slot(s, row, rows, c, columns, first);
+        add_slot(s, row, rows, c, columns, first, 0);
       }
       for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
     }
@@ -546,16 +569,36 @@ class ColumnTile {
         const Feed& feed = pass_.feed[pass_.feed_of[s]];
         pieces_.seek_lane(start, feed.input, base + first, rows, data);
         for (std::int64_t r = 0; r < rows; ++r) data[r] += c * feed.stored_size;
-        add_slot(s, data, rows, c, columns, first, mask);
+        add_slot(s, data, rows, c, columns, first, s == 0 ? ahead(feed, base + first) : 0, mask);
         if (kernel.shifted && !kernel.skips_nan)
           pass_.kernels.pieces.count_columns(counts_[s] + c, mask, rows, columns);
       }
     }
   }
 
+  std::int64_t lanes_ahead() const {
+    const std::int64_t bytes = tile_.width * pass_.feed[0].stored_size * kRowsPerStep;
+    return std::clamp<std::int64_t>(kColumnsAhead / bytes, 1, kLanes);
+  }
+
+  /// Bytes from the rows of a lane to those that are asked for while it is folded: the rows of a lane after
+  /// it.
+  std::int64_t ahead(const Feed& feed, std::int64_t element) const {
+    if (!(all_in_place_ || masks_in_place_) || plan_.group_axes == 0) return 0;
+    const ReduceAxis& axis = plan_.group[plan_.group_axes - 1];
+    const bool wraps = element % kLanes + lanes_ahead_ >= kLanes;
+    const std::int64_t steps = lanes_ahead_ + (wraps ? kWindow - kLanes : 0);
+    // Past the end of the group only where another one follows it in memory.
+    if (element + steps >= plan_.count &&
+        (plan_.outer_axes == 0 ||
+         plan_.outer[plan_.outer_axes - 1].stride[feed.input] != plan_.count * axis.stride[feed.input]))
+      return 0;
+    return steps * axis.stride[feed.input];
+  }
+
   /// Adds `rows` of one lane, of columns [c, c + columns), to the accumulators of slot s.
   void add_slot(int s, const char* const* row, std::int64_t rows, std::int64_t c, std::int64_t columns,
-                std::int64_t first, const std::uint8_t* const* mask = nullptr) {
+                std::int64_t first, std::int64_t ahead, const std::uint8_t* const* mask = nullptr) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const auto lane = static_cast<std::size_t>(kernel.exact ? 0 : first % kLanes);
     void* lanes[kMaxLaneComponents];
@@ -563,7 +606,7 @@ class ColumnTile {
       lanes[i] = static_cast<char*>(lanes_[s][lane][i]) + c * kernel.lane_size[i];
     const bool fresh = kernel.exact ? first == 0 : first < kLanes;
     const auto add = mask != nullptr ? kernel.masked_columns : kernel.columns;
-    add({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh, mask});
+    add({lanes, row, rows, columns, kernel.shifted ? pivots_[s] + c : nullptr, first, fresh, mask, ahead});
   }
 
   /// Copies columns [first, first + columns) of rows, with what the mask leaves out replaced by what changes
@@ -601,6 +644,7 @@ class ColumnTile {
   const bool one_step_;
   const bool all_in_place_;
   const bool masks_in_place_;
+  const std::int64_t lanes_ahead_;
   Pieces pieces_;
   ScratchFrame frame_;
   void* lanes_[kMaxSlots][kLanes][kMaxLaneComponents];

@@ -87,7 +87,7 @@ UFUSE_INLINE P fold_span(const char* data, std::int64_t count) {
     if (any(numbers ^ (Wide{} == Wide{}))) return std::numeric_limits<P>::quiet_NaN();
   return folded;
 #else
-  return fold_chunk<R, P, Source>(data, count);
+  return fold_chunk<R, P, Source>(data, count, 0);
 #endif
 }
 

@@ -125,6 +125,20 @@ void gather(void* to, std::int64_t pitch, const char* const* from, std::int64_t 
       std::memcpy(out + row * pitch + k * kSize, from[row] + k * stride, sizeof(U));
 }
 
+/// Stores a whole register, to where it is aligned, past the caches.
+template <class V>
+UFUSE_INLINE void stream_register(char* to, V v) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(v.v));
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(v.v));
+#elif defined(__x86_64__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(v.v));
+#else
+  v.store(to);
+#endif
+}
+
 template <class U>
 void swap_bytes(void* data, std::int64_t count) {
   auto* at = static_cast<U*>(data);

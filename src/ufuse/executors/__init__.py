@@ -213,6 +213,15 @@ def fast_windows(operations: Sequence[str]) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_softmax(*, logarithm: bool) -> Callable[[_F], _F]:
+    """Put the native fast entry before softmax or its logarithm."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_softmax(general, logarithm))
+
+    return decorate
+
+
 def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
     """Put the native fast entry before a scan.
 

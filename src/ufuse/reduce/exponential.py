@@ -12,7 +12,7 @@ from ..fusion import fuse
 from ..fusion.operations import recorder
 from ..interop import as_output, wrap_like
 from .extremes import max
-from .request import Array, DType, Request, Slot, code_of, execute
+from .request import Array, DType, Request, Slot, code_of, execute, execute_softmax
 
 #: Weighted rows are cut into pieces of this many elements: work for every thread.
 _PIECE = 1 << 16
@@ -52,6 +52,7 @@ class LogSum(NamedTuple):
     sign: Any
 
 
+@executors.fast_softmax(logarithm=False)
 def softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
     """Exponentials of the elements, divided by their sum over axes.
 
@@ -80,9 +81,10 @@ def softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
 
     Notes
     -----
-    ``e * (1 / e.sum())`` with ``e = exp(x - x.max())``: one read for the largest and the sum, kept
-    in float64, one for the result; no temporary. The same bits for any memory layout and number of
-    threads.
+    ``e * (1 / e.sum())`` with ``e = exp(x - x.max())`` and the sum in float64. Lines of up to 8192
+    elements stay in a core's cache: memory is read once. Longer ones are read twice, once for the
+    largest and the sum. Integers and narrower floats are converted first. The same bits for any
+    memory layout and number of threads.
 
     Examples
     --------
@@ -92,11 +94,12 @@ def softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
            [0.5 , 0.5 ]])
     """
     call = _Call("ufuse.softmax", x, axis, out)
-    if call.result.size:
+    if call.result.size and not call.fill_lines(logarithm=False):
         call.fill(_shares, *call.row_values(("value", 0), ("share", 0)))
     return call.answer()
 
 
+@executors.fast_softmax(logarithm=True)
 def log_softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
     """Logarithm of `ufuse.softmax`, accurate where that is near 0 or 1.
 
@@ -109,7 +112,7 @@ def log_softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
     array([-1.92874985e-22, -5.00000000e+01])
     """
     call = _Call("ufuse.log_softmax", x, axis, out)
-    if call.result.size:
+    if call.result.size and not call.fill_lines(logarithm=True):
         call.fill(_shifted, *call.row_values(("value", 0), ("log_total", 1)))
     return call.answer()
 
@@ -285,6 +288,17 @@ class _Call:
             if usable and self._out is not None and self._out.dtype.isnative
             else executors.empty(array.shape, dtype)
         )
+
+    def fill_lines(self, *, logarithm: bool) -> bool:
+        """Write the result line by line; False where lines do not stay in cache."""
+        x = self._request.x.astype(self._compute, copy=False)
+        direct = self.result.dtype == self._compute
+        into = self.result if direct else executors.empty(x.shape, self._compute)
+        if not execute_softmax(executors.apart(x, into), self._request.axes, into, logarithm):
+            return False
+        if not direct:
+            self.result[...] = into
+        return True
 
     def row_values(self, *wanted: tuple[str, int]) -> list[Array]:
         """Return what becomes of sums of exponentials, the axes kept: finishes and components."""

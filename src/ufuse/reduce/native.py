@@ -84,6 +84,11 @@ def exact_sum(
     _core.exact_sum(x, _mask(axes), out, where, initial, divisor, how, table)
 
 
+def softmax(x: Array, axes: Sequence[int], out: Array, logarithm: bool) -> bool:
+    """Write the softmax of `x`, or its logarithm, where its lines stay in cache."""
+    return _core.softmax(x, _mask(axes), out, logarithm)
+
+
 def scan(name: str, x: Array, axis: int, out: Array) -> None:
     """Write the running ``"sum"``, ``"prod"``, ``"nansum"`` or ``"nanprod"`` of `x` to `out`."""
     _core.scan(x, axis, name, out)

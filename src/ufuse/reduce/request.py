@@ -271,6 +271,16 @@ def execute_scan(name: str, x: Array, axis: int, out: Array) -> None:
     executors.of(__package__).scan(name, x, axis, out)
 
 
+def execute_softmax(x: Array, axes: Sequence[int], out: Array, logarithm: bool) -> bool:
+    """Write the softmax of float32 or float64 `x`, or its logarithm, to `out` of the same dtype.
+
+    `out` is apart from `x`, or the same elements at the same places. Returns False, with nothing
+    written, where the executor has no way of its own for such a shape.
+    """
+    found: bool = executors.of(__package__).softmax(x, axes, out, logarithm)
+    return found
+
+
 def execute_weighted(
     x: Array, weights: Array, axes: Sequence[int], sums: Array, totals: Array | None
 ) -> None:
