@@ -10,6 +10,7 @@ import pytest
 
 import ufuse as uf
 from ufuse import executors
+from ufuse.segment.operations import OPERATIONS
 
 pytestmark = pytest.mark.skipif(executors.backend() != "native", reason="fast entries are native")
 
@@ -390,3 +391,72 @@ def test_medians_of_few_different_values(values: int, dtype: str) -> None:
                 assert uf.median(y) == np.median(y)
                 for q in (0.0, 0.1, 0.25, 0.37, 0.9, 1.0):
                     assert uf.quantile(y, q) == np.quantile(y, q)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_segments_are_those_of_the_general_function(op: str, dtype: str) -> None:
+    for x in arrays(dtype):
+        if x.ndim == 0:
+            continue
+        for axis in range(-x.ndim, x.ndim):
+            length = x.shape[axis]
+            cuts = np.linspace(0, length, 5).astype(np.int64)
+            for starts, stops in (
+                (cuts[:-1], None),
+                (cuts[:-1], cuts[1:]),
+                (np.array([0, length // 2, length // 2]), None),  # the second is empty
+                (np.array([length // 3, 0]), np.array([length, length // 2])),
+                (np.array([0, length + 1]), None),
+                (np.array([-1]), None),
+                (np.array([0]), np.array([length + 1])),
+                (np.array([], np.int64), None),
+                (cuts[::2], None),
+                (cuts.astype(np.int32), None),
+                ([0], None),
+            ):
+                same(uf.segment_reduce, x, starts, stops, op, axis=axis)
+    same(uf.segment_reduce, data(30, dtype), np.array([0, 9]), op=op, ddof=1)
+    same(uf.segment_reduce, data(30, dtype), np.array([0, 9]), op=op, initial=3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_groups_are_those_of_the_general_function(op: str, dtype: str) -> None:
+    for x in arrays(dtype):
+        if x.ndim == 0:
+            continue
+        for axis in range(-x.ndim, x.ndim):
+            labels = np.random.default_rng(x.size).integers(0, 4, x.shape[axis])
+            for of, count in (
+                (labels, None),
+                (labels, 4),
+                (labels, 7),  # some are empty
+                (labels, 2),
+                (labels.astype(np.uint8), None),
+                (labels.astype(np.int32)[::-1], None),
+                (labels - 1, None),
+                (labels + (1 << 40), None),
+                (labels[1:], None),
+                (labels, 0),
+                (labels, -1),
+                (labels, 2.0),
+                (labels.astype(float), None),
+                (list(labels), 4),
+            ):
+                same(uf.group_reduce, x, of, op, count, axis=axis)
+    same(uf.group_reduce, data(30, dtype), np.arange(30) % 3, op=op, num_groups=3)
+    same(uf.group_reduce, data(30, dtype), np.arange(30) % 3, op, 3, initial=2)
+
+
+def test_parts_of_no_operation_are_refused_as_before() -> None:
+    x, starts = data(10, "f4"), np.array([0, 5])
+    for function in (uf.segment_reduce, uf.group_reduce):
+        same(function, x, starts, op="nothing")
+        same(function, x, starts, op=3)
+        same(function, x, starts, axis=1)
+        same(function, x, starts, axis="0")
+        same(function, x, starts, unknown=1)
+        same(function, x)
+    same(uf.segment_reduce, x, starts, starts[:1])
+    same(uf.segment_reduce, x, starts, offsets=starts)

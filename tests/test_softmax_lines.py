@@ -178,9 +178,7 @@ def test_short_calls(function: Any) -> None:
     np.testing.assert_allclose(function(x), function(x.ravel()).reshape(x.shape))
     name = f"ufuse.{function.__name__}"
     for wrong in ({"axis": 2}, {"axis": -3}, {"axis": "1"}):
-        with pytest.raises(
-            (np.exceptions.AxisError, TypeError), match=f"ufuse.{function.__name__}"
-        ):
+        with pytest.raises((np.exceptions.AxisError, TypeError), match=name):
             function(x, **wrong)
     read_only = np.empty_like(x)
     read_only.flags.writeable = False

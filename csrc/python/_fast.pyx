@@ -136,6 +136,28 @@ cdef extern from "scan/scan.hpp" namespace "ufuse" nogil:
 
     void run_scan "ufuse::scan"(const Scan& scan) except +
 
+cdef extern from "segment/fast.hpp" namespace "ufuse" nogil:
+    cppclass PartsCall:
+        const char* data
+        int axes
+        const int64_t* shape
+        const int64_t* strides
+        DType dtype
+        int axis
+        ReducerId reducer
+        DType element
+        Finish finish
+        int component
+        DType result
+        char* out
+        const int64_t* out_strides
+        bint all_needed
+
+    bint segments_fast(const PartsCall& call, int64_t count, const int64_t* starts,
+                       const int64_t* stops) except +
+    bint groups_fast(const PartsCall& call, int64_t count, const char* labels, DType label_type,
+                     const int64_t* label_stride) except +
+
 cdef extern from "softmax/softmax.hpp" namespace "ufuse" nogil:
     cppclass Softmax:
         int axes
@@ -255,5 +277,6 @@ include "fast_reductions.pxi"
 include "fast_order.pxi"
 include "fast_counts.pxi"
 include "fast_scans.pxi"
+include "fast_segments.pxi"
 include "fast_softmax.pxi"
 include "fast_windows.pxi"

@@ -222,6 +222,31 @@ def fast_softmax(*, logarithm: bool) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_parts(
+    operations: Mapping[str, Mapping[str, tuple[str, str, str, int, np.dtype[Any], bool]]],
+    *,
+    groups: bool,
+) -> Callable[[_F], _F]:
+    """Put the native fast entry before a reduction of segments or groups.
+
+    Parameters
+    ----------
+    operations : mapping
+        By name and element code, what an operation runs: the reducer, the element type, the finish,
+        the component of the state it starts with, the dtype of the result, and whether an empty
+        part is for the general function, which warns or raises.
+    groups : bool
+        Whether the parts are groups, and not segments.
+    """
+
+    def decorate(general: _F) -> _F:
+        return (
+            general if native is None else cast(_F, native.fast_parts(general, groups, operations))
+        )
+
+    return decorate
+
+
 def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
     """Put the native fast entry before a scan.
 

@@ -24,6 +24,9 @@ MAX_VALUES = 200
 
 empty = _fast.empty
 
+#: What `executors.fast_parts` takes for one operation on one dtype.
+PartRow = tuple[str, str, str, int, np.dtype[Any], bool]
+
 
 @lru_cache(maxsize=1024)
 def can_run(program: Program) -> bool:
@@ -139,6 +142,28 @@ def fast_scan(general: Any, scan: str, results: Mapping[str, str]) -> _fast.Scan
     """Return `general` behind its fast entry; see `executors.fast_scan`."""
     dtypes = {code: dtype_of(result) for code, result in results.items()}
     return _fast.ScanCall(general, _core.scans().index(scan), dtypes)
+
+
+def fast_parts(
+    general: Any, groups: bool, operations: Mapping[str, Mapping[str, PartRow]]
+) -> _fast.PartsEntry:
+    """Return `general` behind its fast entry; see `executors.fast_parts`."""
+    reducers, finishes = [row.name for row in REDUCERS], tuple(FINISHES)
+    rows = {
+        name: {
+            code: (
+                reducers.index(reducer),
+                element,
+                finishes.index(finish),
+                component,
+                result,
+                all_needed,
+            )
+            for code, (reducer, element, finish, component, result, all_needed) in by_code.items()
+        }
+        for name, by_code in operations.items()
+    }
+    return _fast.PartsEntry(general, groups, rows)
 
 
 def fast_windows(general: Any, operations: Sequence[str]) -> _fast.WindowCall:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..catalogue.dtypes import FLOATS
+from ..catalogue.dtypes import ELEMENT_TYPES, FLOATS
 from ..catalogue.reducers import BY_NAME as REDUCERS
 from ..reduce import extremes, logic, nan, norms, sums
 from ..reduce.request import NO_VALUE, Array, DType, Slot, code_of, read_dtype, read_initial
@@ -326,4 +326,36 @@ OPERATIONS: Final[dict[str, tuple[tuple[str, ...], Callable[[Call], Any]]]] = {
     "nanmax": (("initial",), _extreme),
     "nanargmin": ((), _index),
     "nanargmax": ((), _index),
+}
+
+
+def _fast_row(name: str, dtype: DType) -> tuple[str, str, str, int, DType, bool] | None:
+    """Return what an operation runs where no part is empty; None where it does more than that."""
+    plain = name.removeprefix("nan") if dtype.kind in "biu" else name
+    code = code_of(dtype)
+    if code is None:
+        return None
+    if plain in ("sum", "prod", "nansum", "nanprod"):
+        result = sums.default_dtype(dtype, None)
+        element = sums.element_for(plain, dtype, result)
+        return None if element is None else (plain, element, "value", 0, result, False)
+    if plain in ("min", "max"):
+        return plain, code, "value", 0, dtype, True
+    if plain == "mean":
+        wide = dtype.kind in "iu" and dtype.itemsize == 8
+        return "sum", "f8" if wide else code, "mean", 0, sums.moment_dtype(dtype, None), True
+    if plain in _SPREADS:
+        element = sums.moments_element(dtype)
+        return "moments", element, _SPREADS[plain], 0, sums.moment_dtype(dtype, None), True
+    if plain in ("argmin", "argmax") and dtype.kind != "b":
+        return plain, code, "value", 1, np.dtype(np.intp), True
+    if plain == "count_nonzero":
+        return "nonzero", code, "value", 0, np.dtype(np.int64), False
+    return None
+
+
+#: What the fast entries of `segment_reduce` and `group_reduce` run: see `executors.fast_parts`.
+FAST_ROWS: Final = {
+    name: {row.code: fast for row in ELEMENT_TYPES if (fast := _fast_row(name, row.dtype))}
+    for name in OPERATIONS
 }

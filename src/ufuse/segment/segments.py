@@ -13,7 +13,7 @@ from .. import executors
 from ..interop import asarray
 from ..reduce.extremes import max as largest
 from ..reduce.request import Array, Slot
-from .operations import read_operation, reduce_parts
+from .operations import FAST_ROWS, read_operation, reduce_parts
 from .parts import Call
 
 #: The core's limit (csrc/segment/groups.hpp).
@@ -22,6 +22,7 @@ _MOST_GROUPS: Final = 1 << 30
 _SIZED: Final = ("mean", "var", "std")
 
 
+@executors.fast_parts(FAST_ROWS, groups=False)
 def segment_reduce(
     x: Any,
     starts: Any = None,
@@ -131,6 +132,7 @@ def segment_reduce(
     return reduce_parts(call, dtype, initial, ddof)
 
 
+@executors.fast_parts(FAST_ROWS, groups=True)
 def group_reduce(
     x: Any,
     labels: Any,
