@@ -170,7 +170,7 @@ cdef extern from "softmax/softmax.hpp" namespace "ufuse" nogil:
         DType dtype
         bint logarithm
 
-    bint softmax_in_cache(int64_t count, int64_t size)
+    bint softmax_by_line(int64_t count, int64_t size)
     void softmax(const Softmax& s) except +
 
 cdef extern from "numpy/arrayobject.h":

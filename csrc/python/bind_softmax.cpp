@@ -12,17 +12,13 @@ namespace py = pybind11;
 namespace ufuse {
 namespace {
 
-bool softmax_array(const py::array& x, std::uint64_t axes, py::array& out, bool logarithm) {
+void softmax_array(const py::array& x, std::uint64_t axes, py::array& out, bool logarithm) {
   bool fits = x.ndim() <= kMaxReduceAxes && x.ndim() == out.ndim() && x.dtype().equal(out.dtype());
   for (py::ssize_t i = 0; fits && i < x.ndim(); ++i) fits = x.shape(i) == out.shape(i);
   if (!fits || x.dtype().byteorder() == '>') throw std::invalid_argument("ufuse softmax: unlike arrays");
   Strides strides[2];
-  std::int64_t shape[kMaxReduceAxes], count = 1;
-  for (py::ssize_t i = 0; i < x.ndim(); ++i) {
-    shape[i] = x.shape(i);
-    if (axes >> i & 1) count *= shape[i];
-  }
-  if (!softmax_in_cache(count, x.size())) return false;
+  std::int64_t shape[kMaxReduceAxes];
+  for (py::ssize_t i = 0; i < x.ndim(); ++i) shape[i] = x.shape(i);
   Softmax s;
   s.axes = static_cast<int>(x.ndim());
   s.shape = shape;
@@ -39,7 +35,6 @@ bool softmax_array(const py::array& x, std::uint64_t axes, py::array& out, bool 
     const py::gil_scoped_release released;
     softmax(s);
   }
-  return true;
 }
 
 }  // namespace
@@ -47,7 +42,9 @@ bool softmax_array(const py::array& x, std::uint64_t axes, py::array& out, bool 
 void register_softmax(py::module_& m) {
   m.def("softmax", &softmax_array, py::arg("x"), py::arg("axes"), py::arg("out"), py::arg("logarithm"),
         "Softmax over the axes of a bit mask, or its logarithm, of float32 or float64; `out` is apart from\n"
-        "`x` or the same elements. False, with nothing written, where lines do not stay in cache.");
+        "`x` or the same elements.");
+  m.def("softmax_by_line", &softmax_by_line, py::arg("count"), py::arg("size"),
+        "Whether `softmax` is for lines of `count` elements, `size` in all.");
 }
 
 }  // namespace ufuse

@@ -136,10 +136,13 @@ class RowTile {
     return true;
   }
 
-  /// Bytes from what is read of a row to what is asked for meanwhile: further along a long row, where the
+  /// Bytes from what is read of a row to what is asked for meanwhile, by the first of several states: those
+  /// after it find the piece in L1. Further along a long row, where the
   /// next rows are wanted of shorter ones.
   std::int64_t ahead(const Feed& feed, bool backward) const {
-    const std::int64_t bytes = plan_.count * feed.stored_size, stride = plan_.inner.stride[feed.input];
+    const std::int64_t bytes = plan_.count * feed.stored_size;
+    // Long rows that run backwards are taken last first.
+    const std::int64_t stride = plan_.inner.stride[feed.input] * (backward && pass_.chunks > 1 ? -1 : 1);
     if (bytes <= kRowsAhead) return (kRowsAhead + bytes - 1) / bytes * stride;
     if (bytes <= 4 * kRowsAhead && stride != bytes && stride != -bytes) return stride;
     return backward ? -kRowsAhead : kRowsAhead;
@@ -284,31 +287,43 @@ class RowTile {
                    std::int64_t ahead) {
     const ReducerKernel& kernel = *pass_.kernel[s];
     const Feed& feed = pass_.feed[pass_.feed_of[s]];
-    const std::int64_t pitch = pitch_of(count);
+    const bool counted = kernel.shifted && !kernel.skips_nan;
     double pivots[kRowBlock], counts[kRowBlock];
-    const bool given = kernel.shifted && !kernel.skips_nan;
+    for (std::int64_t r = 0; kernel.shifted && r < rows; ++r) {
+      pivots[r] = pivot_of(feed, data[r], mask[r], count, kernel.skips_nan);
+      if (counted) counts[r] = static_cast<double>(pass_.kernels.pieces.count_bytes(mask[r], count));
+    }
     const States states = states_[s].at(kernel, chunk * tile_.width + position);
+    if (kernel.masked_rows != nullptr) {
+      for (std::int64_t r = 0; r < rows; ++r)
+        kernel.masked_rows({data[r], 0, 1, count, states.at(kernel, r).pointers(), 1, chunk * kChunk, 0,
+                            kernel.shifted ? pivots + r : nullptr, counted ? counts + r : nullptr, ahead,
+                            mask[r]});
+      return;
+    }
+    const std::int64_t pitch = pitch_of(count);
+    const auto mask_out = pass_.kernels.pieces.mask[log2_size(feed.element)];
     for (std::int64_t r = 0; r < rows; ++r) {
       alignas(8) char fill[8];
       std::memcpy(fill, kernel.identity, sizeof fill);
-      if (given) {
-        const void* first = std::memchr(mask[r], 1, static_cast<std::size_t>(count));
-        const std::int64_t at = first == nullptr ? 0 : static_cast<const std::uint8_t*>(first) - mask[r];
-        pivots[r] = first == nullptr ? 0.0 : usable_pivot(as_double(data[r] + at * feed.size, feed.element));
-        counts[r] = static_cast<double>(pass_.kernels.pieces.count_bytes(mask[r], count));
-        put_element(fill, feed.element, pivots[r]);
-      }
-      if (kernel.masked_rows != nullptr) {
-        kernel.masked_rows({data[r], 0, 1, count, states.at(kernel, r).pointers(), 1, chunk * kChunk, 0,
-                            given ? pivots + r : nullptr, given ? counts + r : nullptr, ahead, mask[r]});
-        continue;
-      }
-      pass_.kernels.pieces.mask[log2_size(feed.element)](pieces.copy() + r * pitch * feed.size, data[r],
-                                                         mask[r], fill, count);
+      if (counted) put_element(fill, feed.element, pivots[r]);
+      mask_out(pieces.copy() + r * pitch * feed.size, data[r], mask[r], fill, count);
     }
-    if (kernel.masked_rows == nullptr)
-      kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
-                   given ? pivots : nullptr, given ? counts : nullptr});
+    kernel.rows({pieces.copy(), pitch * feed.size, rows, count, states.pointers(), 1, chunk * kChunk, 0,
+                 counted ? pivots : nullptr, counted ? counts : nullptr});
+  }
+
+  /// The first element of a row that counts, as a pivot; 0 where there is none.
+  static double pivot_of(const Feed& feed, const char* data, const std::uint8_t* mask, std::int64_t count,
+                         bool skip_nan) {
+    for (std::int64_t at = 0; at < count; ++at) {
+      const void* next = std::memchr(mask + at, 1, static_cast<std::size_t>(count - at));
+      if (next == nullptr) break;
+      at = static_cast<const std::uint8_t*>(next) - mask;
+      const double x = as_double(data + at * feed.size, feed.element);
+      if (x == x || !skip_nan) return usable_pivot(x);
+    }
+    return 0.0;
   }
 
   const FirstPass& pass_;

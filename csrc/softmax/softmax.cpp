@@ -26,7 +26,7 @@ constexpr std::int64_t kMostElements = 8192;
 // such lines are few.
 constexpr std::int64_t kShortLine = kLanes, kFew = 65536;
 constexpr std::int64_t kLine = 64;
-// Rows are asked for while those before are computed.
+// Rows are asked for while those before are computed (`reduce/ahead.hpp`).
 constexpr std::int64_t kRowsAhead = 8 << 10;
 constexpr std::int64_t kTaskBytes = 128 << 10, kTasksPerThread = 8;
 
@@ -163,7 +163,7 @@ class Lines {
     const std::int64_t width = kSoftmaxTileBytes / size_;
     // A line more than a power of two: elements of one lane would share the sets of L1.
     const std::int64_t pitch = width + kLine / size_;
-    // Tiles begin where a cache line of the results does, and only the first may not.
+    // Tiles begin where a cache line of the results does, if all rows lie alike: the first may not.
     const std::int64_t shift = written ? reinterpret_cast<std::intptr_t>(s_.out) % kLine / size_ : 0;
     const std::int64_t across = (across_.extent + shift + width - 1) / width;
     const std::int64_t outers = lines_ / across_.extent;
@@ -230,7 +230,7 @@ class Lines {
 
 }  // namespace
 
-bool softmax_in_cache(std::int64_t count, std::int64_t size) noexcept {
+bool softmax_by_line(std::int64_t count, std::int64_t size) noexcept {
   return count <= kMostElements && (count >= kShortLine || size <= kFew);
 }
 

@@ -23,10 +23,10 @@ struct Softmax {
   bool logarithm = false;
 };
 
-/// Whether lines of `count` elements, of `size` in all, are for `softmax`: a matter of the shape alone, since
-/// other ways add in another order. Longer ones would not stay in cache; of many short ones a line is not
-/// worth its calls.
-UFUSE_API bool softmax_in_cache(std::int64_t count, std::int64_t size) noexcept;
+/// Whether lines of `count` elements, `size` in all, are for `softmax`: a matter of the shape alone, since
+/// other ways add in another order. Longer ones would not stay in cache; of many short ones, each costs more
+/// than its elements.
+UFUSE_API bool softmax_by_line(std::int64_t count, std::int64_t size) noexcept;
 
 /// Throws `std::invalid_argument` for other types or more axes than `kMaxReduceAxes`, `std::bad_alloc`.
 UFUSE_API void softmax(const Softmax& s);

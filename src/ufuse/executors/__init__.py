@@ -93,7 +93,18 @@ def apart(array: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
         and array.itemsize == out.itemsize
         and array.__array_interface__["data"][0] == out.__array_interface__["data"][0]
     )
-    return array if same else array.copy()
+    return array if same and not _overlaps_itself(out) else array.copy()
+
+
+def _overlaps_itself(array: NDArray[Any]) -> bool:
+    """Return whether elements share bytes, or True where strides alone do not tell."""
+    span = array.itemsize
+    for stride, extent in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if extent > 1:
+            if stride < span:
+                return True
+            span += stride * (extent - 1)
+    return False
 
 
 def fast_linear(general: _F) -> _F:

@@ -205,9 +205,20 @@ def _by_numpy(obj: Any, function: str, argument: str) -> npt.NDArray[Any]:
     if array.dtype.kind in "OSUV" and not is_low_precision(array.dtype):
         raise TypeError(
             f"{subject(obj, function, argument)} is no array of numbers: NumPy reads it as dtype "
-            f"{array.dtype}; expected numbers, such as np.asarray({argument}, dtype=np.float64)"
+            f"{array.dtype}; {_remedy(obj, array, argument)}"
         )
     return array
+
+
+def _remedy(obj: Any, array: npt.NDArray[Any], argument: str) -> str:
+    """Say how numbers could be had of what NumPy reads as none."""
+    if hasattr(obj, "__next__"):
+        return f"take the elements of an iterator first, by list({argument})"
+    if array.dtype.kind in "SU":
+        return f"numbers written as text are read by np.asarray({argument}).astype(np.float64)"
+    if array.ndim == 0:
+        return "expected an array, a sequence or a number"
+    return f"objects that are numbers are read by np.asarray({argument}, dtype=np.float64)"
 
 
 def _require_host(obj: Any, function: str, argument: str, *, output: bool) -> None:

@@ -12,7 +12,16 @@ from ..fusion import fuse
 from ..fusion.operations import recorder
 from ..interop import as_output, wrap_like
 from .extremes import max
-from .request import Array, DType, Request, Slot, code_of, execute, execute_softmax
+from .request import (
+    Array,
+    DType,
+    Request,
+    Slot,
+    code_of,
+    execute,
+    execute_softmax,
+    has_softmax_by_line,
+)
 
 #: Weighted rows are cut into pieces of this many elements: work for every thread.
 _PIECE = 1 << 16
@@ -81,9 +90,9 @@ def softmax(x: Any, axis: Any = None, out: Any = None) -> Any:
 
     Notes
     -----
-    ``e * (1 / e.sum())`` with ``e = exp(x - x.max())`` and the sum in float64. Lines of up to 8192
-    elements stay in a core's cache: memory is read once. Longer ones are read twice, once for the
-    largest and the sum. Integers and narrower floats are converted first. The same bits for any
+    ``e * (1 / e.sum())`` with ``e = exp(x - x.max())`` and the sum in float64. Lines of 16 to 8192
+    elements are read once and written once. Others are read twice, once for the largest and the
+    sum. Integers and narrower floats are converted first. The same bits for any
     memory layout and number of threads.
 
     Examples
@@ -263,7 +272,7 @@ class _Call:
     """The arguments of softmax or log_softmax, checked, and where the result goes."""
 
     def __init__(self, function: str, x: Any, axis: Any, out: Any) -> None:
-        self._request = Request(function, x, axis)
+        self._request = Request(function, x, axis, argument="x")
         self._given = out
         array = self._request.x
         dtype = _floating(function, array)
@@ -290,12 +299,13 @@ class _Call:
         )
 
     def fill_lines(self, *, logarithm: bool) -> bool:
-        """Write the result line by line; False where lines do not stay in cache."""
+        """Write the result line by line; False where the executor has no way for such lines."""
+        if not has_softmax_by_line(self._request.count, self._request.x.size):
+            return False
         x = self._request.x.astype(self._compute, copy=False)
         direct = self.result.dtype == self._compute
         into = self.result if direct else executors.empty(x.shape, self._compute)
-        if not execute_softmax(executors.apart(x, into), self._request.axes, into, logarithm):
-            return False
+        execute_softmax(executors.apart(x, into), self._request.axes, into, logarithm)
         if not direct:
             self.result[...] = into
         return True

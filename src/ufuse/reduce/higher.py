@@ -95,7 +95,7 @@ def moments(
     """
     function = "ufuse.moments"
     wanted = _read_order(function, order)
-    request = Request(function, x, axis, None, keepdims, where)
+    request = Request(function, x, axis, None, keepdims, where, argument="x")
     if code_of(request.x.dtype) is None:
         raise TypeError(
             f"{function}: argument 'x': expected real numbers of at most 64 bits, got dtype "

@@ -84,9 +84,12 @@ def exact_sum(
     _core.exact_sum(x, _mask(axes), out, where, initial, divisor, how, table)
 
 
-def softmax(x: Array, axes: Sequence[int], out: Array, logarithm: bool) -> bool:
-    """Write the softmax of `x`, or its logarithm, where its lines stay in cache."""
-    return _core.softmax(x, _mask(axes), out, logarithm)
+softmax_by_line = _core.softmax_by_line
+
+
+def softmax(x: Array, axes: Sequence[int], out: Array, logarithm: bool) -> None:
+    """Write the softmax of `x`, or its logarithm, line by line."""
+    _core.softmax(x, _mask(axes), out, logarithm)
 
 
 def scan(name: str, x: Array, axis: int, out: Array) -> None:

@@ -271,14 +271,18 @@ def execute_scan(name: str, x: Array, axis: int, out: Array) -> None:
     executors.of(__package__).scan(name, x, axis, out)
 
 
-def execute_softmax(x: Array, axes: Sequence[int], out: Array, logarithm: bool) -> bool:
+def has_softmax_by_line(count: int, size: int) -> bool:
+    """Whether the executor has a softmax for lines of `count` elements, `size` in all."""
+    found: bool = executors.of(__package__).softmax_by_line(count, size)
+    return found
+
+
+def execute_softmax(x: Array, axes: Sequence[int], out: Array, logarithm: bool) -> None:
     """Write the softmax of float32 or float64 `x`, or its logarithm, to `out` of the same dtype.
 
-    `out` is apart from `x`, or the same elements at the same places. Returns False, with nothing
-    written, where the executor has no way of its own for such a shape.
+    Where `has_softmax_by_line`. `out` is apart from `x`, or the same elements at the same places.
     """
-    found: bool = executors.of(__package__).softmax(x, axes, out, logarithm)
-    return found
+    executors.of(__package__).softmax(x, axes, out, logarithm)
 
 
 def execute_weighted(

@@ -121,6 +121,11 @@ def segment_reduce(
         raise TypeError(f"{function}: missing argument 'starts' (or 'offsets')")
     else:
         first = _read_positions(function, "starts", starts)
+        if isinstance(stops, str):
+            raise TypeError(
+                f"{function}: argument 'stops': expected positions, got {stops!r}; an operation is "
+                f"passed as op={stops!r}"
+            )
         last = None if stops is None else _read_positions(function, "stops", stops)
         if last is not None and last.shape != first.shape:
             raise ValueError(

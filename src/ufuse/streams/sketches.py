@@ -132,7 +132,8 @@ class QuantileSketch:
         elif dtype != self.dtype:
             raise TypeError(
                 f"{function}: argument 'chunk': expected dtype {self.dtype}, that of the first "
-                f"chunk, got {dtype}; convert it with chunk.astype({str(self.dtype)!r})"
+                f"chunk, got {dtype}; convert all chunks to a dtype that holds them, such as "
+                f"chunk.astype({str(np.result_type(self.dtype, dtype))!r})"
             )
         for piece in contiguous_pieces(x, self._waiting.elements.dtype):
             self._feed(piece)

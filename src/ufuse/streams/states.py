@@ -111,6 +111,8 @@ class State:
         accuracy: str = "default",
     ) -> None:
         function = "ufuse.State"
+        if len(statistics) == 1 and isinstance(statistics[0], (list, tuple)):
+            statistics = tuple(statistics[0])  # one sequence, as `ufuse.reduce` takes it
         names = read_names(function, statistics)
         if accuracy not in ("default", "reproducible"):
             raise ValueError(
@@ -198,7 +200,8 @@ class State:
         if dtype != self.dtype:
             raise TypeError(
                 f"{function}: argument 'chunk': expected dtype {self.dtype}, that of the first "
-                f"chunk, got {dtype}; convert it with chunk.astype({str(self.dtype)!r})"
+                f"chunk, got {dtype}; convert all chunks to a dtype that holds them, such as "
+                f"chunk.astype({str(np.result_type(self.dtype, dtype))!r})"
             )
         if self._settings.axis is not None and (lanes != self._lanes or x.ndim != self._ndim):
             raise ValueError(
