@@ -9,6 +9,10 @@
 
 namespace ufuse {
 
+/// Elements from one row of a block to the next. Rows of 4 KB would share the sets of L1 among each other
+/// and, as often as not, with the rows they are gathered from.
+constexpr std::int64_t pitch_of(std::int64_t count) { return count < 128 ? count : count + 16; }
+
 /// Where a run of elements starts: one address per operand (the mask's last), and the position in the nest
 /// and in the group, from which computed inputs have their multi-index.
 struct Place {

@@ -15,6 +15,9 @@ inline constexpr std::int64_t kTileColumns = 4096;
 /// The accumulators of a tile's lanes stay in L2: 16 lanes of 4096 float64 columns, or of 2048 for moments.
 inline constexpr std::int64_t kTileLaneBytes = 512 << 10;
 
+/// How far ahead rows are asked for (`ahead.hpp`).
+inline constexpr std::int64_t kRowsAhead = 8 << 10;
+
 /// Elements of one input as the kernels want them: one element type, native byte order, contiguous.
 struct Feed {
   int input;
@@ -66,9 +69,17 @@ struct Tile {
   std::int64_t width;
 };
 
+void fold_row_tile(const FirstPass& pass, const Tile& tile, std::int64_t first_chunk, std::int64_t last_chunk,
+                   const States* states);
+void fold_column_tile(const FirstPass& pass, const Tile& tile, std::int64_t first_chunk,
+                      std::int64_t last_chunk, const States* states);
+
 /// Folds chunks [first_chunk, last_chunk) of a tile to states: chunk c of position i to states[s] at
 /// c * width + i, for each state s of the pass.
-void fold_tile(const FirstPass& pass, const Tile& tile, std::int64_t first_chunk, std::int64_t last_chunk,
-               const States* states);
+inline void fold_tile(const FirstPass& pass, const Tile& tile, std::int64_t first_chunk,
+                      std::int64_t last_chunk, const States* states) {
+  const auto fold = pass.plan.columns ? fold_column_tile : fold_row_tile;
+  fold(pass, tile, first_chunk, last_chunk, states);
+}
 
 }  // namespace ufuse

@@ -11,6 +11,7 @@
 #include "core/threads.hpp"
 #include "program/kernels.hpp"
 #include "reduce/streaming.hpp"
+#include "reduce/tiles.hpp"
 #include "softmax/kernels.hpp"
 
 namespace ufuse {
@@ -26,8 +27,6 @@ constexpr std::int64_t kMostElements = 8192;
 // such lines are few.
 constexpr std::int64_t kShortLine = kLanes, kFew = 65536;
 constexpr std::int64_t kLine = 64;
-// Rows are asked for while those before are computed (`reduce/ahead.hpp`).
-constexpr std::int64_t kRowsAhead = 8 << 10;
 constexpr std::int64_t kTaskBytes = 128 << 10, kTasksPerThread = 8;
 
 struct Axis {
