@@ -62,7 +62,8 @@ void simple_columns(const ColumnsCall& call) {
     for (std::int64_t c = 0; c < call.columns; ++c) acc[c] = static_cast<A>(R::identity);
   with_rows<kUnrolled>(call, [=](const char* const* row, auto rows) __attribute__((always_inline)) {
     auto step = [=](std::int64_t c) __attribute__((always_inline)) {
-      prefetch_columns<K * W * Source::bytes>(row, rows, c * Source::bytes, ahead);
+      if constexpr (asks_ahead<R, Source> || R::exact)
+        prefetch_columns<K * W * Source::bytes>(row, rows, c * Source::bytes, ahead);
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
         const std::int64_t at = c + k * W;

@@ -148,6 +148,11 @@ UFUSE_INLINE V reversed(V x, std::index_sequence<Lane...>) {
 #endif
 }
 
+/// Whether rows of a simple reducer ask for memory ahead of its use: where an element is one or two bytes, or
+/// mapped first. Others only wait for memory, and read in order.
+template <class R, class Source>
+inline constexpr bool asks_ahead = Source::bytes < 4 || requires(Vec<float, 4> x) { R::map(x); };
+
 /// Elements as they are that run backwards from the first.
 template <class S>
 struct Backward {
