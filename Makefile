@@ -42,15 +42,19 @@ test: $(VENV)/installed $(VENV)/test-group
 	UFUSE_BACKEND=reference $(BIN)/python -m pytest -q -p no:cacheprovider
 	$(BIN)/python -m pytest -p no:cacheprovider
 
-## test-pythons: a smoke run on the other Python versions that are installed, by themselves or by pyenv
-test-pythons:
+## test-pythons: a smoke run on the other Python versions that are installed, by themselves or by pyenv. The
+## core knows no Python, so theirs is the one built for the first.
+test-pythons: $(VENV)/installed
+	tag=$$($(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_info[:2])'); \
+	library=$$(ls "$$PWD"/build/$$tag-*/libufuse.* | head -n 1); \
 	for version in 3.12 3.13; do \
 	  python=; \
 	  for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	    if "$$candidate" -c '' 2>/dev/null; then python=$$candidate; fi; \
 	  done; \
 	  if [ -z "$$python" ]; then echo "Python $$version: not installed, skipped"; continue; fi; \
-	  $(MAKE) smoke PYTHON=$$python VENV=.venv-$$version || exit 1; \
+	  CMAKE_ARGS="$$CMAKE_ARGS -DUFUSE_LIBRARY=$$library" \
+	    $(MAKE) smoke PYTHON=$$python VENV=.venv-$$version || exit 1; \
 	done
 
 .PHONY: smoke
