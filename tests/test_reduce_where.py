@@ -11,14 +11,18 @@ import ufuse as uf
 from conftest import NATIVE
 
 FUNCTIONS = [
-    "sum prod mean var std min max any all moments norm logsumexp".split(),
+    "sum prod mean var std min max minmax any all moments norm logsumexp".split(),
     "nansum nanprod nanmean nanvar nanstd nanmin nanmax".split(),
 ]
 NAMES = [name for names in FUNCTIONS for name in names]
 
 
 def reduced(name: str, x: np.ndarray, axis: Any, mask: np.ndarray) -> list[np.ndarray]:
-    more: dict[str, Any] = {"initial": 0} if name.removeprefix("nan") in ("min", "max") else {}
+    least: Any = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    most: Any = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    starts = {"min": most, "max": least, "minmax": (most, least)}
+    plain = name.removeprefix("nan")
+    more: dict[str, Any] = {"initial": starts[plain]} if plain in starts else {}
     found = getattr(uf, name)(x, axis=axis, where=mask, **more)
     parts = found if isinstance(found, tuple) else (found,)
     return [np.asarray(part) for part in parts if part is not None]

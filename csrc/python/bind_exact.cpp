@@ -44,12 +44,7 @@ void exact_sum_array(const py::array& x, std::uint64_t axes, py::array_t<double>
   s.initial = initial ? &*initial : nullptr;
   s.divisor = divisor;
   s.out = out.mutable_data();  // throws where it is read-only
-  if (x.size() < kSmall) {
-    exact_sum(s);
-  } else {
-    const py::gil_scoped_release released;
-    exact_sum(s);
-  }
+  without_gil(x.size(), [&] { exact_sum(s); });
 }
 
 }  // namespace

@@ -82,12 +82,7 @@ void reduce_arrays(const std::vector<py::array>& inputs, std::uint64_t axes,
     slot.initial = initial[s];
   }
   const ReduceKernels& kernels = reduce_kernels(active_tier());
-  if (x.size() < kSmall) {
-    reduce(r, kernels);
-  } else {
-    const py::gil_scoped_release released;
-    reduce(r, kernels);
-  }
+  without_gil(x.size(), [&] { reduce(r, kernels); });
 }
 
 void to_half(const py::array& values, py::array& out) {

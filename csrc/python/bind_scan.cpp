@@ -48,12 +48,7 @@ void scan_array(const py::array& x, int axis, const std::string& name, py::array
   s.out = static_cast<char*>(out.mutable_data());  // throws where it is read-only
   s.out_strides = out_strides;
   s.out_type = dtype_of_array(out);
-  if (x.size() < kSmall) {
-    scan(s);
-  } else {
-    const py::gil_scoped_release released;
-    scan(s);
-  }
+  without_gil(x.size(), [&] { scan(s); });
 }
 
 }  // namespace

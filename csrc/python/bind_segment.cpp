@@ -85,13 +85,8 @@ Facts segment_reduce(const py::array& x, int axis, const std::string& coding, co
   const Arguments given(x, axis, coding, table, slots, segments.count);
   if (stops && stops->size() != segments.count)
     throw std::invalid_argument("ufuse segment: as many stops as starts");
-  SegmentFacts facts;
-  if (x.size() < kSmall) {
-    facts = reduce_segments(given.reduction, axis, segments, active_tier());
-  } else {
-    const py::gil_scoped_release released;
-    facts = reduce_segments(given.reduction, axis, segments, active_tier());
-  }
+  const SegmentFacts facts =
+      without_gil(x.size(), [&] { return reduce_segments(given.reduction, axis, segments, active_tier()); });
   return {facts.start, facts.stop, facts.empty, facts.shortest};
 }
 
@@ -109,13 +104,8 @@ std::tuple<std::int64_t, std::int64_t> group_reduce(const py::array& x, int axis
     if (sizes->size() != count) throw std::invalid_argument("ufuse segment: one size for each group");
     groups.sizes = sizes->mutable_data();
   }
-  GroupErrors errors;
-  if (x.size() < kSmall) {
-    errors = reduce_groups(given.reduction, axis, groups, active_tier());
-  } else {
-    const py::gil_scoped_release released;
-    errors = reduce_groups(given.reduction, axis, groups, active_tier());
-  }
+  const GroupErrors errors =
+      without_gil(x.size(), [&] { return reduce_groups(given.reduction, axis, groups, active_tier()); });
   return {errors.label, errors.group};
 }
 

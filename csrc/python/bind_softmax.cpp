@@ -29,12 +29,7 @@ void softmax_array(const py::array& x, std::uint64_t axes, py::array& out, bool 
   s.out_strides = strides_of(out, strides[1]);
   s.dtype = dtype_of_array(x);
   s.logarithm = logarithm;
-  if (x.size() < kSmall) {
-    softmax(s);
-  } else {
-    const py::gil_scoped_release released;
-    softmax(s);
-  }
+  without_gil(x.size(), [&] { softmax(s); });
 }
 
 }  // namespace

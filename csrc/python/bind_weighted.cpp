@@ -56,12 +56,7 @@ void weighted_sum_arrays(const Operand& values, const Operand& weights, std::uin
     s.totals = static_cast<char*>(static_cast<void*>(totals->mutable_data()));
     s.total_strides = strides_of(*totals, strides[3]);
   }
-  if (x.size() < kSmall) {
-    weighted_sum(s);
-  } else {
-    const py::gil_scoped_release released;
-    weighted_sum(s);
-  }
+  without_gil(x.size(), [&] { weighted_sum(s); });
 }
 
 }  // namespace

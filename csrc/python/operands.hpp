@@ -16,6 +16,14 @@ namespace ufuse {
 // Below this many elements, giving up the GIL and taking it back costs more than the work.
 inline constexpr pybind11::ssize_t kSmall = 16384;
 
+/// What `body` returns of work on so many elements, done without the GIL where that is worth it.
+template <class Body>
+auto without_gil(pybind11::ssize_t elements, Body body) {
+  if (elements < kSmall) return body();
+  const pybind11::gil_scoped_release released;
+  return body();
+}
+
 /// The 256 values of a narrow float of one byte, where there is one.
 using CodeValues = std::optional<pybind11::array_t<float>>;
 
