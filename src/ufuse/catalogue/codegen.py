@@ -1,8 +1,8 @@
 """Write the C++ tables that follow from the catalogue; CMake runs this at build time.
 
 ``python codegen.py OUTPUT_FOLDER`` writes ``catalogue.inc``: X-macro lists of element types,
-operations, kernels, reducers and block formats. A file is rewritten only where its text changed, so that a build
-stays incremental.
+operations, kernels, reducers and block formats. A file is rewritten only where its text changed, so
+that a build stays incremental.
 """
 
 from __future__ import annotations

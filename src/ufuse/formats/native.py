@@ -27,8 +27,8 @@ def encode(
     values : ndarray
         float32, float64, float16 or bfloat16, of any strides and byte order, at least 1-d.
     codes : ndarray
-        uint8; the shape of `values` with bytes of a row as its last axis, which is contiguous. Where
-        the last block of a row is ragged it may be shorter than whole blocks.
+        uint8; the shape of `values` with bytes of a row as its last axis, which is contiguous.
+        Where the last block of a row is ragged it may be shorter than whole blocks.
     scales : ndarray, optional
         One per block; the last axis is contiguous.
     importance : ndarray, optional
@@ -48,7 +48,7 @@ def encode(
 
 
 def decode(layout: Layout, codes: Array, values: Array, scales: Array | None = None) -> None:
-    """Fill `values` (float32, float16 or bfloat16, any strides and byte order) with what `encode` kept."""
+    """Fill `values`: float32, float16 or bfloat16, of any strides and byte order."""
     readable, how = _readable(values)
     _core.decode_blocks(
         layout.name,

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from ..blocks import Array, Layout
 
-#: Values (n, block) in float32, and weights like them or None, to codes (n, nbytes) in uint8 and the
-#: scales (n,) of formats that have them apart, else None.
+#: Values (n, block) in float32, and weights like them or None, to codes (n, nbytes) in uint8 and
+#: the scales (n,) of formats that have them apart, else None.
 Encode: TypeAlias = Callable[[Array, Array | None, Layout], tuple[Array, Array | None]]
 
 #: Codes (n, nbytes) and scales (n,) or None to values (n, block) in float32.
