@@ -1,5 +1,6 @@
-// Codes of less than a byte, several to a byte. Elements here are what holds all codes of one byte: two bytes of
-// one code each are a uint16, and two float32 to be quantized a float64, of which nothing but the bits is looked at.
+// Codes of less than a byte, several to a byte. Elements here are what holds all codes of one byte: two bytes
+// of one code each are a uint16, and two float32 to be quantized a float64, of which nothing but the bits is
+// looked at.
 #pragma once
 
 #include "ops/quantize.hpp"
@@ -47,8 +48,8 @@ struct unpack2 {
   }
 };
 
-/// Two neighbours with one scale and zero point, quantized to 4 bits each by ONNX's convention, the first in the low
-/// ones.
+/// Two neighbours with one scale and zero point, quantized to 4 bits each by ONNX's convention, the first in
+/// the low ones.
 struct quantize_nibbles {
   template <class R, class V, class S, class Z, class L>
   static UFUSE_INLINE R apply(V two, S scale, Z zero_point, L limits) {
