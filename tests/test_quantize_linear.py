@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import ufuse as uf
 from ufuse.catalogue import formulas
+from ufuse.catalogue.operations import pack_limits
 
 CODES = [np.int8, np.uint8]
 HOSTILE = np.float32(
@@ -46,7 +47,9 @@ def near_ties(scale: np.float32, count: int = 4096) -> np.ndarray:
 
 
 def expected(x: np.ndarray, scale: object, zero: object, code: type) -> np.ndarray:
-    return formulas.quantize_linear(x, np.asarray(scale, np.float32), np.asarray(zero, code))
+    limits = pack_limits(np.iinfo(code).min, np.iinfo(code).max)
+    scales, zeros = np.asarray(scale, np.float32), np.asarray(zero, code)
+    return formulas.quantize_linear(x, scales, zeros, limits)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -136,7 +139,8 @@ def test_int32_codes_dequantize() -> None:
 @pytest.mark.parametrize("dtype", [np.float64, np.float16])
 def test_other_floats(dtype: type) -> None:
     x = np.linspace(-20, 20, 1001).astype(dtype)
-    want = formulas.quantize_linear(x, dtype(0.3), np.int8(2))
+    wide = np.float64 if dtype == np.float64 else np.float32  # of float16, the quotient is float32
+    want = np.clip(np.rint(x.astype(wide) / wide(dtype(0.3))) + 2, -128, 127).astype(np.int8)
     np.testing.assert_array_equal(uf.quantize_linear(x, dtype(0.3), np.int8(2)), want)
     assert uf.fake_quantize(x, dtype(0.3), np.int8(2)).dtype == dtype
 
@@ -180,9 +184,9 @@ def test_read_only_byte_swapped_and_unaligned_inputs() -> None:
 ERRORS = {
     "dtype of x": (lambda x: uf.quantize_linear(x.astype(np.int32), 0.1), TypeError, "'x'.*int32"),
     "dtype of codes": (
-        lambda x: uf.quantize_linear(x, 0.1, dtype=np.int16),
+        lambda x: uf.quantize_linear(x, 0.1, dtype=np.int32),
         TypeError,
-        "int8 or uint8.*int16",
+        "'dtype': expected int8, uint8.*int32",
     ),
     "zero_point range": (
         lambda x: uf.quantize_linear(x, 0.1, 300),
@@ -228,7 +232,7 @@ ERRORS = {
     "codes of another dtype": (
         lambda x: uf.dequantize_linear(x, 0.1),
         TypeError,
-        "int8, uint8 or int32 codes",
+        "expected codes: int32, int8, uint8.*got dtype float32",
     ),
 }
 
@@ -312,7 +316,6 @@ def test_quantized_array_is_checked() -> None:
         ((data.astype(np.uint8), scale, zero, 1), TypeError, "'data': expected dtype int8, got"),
         ((data, np.ones(3), zero, 1), TypeError, "'scale': expected dtype float32, got"),
         ((data, scale, np.uint8(0), 1), TypeError, "'zero_point': expected dtype int8, got"),
-        ((data, scale, np.int8(1), 1), ValueError, "'zero_point': expected a 0-d array of 0"),
         ((data, scale, np.zeros(1, np.int8), 1), ValueError, "'zero_point': expected a 0-d array"),
         ((data, scale, zero, 0), ValueError, r"'scale': expected shape \(2,\).*got shape \(3,\)"),
         ((data, scale, zero), ValueError, r"'scale': expected shape \(\).*got shape \(3,\)"),
@@ -366,12 +369,10 @@ def test_zero_points_out_of_range_are_named(zero_point: int) -> None:
 def test_bad_dtypes_are_named(dtype: object) -> None:
     x = np.ones(4, np.float32)
     for function in (uf.quantize_linear, uf.fake_quantize):
-        message = rf"ufuse\.{function.__name__}: argument 'dtype': expected int8 or uint8, got"
+        message = rf"ufuse\.{function.__name__}: argument 'dtype': expected int8, uint8, int16"
         with pytest.raises(TypeError, match=message):
             function(x, 0.1, dtype=dtype)
-    message = (
-        r"ufuse\.dequantize_linear: argument 'dtype': expected float32, float64 or float16, got"
-    )
+    message = r"ufuse\.dequantize_linear: argument 'dtype': expected float32, float64, float16 or "
     with pytest.raises(TypeError, match=message):
         uf.dequantize_linear(np.ones(4, np.uint8), 0.1, dtype=dtype)
 

@@ -171,8 +171,8 @@ UFUSE_INLINE rebind_t<V, uint32_t> round_exponent(V x, rebind_t<V, uint32_t> mod
   I code = (placed + more) >> 23;
   const auto saturates = (mode & of(kSaturate)) != zero;
   code = select(code > of(254u), select(saturates, of(254u), nan), code);
-  code = select(bits == zero, select(saturates, zero, nan), code);
-  return select(bits > of(0x7f800000u), nan, code);  // NaN, and whatever has a sign
+  code = select(bits > of(0x7f800000u), nan, code);  // NaN, and whatever has a sign
+  return select((bits << 1) == zero, select(saturates, zero, nan), code);
 }
 
 template <class V>

@@ -18,9 +18,11 @@ from .quant import (
     dequantize_linear,
     dynamic_quantize_linear,
     fake_quantize,
+    pack,
     quantize,
     quantize_linear,
     requantize,
+    unpack,
 )
 from .reduce import (
     all,
@@ -120,6 +122,7 @@ __all__ = [
     "nansum",
     "nanvar",
     "norm",
+    "pack",
     "percentile",
     "prod",
     "ptp",
@@ -136,6 +139,7 @@ __all__ = [
     "sum",
     "threads",
     "topk",
+    "unpack",
     "var",
 ]
 

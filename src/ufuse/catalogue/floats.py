@@ -199,8 +199,8 @@ def encode_e8m0(x: Array, mode: Array | int, random: Array | int = 0) -> Array:
     code = np.where(below < 0, 0, below + up)
     large = np.where(saturates, 254, 255)
     code = np.where((code > 254) | np.isposinf(x), large, code)
-    code = np.where(x == 0, np.where(saturates, 0, 255), code)
-    return np.where(np.isnan(x) | np.signbit(x), 255, code).astype(np.uint8)
+    code = np.where(np.isnan(x) | np.signbit(x), 255, code)
+    return np.where(x == 0, np.where(saturates, 0, 255), code).astype(np.uint8)
 
 
 BY_NAME: Final = {row.name: row for row in FLOAT_FORMATS}

@@ -164,7 +164,8 @@ def _pack(codes: Array, bits: int, high_first: Array) -> Array:
     parts = codes[..., np.newaxis].view(np.uint8) & ((1 << bits) - 1)
     place = np.arange(count) * bits
     low, high = (parts << place).sum(axis=-1), (parts << place[::-1]).sum(axis=-1)
-    return np.where(high_first, high, low)
+    packed: Array = np.where(high_first, high, low)
+    return packed
 
 
 def _unpack(byte: Array, bits: int, high_first: Array) -> Array:

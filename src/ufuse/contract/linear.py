@@ -190,7 +190,12 @@ def _check(x: Array, w: Array | QuantizedArray, bias: Array | None, activation: 
                 f"ufuse.linear: argument 'x': expected float32 with int8 weights, got {x.dtype}; "
                 "convert it with x.astype(np.float32)"
             )
-        if w.axis not in (None, 0):
+        if w.scheme != "int8" or w.zero_point.any():
+            raise ValueError(
+                f"ufuse.linear: argument 'w': expected symmetric int8 codes, got {w!r}; use "
+                "ufuse.quantize(w, 'int8', axis=0)"
+            )
+        if w.axis not in (None, 0) or w.block_size is not None:
             raise ValueError(
                 f"ufuse.linear: argument 'w': expected one scale per output channel (axis 0), got "
                 f"axis {w.axis}; use ufuse.quantize(w, 'int8', axis=0)"

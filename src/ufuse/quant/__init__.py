@@ -1,6 +1,6 @@
 """Quantization: numbers in few bits, and back."""
 
-from .array import QuantizedArray, quantize
+from .array import QuantizedArray
 from .cast import cast
 from .linear import (
     dequantize_linear,
@@ -9,6 +9,8 @@ from .linear import (
     quantize_linear,
     requantize,
 )
+from .packing import pack, unpack
+from .schemes import quantize
 
 __all__ = [
     "QuantizedArray",
@@ -16,7 +18,9 @@ __all__ = [
     "dequantize_linear",
     "dynamic_quantize_linear",
     "fake_quantize",
+    "pack",
     "quantize",
     "quantize_linear",
     "requantize",
+    "unpack",
 ]

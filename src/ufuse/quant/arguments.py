@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,15 +71,30 @@ def read_code_type(dtype: Any, function: str, argument: str = "dtype") -> CodeTy
         found = code_type(dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"ufuse.{function}: argument '{argument}': expected a dtype of codes, one of {NAMES}, "
-            f"got {dtype!r}"
+            f"ufuse.{function}: argument '{argument}': expected {NAMES}, got {dtype!r}"
         ) from error
     if found is None:
         raise TypeError(
-            f"ufuse.{function}: argument '{argument}': expected one of {NAMES}, got dtype "
+            f"ufuse.{function}: argument '{argument}': expected {NAMES}, got dtype "
             f"{np.dtype(dtype)}; name one with dtype="
         )
     return found
+
+
+def limited(code: CodeType, limits: Any, function: str) -> CodeType:
+    """Return the type of codes that keep to `limits`."""
+    if limits is None:
+        return code
+    try:
+        low, high = (int(end) for end in limits)
+    except (TypeError, ValueError):
+        low, high = 1, 0
+    if code.is_float or not code.low <= low < high <= code.high:
+        raise ValueError(
+            f"ufuse.{function}: argument 'limits': expected two integers within those of "
+            f"{code.name}, {(code.low, code.high)}, got {limits!r}"
+        )
+    return replace(code, low=low, high=high)
 
 
 def codes_wanted(dtype: DTypeLike | str | None, zero_point: Any, function: str) -> CodeType:
@@ -91,7 +107,9 @@ def codes_wanted(dtype: DTypeLike | str | None, zero_point: Any, function: str) 
     code = read_code_type(dtype, function)
     if own is not None:
         try:
-            agrees = code_type(own) in (code, None)
+            agrees = code_type(own) in (code, None) or (
+                code.bits < 8 and not code.is_float and np.dtype(own) == np.dtype(code.storage)
+            )
         except TypeError:
             agrees = True
         if not agrees:
@@ -253,7 +271,7 @@ def read_codes(x: Any, function: str) -> tuple[Array, CodeType]:
     code = INT32 if native == np.int32 else code_type(native)
     if code is None:
         raise TypeError(
-            f"ufuse.{function}: argument 'x': expected codes: int32, or one of {NAMES}; got dtype "
+            f"ufuse.{function}: argument 'x': expected codes: int32, {NAMES}; got dtype "
             f"{array.dtype}"
         )
     return as_stored(array, code), code
@@ -264,6 +282,12 @@ def as_stored(array: Array, code: CodeType) -> Array:
     if array.dtype.newbyteorder("=") == np.dtype(code.storage):
         return array
     return array.view(code.storage)
+
+
+def low_bits(codes: Array, code: CodeType) -> Array:
+    """Return integers as the core holds codes: the low bits of them, and nothing above."""
+    bits = codes & ((1 << code.bits) - 1)
+    return bits.astype(f"u{np.dtype(code.storage).itemsize}").view(code.storage)
 
 
 def read_output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], function: str) -> Array:

@@ -70,7 +70,11 @@ BY_NAME: Final = {row.name: row for row in CODE_TYPES}
 #: What DequantizeLinear takes besides: accumulators, whose differences to a zero point are exact.
 INT32: Final = CodeType("int32", "i4", 32, -(1 << 31), (1 << 31) - 1)
 
-NAMES: Final = ", ".join(BY_NAME)
+#: What messages call them.
+NAMES: Final = (
+    "int8, uint8, int16, uint16, int4, uint4, int2, uint2 or a float of at most 8 bits "
+    "(float8_e4m3fn, float4_e2m1fn...)"
+)
 
 
 def code_type(dtype: DTypeLike | str) -> CodeType | None:

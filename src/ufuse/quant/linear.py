@@ -20,6 +20,8 @@ from .arguments import (
     as_stored,
     codes_wanted,
     float_name,
+    limited,
+    low_bits,
     read_codes,
     read_numbers,
     read_operands,
@@ -76,6 +78,7 @@ def quantize_linear(
     axis: int | None = None,
     block_size: int | tuple[int, ...] | None = None,
     dtype: DTypeLike | str | None = None,
+    limits: tuple[int, int] | None = None,
     saturate: bool = True,
     spec: str = "onnx",
     rounding: str = "half_even",
@@ -104,13 +107,16 @@ def quantize_linear(
         int8, uint8, int16, uint16, or one of ml_dtypes' int4, uint4, int2, uint2 (one code per
         byte; `pack` packs them) and float8, float6 and float4 kinds, or its name; by default the
         zero point's dtype, or uint8.
+    limits : (int, int), optional
+        The smallest and the largest code, where they are not those of the type: ``(-127, 127)``.
     saturate : bool
         Of floating codes: whether what is too large becomes the largest number; otherwise infinity
         or NaN.
     spec : {"onnx", "torch", "torchao", "litert"}
         Whose bits: see Notes. Integer codes only, but for ``"onnx"``.
-    rounding : {"half_even", "stochastic"}
+    rounding : {"half_even", "stochastic", "half_away"}
         ``"stochastic"`` rounds up or down with the probability of what is cut off (``"onnx"``).
+        ``"half_away"`` is of ``"litert"`` alone: its kernels' rule.
     rng : int or numpy.random.Generator, optional
         What stochastic rounding draws 32 bits per element from.
     out : ndarray, optional
@@ -138,7 +144,8 @@ def quantize_linear(
     ``torch.quantize_per_tensor``, with `axis` ``torch.quantize_per_channel``: times the rounded
     inverse of the scale, the zero point added before rounding. ``"torchao"`` is
     ``quantize_affine``: times the inverse, the zero point after rounding. ``"litert"`` is
-    ai-edge-quantizer: a division, the zero point before rounding. The bits do not depend on
+    ai-edge-quantizer: a division, the zero point before rounding; with half away from zero,
+    TFLite's reference kernel, which adds it after. The bits do not depend on
     threads, strides or CPU (``"torch"`` per tensor: from AVX2 up).
 
     Examples
@@ -153,12 +160,17 @@ def quantize_linear(
     array, source = read_numbers(x, function)
     code = codes_wanted(dtype, zero_point, function)
     operation = OPERATIONS[read_spec(spec, function)][axis is not None]
-    if spec != "onnx" and (code.is_float or source == "f8" or rounding != "half_even"):
+    if spec == "litert" and rounding == "half_away":
+        operation, rounding = "quantize_litert_away", "half_even"
+    if spec == "torchao" and code.is_float:
+        operation = "quantize_linear"  # alike there
+    elif spec != "onnx" and (code.is_float or source == "f8" or rounding != "half_even"):
         raise TypeError(
             f"ufuse.{function}: argument 'spec': {spec!r} quantizes float32, float16 and bfloat16 "
             f"to integers, half to even; got dtype {np.asarray(x).dtype}, codes {code.name} and "
             f"rounding={rounding!r}"
         )
+    code = limited(code, limits, function)
     operands = read_operands(
         array, scale, zero_point, axis, block_size, _wide(source), code, function
     )
@@ -167,12 +179,19 @@ def quantize_linear(
     if out is not None:
         operands = operands.apart(target)
     codes = as_stored(target, code)
-    if spec == "torchao" and source != "f4":
+    if spec == "torchao" and not code.is_float and _is_narrow(source, scale):
         _run_torchao(np.asarray(x), scale, operands, code, codes)
         return target
-    program = quantizer(operation, source, code, bool(saturate), random is not None)
+    plus_zero = code.name == "float4_e2m1fn" and zero_point is not None  # ONNX's: -0 becomes 0
+    program = quantizer(operation, source, code, bool(saturate), random is not None, plus_zero)
     _run(program, operands, codes, *([] if random is None else [random]))
     return target
+
+
+def _is_narrow(source: str, scale: Any) -> bool:
+    """Whether numbers or scales are narrower than float32."""
+    own = getattr(scale, "dtype", None)
+    return source != "f4" or (own is not None and float_name(own) in ("float16", "bfloat16"))
 
 
 def _run_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, codes: Array) -> None:
@@ -180,9 +199,10 @@ def _run_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, codes
     own = getattr(scale, "dtype", x.dtype)
     for numbers, scales, zero, out in operands._replace(x=x).parts(codes):
         with np.errstate(all="ignore"):
-            out[...] = conventions.quantize_torchao(
+            found = conventions.quantize_torchao(
                 numbers, scales.astype(own), zero, code.low, code.high
-            ).astype(code.storage) & (-1 if code.bits >= 8 else (1 << code.bits) - 1)
+            )
+        out[...] = low_bits(found, code)
 
 
 @executors.fast_linear({zero: dequantizer(code, "f4") for zero, code in _EIGHT_BITS.items()})
@@ -279,6 +299,7 @@ def fake_quantize(
     axis: int | None = None,
     block_size: int | tuple[int, ...] | None = None,
     dtype: DTypeLike | str | None = None,
+    limits: tuple[int, int] | None = None,
     saturate: bool = True,
     spec: str = "onnx",
     out: Array | None = None,
@@ -287,7 +308,7 @@ def fake_quantize(
 
     Parameters
     ----------
-    x, scale, zero_point, axis, block_size, saturate
+    x, scale, zero_point, axis, block_size, limits, saturate
         As for `quantize_linear`.
     dtype : dtype_like or str, optional
         The dtype the codes would have; by default the zero point's, or uint8.
@@ -317,20 +338,33 @@ def fake_quantize(
     function = "fake_quantize"
     array, source = read_numbers(x, function)
     code = codes_wanted(dtype, zero_point, function)
-    if read_spec(spec, function) != "onnx" and (code.is_float or source != "f4"):
+    if read_spec(spec, function) != "onnx" and (code.is_float or source == "f8"):
         raise TypeError(
-            f"ufuse.{function}: argument 'spec': {spec!r} takes float32 and integer codes; got "
-            f"dtype {np.asarray(x).dtype} and codes {code.name}"
+            f"ufuse.{function}: argument 'spec': {spec!r} takes float32, float16 and bfloat16, and "
+            f"integer codes; got dtype {np.asarray(x).dtype} and codes {code.name}"
         )
+    code = limited(code, limits, function)
     operands = read_operands(
         array, scale, zero_point, axis, block_size, _wide(source), code, function
     )
     target = read_output(out, array.shape, np.asarray(x).dtype.newbyteorder("="), function)
     if out is not None:
         operands = operands.apart(target)
+    if spec == "torchao" and not code.is_float and _is_narrow(source, scale):
+        _fake_torchao(np.asarray(x), scale, operands, code, target)
+        return target
     numbers = target if source in ("f4", "f8") else stored(target)
     _run(faker(spec, source, code, bool(saturate)), operands, numbers)
     return target
+
+
+def _fake_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, target: Array) -> None:
+    """Round float16 or bfloat16 as `_run_torchao` quantizes them, and back."""
+    own = getattr(scale, "dtype", x.dtype)
+    for numbers, scales, zero, out in operands._replace(x=x).parts(target):
+        out[...] = conventions.fake_quantize(
+            numbers, scales.astype(own), zero, code.low, code.high, "torchao"
+        )
 
 
 class DynamicallyQuantized(NamedTuple):
@@ -466,13 +500,14 @@ def requantize(
     codes = as_stored(target, code)
     if spec == "litert":
         numbers = operands.x if given.bits >= 8 else np.asarray(x).astype(np.int8)
-        codes[...] = conventions.requantize(
+        found = conventions.requantize(
             numbers, operands.scale, operands.zero_point, last.scale, last.zero_point,
             code.low, code.high, "litert",
-        ).astype(code.storage) & (-1 if code.bits >= 8 else (1 << code.bits) - 1)  # fmt: skip
+        )  # fmt: skip
+        codes[...] = low_bits(found, code)
         return target
     with np.errstate(all="ignore"):
-        factor = operands.scale / last.scale
+        factor = np.asarray(operands.scale / last.scale)
     inputs = (operands.x, factor, operands.zero_point, last.zero_point)
     executors.run_program(requantizer(given, code), inputs, (codes,))
     return target

@@ -85,7 +85,7 @@ def quantizer(
     code: CodeType,
     saturate: bool = True,
     stochastic: bool = False,
-    limits: tuple[int, int] | None = None,
+    plus_zero: bool = False,
 ) -> Program:
     """Return the program (x, scale, zero point [, random bits]) -> codes.
 
@@ -101,8 +101,8 @@ def quantizer(
         Of floating codes: whether what is too large becomes the largest.
     stochastic : bool
         Whether a fourth input, uint32, decides the rounding.
-    limits : (int, int), optional
-        Smallest and largest code, where they are not the type's.
+    plus_zero : bool
+        Whether 0 is added to the ratio of floating codes, so that there is no -0.
     """
     wide = "f8" if source == "f8" else "f4"
     steps = Steps(storage_of(source), wide, code.storage, *(["u4"] if stochastic else []))
@@ -110,10 +110,12 @@ def quantizer(
     scale: Any = 1
     if code.is_float:
         name = code.name
-        if wide == "f4" and not stochastic:
+        if wide == "f4" and not stochastic and not plus_zero:
             flag = steps.constant("u4", int(saturate))
             return steps.program(steps.add(f"quantize_{name}", code.storage, x, scale, flag))
         ratio: Any = steps.add("divide", wide, x, scale)
+        if plus_zero:
+            ratio = steps.add("add", wide, ratio, steps.constant(wide, 0.0))
         if wide == "f8":
             ratio = steps.add("narrow_odd", "f4", ratio)
         if not stochastic:
@@ -124,7 +126,7 @@ def quantizer(
     if stochastic:
         x = steps.add("round_stochastic", wide, steps.add("divide", wide, x, scale), 3)
         scale = steps.constant(wide, 1.0)
-    ends = steps.constant("u4", pack_limits(*(limits or (code.low, code.high))))
+    ends = steps.constant("u4", pack_limits(code.low, code.high))
     codes = steps.add(operation, code.storage, x, scale, 2, ends)
     if code.bits < 8:  # ml_dtypes keeps them without their sign's copies
         mask = steps.constant(code.storage, (1 << code.bits) - 1)

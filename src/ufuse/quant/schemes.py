@@ -1,0 +1,244 @@
+"""Quantization by a scheme: ranges found in the data, scales made of them, codes."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import executors
+from ..executors import empty
+from ..interop import asarray
+from ..reduce import minmax
+from .arguments import Operands, as_stored, read_axis, read_blocks, read_operands
+from .array import PACKED, QuantizedArray
+from .codes import BY_NAME as CODES
+from .codes import CodeType
+from .grid import Blocks
+from .linear import quantize_linear
+from .packing import nibble_quantizer, pack, packed_shape, paired
+
+Array = NDArray[Any]
+
+#: What a scale that underflows is raised to.
+_LEAST_SCALE = np.float32(1e-45)
+
+
+@overload
+def quantize(
+    x: list[Array] | tuple[Array, ...],
+    scheme: str = ...,
+    *,
+    axis: int | None = ...,
+    block_size: int | tuple[int, ...] | None = ...,
+    symmetric: bool | None = ...,
+    observer: Any = ...,
+) -> list[QuantizedArray]: ...
+@overload
+def quantize(
+    x: ArrayLike,
+    scheme: str = ...,
+    *,
+    axis: int | None = ...,
+    block_size: int | tuple[int, ...] | None = ...,
+    symmetric: bool | None = ...,
+    observer: Any = ...,
+) -> QuantizedArray: ...
+def quantize(
+    x: Any,
+    scheme: str = "int8",
+    *,
+    axis: int | None = None,
+    block_size: int | tuple[int, ...] | None = None,
+    symmetric: bool | None = None,
+    observer: Any = None,
+) -> QuantizedArray | list[QuantizedArray]:
+    """Quantize an array by a scheme, its scales taken from the data.
+
+    Parameters
+    ----------
+    x : array_like, or list of arrays
+        float32, any shape, strides and byte order; finite. Of a list of arrays each is quantized
+        alike, and the results are a list.
+    scheme : str
+        What the codes are: ``"int8" "uint8" "int16" "uint16" "int4" "uint4" "int2" "uint2"``, or
+        a float of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``...
+    axis : int, optional
+        One scale per index of this axis (0 for the output channels of a weight of shape
+        (out, in)), or the axis that blocks run along; one scale for all by default.
+    block_size : int or tuple of int, optional
+        One scale per so many elements along `axis`, or, a number for each axis, per such block.
+        The last block of an axis may have fewer.
+    symmetric : bool, optional
+        Whether 0 has the code 0 and codes go as far down as up (-127 to 127), ``scale =
+        max(abs(x)) / 127``. By default for signed codes; floating codes are symmetric always.
+        Otherwise the range is widened to hold 0, and its ends get the smallest and the largest
+        code.
+    observer : ufuse.observers.Observer, optional
+        What has seen the data that the scale is for: its `scale_zero_point` is asked, and `x` may
+        go beyond. By default the smallest and the largest element of `x` (of the index, the block).
+
+    Returns
+    -------
+    QuantizedArray, or list of them
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown, `x` is not finite, or scales and `x` do not fit.
+    TypeError
+        If `x` is not float32.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> q = uf.quantize(np.float32([[1.0, -2.0], [0.5, 0.25]]), "int8", axis=0)
+    >>> q
+    QuantizedArray(shape=(2, 2), int8 symmetric, 2 scales on axis 0, 13 bytes)
+    >>> q.data
+    array([[  64, -127],
+           [ 127,   64]], dtype=int8)
+    >>> uf.quantize(np.ones((2, 64), np.float32), "int4", axis=1, block_size=32)
+    QuantizedArray(shape=(2, 64), int4 symmetric, 4 scales, blocks of 32 on axis 1, 81 bytes)
+    """
+    if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
+        how: dict[str, Any] = {"axis": axis, "block_size": block_size, "symmetric": symmetric}
+        return [_quantize(part, scheme, observer=observer, **how) for part in x]
+    return _quantize(
+        x, scheme, axis=axis, block_size=block_size, symmetric=symmetric, observer=observer
+    )
+
+
+def _quantize(
+    x: Any,
+    scheme: str,
+    *,
+    axis: int | None,
+    block_size: int | tuple[int, ...] | None,
+    symmetric: bool | None,
+    observer: Any,
+) -> QuantizedArray:
+    if scheme not in CODES:
+        raise ValueError(
+            f"ufuse.quantize: argument 'scheme': expected one of {', '.join(CODES)}, got {scheme!r}"
+        )
+    code = CODES[scheme]
+    array = asarray(x, function="ufuse.quantize", argument="x")
+    if array.dtype.newbyteorder("=") != np.float32:
+        raise TypeError(
+            f"ufuse.quantize: argument 'x': expected float32, got dtype {array.dtype}; convert it "
+            "with x.astype(np.float32)"
+        )
+    if axis is not None:
+        axis = read_axis(axis, array.ndim, "quantize")
+    blocks = read_blocks(array.shape, axis, block_size, "quantize")
+    two_sided = code.low < 0 or code.is_float
+    if symmetric is None:
+        symmetric = two_sided
+    if symmetric != two_sided and (symmetric or code.is_float):
+        raise ValueError(
+            f"ufuse.quantize: argument 'symmetric': {scheme} codes are "
+            f"{'symmetric' if code.is_float else 'not negative'}, got {symmetric}"
+        )
+    if observer is None:
+        scale, zero = _from_data(array, axis, blocks, code, symmetric)
+    else:
+        found = observer.scale_zero_point(scheme, symmetric=symmetric)
+        scale, zero = found.scale, found.zero_point.astype(code.storage)
+    low, high = code.low, code.high
+    if symmetric and not code.is_float:
+        low = -high
+    if scheme in PACKED:
+        data = _packed(array, scale, zero, axis, block_size, code, (low, high))
+    else:
+        limits = None if code.is_float else (low, high)
+        data = quantize_linear(
+            array, scale, None if code.is_float else zero, axis=axis, block_size=block_size,
+            dtype=scheme, limits=limits,
+        )  # fmt: skip
+    return QuantizedArray(data, scale, zero, axis, block_size, scheme, array.shape)
+
+
+def _from_data(
+    x: Array, axis: int | None, blocks: Blocks | None, code: CodeType, symmetric: bool
+) -> tuple[Array, Array]:
+    """Return scale and zero point of the ranges of `x`."""
+    if x.size == 0:
+        shape = () if axis is None else x.shape[axis : axis + 1]
+        shape = shape if blocks is None else blocks.grid
+        return np.ones(shape, np.float32), np.zeros((), code.storage)
+    low, high = _ranges(x, axis, blocks)
+    if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
+        raise ValueError(
+            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
+        )
+    if symmetric:
+        largest = np.maximum(np.abs(low), np.abs(high))
+        most = np.float32(_largest_float(code) if code.is_float else code.high)
+        # A scale of 1 for zeros alone; one that underflows to 0 is raised to the smallest float32.
+        scale = np.where(largest == 0, np.float32(1), np.maximum(largest / most, _LEAST_SCALE))
+        return np.asarray(scale, np.float32), np.zeros((), code.storage)
+    low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
+    # In float64, so that a range beyond float32 has a scale.
+    wide = (high.astype(np.float64) - low) / (code.high - code.low)
+    scale = np.where(wide == 0, 1, wide).astype(np.float32)
+    scale = np.maximum(scale, _LEAST_SCALE)
+    zero = np.rint(code.low - low.astype(np.float64) / scale)
+    return np.asarray(scale), np.clip(zero, code.low, code.high).astype(code.storage)
+
+
+def _largest_float(code: CodeType) -> float:
+    from ..catalogue.floats import BY_NAME
+
+    row = BY_NAME[code.name]
+    return float(row.magnitudes[row.largest_code])
+
+
+def _ranges(x: Array, axis: int | None, blocks: Blocks | None) -> tuple[Array, Array]:
+    """Return the smallest and the largest element of all, of each index, or of each block."""
+    if blocks is None:
+        others = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
+        found = minmax(x, axis=others)
+        return np.asarray(found[0]), np.asarray(found[1])
+    low, high = np.empty(blocks.grid, np.float32), np.empty(blocks.grid, np.float32)
+    for part, lows, highs in blocks.parts(x, low, high):
+        within = tuple(i for i in range(part.ndim) if lows.shape[i] == 1 != part.shape[i])
+        if within:
+            least, most = minmax(part, axis=within, keepdims=True)
+            lows[...], highs[...] = least, most
+        else:
+            lows[...] = highs[...] = part
+    return low, high
+
+
+def _packed(
+    x: Array,
+    scale: Array,
+    zero: Array,
+    axis: int | None,
+    block_size: int | tuple[int, ...] | None,
+    code: CodeType,
+    limits: tuple[int, int],
+) -> Array:
+    """Return packed codes: in one pass where two neighbours share a scale and a byte."""
+    if x.ndim == 0:
+        raise ValueError(
+            f"ufuse.quantize: argument 'x': expected at least one axis to pack {code.name} codes "
+            "along, got 0-d"
+        )
+    if code.bits == 4 and not code.is_float:
+        operands: Operands = read_operands(x, scale, zero, axis, block_size, "f4", code, "quantize")
+        found = paired(operands, x)
+        if found is not None:
+            data = empty(packed_shape(x.shape, 4), np.dtype(np.uint8))
+            over_pairs, _ = found
+            for pairs, scales, zeros, out in over_pairs.parts(data):
+                executors.run_program(nibble_quantizer(*limits), (pairs, scales, zeros), (out,))
+            return data
+    codes = quantize_linear(
+        x, scale, None if code.is_float else zero, axis=axis, block_size=block_size,
+        dtype=code.name, limits=None if code.is_float else limits,
+    )  # fmt: skip
+    packed: Array = pack(as_stored(codes, code), code.name)
+    return packed

@@ -1,0 +1,184 @@
+"""Arrays quantized by a scheme, and the records they are."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+from ufuse.quant.codes import CODE_TYPES, CodeType
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
+
+codes = pytest.mark.parametrize("code", CODE_TYPES, ids=lambda code: code.name)
+
+
+def sample(shape: Any, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.3, 1, shape).astype(np.float32)
+
+
+WHERE = [
+    ((6, 64), {}),
+    ((6, 65), {}),
+    ((6, 64), {"axis": 0}),
+    ((6, 64), {"axis": 1}),
+    ((6, 64), {"axis": -1, "block_size": 32}),
+    ((6, 70), {"axis": 1, "block_size": 32}),
+    ((6, 70), {"axis": 1, "block_size": 7}),
+    ((70, 6), {"axis": 0, "block_size": 32}),
+    ((10, 20), {"block_size": (4, 8)}),
+    ((3, 4, 10), {"axis": 1}),
+    ((0, 4), {"axis": 1}),
+    ((5,), {}),
+]
+
+
+@codes
+@pytest.mark.parametrize(("shape", "where"), WHERE)
+def test_error_is_bounded_by_the_scale(code: CodeType, shape: tuple[int, ...], where: Any) -> None:
+    """Codes and back: within half a step, for integers; and the record says what it holds."""
+    x = sample(shape)
+    for layout in (x, np.asfortranarray(x), x[::-1]):
+        q = uf.quantize(layout, code.name, **where)
+        back = q.dequantize()
+        assert back.dtype == np.float32 and back.shape == shape == q.shape
+        assert q.nbytes == q.data.nbytes + q.scale.nbytes + q.zero_point.nbytes
+        every = uf.dequantize_linear(
+            q.codes(), q.scale, q.zero_point.view(q.codes().dtype), axis=q.axis,
+            block_size=q.block_size,
+        )  # fmt: skip
+        np.testing.assert_array_equal(back, every)
+        if not code.is_float and x.size:
+            step = uf.dequantize_linear(
+                np.ones(shape, np.int8), q.scale, axis=q.axis, block_size=q.block_size
+            )
+            assert np.all(np.abs(back - layout) <= 0.501 * step + 1e-6)
+        out = np.empty(shape, np.float32, order="F")
+        assert q.dequantize(out) is out
+        np.testing.assert_array_equal(out, back)
+        again = pickle.loads(pickle.dumps(q))
+        np.testing.assert_array_equal(again.dequantize(), back)
+        assert repr(again) == repr(q) and code.name in repr(q)
+
+
+@codes
+def test_packed_codes_are_quantize_linears(code: CodeType) -> None:
+    x = sample((5, 48))
+    q = uf.quantize(x, code.name, axis=1, block_size=16)
+    limits = None if code.is_float else (-code.high if code.low < 0 else code.low, code.high)
+    zero = None if code.is_float else q.zero_point
+    want = uf.quantize_linear(
+        x, q.scale, zero, axis=1, block_size=16, dtype=code.name, limits=limits
+    )
+    np.testing.assert_array_equal(q.codes().view(np.uint8), want.view(np.uint8))
+    if code.bits in (2, 4):
+        np.testing.assert_array_equal(q.data, uf.pack(want))
+        assert q.data.shape == (5, 48 * code.bits // 8)
+
+
+def test_ranges() -> None:
+    x = np.float32([[-1, 3], [0, 0], [2, 6]])
+    q = uf.quantize(x, "uint8", axis=0)
+    np.testing.assert_array_equal(q.scale, np.float32([4 / 255, 1, 6 / 255]))
+    np.testing.assert_array_equal(q.zero_point, [64, 0, 0])
+    q = uf.quantize(x, "int8", axis=0)
+    np.testing.assert_array_equal(q.scale, np.float32([3, 0, 6]) / np.float32(127) + [0, 1, 0])
+    q = uf.quantize(x, "int8", axis=0, symmetric=False)
+    np.testing.assert_array_equal(q.zero_point, [-64, -128, -128])
+    q = uf.quantize(x, "float8_e4m3fn")
+    assert q.scale == np.float32(6) / np.float32(448) and q.dequantize()[2, 1] == 6
+    huge = uf.quantize(np.float32([-3e38, 3e38]), "uint8")
+    assert np.isfinite(huge.scale)
+    np.testing.assert_allclose(huge.dequantize(), [-3e38, 3e38], rtol=0.01)
+    tiny = uf.quantize(np.float32([-1e-44, 1e-44]), "int8")
+    assert tiny.scale > 0
+
+
+def test_a_list_is_quantized_one_by_one() -> None:
+    arrays = [sample((4, 8), i) for i in range(3)] + [sample((7,), 9)]
+    for x, q in zip(arrays, uf.quantize(arrays, "int4"), strict=True):
+        np.testing.assert_array_equal(q.data, uf.quantize(x, "int4").data)
+
+
+ROWS = [2, -1, slice(1, 4), slice(None, None, 2), [0, 3], np.array([True, False] * 3)]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+@pytest.mark.parametrize("scheme", ["int8", "uint8", "int4", "float8_e5m2"])
+@pytest.mark.parametrize(
+    "where",
+    [{}, {"axis": 0}, {"axis": 1}, {"axis": 2, "block_size": 4}, {"block_size": (1, 2, 10)}],
+)
+def test_rows(rows: Any, scheme: str, where: Any) -> None:
+    q = uf.quantize(sample((6, 4, 10)), scheme, **where)
+    part = q[rows]
+    np.testing.assert_array_equal(part.dequantize(), q.dequantize()[rows])
+    assert part.scheme == scheme and len(q) == 6
+
+
+def test_rows_that_are_none() -> None:
+    q = uf.quantize(sample((6, 4)), axis=0, block_size=2)
+    with pytest.raises(IndexError, match="blocks of 2 run along the first axis"):
+        q[0]
+    q = uf.quantize(sample((6, 4)))
+    for rows in ((0, 1), None, ...):
+        with pytest.raises(IndexError, match="expected indices of the first axis"):
+            q[rows]
+    with pytest.raises(IndexError, match="out of bounds"):
+        q[6]
+    with pytest.raises(IndexError, match="has no rows to take"):
+        uf.quantize(sample(8), "int4")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"scheme": "int5"}, ValueError, "'scheme': expected one of int8, uint8"),
+        ({"scheme": "uint8", "symmetric": True}, ValueError, "'symmetric': uint8 codes are not"),
+        ({"scheme": "float8_e5m2", "symmetric": False}, ValueError, "codes are symmetric"),
+        ({"block_size": 4}, ValueError, "'axis': expected the axis that blocks"),
+        ({"axis": 2}, np.exceptions.AxisError, "axis 2 is out of bounds"),
+        ({"axis": 0, "block_size": -1}, ValueError, "'block_size': expected a positive int"),
+    ],
+)
+def test_bad_input(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=r"ufuse\.quantize: .*" + message):
+        uf.quantize(sample((6, 4)), **arguments)
+
+
+def test_linear_takes_symmetric_int8_alone() -> None:
+    x, w = sample((3, 8)), sample((5, 8), 1)
+    for q in (uf.quantize(w, "uint8", axis=0), uf.quantize(w, "int8", axis=0, symmetric=False)):
+        with pytest.raises(ValueError, match=r"'w': expected symmetric int8 codes"):
+            uf.linear(x, q)
+
+
+def test_zero_dimensions() -> None:
+    q = uf.quantize(np.float32(2.5))
+    assert q.shape == () and q.dequantize() == np.float32(2.5)
+    with pytest.raises(TypeError, match="unsized"):
+        len(q)
+    with pytest.raises(ValueError, match="at least one axis to pack"):
+        uf.quantize(np.float32(2.5), "int4")
+
+
+def test_the_record_is_checked() -> None:
+    data, scale, zero = np.zeros((2, 3), np.uint8), np.ones(2, np.float32), np.zeros((), np.int8)
+    q = uf.QuantizedArray(data, scale, zero, 0, None, "int4", (2, 5))
+    assert q.shape == (2, 5) and q.codes().shape == (2, 5)
+    assert uf.QuantizedArray(data, scale, zero, 0, None, "int4").shape == (2, 6)
+    for arguments, error, message in (
+        (
+            (data, scale, zero, 0, None, "int4", (2, 7)),
+            ValueError,
+            r"'data': expected shape \(2, 4\)",
+        ),
+        ((data, scale, zero, 0, None, "int3"), ValueError, "'scheme': expected one of"),
+        ((data, scale, np.int8(9), 0, None, "int4"), ValueError, "values from -8 to 7"),
+        ((data, scale, zero, 0, 2, "int4"), ValueError, r"'scale': expected shape \(1, 6\)"),
+    ):
+        with pytest.raises(error, match=r"ufuse\.QuantizedArray: .*" + message):
+            uf.QuantizedArray(*arguments)
