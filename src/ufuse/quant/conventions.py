@@ -128,13 +128,15 @@ def quantize_torchao(
     """Quantize as torchao's ``quantize_affine``.
 
     ``clamp(rint(x * (1 / scale)) + zero_point)``. Each operation rounds to its dtype: the
-    reciprocal to the scale's, the product and the sum with the zero point to the wider of x's and
-    the scale's, so that float16 loses codes above 2048. NaN gives code 0 (torchao 0.18).
+    reciprocal to the scale's; the product, the zero point and their sum to the wider of x's and the
+    scale's, so that float16 loses codes above 2048. (torchao 0.18 clamps in that dtype, too, where
+    float16 makes 32768 of 32767, and wraps it to -32768; here it stays `high`.) NaN gives code 0.
     """
     dtype = _promoted(x.dtype, scale.dtype)
     inverse = _rounded(np.float32(1) / _widened(scale), scale.dtype)
     rounded = np.rint(_rounded(_widened(x) * inverse, dtype))
-    return _codes(_rounded(rounded + zero_point.astype(rounded.dtype), dtype), 0, low, high, 0)
+    shift = _rounded(zero_point.astype(rounded.dtype), dtype)
+    return _codes(_rounded(rounded + shift, dtype), 0, low, high, 0)
 
 
 def quantize_litert(
@@ -233,8 +235,8 @@ def requantize(
     and not the same as dequantizing and quantizing. NaN, of zero scales, gives `low`.
 
     litert stays in integers, as TFLite's reference kernels: `quantized_multiplier` of the float64
-    quotient (of positive, finite scales), then `multiply_by_quantized_multiplier`. The optimised kernels and XNNPACK differ by
-    one code in a hundred.
+    quotient (of positive, finite scales), then `multiply_by_quantized_multiplier`. The
+    optimised kernels and XNNPACK differ by a code in one case of a hundred.
     """
     difference = codes.astype(np.int64) - zero_point.astype(np.int64)
     if spec == "litert":
