@@ -42,7 +42,7 @@ def wide(x):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("step", FLOATS)
 def test_quantize(primitives, name, dtype, step):
-    """Each operation rounds to its dtype. (Which makes 32768 of int16's largest code: stay below.)"""
+    """Each operation rounds to its dtype. (int16's largest code becomes 32768: stay below.)"""
     rng = np.random.default_rng(1)
     low, high = uf.limits(own(name))
     if name == "int16" and dtype == step != "float32":
