@@ -51,15 +51,16 @@ def decode(codes: Array, form: FloatFormat) -> NDArray[np.float32]:
     magnitude = code & ((1 << form.magnitude_bits) - 1)
     negative = (code >> form.magnitude_bits & 1).astype(bool) & form.signed
     exponent, mantissa = magnitude >> form.mantissa_bits, magnitude & _low(form.mantissa_bits)
+    infinite, nan = _special(magnitude, negative, form)
     tiny = (exponent == 0) & form.has_zero
     significand = np.where(tiny, mantissa, mantissa | 1 << form.mantissa_bits)
+    significand = np.where(infinite | nan, 0, significand)
     power = np.where(tiny, 1, exponent) - form.bias - form.mantissa_bits
     value = np.ldexp(significand.astype(np.float64), power)
     value = np.where(negative, -value, value).astype(np.float32)
 
     bits = value.view(np.uint32)
     sign = np.uint32(1) << np.uint32(31)
-    infinite, nan = _special(magnitude, negative, form)
     payload = mantissa << (23 - form.mantissa_bits) if form.bits == 16 else 1 << 22
     bits = np.where(infinite, np.uint32(0x7F800000) | sign * negative, bits)
     bits = np.where(nan, (np.uint32(0x7F800000) | payload) | sign * negative, bits)
