@@ -10,6 +10,8 @@ import oracle_api as uf  # the public API: import ufuse as uf
 import pytest
 from near_ties import HOSTILE, SIZES, assert_same_bits, near_ties, scale_and_zero
 
+from ufuse.quant import conventions
+
 ml_dtypes = pytest.importorskip("ml_dtypes")
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper, T = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -245,6 +247,47 @@ def test_dequantize(name, dtype):
             zeros = None if zero is None else np.asarray(zero).astype(own)
             got = uf.dequantize_linear(codes.astype(own), step, zeros)
             assert_same_bits(got, ort_dequantize(codes, step, zero, name))
+
+
+@pytest.mark.parametrize("step", [np.float32, np.float16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_output_dtype(step, dtype):
+    """The product is float32 before it becomes `dtype`."""
+    rng = np.random.default_rng(7)
+    scale, kind = np.asarray(0.0371, step), helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    codes = rng.integers(-32768, 32767, 1001)
+    nodes = [helper.make_node("DequantizeLinear", ["x", "s"], ["y"], output_dtype=kind)]
+    constants = [tensor("x", codes, T.INT16), numpy_helper.from_array(scale, "s")]
+    want = infer(nodes, constants, {}, [("y", kind)])[0]
+    assert_same_bits(uf.dequantize_linear(codes.astype(np.int16), scale, dtype=dtype), want)
+
+
+def test_precision():
+    """Of the quotient, in ONNX's reference; onnxruntime ignores the attribute."""
+    from onnx.reference import ReferenceEvaluator
+
+    rng = np.random.default_rng(8)
+    scale = np.asarray(0.0371, np.float16)
+    x = near_ties(rng, scale, -128, 127, 1001, np.float16)
+    for precision in (np.float32, np.float16):
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(precision))
+        node = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"], precision=kind)
+        graph = helper.make_graph(
+            [node],
+            "g",
+            [
+                helper.make_tensor_value_info(n, T.INT8 if n == "z" else T.FLOAT16, None)
+                for n in "xsz"
+            ],
+            [helper.make_tensor_value_info("y", T.INT8, None)],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)])
+        inputs = {"x": x, "s": scale, "z": np.int8(1)}
+        want = ReferenceEvaluator(model).run(None, inputs)[0]
+        got = conventions.quantize_onnx(x, scale, np.asarray(1), -128, 127, precision)
+        np.testing.assert_array_equal(got, want)
+        same = (got == ort_quantize(x, scale, 1, "int8", precision=kind)).all()
+        assert same == (precision is np.float32)
 
 
 @pytest.mark.parametrize("name", CODES)
