@@ -23,6 +23,14 @@ def near_ties(
     return (x.view(integer) + rng.integers(-2, 3, size).astype(integer)).view(dtype)
 
 
+def near_tie_ranges(rng: np.random.Generator, steps: int, count: int = 2000) -> np.ndarray:
+    """Ranges, (count, 2), whose lower end is near half a step away from a whole code."""
+    below = rng.integers(0, steps, count) + 0.5
+    scale = np.exp(rng.normal(0, 2, count))
+    ends = np.stack([-below * scale, (steps - below) * scale], 1).astype(np.float32)
+    return (ends.view(np.int32) + rng.integers(-2, 3, ends.shape).astype(np.int32)).view(np.float32)
+
+
 def scale_and_zero(rng: np.random.Generator, low: int, high: int, odd: bool = True):
     """A random scale, float32, and an odd zero point (or 0) within the codes."""
     scale = np.float32(np.exp(rng.normal(-3, 2)))

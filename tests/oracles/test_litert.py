@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import oracle_api as uf  # the public API: import ufuse as uf
 import pytest
-from near_ties import HOSTILE, SIZES, assert_same_bits, near_ties, scale_and_zero
+from near_ties import HOSTILE, SIZES, assert_same_bits, near_tie_ranges, near_ties, scale_and_zero
 
 from ufuse.quant import scales
 
@@ -115,7 +115,8 @@ def test_choose_scale(aeq, kind):
     bits, signed, symmetric = kind
     rng = np.random.default_rng(3)
     random = np.sort(rng.normal(0, 1, (500, 2)) * np.exp(rng.normal(0, 5, (500, 1))))
-    low, high = np.concatenate([RANGES, random]).astype(np.float32).T
+    ties = near_tie_ranges(rng, 2**bits - 1)
+    low, high = np.concatenate([RANGES, random, ties]).astype(np.float32).T
     with np.errstate(all="ignore"):
         zero, scale = aeq.tensor_zp_scale_from_min_max(
             low, high, bits, symmetric, aeq.qtyping.QuantGranularity.TENSORWISE, signed=signed

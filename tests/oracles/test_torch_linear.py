@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracle_api as uf  # the public API: import ufuse as uf
 import pytest
-from near_ties import HOSTILE, SIZES, assert_same_bits, near_ties, scale_and_zero
+from near_ties import HOSTILE, SIZES, assert_same_bits, near_tie_ranges, near_ties, scale_and_zero
 
 from ufuse.quant import scales
 
@@ -177,8 +177,9 @@ def test_choose_scale(symmetric, name):
     scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
     observer = MinMaxObserver(dtype=getattr(torch, name), qscheme=scheme)
     low, high = uf.limits(name.lstrip("q"))
-    for start, end in np.concatenate([RANGES, random]).astype(np.float32):
-        scale, zero = observer._calculate_qparams(torch.tensor(start), torch.tensor(end))
-        got = scales.choose_scale(*np.float32([[start], [end]]), low, high, symmetric, "torch")
-        assert_same_bits(got[0], scale.numpy())
-        np.testing.assert_array_equal(got[1], zero.numpy())
+    ties = near_tie_ranges(rng, high - low)
+    start, end = np.concatenate([RANGES, random, ties]).astype(np.float32).T.copy()
+    scale, zero = observer._calculate_qparams(torch.from_numpy(start), torch.from_numpy(end))
+    got = scales.choose_scale(start, end, low, high, symmetric, "torch")
+    assert_same_bits(got[0], scale.numpy())
+    np.testing.assert_array_equal(got[1], zero.numpy())

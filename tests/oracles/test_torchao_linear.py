@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracle_api as uf  # the public API: import ufuse as uf
 import pytest
-from near_ties import HOSTILE, SIZES, assert_same_bits, near_ties, scale_and_zero
+from near_ties import HOSTILE, SIZES, assert_same_bits, near_tie_ranges, near_ties, scale_and_zero
 
 from ufuse.catalogue.floats import FLOAT_BY_NAME
 from ufuse.quant import scales
@@ -122,17 +122,19 @@ def test_choose_scale(primitives, symmetric, dtype, name):
     random = np.sort(rng.normal(0, 1, (300, 2)) * np.exp(rng.normal(0, 3, (300, 1))))
     hostile = [(0, 0), (1, 3), (-3, -1), (-1e-30, 1e-30), (-6e4, 6e4), (-1e-40, 0), (0, np.inf)]
     low, high = uf.limits(own(name))
-    if name == "int16" and dtype != "float32":  # whose largest code it rounds to 32768
+    if dtype == "float32":
+        hostile = np.concatenate([hostile, near_tie_ranges(rng, high - low)])
+    elif name == "int16":  # whose largest code it rounds to 32768
         hostile, random = hostile[:2], np.abs(random)
     mapping = primitives.MappingType.SYMMETRIC if symmetric else primitives.MappingType.ASYMMETRIC
-    for pair in np.sort(np.concatenate([random, hostile])).astype(own(dtype)):
-        tensor = to_torch(pair)
-        scale, zero = primitives.choose_qparams_affine(tensor, mapping, (2,), getattr(torch, name))
-        start, end = pair[:1], pair[1:]
-        got = scales.choose_scale(start, end, low, high, symmetric, "torchao")
-        assert got[0].dtype == own(dtype)
-        assert_same_bits(got[0].astype(np.float64).reshape(()), wide(scale).reshape(()))
-        np.testing.assert_array_equal(got[1].reshape(()), zero.numpy())
+    ranges = np.sort(np.concatenate([random, hostile])).astype(own(dtype))
+    scale, zero = primitives.choose_qparams_affine(
+        to_torch(ranges), mapping, (1, 2), getattr(torch, name)
+    )
+    got = scales.choose_scale(ranges[:, 0], ranges[:, 1], low, high, symmetric, "torchao")
+    assert got[0].dtype == own(dtype)
+    assert_same_bits(got[0].astype(np.float64), wide(scale))
+    np.testing.assert_array_equal(got[1], zero.numpy())
 
 
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
