@@ -265,6 +265,10 @@ def test_shapes(shape):
     x = np.random.default_rng(5).normal(0, 1, shape).astype(np.float32)
     assert encode(np.asarray(x), form).shape == shape
     assert decode(encode(np.asarray(x), form), form).shape == shape
+    for dtype in (">f4", ">f8"):
+        np.testing.assert_array_equal(
+            encode(np.asarray(x, dtype), form), encode(np.asarray(x), form)
+        )
     if len(shape) == 2:
         np.testing.assert_array_equal(encode(x.T, form), encode(x, form).T)
         np.testing.assert_array_equal(encode(x[::-1, ::2], form), encode(x, form)[::-1, ::2])

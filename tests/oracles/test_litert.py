@@ -22,10 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def aeq():
     pytest.importorskip("ai_edge_quantizer")
-    from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.algorithms.uniform_quantize import uniform_quantize_tensor
 
-    uniform_quantize_tensor.qtyping = qtyping
     return uniform_quantize_tensor
 
 

@@ -107,7 +107,8 @@ def encode(
     and so is zero, but with `saturate` the smallest number, as ONNX has it; positive numbers below
     the smallest are the smallest. Its ties go up: the leading bit, all it keeps, is odd.
     """
-    numbers = x if x.dtype == np.float64 else x.astype(np.float32)
+    wide = x.dtype.kind == "f" and x.dtype.itemsize == 8  # in any byte order
+    numbers = x.astype(np.float64 if wide else np.float32)
     parts = _parts(numbers)
     kept, power = _round(parts, form, rounding, random)
     # a significand of mantissa_bits + 1 bits has the leading one, which adds 1 to the exponent
