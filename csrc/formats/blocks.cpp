@@ -91,7 +91,7 @@ class Run {
     const std::int64_t bytes = rows_ * (row_ * size_ + code_bytes_ + per_row_ * scale_bytes_);
     stream_ = bytes > streaming_threshold();
     threads_ = threads_for_bytes(bytes + (encode ? rows_ * row_ * kernel_.cost : 0));
-    tile_ = std::max<std::int64_t>(1, kTile / block_);
+    tile_ = std::max<std::int64_t>(encode ? kernel_.together : 1, kTile / block_);
   }
 
   void run() const {

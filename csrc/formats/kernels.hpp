@@ -48,6 +48,7 @@ struct FormatKernel {
   void (*encode)(const EncodeCall&);
   void (*decode)(const DecodeCall&);
   int cost;  // of encoding: how many bytes of memory could be moved while one of the values is encoded
+  int together;  // blocks that are encoded side by side; fewer take as long
 };
 
 struct FormatKernels {
