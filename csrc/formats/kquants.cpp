@@ -264,7 +264,7 @@ struct Q3K : Symmetric16 {
     } else {
       for (int j = 0; j < kMostSubs; ++j) {
         const int at = j * kSize * kLanes;
-        store_row(batch.scale, j, fit_in_turn<kSize, 4>(batch.x + at, found.levels + at));
+        store_row(batch.scale, j, fit_in_turn<kSize, 4>(batch.x + at, found.levels + at, batch.levels));
       }
       const V largest = largest_scale(batch.scale), inverse = splat<V>(-32) / largest;
       const Mask some = largest != zero;

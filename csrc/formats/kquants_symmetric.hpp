@@ -87,6 +87,8 @@ template <int kSub, int kTop>
 struct LevelsInTurn {
   const float* x;
   float* levels;
+  float* x_terms;  // what each level adds to the sums
+  float* square_terms;
   V with_x, squares;
   Mask nothing;
 
@@ -98,9 +100,12 @@ struct LevelsInTurn {
     for (int i = 0; i < kSub; ++i) {
       const V v = row(x, i), w = v * v;
       const V level = clamp(nearest_float<true>(inverse * v), -kTop, kTop - 1);
-      level.store(levels + i * kLanes);
-      with_x = with_x + w * v * level;
-      squares = squares + w * level * level;
+      const V x_term = w * v * level, square_term = w * level * level;
+      store_row(levels, i, level);
+      store_row(x_terms, i, x_term);
+      store_row(square_terms, i, square_term);
+      with_x = with_x + x_term;
+      squares = squares + square_term;
     }
     with_x = select(nothing, splat<V>(-1), with_x);  // nothing comes of levels without a positive sum
   }
@@ -111,18 +116,20 @@ struct LevelsInTurn {
     bool changed = false;
 #pragma GCC unroll 2
     for (int i = 0; i < kSub; ++i) {
-      const V v = row(x, i), w = v * v, wx = w * v, level = row(levels, i);
-      V rest_x = with_x - wx * level, rest = squares - w * level * level;
+      const V v = row(x, i), level = row(levels, i), old_x = row(x_terms, i), old_square = row(square_terms, i);
+      V rest_x = with_x - old_x, rest = squares - old_square;
       const V nearer = clamp(nearest_float<true>(v * rest / rest_x), -kTop, kTop - 1);
       const V found = select(rest_x > splat<V>(0), nearer, level);
-      // Of normal values 2 % have another level in the first turn, and then fewer: 28, 10, 4, 2 % of 16
-      // lanes.
+      // Of normal values 2 % have another level in the first turn, and then fewer: 28, 10, 4, 2 % of 16 lanes.
       if (__builtin_expect(!any_differs(found, level), 1)) continue;
-      rest_x = rest_x + wx * found;
-      rest = rest + w * found * found;
+      const V w = v * v, x_term = w * v * found, square_term = w * found * found;
+      rest_x = rest_x + x_term;
+      rest = rest + square_term;
       const Mask better =
           (found != level) & (rest > splat<V>(0)) & (rest_x * rest_x * squares > with_x * with_x * rest);
       store_row(levels, i, select(better, found, level));
+      store_row(x_terms, i, select(better, x_term, old_x));
+      store_row(square_terms, i, select(better, square_term, old_square));
       with_x = select(better, rest_x, with_x);
       squares = select(better, rest, squares);
       changed |= any(better);
@@ -136,10 +143,10 @@ struct LevelsInTurn {
   }
 };
 
-/// The scale of a sub-block; its levels, from 0 on, are left in `levels`.
+/// The scale of a sub-block; its levels, from 0 on, are left in `levels`. `scratch` are twice as many rows.
 template <int kSub, int kTop>
-inline V fit_in_turn(const float* x, float* levels) {
-  LevelsInTurn<kSub, kTop> sub = {x, levels, {}, {}, {}};
+inline V fit_in_turn(const float* x, float* levels, float* scratch) {
+  LevelsInTurn<kSub, kTop> sub = {x, levels, scratch, scratch + kSub * kLanes, {}, {}, {}};
   sub.start();
   for (int turn = 0; turn < 5; ++turn)
     if (!sub.improve()) break;

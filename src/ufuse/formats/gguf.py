@@ -21,7 +21,9 @@ def quantize(
     layout = layout_of(kind)
     shape = (*values.shape[:-1], values.shape[-1] // layout.block * layout.nbytes)
     target = executors.empty(shape, np.dtype(np.uint8)) if out is None else out
-    executors.of(__package__).encode(layout, values, target)
+    executors.of(__package__).encode(
+        layout, values, target, importance=None if importance is None else np.asarray(importance)
+    )
     return target
 
 

@@ -257,9 +257,12 @@ def _halves(values: Array) -> tuple[Array, Array]:
 
 def _pack(levels: Array, run: int, count: int, start: int = 0) -> Array:
     """Return bytes of `count` bits, from bit `start` on, of levels that are `run` apart."""
-    fields = (levels >> start & ((1 << count) - 1)).reshape(len(levels), -1, 8 // count, run)
+    blocks, elements = levels.shape
+    fields = levels >> start & ((1 << count) - 1)
+    fields = fields.reshape(blocks, elements * count // (8 * run), 8 // count, run)
     shifts = np.arange(0, 8, count).reshape(-1, 1)
-    return np.bitwise_or.reduce(fields << shifts, axis=2).reshape(len(levels), -1).astype(np.uint8)
+    packed = np.bitwise_or.reduce(fields << shifts, axis=2)
+    return packed.reshape(blocks, elements * count // 8).astype(np.uint8)
 
 
 def _requantized(x: Array, step: Array, shift: Array | None, kept: Array, span: range) -> Array:
