@@ -119,9 +119,35 @@ def test_any_number_of_blocks(kind: str, blocks: int, tier: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_importance_is_of_each_row(kind: str, tier: str) -> None:
+    """Rows of three blocks share a register, and weights begin again with each."""
+    x = np.random.default_rng(2).standard_normal((50, 768)).astype(np.float32)
+    importance = np.random.default_rng(3).random(768, dtype=np.float32)
+    expected = by_twin(x, kind, importance)
+    np.testing.assert_array_equal(gguf.quantize(x, kind, importance=importance), expected)
+    strided = np.repeat(x, 2, axis=1)[::-1, ::2]
+    weighted = gguf.quantize(strided, kind, importance=importance)
+    np.testing.assert_array_equal(weighted, expected[::-1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_strides(kind: str, tier: str) -> None:
+    x = np.random.default_rng(4).standard_normal((11, 1280)).astype(np.float32)
+    expected = by_twin(x, kind)
+    for layout in (np.asfortranarray(x), x[::-1][::-1], np.repeat(x, 3, axis=1)[:, ::3]):
+        np.testing.assert_array_equal(gguf.quantize(layout, kind), expected)
+    half = x.astype(np.float16)
+    widened = by_twin(half.astype(np.float32), kind)
+    np.testing.assert_array_equal(gguf.quantize(half, kind), widened)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_threads(kind: str, threads: int) -> None:
     x = np.random.default_rng(1).standard_normal((37, 1280)).astype(np.float32)
+    importance = np.random.default_rng(2).random(1280, dtype=np.float32)
     np.testing.assert_array_equal(gguf.quantize(x, kind), by_twin(x, kind))
+    weighted = gguf.quantize(x, kind, importance=importance)
+    np.testing.assert_array_equal(weighted, by_twin(x, kind, importance))
 
 
 @pytest.mark.skipif(not NATIVE, reason="the twin takes its time")

@@ -20,15 +20,18 @@ namespace UFUSE_TIER {
 namespace kquants {
 namespace {
 
-/// Element i of the super-blocks as row i; lanes beyond `count` are zeros.
-void turn(const float* values, int count, float* rows) {
+/// Element i of the super-blocks as row i; lanes without one are zeros.
+template <class BlockOf>
+void turn(float* rows, BlockOf block_of) {
   constexpr int kSide = kLanes < 8 ? kLanes : 8;
   using Side = Vec<float, kSide>;
+  const float* block[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) block[lane] = block_of(lane);
   for (int lane = 0; lane < kLanes; lane += kSide)
     for (int i = 0; i < kElements; i += kSide) {
       Side square[kSide];
       for (int k = 0; k < kSide; ++k)
-        square[k] = lane + k < count ? Side::load(values + (lane + k) * kElements + i) : splat<Side>(0);
+        square[k] = block[lane + k] != nullptr ? Side::load(block[lane + k] + i) : splat<Side>(0);
       transpose(square);
       for (int k = 0; k < kSide; ++k) square[k].store(rows + (i + k) * kLanes + lane);
     }
@@ -46,8 +49,12 @@ struct Batch {
   bool weighted;
 
   Batch(const EncodeCall& call, std::int64_t first, int count) : weighted(call.importance != nullptr) {
-    turn(call.values + first * kElements, count, x);
-    if (weighted) turn(call.importance + first * kElements, count, importance);
+    turn(x, [&](int lane) { return lane < count ? call.values + (first + lane) * kElements : nullptr; });
+    if (weighted)
+      turn(importance, [&](int lane) {
+        const std::int64_t at = (call.phase + first + lane) % call.period;
+        return lane < count ? call.importance + at * kElements : nullptr;
+      });
   }
 
   V energy() const {

@@ -1,4 +1,5 @@
-// GGUF's K-quants, and how they are decoded: 256 values, whose scales (and least values) are themselves codes.
+// GGUF's K-quants, and how they are decoded: 256 values, whose scales (and least values) are themselves
+// codes.
 #pragma once
 
 #include "formats/groups.hpp"

@@ -116,11 +116,13 @@ struct LevelsInTurn {
     bool changed = false;
 #pragma GCC unroll 2
     for (int i = 0; i < kSub; ++i) {
-      const V v = row(x, i), level = row(levels, i), old_x = row(x_terms, i), old_square = row(square_terms, i);
+      const V v = row(x, i), level = row(levels, i), old_x = row(x_terms, i),
+              old_square = row(square_terms, i);
       V rest_x = with_x - old_x, rest = squares - old_square;
       const V nearer = clamp(nearest_float<true>(v * rest / rest_x), -kTop, kTop - 1);
       const V found = select(rest_x > splat<V>(0), nearer, level);
-      // Of normal values 2 % have another level in the first turn, and then fewer: 28, 10, 4, 2 % of 16 lanes.
+      // Of normal values 2 % have another level in the first turn, and then fewer: 28, 10, 4, 2 % of 16
+      // lanes.
       if (__builtin_expect(!any_differs(found, level), 1)) continue;
       const V w = v * v, x_term = w * v * found, square_term = w * found * found;
       rest_x = rest_x + x_term;
