@@ -1,4 +1,7 @@
-"""Encoders of the K-quants: every tier and thread count against the twin in NumPy, and ggml's digests."""
+"""Encoders of the K-quants.
+
+Every tier and thread count against the twin in NumPy, and both against digests of ggml's bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from conftest import NATIVE
 from numpy.typing import NDArray
 
+from conftest import NATIVE
 from ufuse.formats import gguf
 from ufuse.formats.blocks import layout_of
-from ufuse.formats.reference.kquants_encode import ENCODERS, nearest
+from ufuse.formats.reference.kquants_encode import ENCODERS
+from ufuse.formats.reference.kquants_search import nearest
 
 KINDS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 Values = NDArray[np.float32]
@@ -162,7 +166,7 @@ def test_many_blocks(kind: str) -> None:
     np.testing.assert_array_equal(weighted, by_twin(x, kind, importance))
 
 
-# --- ggml's own bytes -------------------------------------------------------------------------------------
+# --- ggml's own bytes -----------------------------------------------------------------------------
 
 
 def _fixed() -> tuple[Values, Values]:
@@ -176,7 +180,7 @@ def _fixed() -> tuple[Values, Values]:
     return x * np.repeat(powers, 16).reshape(96, 256), np.abs(weights[0])
 
 
-#: SHA-256 of what ggml d99724f, compiled without contraction, makes of `_fixed`: plain, and weighted.
+#: SHA-256 of what ggml d99724f, compiled without contraction, makes of `_fixed`: plain, weighted.
 GGML = {
     "Q2_K": ("b22a61141c1dc5c6", "37d6ec78c62c5028"),
     "Q3_K": ("b534f206f58db4c4", "51d20ca789102e34"),
@@ -195,7 +199,7 @@ def test_bytes_of_ggml(kind: str) -> None:
     assert digests == GGML[kind]
 
 
-# --- what the searches rest on ----------------------------------------------------------------------------
+# --- what the searches rest on --------------------------------------------------------------------
 
 
 def test_nearest_is_half_to_even_below_a_limit() -> None:

@@ -43,9 +43,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format("Q5_0", 32, 22, True, "float16 scale of the largest, 5-bit codes", _GGML),
     Format("Q5_1", 32, 24, True, "float16 scale and least value, 5-bit codes", _GGML),
     Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", _GGML),
-    Format(
-        "Q2_K", 256, 84, True, "4-bit scales and least values of 16 values, 2-bit codes", _GGML
-    ),
+    Format("Q2_K", 256, 84, True, "4-bit scales and least values of 16 values, 2-bit codes", _GGML),
     Format("Q3_K", 256, 110, True, "6-bit scales of 16 values, 3-bit codes", _GGML),
     Format(
         "Q4_K", 256, 144, True, "6-bit scales and least values of 32 values, 4-bit codes", _GGML
