@@ -17,6 +17,7 @@ using Mask = mask_t<V>;
 inline constexpr int kLanes = V::size;
 
 /// Sub-blocks that are searched side by side: while one of them waits for its quotients the others compute.
+/// Q4_K with one, two and four: 160, 197 and 190 million elements a second (AVX-512), 42, 72 and 71 (SSE4).
 inline constexpr int kAbreast = 2;
 
 /// Magnitudes below count as zero to the searches for a scale alone.
@@ -28,7 +29,7 @@ UFUSE_INLINE void store_row(float* rows, int i, V v) { v.store(rows + i * kLanes
 UFUSE_INLINE void store_row(std::int32_t* rows, int i, I v) { v.store(rows + i * kLanes); }
 
 // `a < b ? a : b` is the instruction, whose result is b where either is NaN. GCC makes a comparison and a
-// blend of it, which took a third more time in the searches.
+// blend of it, with which Q4_K took 3 % and Q6_K 17 % more time.
 UFUSE_INLINE V smaller(V a, V b) {
 #if defined(__AVX512F__)
   return {_mm512_maskz_min_ps(0xffff, a.v, b.v)};
