@@ -24,6 +24,8 @@ class Format:
         One line for the documentation's table.
     source : str
         Where the layout comes from.
+    weighs : bool
+        Whether encoding takes a weight for each value.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Format:
     encodes: bool
     doc: str
     source: str = ""
+    weighs: bool = False
 
 
 #: What `source` is for GGUF's formats.
@@ -83,3 +86,6 @@ FORMATS: Final[tuple[Format, ...]] = (
 )
 
 BY_NAME: Final = {row.name: row for row in FORMATS}
+
+#: Those of GGUF files.
+GGUF: Final = tuple(row for row in FORMATS if row.source == _GGML)
