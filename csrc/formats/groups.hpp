@@ -21,7 +21,7 @@ using Unsigned = Vec<std::uint32_t, kLanes>;
 using Half = Vec<std::uint16_t, kLanes>;  // codes of float16
 using Bytes = Vec<std::uint8_t, kLanes>;
 
-inline constexpr std::int32_t kInfinity = 0x7f800000;  // bits of it
+inline constexpr std::int32_t kInfinity = 0x7f800000, kNan = 0x7fc00000;  // bits of them
 
 /// Calls `body(first, n)` for each group of n blocks. Of a full group n is a constant.
 template <class Body>
@@ -166,6 +166,11 @@ UFUSE_INLINE Int magnitude(Float x) { return bitcast<Int>(x) & splat<Int>(INT32_
 struct Magnitude {
   UFUSE_INLINE Int operator()(Float x) const { return magnitude(x); }
 };
+
+/// The largest of `magnitude` as a number, of NaN a plain one.
+UFUSE_INLINE Float largest_magnitude(Int most) {
+  return bitcast<Float>(select(most > splat<Int>(kInfinity), splat<Int>(kNan), most));
+}
 
 /// The bits of a float32 as integers of type V.
 template <class V>

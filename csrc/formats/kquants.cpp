@@ -88,8 +88,7 @@ UFUSE_INLINE void keep(Found& found, int sub, const Fit& fit) {
   store_row(found.origin, sub, fit.origin);
 }
 
-// --- Q2_K, Q4_K, Q5_K: scales and smallest values
-// -------------------------------------------------------------
+// --- Q2_K, Q4_K, Q5_K: scales and smallest values ---------------------------------------------------------
 
 /// Scales (or shifts) of sub-blocks as whole numbers; returns what they are multiples of, as it will be read.
 template <class Kind>
@@ -228,8 +227,7 @@ struct Q2K {
   }
 };
 
-// --- Q3_K, Q6_K: scales alone
-// -----------------------------------------------------------------------------------
+// --- Q3_K, Q6_K: scales alone -----------------------------------------------------------------------------
 
 /// The scale that is largest in magnitude, with its sign.
 V largest_scale(const float* scales) {

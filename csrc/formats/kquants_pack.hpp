@@ -57,8 +57,7 @@ void quantize_elements(const float* values, const Found& found, int lane, std::u
   }
 }
 
-// --- bits of levels
-// ------------------------------------------------------------------------------------------
+// --- bits of levels ---------------------------------------------------------------------------------------
 
 using Bytes = Vec<std::uint8_t, (kRegisterBytes < 32 ? 16 : 32)>;
 

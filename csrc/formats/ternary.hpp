@@ -13,7 +13,7 @@ inline std::uint16_t ternary(std::uint8_t (&digits)[256], const float* x) {
   for (int i = kLanes; i < 256; i += kLanes) most = larger(most, magnitude(Float::load(x + i)));
   std::int32_t largest = 0;
   for (int lane = 0; lane < kLanes; ++lane) largest = most[lane] > largest ? most[lane] : largest;
-  const Float d = bitcast<Float>(splat<Int>(largest)), inverse = inverse_or_zero(d);
+  const Float d = largest_magnitude(splat<Int>(largest)), inverse = inverse_or_zero(d);
   for (int i = 0; i < 256; i += kLanes)
     store_bytes(digits + i, rounded_away(Float::load(x + i) * inverse) + splat<Int>(1));
   std::uint16_t codes[kLanes];

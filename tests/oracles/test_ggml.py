@@ -24,6 +24,8 @@ from ufuse.formats.blocks import layout_of
 KINDS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 Values = NDArray[np.float32]
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*the float16 scales of:RuntimeWarning")
+
 
 class _Memory(ctypes.Structure):
     _fields_ = [

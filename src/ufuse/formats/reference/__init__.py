@@ -8,10 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocks import Array, Layout
-from . import legacy
+from . import gguf_float4, iq, kquants, legacy, ternary
 from .codec import Codec
 
-CODECS: dict[str, Codec] = {**legacy.CODECS}
+CODECS: dict[str, Codec] = {
+    **legacy.CODECS,
+    **ternary.CODECS,
+    **gguf_float4.CODECS,
+    **kquants.CODECS,
+    **iq.CODECS,
+}
 
 
 def encode(
