@@ -108,6 +108,7 @@ void encode_arrays(const std::string& format, const py::array& values, const std
                    py::array& codes, std::optional<py::array>& scales,
                    const std::optional<py::array_t<float>>& importance, std::int64_t block,
                    std::int64_t bytes, float tensor_scale, int scale_mode) {
+  if (values.size() == 0) return;
   Strided strided;
   BlockArrays b =
       arrays_of(format, values, coding, codes, scales, {block, bytes, tensor_scale, scale_mode}, strided);
@@ -128,6 +129,7 @@ void encode_arrays(const std::string& format, const py::array& values, const std
 void decode_arrays(const std::string& format, const py::array& codes, const std::optional<py::array>& scales,
                    py::array& values, const std::string& coding, std::int64_t block, std::int64_t bytes,
                    float tensor_scale, int scale_mode) {
+  if (values.size() == 0) return;
   Strided strided;
   BlockArrays b =
       arrays_of(format, values, coding, codes, scales, {block, bytes, tensor_scale, scale_mode}, strided);
