@@ -82,7 +82,7 @@ class Run {
         row_(b.shape[b.axes - 1]),
         code_bytes_(b.code_bytes),
         step_(b.strides[b.axes - 1]) {
-    per_row_ = (row_ + block_ - 1) / block_;
+    per_row_ = period_ = (row_ + block_ - 1) / block_;
     if (row_ == 1) step_ = size_;
     collect_rows();
     join_rows();
@@ -91,7 +91,7 @@ class Run {
     const std::int64_t bytes = rows_ * (row_ * size_ + code_bytes_ + per_row_ * scale_bytes_);
     stream_ = bytes > streaming_threshold();
     threads_ = threads_for_bytes(bytes + (encode ? rows_ * row_ * kernel_.cost : 0));
-    tile_ = std::max<std::int64_t>(1, kTile / block_);
+    tile_ = std::max<std::int64_t>(encode ? kernel_.together : 1, kTile / block_);
   }
 
   void run() const {
@@ -141,7 +141,8 @@ class Run {
 
   /// Rows that follow one another everywhere are one.
   void join_rows() {
-    if (axes_ == 0 || b_.importance != nullptr || row_ % block_ != 0 || code_bytes_ != per_row_ * bytes_)
+    if (axes_ == 0 || (b_.importance != nullptr && kernel_.together == 1) || row_ % block_ != 0 ||
+        code_bytes_ != per_row_ * bytes_)
       return;
     const Axis& last = axis_[axes_ - 1];
     if (last.values != row_ * step_ || last.codes != code_bytes_ ||
@@ -214,8 +215,13 @@ class Run {
             row.scales == nullptr ? nullptr : row.scales + r * across_.scales + at * scale_bytes_;
         const bool kept = !stream && !cut(end);
         auto* const put = kept ? to : reinterpret_cast<std::uint8_t*>(stream ? codes.next() : buffer);
-        kernel_.encode({values, b_.importance == nullptr ? nullptr : b_.importance + at * block_, end - at,
-                        put, scales, b_.options});
+        const std::int64_t phase = at % period_;
+        if (b_.importance == nullptr)
+          kernel_.encode({values, nullptr, end - at, put, scales, b_.options});
+        else if (kernel_.together == 1)
+          kernel_.encode({values, b_.importance + at * block_, end - at, put, scales, b_.options});
+        else
+          kernel_.encode({values, b_.importance, end - at, put, scales, b_.options, period_, phase});
         if (stream)
           codes.put((end - at) * bytes_);
         else if (!kept)
@@ -314,6 +320,7 @@ class Run {
   const FormatKernel& kernel_;
   const PieceKernels& pieces_;
   const MoveKernels& move_;
+  std::int64_t period_;  // blocks of what is a row to the caller
   std::int64_t row_, per_row_, code_bytes_,
       step_;  // of a row: elements, blocks, bytes; bytes between elements
   std::int64_t rows_ = 1, together_ = 1;

@@ -33,6 +33,9 @@ struct EncodeCall {
   std::uint8_t* codes;
   void* scales;  // of formats whose scales lie apart from the codes: one per block; else null
   FormatOptions options;
+  // Where `together` blocks may be of several rows: their weights are those of `period` blocks over and over,
+  // from block `phase` of these on.
+  std::int64_t period = 0, phase = 0;
 };
 
 struct DecodeCall {
@@ -48,6 +51,7 @@ struct FormatKernel {
   void (*encode)(const EncodeCall&);
   void (*decode)(const DecodeCall&);
   int cost;  // of encoding: how many bytes of memory could be moved while one of the values is encoded
+  int together;  // blocks that are encoded side by side; fewer take as long
 };
 
 struct FormatKernels {

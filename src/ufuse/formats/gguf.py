@@ -157,6 +157,12 @@ def quantize(
     NaN alone. Infinities do the same but for the scale, which is infinite. Where a block has zeros
     of both signs and nothing less, the least value of Q4_1 and Q5_1 is -0.0.
 
+    Q2_K to Q6_K, which the package does not write either, try several scales for every 16 or 32
+    elements and keep the best, as llama.cpp's ``quantize_row_q*_K_ref`` does; with `importance`
+    as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). Products and sums are rounded
+    one by one: a llama.cpp whose compiler fuses them, as it may on AVX2, makes other choices where
+    two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in others.
+
     Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
 
     Examples

@@ -1,4 +1,4 @@
-"""Decoding of GGUF's K-quants: 256 values, whose scales and least values are codes themselves."""
+"""GGUF's K-quants: 256 values, whose scales and least values are codes themselves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from ..blocks import Array, Layout
 from .codec import Codec
+from .kquants_encode import ENCODERS
 from .legacy import from_halves, unpair
 
 
@@ -76,9 +77,9 @@ def _decode_q6_k(codes: Array, scales: Array | None, layout: Layout) -> Array:
 
 
 CODECS: Final = {
-    "Q2_K": Codec(None, _decode_q2_k),
-    "Q3_K": Codec(None, _decode_q3_k),
-    "Q4_K": Codec(None, _decode_q4_k),
-    "Q5_K": Codec(None, _decode_q5_k),
-    "Q6_K": Codec(None, _decode_q6_k),
+    "Q2_K": Codec(ENCODERS["Q2_K"], _decode_q2_k),
+    "Q3_K": Codec(ENCODERS["Q3_K"], _decode_q3_k),
+    "Q4_K": Codec(ENCODERS["Q4_K"], _decode_q4_k),
+    "Q5_K": Codec(ENCODERS["Q5_K"], _decode_q5_k),
+    "Q6_K": Codec(ENCODERS["Q6_K"], _decode_q6_k),
 }
