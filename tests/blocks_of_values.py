@@ -4,30 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-SPECIAL = np.array(
-    # fmt: off
-    [
-        0,
-        -0.0,
-        np.inf,
-        -np.inf,
-        np.nan,
-        -np.nan,
-        1e-45,
-        -1e-45,
-        1e-38,
-        3.4e38,
-        -3.4e38,
-        1,
-        -1,
-        0.5,
-        -0.5,
-        1e7,
-        6e4,
-        1e-6,
-    ],
-    # fmt: on
-    np.float32,
+SPECIAL = np.float32(
+    "0 -0.0 inf -inf nan -nan 1e-45 -1e-45 1e-38 3.4e38 -3.4e38 1 -1 0.5 -0.5 1e7 6e4 1e-6".split()
 )
 
 
