@@ -19,7 +19,7 @@ WRITTEN = gguf.kinds(encodes=True)
 READ = gguf.kinds()
 SIMPLE = ["Q4_0", "Q5_1", "Q8_0", "MXFP4", "NVFP4", "TQ2_0", "BF16"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*float16 scales:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.* overflow in :RuntimeWarning")
 
 
 def sample(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -213,7 +213,7 @@ def test_lists_and_other_libraries() -> None:
 def test_large_values_warn_and_small_ones_vanish() -> None:
     x = np.zeros((4, 32), np.float32)
     x[2] = 1e7
-    with pytest.warns(RuntimeWarning, match="scales of 1 blocks overflow in Q4_0"):
+    with pytest.warns(RuntimeWarning, match="the float16 scales of 1 blocks overflow in Q4_0"):
         data = gguf.quantize(x, "Q4_0")
     np.testing.assert_array_equal(data, encoded(x, "Q4_0"))
     with warnings.catch_warnings():
@@ -222,6 +222,29 @@ def test_large_values_warn_and_small_ones_vanish() -> None:
         gguf.quantize(x, "Q4_0")
         tiny = gguf.quantize(np.full(32, 1e-6, np.float32), "Q8_0")
     assert not gguf.dequantize(tiny, "Q8_0").any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "largest"),
+    [
+        ("Q4_0", 524_159.9),
+        ("Q4_1", 65_519),
+        ("Q5_0", 1_048_319),
+        ("Q8_0", 8_321_039),
+        ("TQ2_0", 65_519),
+        ("F16", 65_519),
+        ("BF16", 3.38e38),
+    ],
+)
+def test_warnings_begin_where_scales_overflow(kind: str, largest: float) -> None:
+    x = np.zeros((3, 512), np.float32)
+    x[1, 300] = -largest if kind == "Q4_1" else largest
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gguf.quantize(x, kind)
+    x[1, 300] *= np.float32(1.005)
+    with pytest.warns(RuntimeWarning, match=f" 1 (blocks|numbers) overflow in {kind}"):
+        gguf.quantize(np.asfortranarray(x), kind)
 
 
 def test_blocks_with_nan() -> None:

@@ -220,7 +220,17 @@ UFUSE_INLINE Half half_codes(Float x) {
       ((bits >> 16) & splat<Int>(0x8000)) | splat<Int>(0x7e00) | ((bits >> 13) & splat<Int>(0x3ff));
   return convert<Half>(select(x == x, convert<Int>(float_to_half(x)), nan));
 }
-UFUSE_INLINE void to_halves(std::uint16_t (&to)[kLanes], Float x) { half_codes(x).store(to); }
+/// Returns a bit for each of them that is infinite or NaN.
+UFUSE_INLINE std::uint32_t to_halves(std::uint16_t (&to)[kLanes], Float x) {
+  half_codes(x).store(to);
+  return sign_bits(magnitude(x) >
+                   splat<Int>(bitcast<std::int32_t>(65520.0F) - 1));  // which rounds to infinity
+}
+
+/// Says of some codes of a call whether a float16 of them is not finite.
+UFUSE_INLINE void report(const EncodeCall& call, std::uint32_t beyond) {
+  *call.overflow = beyond != 0 ? Overflow::some : Overflow::none;
+}
 
 UFUSE_INLINE void store_half(void* to, std::uint16_t code) { std::memcpy(to, &code, sizeof code); }
 template <class T>

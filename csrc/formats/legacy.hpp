@@ -19,6 +19,7 @@ struct Quotients {
   static constexpr int kMost = (1 << Bits) - 1, kMiddle = 1 << (Bits - 1);
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
@@ -28,13 +29,13 @@ struct Quotients {
         const auto [low, high] = range(x, n);
         const Float d = (high - low) / splat<Float>(kMost);
         low.store(least);
-        to_halves(offsets, low);
+        beyond |= to_halves(offsets, low);
         inverse_or_zero(d).store(inverse);
-        to_halves(scales, d);
+        beyond |= to_halves(scales, d);
       } else {
         const Float d = largest(x, n) / splat<Float>(-kMiddle);
         inverse_or_zero(d).store(inverse);
-        to_halves(scales, d);
+        beyond |= to_halves(scales, d);
       }
       each_of(n, [&](int b) __attribute__((always_inline)) {
         std::uint8_t* const at = to + b * kBytes;
@@ -50,6 +51,7 @@ struct Quotients {
         put(at, q);
       });
     });
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {
@@ -152,6 +154,7 @@ struct Q8_0 {
   static constexpr int kBlock = 32, kRegisters = kBlock / kLanes, kBytes = 34;
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
@@ -160,7 +163,7 @@ struct Q8_0 {
       float inverse[kLanes];
       std::uint16_t scales[kLanes];
       inverse_or_zero(d).store(inverse);
-      to_halves(scales, d);
+      beyond |= to_halves(scales, d);
       each_of(n, [&](int b) __attribute__((always_inline)) {
         std::uint8_t* const at = to + b * kBytes;
         store_half(at, scales[b]);
@@ -169,6 +172,7 @@ struct Q8_0 {
                       rounded_away(Float::load(x + b * kBlock + r * kLanes) * splat<Float>(inverse[b])));
       });
     });
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {

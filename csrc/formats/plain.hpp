@@ -31,8 +31,14 @@ struct F32 {
 
 struct F16 {
   static void encode(const EncodeCall& call) {
+    Int largest{};
     each_register(call.values, reinterpret_cast<std::uint16_t*>(call.codes), call.blocks,
-                  [](const float* x) { return half_codes(Float::load(x)); });
+                  [&](const float* x) {
+                    const Float v = Float::load(x);
+                    largest = larger(largest, magnitude(v));
+                    return half_codes(v);
+                  });
+    report(call, sign_bits(largest > splat<Int>(bitcast<std::int32_t>(65520.0F) - 1)));
   }
   static void decode(const DecodeCall& call) {
     each_register(reinterpret_cast<const std::uint16_t*>(call.codes), call.values, call.blocks,
@@ -43,12 +49,16 @@ struct F16 {
 /// Ties to even; a NaN is made quiet and keeps what is left of its payload.
 struct BF16 {
   static void encode(const EncodeCall& call) {
-    each_register(call.values, reinterpret_cast<std::uint16_t*>(call.codes), call.blocks, [](const float* x) {
-      const Float v = Float::load(x);
-      const auto bits = bitcast<Unsigned>(v);
-      const auto even = bits + splat<Unsigned>(0x7fff) + ((bits >> 16) & splat<Unsigned>(1));
-      return convert<Half>(select(v == v, even, bits | splat<Unsigned>(0x400000)) >> 16);
-    });
+    Int largest{};
+    each_register(call.values, reinterpret_cast<std::uint16_t*>(call.codes), call.blocks,
+                  [&](const float* x) {
+                    const Float v = Float::load(x);
+                    largest = larger(largest, magnitude(v));
+                    const auto bits = bitcast<Unsigned>(v);
+                    const auto even = bits + splat<Unsigned>(0x7fff) + ((bits >> 16) & splat<Unsigned>(1));
+                    return convert<Half>(select(v == v, even, bits | splat<Unsigned>(0x400000)) >> 16);
+                  });
+    report(call, sign_bits(largest > splat<Int>(0x7f7f7fff)));  // what is above rounds to infinity
   }
   static void decode(const DecodeCall& call) {
     each_register(reinterpret_cast<const std::uint16_t*>(call.codes), call.values, call.blocks,

@@ -37,6 +37,7 @@ _HALVES: Final = {
     "TQ1_0": (52,),
     "TQ2_0": (64,),
     "F16": (0,),
+    "BF16": (0,),
 }
 
 _UINT8: Final = np.dtype(np.uint8)
@@ -161,7 +162,11 @@ def quantize(
     elements and keep the best, as llama.cpp's ``quantize_row_q*_K_ref`` does; with `importance`
     as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). Products and sums are rounded
     one by one: a llama.cpp whose compiler fuses them, as it may on AVX2, makes other choices where
+<<<<<<< HEAD
     two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in the
+=======
+    two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in
+>>>>>>> blk
     others.
 
     Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
@@ -187,10 +192,11 @@ def quantize(
     weights = None if importance is None else _weights(importance, row, values.shape[-1])
     apart = values if out is None or not executors.overlap(values, target) else values.copy()
     packed = target if _contiguous_rows(target) else executors.empty(target.shape, _UINT8)
-    executors.of(__package__).encode(_layout(row), apart, packed, None, weights)
+    overflow = executors.of(__package__).encode(_layout(row), apart, packed, None, weights)
     if packed is not target:
         target[...] = packed
-    _warn_of_scales(row, apart, packed)
+    if overflow and row.name in _HALVES:
+        _warn_of_scales(row, apart, packed)
     return target
 
 
@@ -364,17 +370,22 @@ def _warn_of_scales(row: Format, x: Array, packed: Array) -> None:
         return
     blocks = packed.reshape(*packed.shape[:-1], -1, row.nbytes)
     beyond = np.zeros(blocks.shape[:-1], bool)
-    for at in _HALVES.get(row.name, ()):
-        beyond |= blocks[..., at + 1] & 0x7C == 0x7C
+    for at in _HALVES[row.name]:
+        if row.name == "BF16":
+            beyond |= (blocks[..., at + 1] & 0x7F == 0x7F) & (blocks[..., at] >= 0x80)
+        else:
+            beyond |= blocks[..., at + 1] & 0x7C == 0x7C
     if not beyond.any():
         return
     groups = x.reshape(*x.shape[:-1], -1, row.block)[beyond]
     finite = np.isfinite(groups).all(axis=-1)
     if finite.any():
+        count = int(finite.sum())
+        what = f"{count} numbers" if row.block == 1 else f"the float16 scales of {count} blocks"
         warnings.warn(
-            f"ufuse.formats.gguf.quantize: the float16 scales of {int(finite.sum())} blocks "
-            f"overflow in {row.name}, which reads back as infinities or NaN; magnitudes up to "
-            f"{np.abs(groups[finite]).max():g} need smaller values or a kind such as BF16",
+            f"ufuse.formats.gguf.quantize: {what} overflow in {row.name} and read back as "
+            f"infinities or NaN, of magnitudes up to {np.abs(groups[finite]).max():g}; scale the "
+            "array down, or use a kind with a wider range, such as BF16 or F32",
             RuntimeWarning,
             stacklevel=4,
         )
