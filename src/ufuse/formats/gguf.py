@@ -162,11 +162,7 @@ def quantize(
     elements and keep the best, as llama.cpp's ``quantize_row_q*_K_ref`` does; with `importance`
     as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). Products and sums are rounded
     one by one: a llama.cpp whose compiler fuses them, as it may on AVX2, makes other choices where
-<<<<<<< HEAD
-    two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in the
-=======
     two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in
->>>>>>> blk
     others.
 
     Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
