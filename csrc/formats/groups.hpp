@@ -93,6 +93,14 @@ constexpr int fold_lane(int W, int step, int half, int lane) {
 
 template <int Step, int Part, class V, int... Lane>
 UFUSE_INLINE V fold_half(V a, V b, std::integer_sequence<int, Lane...>) {
+#if defined(__AVX512F__)
+  // Not known by GCC 12 from its lanes.
+  if constexpr (Step == 1) {
+    const auto x = reinterpret_cast<__m512i>(a.v), y = reinterpret_cast<__m512i>(b.v);
+    return {reinterpret_cast<typename V::native>(Part == 0 ? _mm512_maskz_unpacklo_epi64(0xff, x, y)
+                                                           : _mm512_maskz_unpackhi_epi64(0xff, x, y))};
+  }
+#endif
 #if defined(__clang__)
   return {__builtin_shufflevector(a.v, b.v, fold_lane(V::size, Step, Part, Lane)...)};
 #else
@@ -157,6 +165,18 @@ UFUSE_INLINE Int lane_bits() {
   Int bits{};
   for (int lane = 0; lane < kLanes; ++lane) bits.v[lane] = 1 << lane;
   return bits;
+}
+
+/// Shifts each lane by its own count.
+UFUSE_INLINE Int shifted_right(Int x, Int count) {
+  return bitcast<Int>(Unsigned{bitcast<Unsigned>(x).v >> bitcast<Unsigned>(count).v});
+}
+/// 0, Step, 2 Step...
+template <int Step>
+UFUSE_INLINE Int every() {
+  Int lanes{};
+  for (int lane = 0; lane < kLanes; ++lane) lanes.v[lane] = lane * Step;
+  return lanes;
 }
 
 // --- values -----------------------------------------------------------------------------------------------
