@@ -302,7 +302,7 @@ def test_types_that_do_not_fit() -> None:
 
 def test_weights_that_do_not_fit() -> None:
     x = np.zeros((2, 64), np.float32)
-    with pytest.raises(ValueError, match="'importance': Q8_0 does not search"):
+    with pytest.raises(ValueError, match=r"'importance': Q8_0 is written without weights; .*Q4_K"):
         gguf.quantize(x, "Q8_0", importance=np.ones(64))
 
 

@@ -29,7 +29,8 @@ std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/// Bytes on their way past the caches, in whole lines. Others go by as they are.
+/// Bytes on their way past the caches, in whole lines. (To send a piece when the next one is made, so that
+/// its stores are done, made decoding slower, 7.5 ns for 32 values instead of 4.6, and encoding no faster.)
 class Streamed {
  public:
   Streamed(char* to, char* buffer, StreamKernel stream)
