@@ -17,7 +17,13 @@ void narrow(float* to, const void* doubles, std::int64_t count) {
   constexpr int W = kRegisterBytes / 8;
   const auto* from = static_cast<const double*>(doubles);
   std::int64_t i = 0;
-  for (; i + W <= count; i += W) convert<Vec<float, W>>(Vec<double, W>::load(from + i)).store(to + i);
+  for (; i + W <= count; i += W) {
+#if defined(__AVX512F__)
+    _mm256_storeu_ps(to + i, _mm512_maskz_cvtpd_ps(0xff, _mm512_loadu_pd(from + i)));
+#else
+    convert<Vec<float, W> >(Vec<double, W>::load(from + i)).store(to + i);
+#endif
+  }
   for (; i < count; ++i) to[i] = static_cast<float>(from[i]);
 }
 
@@ -30,12 +36,13 @@ void to_bfloat16(std::uint16_t* to, const float* from, std::int64_t count) {
 }
 
 /// A format is a struct of its name with `encode` (null where there is none) and `decode`; with `kCost` where
-/// encoding computes more than it moves.
+/// encoding computes more than it moves; with `kTogether` where blocks wait for one another.
 template <class F>
 constexpr FormatKernel kernel() {
-  int cost = 8;
+  int cost = 8, together = 1;
   if constexpr (requires { F::kCost; }) cost = F::kCost;
-  return {F::encode, F::decode, cost};
+  if constexpr (requires { F::kTogether; }) together = F::kTogether;
+  return {F::encode, F::decode, cost, together};
 }
 
 }  // namespace

@@ -8,10 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocks import Array, Layout
-from . import legacy
+from . import gguf_float4, iq, kquants, legacy, ternary
 from .codec import Codec
 
-CODECS: dict[str, Codec] = {**legacy.CODECS}
+CODECS: dict[str, Codec] = {
+    **legacy.CODECS,
+    **ternary.CODECS,
+    **gguf_float4.CODECS,
+    **kquants.CODECS,
+    **iq.CODECS,
+}
 
 
 def encode(
@@ -20,12 +26,12 @@ def encode(
     codes: Array,
     scales: Array | None = None,
     importance: Array | None = None,
-) -> None:
+) -> bool:
     """Fill `codes` and `scales`; see `ufuse.formats.native.encode`."""
     row = values.shape[-1]
     blocks = -(-row // layout.block)
     if 0 in values.shape:
-        return
+        return False
     with np.errstate(all="ignore"):
         padded = np.zeros((*values.shape[:-1], blocks * layout.block), np.float32)
         padded[..., :row] = values
@@ -40,6 +46,7 @@ def encode(
     if scales is not None:
         assert scaled is not None
         scales[...] = scaled.reshape(scales.shape)
+    return True
 
 
 def decode(layout: Layout, codes: Array, values: Array, scales: Array | None = None) -> None:
