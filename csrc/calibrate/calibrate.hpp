@@ -1,0 +1,31 @@
+// Calibration: how often each float32 occurs, by its sign, its exponent and the first bits of its fraction.
+//
+// Such a histogram has no range to be known beforehand: neither outliers nor the order of batches change what
+// it counts, and two of them are merged by adding. Each bin is as wide as a fixed part of its elements.
+#pragma once
+
+#include <cstdint>
+
+#include "calibrate/kernels.hpp"
+#include "count/count.hpp"
+
+namespace ufuse {
+
+struct Calibration {
+  int axes = 0;
+  const std::int64_t* shape = nullptr;
+  WalkOperand x;
+  const std::int64_t* strides = nullptr;
+  int log2_slots = 0;              // slots are the leading bits of a float32: at least its sign and exponent
+  std::int64_t* counts = nullptr;  // of the slots; those of exponent 255 stay as they are
+
+  // Found of the elements, as float32. Of none, `low` and `high` are +-infinity the wrong way round.
+  Seen seen{};
+  std::int64_t nans = 0;
+  bool infinite = false;
+};
+
+/// Adds the elements' counts to `counts`; or to nothing, where one is infinite as a float32.
+UFUSE_API void calibrate(Calibration& calibration);
+
+}  // namespace ufuse

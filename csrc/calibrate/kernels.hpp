@@ -1,0 +1,40 @@
+// What the driver sees of the kernels that count elements by the leading bits of their float32; one table per
+// CPU tier.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.hpp"
+#include "core/macros.hpp"
+#include "core/tiers.hpp"
+
+namespace ufuse {
+
+inline constexpr int kCalibrateTypes = 0
+#define UFUSE_ELEMENT_TYPE(name, cpp, code) +1
+#include "catalogue.inc"
+#undef UFUSE_ELEMENT_TYPE
+    ;
+
+/// What is known of elements besides their counts. NaN has no part in the extremes.
+struct Seen {
+  float low, high;
+  std::uint32_t bits;  // all bits that any of them has, but of NaN and infinity too
+};
+
+struct CalibrateKernels {
+  /// Adds 1 to word `bits >> shift` of one of `1 << log2_tables` tables for each of `count` floats. Tables
+  /// begin `pitch` words apart and take neighbouring elements in turn: an increment waits for the last one of
+  /// the same word, and half of what leaves a ReLU is zero.
+  using Count = void (*)(std::uint32_t* tables, std::size_t pitch, const float* x, std::int64_t count,
+                         int shift, Seen& seen);
+  Count count[3];  // by log2_tables
+  /// Elements of a type as float32, rounded half to even.
+  using Convert = void (*)(float* to, const void* from, std::int64_t count);
+  Convert convert[kCalibrateTypes];
+};
+
+UFUSE_API const CalibrateKernels& calibrate_kernels(Tier tier);
+
+}  // namespace ufuse
