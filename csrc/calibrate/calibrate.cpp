@@ -22,8 +22,8 @@ constexpr std::int64_t kShare = std::int64_t{1} << 18;
 constexpr std::int64_t kSlotsOfTask = 4096;
 // Counts of a thread's tables are uint32: so many elements at most before they are added up.
 constexpr std::int64_t kMostOfRound = std::int64_t{1} << 31;
-// Tables of one thread that fit in L2 together.
-constexpr std::int64_t kTablesBytes = std::int64_t{1} << 20;
+// Tables of one thread together: what is often counted in them fits L2.
+constexpr std::int64_t kTablesBytes = std::int64_t{2} << 20;
 // Between tables, so that the same slot of two does not meet in one set of L1.
 constexpr std::int64_t kGap = 2064;
 

@@ -51,6 +51,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
+    from . import observers
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -107,6 +108,7 @@ __all__ = [
     "nansum",
     "nanvar",
     "norm",
+    "observers",
     "percentile",
     "prod",
     "ptp",
@@ -145,10 +147,14 @@ _ROOMS = {
     "streams": ("QuantileSketch", "State", "drift"),
     "window": ("move_reduce",),
 }
+#: Rooms that are public themselves.
+_MODULES = ("observers",)
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return _import_module(f".{name}", __name__)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'ufuse' has no attribute {name!r}")
     value = getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)

@@ -83,6 +83,9 @@ def exact_sum(
     coding: str = ...,
     table: Any = ...,
 ) -> None: ...
+def count_leading(
+    x: Any, counts: Any, coding: str, values: Any | None
+) -> tuple[float, float, int, int] | None: ...
 def histogram(
     x: Any,
     axes: int,
