@@ -153,7 +153,7 @@ def _reduced(x: Array, axes: tuple[int, ...] | None) -> tuple[Array, Array, int]
     low, high = minmax(x, axis=axes)
     nans = 0
     if np.isnan(low).any():
-        nans = int(reduce(x, "nan_count"))
+        nans = int(reduce(x, "nan_count").nan_count)
         low = nanmin(x, axis=axes, initial=np.inf)
         high = nanmax(x, axis=axes, initial=-np.inf)
     with np.errstate(over="ignore"):  # float64 beyond float32 is infinite, and refused

@@ -32,7 +32,7 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
     Returns
     -------
     Seen or None
-        The smallest and largest as float32 (inf and -inf of none), all bits that one of them has,
+        The smallest and largest as float32 (inf and -inf of none), all bits that one of them (or NaN) has,
         and how many are NaN, which are not counted. None, and nothing counted, where one is
         infinite.
     """
@@ -40,6 +40,7 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
     added = np.zeros_like(counts)
     low, high, bits, nans = np.float32(np.inf), np.float32(-np.inf), np.uint32(0), 0
     for piece in singles(x):
+        bits |= np.bitwise_or.reduce(piece.view(np.uint32))
         finite = piece[~np.isnan(piece)]
         nans += piece.size - finite.size
         if finite.size == 0:
@@ -47,8 +48,6 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
         low, high = min(low, finite.min()), max(high, finite.max())
         if np.isinf(low) or np.isinf(high):
             return None
-        patterns = finite.view(np.uint32)
-        bits |= np.bitwise_or.reduce(patterns)
-        added += np.bincount(patterns >> np.uint32(shift), minlength=counts.size)
+        added += np.bincount(finite.view(np.uint32) >> np.uint32(shift), minlength=counts.size)
     counts += added
     return Seen(float(low), float(high), int(bits), nans)

@@ -45,10 +45,10 @@ class Cells(NamedTuple):
 
     def _element(self, rank: int, low: float, high: float) -> float:
         ends = np.cumsum(self.number)
-        if rank <= 0:
-            return low
         if rank >= ends[-1] - 1:
             return high
+        if rank <= 0:
+            return low
         cell = int(np.searchsorted(ends, rank, "right"))
         place = (rank - (ends[cell] - self.number[cell]) + 0.5) / self.number[cell]
         return float(self.low[cell] + place * (self.high[cell] - self.low[cell]))
