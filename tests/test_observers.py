@@ -352,8 +352,8 @@ def test_blocks(axis: int, block_size: int, make: Any) -> None:
             high = np.where(begun, high[0] + step[1], high[1])
         else:
             low, high = np.fmin.reduce(low), np.fmax.reduce(high)
-        np.testing.assert_allclose(np.take(found.low, k, axis % 3), low, 1e-6)
-        np.testing.assert_allclose(np.take(found.high, k, axis % 3), high, 1e-6)
+        np.testing.assert_allclose(np.take(found.low, k, axis % 3), low, 1e-6, 1e-7)
+        np.testing.assert_allclose(np.take(found.high, k, axis % 3), high, 1e-6, 1e-7)
     assert observer.scale_zero_point().scale.shape == found.low.shape
 
 

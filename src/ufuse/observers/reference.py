@@ -32,7 +32,7 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
     Returns
     -------
     Seen or None
-        The smallest and largest as float32 (inf and -inf of none), all bits that one of them (or NaN) has,
+        The smallest and largest as float32 (inf and -inf of none), all bits that an element has,
         and how many are NaN, which are not counted. None, and nothing counted, where one is
         infinite.
     """
