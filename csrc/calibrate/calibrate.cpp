@@ -22,8 +22,6 @@ constexpr std::int64_t kShare = std::int64_t{1} << 18;
 constexpr std::int64_t kSlotsOfTask = 4096;
 // Counts of a thread's tables are uint32: so many elements at most before they are added up.
 constexpr std::int64_t kMostOfRound = std::int64_t{1} << 31;
-// Tables of one thread together: what is often counted in them fits L2.
-constexpr std::int64_t kTablesBytes = std::int64_t{2} << 20;
 // Between tables, so that the same slot of two does not meet in one set of L1.
 constexpr std::int64_t kGap = 2064;
 
@@ -45,15 +43,13 @@ class Calibrator {
         pitch_(slots_ + kGap) {
     const std::int64_t count = axes_.lane.count;
     // To empty and add up tables costs what so many elements do.
-    while (log2_tables_ < 2 && (slots_ << (log2_tables_ + 1)) * 4 <= kTablesBytes &&
-           (slots_ << (log2_tables_ + 2)) <= count)
-      ++log2_tables_;
+    if (2 * slots_ <= count) tables_ = 2;
     const auto most = static_cast<int>(std::clamp<std::int64_t>(count / (2 * slots_), 1, 256));
     threads_ = std::min(threads_for_bytes(count * 4), most);
   }
 
   void run() {
-    const std::int64_t words = pitch_ << log2_tables_;
+    const std::int64_t words = pitch_ * tables_;
     const ScratchFrame frame(static_cast<std::size_t>(words * threads_ * 4));
     parts_.resize(static_cast<std::size_t>(threads_));
     for (std::size_t k = 0; k < parts_.size(); ++k)
@@ -95,13 +91,13 @@ class Calibrator {
       auto* converted = converts() ? reinterpret_cast<float*>(frame.data()) : nullptr;
       WalkReader reader(axes_.lane, c_.x, 0, pieces_);
       for (std::int64_t share; (share = next++) < shares;) {
-        if (!part.used) std::fill_n(part.tables, pitch_ << log2_tables_, 0u);
+        if (!part.used) std::fill_n(part.tables, pitch_ * tables_, 0u);
         part.used = true;
         const std::int64_t from = first + share * kShare;
         each_piece(from, std::min(last, from + kShare), reader, converted,
                    [&](const float* x, std::int64_t n) {
-                     kernels_.count[log2_tables_](part.tables, static_cast<std::size_t>(pitch_), x, n,
-                                                  32 - c_.log2_slots, part.seen);
+                     kernels_.count[tables_ - 1](part.tables, static_cast<std::size_t>(pitch_), x, n,
+                                                 32 - c_.log2_slots, part.seen);
                    });
       }
     });
@@ -131,7 +127,7 @@ class Calibrator {
       const std::int64_t last = std::min(slots_, (task + 1) * kSlotsOfTask);
       for (const Part& part : parts_) {
         if (!part.used) continue;
-        for (std::int64_t k = 0; k < std::int64_t{1} << log2_tables_; ++k) {
+        for (std::int64_t k = 0; k < tables_; ++k) {
           const std::uint32_t* const table = part.tables + k * pitch_;
           for (std::int64_t i = task * kSlotsOfTask; i < last; i += 16) {
             std::uint32_t any = 0;  // most slots are empty
@@ -154,7 +150,7 @@ class Calibrator {
   const PieceKernels& pieces_;
   const Arrangement axes_;
   const std::int64_t slots_, pitch_;
-  int log2_tables_ = 0;
+  int tables_ = 1;
   int threads_ = 1;
   std::vector<Part> parts_;
 };

@@ -13,13 +13,13 @@ using V = Register<float>;
 using U = Vec<std::uint32_t, V::size>;
 
 constexpr std::int64_t kGroup = 16;  // elements: one register of the widest tier
-// Bytes asked for ahead. Of 16 M float32 on one core: 3.0 G elements a second, 2.7 without.
+// Bytes asked for ahead: of what memory delivers, a third more elements a second on one core.
 constexpr std::int64_t kAhead = 4096;
 
-template <int Log2>
+template <bool Two>
 void count_leading(std::uint32_t* tables, std::size_t pitch, const float* x, std::int64_t count, int shift,
                    Seen& seen) {
-  constexpr std::size_t kTables = std::size_t{1} << Log2;
+  std::uint32_t* const other = tables + (Two ? pitch : 0);
   V low = splat<V>(seen.low), high = splat<V>(seen.high);
   U bits{};
   std::int64_t i = 0;
@@ -32,11 +32,16 @@ void count_leading(std::uint32_t* tables, std::size_t pitch, const float* x, std
       low = select(v < low, v, low);
       high = select(v > high, v, high);
     }
-    for (std::size_t k = 0; k < kGroup; k += 2) {
-      std::uint64_t two;  // two elements a load: loads and stores share three units
-      std::memcpy(&two, at + k, 8);
-      ++tables[k % kTables * pitch + (static_cast<std::uint32_t>(two) >> shift)];
-      ++tables[(k + 1) % kTables * pitch + (two >> 32 >> shift)];
+#pragma GCC unroll 1
+    for (int k = 0; k < kGroup;
+         k += 4) {                  // GCC 12 takes four rounds in one, and then keeps all sums for later
+      std::uint64_t first, second;  // two elements a load: loads and stores share three units
+      std::memcpy(&first, at + k, 8);
+      std::memcpy(&second, at + k + 2, 8);
+      ++tables[static_cast<std::uint32_t>(first) >> shift];
+      ++other[first >> 32 >> shift];
+      ++tables[static_cast<std::uint32_t>(second) >> shift];
+      ++other[second >> 32 >> shift];
     }
   }
   for (int k = 0; k < V::size; ++k) {
@@ -62,9 +67,8 @@ void convert_to_float(float* to, const void* from, std::int64_t count) {
 
 CalibrateKernels make_table() {
   CalibrateKernels t{};
-  t.count[0] = count_leading<0>;
-  t.count[1] = count_leading<1>;
-  t.count[2] = count_leading<2>;
+  t.count[0] = count_leading<false>;
+  t.count[1] = count_leading<true>;
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) \
   t.convert[static_cast<int>(DType::name)] = convert_to_float<storage_t<cpp>>;
 #include "catalogue.inc"

@@ -24,12 +24,14 @@ struct Seen {
 };
 
 struct CalibrateKernels {
-  /// Adds 1 to word `bits >> shift` of one of `1 << log2_tables` tables for each of `count` floats. Tables
-  /// begin `pitch` words apart and take neighbouring elements in turn: an increment waits for the last one of
-  /// the same word, and half of what leaves a ReLU is zero.
+  /// Adds 1 to word `bits >> shift` of one of one or two tables for each of `count` floats. The tables begin
+  /// `pitch` words apart and take neighbouring elements in turn: an increment waits for the last one of the
+  /// same word, and half of what leaves a ReLU is zero. In G elements a second on one core (Zen 4, 65536
+  /// slots) of normal and of ReLU's: one table 2.5 and 1.1, two 2.5 and 1.9, four, which L1 does not
+  /// hold, 2.1 and 2.1.
   using Count = void (*)(std::uint32_t* tables, std::size_t pitch, const float* x, std::int64_t count,
                          int shift, Seen& seen);
-  Count count[3];  // by log2_tables
+  Count count[2];  // by the number of tables less 1
   /// Elements of a type as float32, rounded half to even.
   using Convert = void (*)(float* to, const void* from, std::int64_t count);
   Convert convert[kCalibrateTypes];
