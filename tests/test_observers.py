@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import pickle
 import tracemalloc
 from typing import Any
@@ -65,6 +66,14 @@ def some_axis(x: np.ndarray) -> np.ndarray:
     """Four lanes of different scale."""
     rows = x[: x.size // 4 * 4].reshape(-1, 4) * np.float32([1, 100, 0.01, 0])
     return np.asarray(rows, np.float32)
+
+
+@pytest.mark.parametrize("name", uf.observers.__all__)
+def test_examples_are_true(name: str) -> None:
+    source = getattr(uf.observers, name).__doc__ or ""
+    test = doctest.DocTestParser().get_doctest(source, {"np": np, "uf": uf}, name, None, 0)
+    assert name not in MAKERS or test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 # --- scale and zero point ------------------------------------------------------------------------
