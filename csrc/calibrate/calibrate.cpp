@@ -175,4 +175,18 @@ void calibrate(Calibration& c) {
   Calibrator(c, counting).run();
 }
 
+void squared_errors(const Spread& spread, std::int64_t count, const double* scale, const double* least,
+                    const double* most, double* out) {
+  const CalibrateKernels& kernels = calibrate_kernels(active_tier());
+  const std::int64_t bytes = count * 8 * (spread.point_count + spread.edge_count);
+  parallel_for(count, threads_for_bytes(bytes), [&](std::int64_t i) {
+    const double inverse = 1 / scale[i];
+    const double of_points =
+        kernels.of_points(spread.points, spread.numbers, spread.point_count, inverse, least[i], most[i]);
+    const double of_edges =
+        kernels.of_edges(spread.edges, spread.jumps, spread.edge_count, inverse, least[i], most[i]);
+    out[i] = (of_points + of_edges * scale[i]) * scale[i] * scale[i];
+  });
+}
+
 }  // namespace ufuse

@@ -28,4 +28,18 @@ struct Calibration {
 /// Adds the elements' counts to `counts`; or to nothing, where one is infinite as a float32.
 UFUSE_API void calibrate(Calibration& calibration);
 
+/// Elements as a histogram has them: points and how many are at each, and intervals by their edges, each with
+/// the density to its left less that to its right.
+struct Spread {
+  const double *points, *numbers;
+  std::int64_t point_count;
+  const double *edges, *jumps;
+  std::int64_t edge_count;
+};
+
+/// Squared errors of quantizing them to the multiples of `scale` from `least` to `most` times it, for each of
+/// `count` candidates. The same bits for any tier and number of threads.
+UFUSE_API void squared_errors(const Spread& spread, std::int64_t count, const double* scale,
+                              const double* least, const double* most, double* out);
+
 }  // namespace ufuse

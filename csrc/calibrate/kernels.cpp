@@ -65,6 +65,39 @@ void convert_to_float(float* to, const void* from, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(at[i]);
 }
 
+// Doubles nearer to 0 than 2**51 are integers when this has been added.
+constexpr double kWhole = 6755399441055744.0;
+
+using D = Vec<double, 8>;
+
+template <bool Points>
+UFUSE_INLINE D error_of(D at, D weight, D inverse, D least, D most) {
+  const D place = at * inverse;
+  D level = select(place > least, place, least);
+  level = select(level < most, level, most);
+  level = (level + splat<D>(kWhole)) - splat<D>(kWhole);
+  const D r = place - level;
+  if constexpr (Points) return weight * (r * r);
+  return weight * (r * r * r * splat<D>(1.0 / 3) + level * splat<D>(1.0 / 12));
+}
+
+template <bool Points>
+double errors(const double* at, const double* weight, std::int64_t count, double inverse, double least,
+              double most) {
+  const D i = splat<D>(inverse), low = splat<D>(least), high = splat<D>(most);
+  D sums{};
+  std::int64_t k = 0;
+  for (; k + D::size <= count; k += D::size)
+    sums = sums + error_of<Points>(D::load(at + k), D::load(weight + k), i, low, high);
+  if (k < count) {
+    double rest[2][D::size] = {};
+    std::memcpy(rest[0], at + k, static_cast<std::size_t>(count - k) * sizeof(double));
+    std::memcpy(rest[1], weight + k, static_cast<std::size_t>(count - k) * sizeof(double));
+    sums = sums + error_of<Points>(D::load(rest[0]), D::load(rest[1]), i, low, high);
+  }
+  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+}
+
 CalibrateKernels make_table() {
   CalibrateKernels t{};
   t.count[0] = count_leading<false>;
@@ -73,6 +106,8 @@ CalibrateKernels make_table() {
   t.convert[static_cast<int>(DType::name)] = convert_to_float<storage_t<cpp>>;
 #include "catalogue.inc"
 #undef UFUSE_ELEMENT_TYPE
+  t.of_points = errors<true>;
+  t.of_edges = errors<false>;
   return t;
 }
 

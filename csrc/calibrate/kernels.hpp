@@ -1,5 +1,5 @@
-// What the driver sees of the kernels that count elements by the leading bits of their float32; one table per
-// CPU tier.
+// What the driver sees of the kernels that count elements by the leading bits of their float32, and of those
+// that say what it costs to quantize them; one table per CPU tier.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,12 @@ struct CalibrateKernels {
   /// Elements of a type as float32, rounded half to even.
   using Convert = void (*)(float* to, const void* from, std::int64_t count);
   Convert convert[kCalibrateTypes];
+  /// The sum over i of weight[i] * f(at[i] * inverse), added up in eight lanes. With r the distance of a
+  /// place from its level, which is the nearest integer from `least` to `most`, f is r**2 (of points), or the
+  /// integral of that, r**3 / 3 + level / 12 (of edges).
+  using Errors = double (*)(const double* at, const double* weight, std::int64_t count, double inverse,
+                            double least, double most);
+  Errors of_points, of_edges;
 };
 
 UFUSE_API const CalibrateKernels& calibrate_kernels(Tier tier);

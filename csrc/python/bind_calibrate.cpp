@@ -44,6 +44,20 @@ py::object count_leading(const py::array& x, py::array counts, const std::string
   return py::make_tuple(c.seen.low, c.seen.high, c.seen.bits, c.nans);
 }
 
+using Doubles = py::array_t<double, py::array::c_style>;
+
+void squared_errors_of(const Doubles& points, const Doubles& numbers, const Doubles& edges,
+                       const Doubles& jumps, const Doubles& scale, const Doubles& least, const Doubles& most,
+                       Doubles out) {
+  const bool fits = points.size() == numbers.size() && edges.size() == jumps.size() &&
+                    scale.size() == least.size() && scale.size() == most.size() && scale.size() == out.size();
+  if (!fits) throw std::invalid_argument("ufuse squared_errors: arrays of unlike sizes");
+  const Spread spread{points.data(), numbers.data(), points.size(), edges.data(), jumps.data(), edges.size()};
+  double* const to = out.mutable_data();
+  without_gil(scale.size() * (points.size() + edges.size()),
+              [&] { squared_errors(spread, scale.size(), scale.data(), least.data(), most.data(), to); });
+}
+
 }  // namespace
 
 void register_calibrate(py::module_& m) {
@@ -55,6 +69,10 @@ void register_calibrate(py::module_& m) {
       "Returns the smallest and the largest, +-infinity the wrong way round where there is none, all bits\n"
       "that one of them has, and how many are NaN, which are not counted. None, and nothing counted, where\n"
       "one is infinite.");
+  m.def("squared_errors", &squared_errors_of, py::arg("points").noconvert(), py::arg("numbers").noconvert(),
+        py::arg("edges").noconvert(), py::arg("jumps").noconvert(), py::arg("scale").noconvert(),
+        py::arg("least").noconvert(), py::arg("most").noconvert(), py::arg("out").noconvert(),
+        "What it costs to quantize points and intervals: see csrc/calibrate/calibrate.hpp. float64.");
 }
 
 }  // namespace ufuse

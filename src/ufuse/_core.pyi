@@ -86,6 +86,16 @@ def exact_sum(
 def count_leading(
     x: Any, counts: Any, coding: str, values: Any | None
 ) -> tuple[float, float, int, int] | None: ...
+def squared_errors(
+    points: Any,
+    numbers: Any,
+    edges: Any,
+    jumps: Any,
+    scale: Any,
+    least: Any,
+    most: Any,
+    out: Any,
+) -> None: ...
 def histogram(
     x: Any,
     axes: int,

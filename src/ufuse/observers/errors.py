@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from .. import executors
 from .counted import Counted
-from .parameters import Array, CodeKind, parameters_of
+from .parameters import CodeKind, parameters_of
+from .reference import Points, Steps
 from .spread import Cells, Spread
-
-#: Elements of a temporary: candidates times bins.
-_BLOCK: Final = 1 << 17
 
 #: Candidates of the first look: ends are the extremes by so many powers of two, in such steps.
 _OCTAVES, _STEPS, _STEPS_OF_TWO = 24, 8, 2
@@ -57,47 +56,23 @@ class MSE(Counted):
     def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
         if spread.largest == 0:
             return spread.low, spread.high
-        return _least_error(_Errors(spread.signed()), spread, kind)
+        return _least_error(spread, kind)
 
 
-class _Errors:
-    """Squared error of quantizing some elements, for many scales and zero points."""
-
-    def __init__(self, cells: Cells) -> None:
-        wide = cells.high > cells.low
-        self._points, self._number = cells.low[~wide], cells.number[~wide]
-        low, high = cells.low[wide], cells.high[wide]
-        density = cells.number[wide] / (high - low)
-        # The integral over [low, high] is a difference at its ends: each edge has the density to
-        # its left less that to its right.
-        self._edges, which = np.unique(np.concatenate([low, high]), return_inverse=True)
-        self._jumps = np.bincount(which, np.concatenate([-density, density]))
-
-    def of(self, scale: Array, zero: Array, kind: CodeKind) -> Array:
-        """Return the sums for float64 scales and zero points, in one dimension."""
-        result = np.empty(scale.size)
-        number = max(1, _BLOCK // max(1, self._edges.size + self._points.size))
-        for start in range(0, scale.size, number):
-            part = slice(start, start + number)
-            result[part] = self._of_some(scale[part, None], zero[part, None], kind)
-        return result
-
-    def _of_some(self, scale: Array, zero: Array, kind: CodeKind) -> Array:
-        least, most = kind.least - zero, kind.most - zero
-        place = self._edges / scale
-        level = np.clip(np.rint(place), least, most)
-        place -= level
-        integral = (place * place * place / 3 + level / 12) @ self._jumps
-        found = integral[:, None] * scale**3
-        if self._points.size:
-            place = self._points / scale
-            place -= np.clip(np.rint(place), least, most)
-            found += ((place * place) @ self._number)[:, None] * scale**2
-        return np.asarray(found[:, 0])
+def _points_and_steps(cells: Cells) -> tuple[Points, Steps]:
+    wide = cells.high > cells.low
+    low, high = cells.low[wide], cells.high[wide]
+    density = cells.number[wide] / (high - low)
+    edges, which = np.unique(np.concatenate([low, high]), return_inverse=True)
+    jumps = np.zeros(edges.size)
+    np.add.at(jumps, which, np.concatenate([-density, density]))
+    return Points(cells.low[~wide], cells.number[~wide]), Steps(edges, jumps)
 
 
-def _least_error(errors: _Errors, spread: Spread, kind: CodeKind) -> tuple[float, float]:
+def _least_error(spread: Spread, kind: CodeKind) -> tuple[float, float]:
     """Search for the best ends: first everywhere, then around the best."""
+    points, steps = _points_and_steps(spread.signed())
+    squared_errors = executors.of(__package__).squared_errors
     low, high = min(spread.low, 0.0), max(spread.high, 0.0)
     if kind.symmetric:
         low, high = -spread.largest, spread.largest
@@ -116,8 +91,8 @@ def _least_error(errors: _Errors, spread: Spread, kind: CodeKind) -> tuple[float
             down = up
         lows = (low * np.exp2(-down)).astype(np.float32)
         highs = (high * np.exp2(-up)).astype(np.float32)
-        scale, zero = parameters_of(lows, highs, kind)
-        found = errors.of(scale.astype(np.float64), zero.astype(np.float64), kind)
+        scale, zero = (a.astype(np.float64) for a in parameters_of(lows, highs, kind))
+        found = squared_errors(points, steps, scale, kind.least - zero, kind.most - zero)
         index = int(np.argmin(found))
         if found[index] < least:
             least = float(found[index])

@@ -7,7 +7,7 @@ import numpy as np
 from .. import _core
 from ..interop.lowprecision import coding, values_of
 from .parameters import Array
-from .reference import Seen
+from .reference import Points, Seen, Steps
 
 
 def count_leading(x: Array, counts: Array) -> Seen | None:
@@ -21,3 +21,10 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
     else:
         found = _core.count_leading(x, counts, "plain", None)
     return None if found is None else Seen(*found)
+
+
+def squared_errors(points: Points, steps: Steps, scale: Array, least: Array, most: Array) -> Array:
+    """See `reference.squared_errors`."""
+    out = np.empty(scale.size)
+    _core.squared_errors(*points, *steps, scale, least, most, out)
+    return out

@@ -1,13 +1,16 @@
-"""Counting in plain NumPy."""
+"""Counting, and what quantizing costs, in plain NumPy."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from .observer import singles
 from .parameters import Array
+
+#: Elements of a temporary: candidates times bins.
+_BLOCK: Final = 1 << 17
 
 
 class Seen(NamedTuple):
@@ -51,3 +54,47 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
         added += np.bincount(finite.view(np.uint32) >> np.uint32(shift), minlength=counts.size)
     counts += added
     return Seen(float(low), float(high), int(bits), nans)
+
+
+class Points(NamedTuple):
+    """Where elements are, and how many."""
+
+    at: Array
+    number: Array
+
+
+class Steps(NamedTuple):
+    """Elements spread evenly between edges: the density left of each less that right of it."""
+
+    edges: Array
+    jumps: Array
+
+
+def squared_errors(points: Points, steps: Steps, scale: Array, least: Array, most: Array) -> Array:
+    """Return the squared errors of quantizing elements, of each candidate.
+
+    Parameters
+    ----------
+    points : Points
+        Elements of which each is known. All arrays are float64, in one dimension.
+    steps : Steps
+        The others.
+    scale : ndarray
+        Of each candidate the distance of its levels.
+    least, most : ndarray
+        Its levels are the multiples of `scale` from so many times on, up to so many times.
+    """
+    result = np.empty(scale.size)
+    number = max(1, _BLOCK // max(1, points.at.size + steps.edges.size))
+    for start in range(0, scale.size, number):
+        part = slice(start, start + number)
+        lowest, highest, step = least[part, None], most[part, None], scale[part]
+        place = points.at / step[:, None]
+        place -= np.rint(np.clip(place, lowest, highest))
+        result[part] = ((place * place) @ points.number) * step**2
+        place = steps.edges / step[:, None]
+        level = np.rint(np.clip(place, lowest, highest))
+        place -= level
+        # The integral of the squared distance from 0 on; of a whole step it is 1/12.
+        result[part] += ((place * place * place / 3 + level / 12) @ steps.jumps) * step**3
+    return result
