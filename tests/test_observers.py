@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
-from ufuse.observers import MSE, Entropy, MinMax, MovingAverage, Observer, Percentile
+from ufuse.observers import MSE, Entropy, MinMax, MovingAverage, Observer, Percentile, errors
 from ufuse.observers import reference as in_numpy
 from ufuse.observers.divergence import least_divergence
 from ufuse.observers.histograms import AxisCounts
@@ -309,7 +309,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     for make, bound in (
         (Percentile, 1 << 19),
         (MSE, 1 << 19),
-        (Entropy, 1 << 21),
+        (Entropy, 1 << 19),
         (lambda: MSE(axis=1), 128 * AxisCounts.BYTES),
         (lambda: MinMax(axis=1), 128 * 8),
         (lambda: MovingAverage(axis=1), 128 * 40),
@@ -567,3 +567,71 @@ def test_arguments_are_checked(make: Any, error: Any, match: str) -> None:
 def test_kinds_are_checked(arguments: Any, error: Any, match: str) -> None:
     with pytest.raises(error, match=match):
         MinMax().update([1.0]).scale_zero_point(**arguments)
+
+
+# --- the core's kernels --------------------------------------------------------------------------
+
+
+def test_costs_are_the_same_on_every_tier(tier: str) -> None:
+    from ufuse import _core
+
+    sizes = rng.integers(0, 40, 8)
+    for number, steps in zip(sizes[:4], sizes[4:], strict=True):
+        points = in_numpy.Points(rng.normal(size=number), rng.integers(1, 9, number).astype(float))
+        edges = np.sort(rng.normal(size=steps) * 5)
+        jumps = in_numpy.Steps(edges, rng.normal(size=steps))
+        scale = rng.uniform(0.01, 2, 17)
+        least, most = -np.round(rng.uniform(0, 9, 17)), np.round(rng.uniform(0, 200, 17))
+        found = []
+        for threads in (1, 3):
+            found.append(np.empty(17))
+            with uf.threads(threads):
+                _core.squared_errors(*points, *jumps, scale, least, most, found[-1])
+        _core.set_tier("v2" if "v2" in _core.available_tiers() else tier)
+        found.append(np.empty(17))
+        _core.squared_errors(*points, *jumps, scale, least, most, found[-1])
+        _core.set_tier(tier)
+        assert len({one.tobytes() for one in found}) == 1
+        wanted = in_numpy.squared_errors(points, jumps, scale, least, most)
+        np.testing.assert_allclose(found[0], wanted, 1e-9, 1e-9 * np.abs(wanted).max())
+
+
+def test_costs_are_those_of_the_elements() -> None:
+    # Elements spread over two intervals and a point, one by one.
+    cells = [(-1.5, -0.25, 100_000), (0.5, 0.5, 3000), (0.75, 3.0, 100_000)]
+    x = np.concatenate([low + (high - low) * (np.arange(n) + 0.5) / n for low, high, n in cells])
+    spread = errors.Cells(*(np.array(column, float) for column in zip(*cells, strict=True)))
+    scale, least, most = (
+        np.array([0.3, 0.01, 4.0]),
+        np.array([-3.0, -9, 0]),
+        np.array([4.0, 300, 1]),
+    )
+    found = in_numpy.squared_errors(*errors._points_and_steps(spread), scale, least, most)
+    for k in range(3):
+        levels = np.clip(np.rint(x / scale[k]), least[k], most[k]) * scale[k]
+        assert found[k] == pytest.approx(np.sum((x - levels) ** 2), rel=1e-6)
+
+
+def test_counts_are_the_same_on_every_tier(tier: str) -> None:
+    from ufuse import _core
+
+    x = rng.normal(size=40_001).astype(np.float32)
+    for part in (x, x[1:], x[::-3], x.astype(np.float64), x[:3]):
+        wanted = np.zeros(1 << 16, np.int64)
+        seen = in_numpy.count_leading(part, wanted)
+        counts = np.zeros_like(wanted)
+        assert _core.count_leading(part, counts, "plain", None) == seen
+        np.testing.assert_array_equal(counts, wanted)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [np.zeros(1000, np.int64), np.zeros(1 << 16, np.int32), np.zeros(1 << 17, np.int64)[::2],
+     np.zeros(1 << 10, np.int64), np.zeros(1 << 16, np.float64)],
+)  # fmt: skip
+def test_the_core_checks_its_memory(counts: np.ndarray) -> None:
+    core = pytest.importorskip("ufuse._core")
+    with pytest.raises(ValueError, match="ufuse"):
+        core.count_leading(NORMAL, counts, "plain", None)
+    with pytest.raises(ValueError, match="unlike sizes"):
+        core.squared_errors(*np.zeros((7, 3)), np.zeros(2))

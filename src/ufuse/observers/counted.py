@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +15,10 @@ from .spread import Spread
 class Counted(Observer):
     """Base of observers that count elements by magnitude, per tensor or per index of an axis."""
 
-    #: Of a tensor's bins: each is ``2**-_fraction_bits`` of its elements wide.
-    _fraction_bits: ClassVar[int] = 7
-
     _counts: TensorCounts | AxisCounts
 
     def _forget(self) -> None:
-        self._counts = TensorCounts(self._fraction_bits) if self.axis is None else AxisCounts()
+        self._counts = TensorCounts() if self.axis is None else AxisCounts()
 
     def _check(self, function: str, x: Array, axis: int | None) -> None:
         expected = self._counts.fits(x, axis)

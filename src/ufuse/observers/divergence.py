@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Entropy(Counted):
     is very sensitive to empty bins, and nearly flat around its least, so that the range can differ
     by some percent from that of the elements themselves, at nearly the same divergence.
 
-    Merging, and any order of batches, give the same bits. Memory: 2 MiB; per index of an axis 10
+    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index of an axis 10
     KiB, in which elements less than a millionth of the largest of all indices count as 0. To find
     the range takes some 0.1 s, per index too.
 
@@ -54,8 +54,6 @@ class Entropy(Counted):
     >>> bool(7 < high < np.abs(x).max())
     True
     """
-
-    _fraction_bits: ClassVar[int] = 9
 
     bins: int
     quantized_bins: int

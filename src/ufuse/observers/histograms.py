@@ -22,11 +22,12 @@ _LEAST_TOP: Final = -200
 
 
 class TensorCounts:
-    """Counts of one stream: a bin for each sign, exponent and `fraction_bits` of the fraction."""
+    """Counts of one stream: a bin for each sign, exponent and first bits of the fraction."""
 
-    def __init__(self, fraction_bits: int) -> None:
-        self._fraction_bits = fraction_bits
-        self._counts = np.zeros(1 << (9 + fraction_bits), np.int64)
+    FRACTION_BITS: Final = 7
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(1 << (9 + self.FRACTION_BITS), np.int64)
         self._bits = 0
         self.low, self.high = np.float32(np.inf), np.float32(-np.inf)
         self.lanes: tuple[int, ...] = ()
@@ -62,7 +63,7 @@ class TensorCounts:
             return [_NOTHING]
         positive, negative = self._counts.reshape(2, -1)
         used = np.flatnonzero(positive | negative)
-        shift = 23 - self._fraction_bits
+        shift = 23 - self.FRACTION_BITS
         edges = np.stack([used, used + 1]).astype(np.uint32) << np.uint32(shift)
         with np.errstate(over="ignore"):
             inner, outer = edges.view(np.float32).astype(np.float64)
