@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from ufuse import executors
 from ufuse.observers import MSE, Entropy, MinMax, MovingAverage, Observer, Percentile, errors
 from ufuse.observers import reference as in_numpy
 from ufuse.observers.divergence import least_divergence
@@ -297,7 +298,7 @@ def test_counts_are_those_of_numpy(size: int, threads: int) -> None:
         wanted = np.zeros(1 << (9 + fraction_bits), np.int64)
         seen = in_numpy.count_leading(x, wanted)
         counts = np.zeros_like(wanted)
-        module = uf.observers.histograms.executors.of("ufuse.observers")
+        module = executors.of("ufuse.observers")
         with uf.threads(threads):
             assert module.count_leading(x, counts) == seen
         np.testing.assert_array_equal(counts, wanted)
@@ -635,3 +636,23 @@ def test_the_core_checks_its_memory(counts: np.ndarray) -> None:
         core.count_leading(NORMAL, counts, "plain", None)
     with pytest.raises(ValueError, match="unlike sizes"):
         core.squared_errors(*np.zeros((7, 3)), np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.float16, np.int8, np.int32, np.uint64]
+)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_lanes_are_counted_by_their_leading_bits(dtype: Any, axis: int) -> None:
+    x = (NORMAL[:30_000] * 100).astype(dtype).reshape(30, 10, 100)[::-1, :, ::2]
+    if x.dtype.kind == "f":
+        x[1, 1, 1], x[2, 2, 2], x[3, 3, 3] = np.nan, -0.0, 1e-7
+    top = int(np.frexp(np.nanmax(np.abs(x.astype(np.float32))))[1])
+    found = executors.of("ufuse.observers").count_octaves(x, axis, in_numpy.Octaves(top, 4, 3))
+    # One by one: 32 bins of either sign, the smallest magnitude of each.
+    edges = np.ldexp(1 + np.arange(32) % 8 / 8, top - 4 + np.arange(32) // 8)
+    for index in range(x.shape[axis]):
+        lane = np.take(x, index, axis).astype(np.float32).ravel()
+        lane = lane[~np.isnan(lane)]
+        place = np.searchsorted(edges, np.abs(lane), "right")
+        wanted = np.bincount(32 + np.where(lane < 0, -place, place), minlength=65)
+        np.testing.assert_array_equal(found[index], wanted)

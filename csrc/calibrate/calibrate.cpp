@@ -57,10 +57,13 @@ class Calibrator {
           reinterpret_cast<std::uint32_t*>(frame.data()) + static_cast<std::int64_t>(k) * words;
     const std::int64_t count = axes_.lane.count;
     c_.seen = {kInfinity, -kInfinity, 0};
-    if (count > kMostOfRound) look();  // all or nothing: what is added up cannot be taken back
-    for (std::int64_t first = 0; first < count && !c_.infinite; first += kMostOfRound) {
-      count_round(first, std::min(count, first + kMostOfRound));
-      if (!c_.infinite) add_up();
+    // All or nothing: what is added up cannot be taken back. Several rounds are run without that first.
+    for (const bool adds : {count <= kMostOfRound, true}) {
+      for (std::int64_t first = 0; first < count && !c_.infinite; first += kMostOfRound) {
+        count_round(first, std::min(count, first + kMostOfRound));
+        if (adds && !c_.infinite) add_up();
+      }
+      if (adds) return;
     }
   }
 
@@ -108,16 +111,6 @@ class Calibrator {
       c_.seen.bits |= part.seen.bits;
     }
     c_.infinite |= c_.seen.low == -kInfinity || c_.seen.high == kInfinity;
-  }
-
-  /// Looks for infinities alone.
-  void look() {
-    WalkReader reader(axes_.lane, c_.x, 0, pieces_);
-    const ScratchFrame frame(converts() ? static_cast<std::size_t>(kWalkBlock) * sizeof(float) : 0);
-    auto* converted = converts() ? reinterpret_cast<float*>(frame.data()) : nullptr;
-    each_piece(0, axes_.lane.count, reader, converted, [&](const float* x, std::int64_t n) {
-      for (std::int64_t i = 0; i < n; ++i) c_.infinite |= x[i] == kInfinity || x[i] == -kInfinity;
-    });
   }
 
   void add_up() {

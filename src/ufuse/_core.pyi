@@ -106,6 +106,15 @@ def histogram(
     coding: tuple[str, Any | None],
     weight_coding: tuple[str, Any | None],
 ) -> bool: ...
+def count_octaves(
+    x: Any,
+    axes: int,
+    top: int,
+    octaves: int,
+    fraction_bits: int,
+    out: Any,
+    coding: tuple[str, Any | None],
+) -> None: ...
 def bincount(
     x: Any, weights: Any | None, out: Any, weight_coding: tuple[str, Any | None]
 ) -> int: ...

@@ -11,14 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from .. import executors
-from ..count import histogram
 from .extremes import extremes_of
 from .observer import refuse_infinite
 from .parameters import Array
+from .reference import Octaves
 from .spread import Spread
-
-#: Below all float32 but 0.
-_LEAST_TOP: Final = -200
 
 
 class TensorCounts:
@@ -96,6 +93,8 @@ class AxisCounts:
     OCTAVES: Final = 20
     #: What one index of the axis keeps.
     BYTES: Final = 8 * (2 * (OCTAVES << FRACTION_BITS) + 1) + 8
+    #: All octaves are those of normal numbers.
+    LEAST_TOP: Final = -126 + OCTAVES
 
     def __init__(self) -> None:
         self.lanes: tuple[int, ...] = ()
@@ -107,7 +106,7 @@ class AxisCounts:
         self.high = np.full(lanes, -np.inf, np.float32)
         # Of each lane: negative ones from the most negative on, those near 0, then positive ones.
         self._counts = np.zeros((lanes, 2 * bins + 1), np.int64)
-        self._top = _LEAST_TOP  # all elements are less than 2**top
+        self._top = self.LEAST_TOP  # all elements are less than 2**top
 
     def fits(self, x: Array, axis: int | None) -> str:
         """Return what was expected of a batch that does not fit; nothing where it does."""
@@ -127,8 +126,8 @@ class AxisCounts:
             self.lanes = (x.shape[axis],)
             self._begin(x.shape[axis])
         self._raise_top(_top_of(low[some], high[some]))
-        others = tuple(i for i in range(x.ndim) if i != axis)
-        self._counts += histogram(x, self._edges(x.dtype), axis=others)[0]
+        bins = Octaves(self._top, self.OCTAVES, self.FRACTION_BITS)
+        self._counts += executors.of(__package__).count_octaves(x, axis, bins)
         self._extend(low, high)
         return nans
 
@@ -144,23 +143,13 @@ class AxisCounts:
 
     def _magnitudes(self) -> Array:
         """Return the edges of the bins of positive elements."""
-        fractions = 1 << self.FRACTION_BITS
-        steps = np.arange((self.OCTAVES << self.FRACTION_BITS) + 1)
-        octave = self._top - self.OCTAVES - 1 + steps // fractions
-        return np.ldexp(1 + steps % fractions / fractions, octave + 1)
-
-    def _edges(self, dtype: np.dtype[Any]) -> Array:
-        """Return the edges of all bins, in a type that `histogram` compares elements in."""
-        single = (
-            dtype == np.float32
-            and self._top - self.OCTAVES - self.FRACTION_BITS > -126
-            and self._top < 128
+        octave, part = np.divmod(
+            np.arange((self.OCTAVES << self.FRACTION_BITS) + 1), 1 << self.FRACTION_BITS
         )
-        positive = self._magnitudes().astype(np.float32 if single else np.float64)
-        # A bin holds its lower edge: of negative ones that would be the larger magnitude, which
-        # belongs to the bin before.
-        negative = np.nextafter(np.negative(positive[::-1]), positive.dtype.type(0))
-        return np.concatenate([negative, positive])
+        edges: Array = np.ldexp(
+            1 + part / (1 << self.FRACTION_BITS), self._top - self.OCTAVES + octave
+        )
+        return edges
 
     def merge(self, other: AxisCounts) -> None:
         if not self.lanes:
@@ -213,4 +202,4 @@ _NOTHING = Spread(np.zeros(1), np.zeros(1), np.zeros(1, int), np.zeros(1, int), 
 def _top_of(low: Array, high: Array) -> int:
     """Return the least exponent whose power of two is larger than all elements."""
     largest = max(float(-low.min()), float(high.max())) if low.size else 0.0
-    return int(np.frexp(largest)[1]) if largest > 0 else _LEAST_TOP
+    return int(np.frexp(largest)[1]) if largest > 0 else -1000

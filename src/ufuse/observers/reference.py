@@ -56,6 +56,53 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
     return Seen(float(low), float(high), int(bits), nans)
 
 
+class Octaves(NamedTuple):
+    """Bins of magnitudes: each octave below ``2**top`` in ``2**fraction_bits`` of them."""
+
+    top: int
+    octaves: int
+    fraction_bits: int
+
+    @property
+    def half(self) -> int:
+        """Bins of one sign."""
+        return self.octaves << self.fraction_bits
+
+    @property
+    def bins(self) -> int:
+        """Bins of either sign, and one between them for what is smaller."""
+        return 2 * self.half + 1
+
+
+def count_octaves(x: Array, axis: int, octaves: Octaves) -> Array:
+    """Count the elements of each index of an axis in bins, from the most negative on.
+
+    Parameters
+    ----------
+    x : ndarray
+        Real numbers, less than ``2**top`` as float32; NaN are not counted.
+    axis : int
+        The axis.
+    octaves : Octaves
+        The bins.
+
+    Returns
+    -------
+    ndarray
+        int64: indices of the axis, bins.
+    """
+    result = np.zeros((x.shape[axis], octaves.bins), np.int64)
+    below = ((octaves.top - octaves.octaves + 127) << octaves.fraction_bits) - 1
+    for index, lane in enumerate(np.moveaxis(x, axis, 0)):
+        for piece in singles(lane):
+            values = piece[~np.isnan(piece)]
+            keys = (values.view(np.uint32) & 0x7FFFFFFF) >> np.uint32(23 - octaves.fraction_bits)
+            places = np.maximum(keys.astype(np.int64) - below, 0)
+            slots = octaves.half + np.where(np.signbit(values), -places, places)
+            result[index] += np.bincount(slots, minlength=octaves.bins)
+    return result
+
+
 class Points(NamedTuple):
     """Where elements are, and how many."""
 
