@@ -34,6 +34,7 @@ class Format:
     source: str = ""
 
 
-FORMATS: Final[tuple[Format, ...]] = ()
+FORMATS: Final[tuple[Format, ...]] = (
+)
 
 BY_NAME: Final = {row.name: row for row in FORMATS}
