@@ -104,7 +104,7 @@ CalibrateKernels make_table() {
   t.count[1] = count_leading<true>;
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) \
   t.convert[static_cast<int>(DType::name)] = convert_to_float<storage_t<cpp>>;
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   t.of_points = errors<true>;
   t.of_edges = errors<false>;

@@ -8,13 +8,6 @@
 
 namespace ufuse {
 
-enum class Op : std::uint16_t {
-#define UFUSE_OPERATION(name) name,
-#include "catalogue.inc"
-#undef UFUSE_OPERATION
-  kCount
-};
-
 /// A kernel reads whole registers: `count` is rounded up to this many elements, and the blocks it is given
 /// hold that many.
 inline constexpr std::int64_t kBlockMultiple = 64;
@@ -24,7 +17,7 @@ inline constexpr std::int64_t kBlockMultiple = 64;
 using BlockKernel = void (*)(void* out, const void* a, const void* b, const void* c, const void* d,
                              std::int64_t count);
 
-inline constexpr int kMaxArity = 3;      // of an operation
+inline constexpr int kMaxArity = 4;      // of an operation
 inline constexpr int kMaxStepArity = 4;  // of a step, which may be several operations
 
 /// Which operands are single values rather than blocks: bit i for operand i. A kernel that knows keeps the
@@ -33,7 +26,7 @@ using ScalarMask = unsigned;
 inline constexpr int kScalarMasks = 1 << kMaxArity;
 
 struct KernelRow {
-  Op op;
+  const char* name;  // of the operation; null for several in one
   DType output;
   DType inputs[kMaxArity];
   std::int8_t arity;
@@ -47,6 +40,9 @@ struct MoveKernels {
   void (*load[4])(void* block, const char* from, std::int64_t stride, std::int64_t count);
   void (*store[4])(char* to, std::int64_t stride, const void* block, std::int64_t count);
   void (*fill[4])(void* block, const void* value, std::int64_t count);
+  /// Fills rows of `columns` elements with a value each, `stride` bytes apart.
+  void (*spread[4])(void* block, const char* from, std::int64_t stride, std::int64_t rows,
+                    std::int64_t columns);
   void (*swap[4])(void* block, std::int64_t count);  // reverses each element's bytes
   /// Copies past the caches: for results too large to stay in them.
   void (*stream)(char* to, const void* block, std::int64_t bytes);

@@ -12,7 +12,16 @@ from .contract import einsum, linear
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
-from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
+from .quant import (
+    QuantizedArray,
+    cast,
+    dequantize_linear,
+    dynamic_quantize_linear,
+    fake_quantize,
+    quantize,
+    quantize_linear,
+    requantize,
+)
 from .reduce import (
     all,
     any,
@@ -51,7 +60,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
-    from . import observers
+    from . import formats, observers
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -72,13 +81,16 @@ __all__ = [
     "argmin",
     "average",
     "bincount",
+    "cast",
     "count_nonzero",
     "cumprod",
     "cumsum",
     "dequantize_linear",
     "drift",
+    "dynamic_quantize_linear",
     "einsum",
     "fake_quantize",
+    "formats",
     "fuse",
     "get_num_threads",
     "group_reduce",
@@ -117,6 +129,7 @@ __all__ = [
     "quantize_linear",
     "reduce",
     "register_threadpoolctl",
+    "requantize",
     "segment_reduce",
     "set_num_threads",
     "softmax",
@@ -147,8 +160,8 @@ _ROOMS = {
     "streams": ("QuantileSketch", "State", "drift"),
     "window": ("move_reduce",),
 }
-#: Rooms that are public themselves.
-_MODULES = ("observers",)
+#: Rooms that are names themselves.
+_MODULES = ("formats", "observers")
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 

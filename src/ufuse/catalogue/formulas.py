@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import conventions
 
 Array = NDArray[Any]
 
@@ -98,16 +101,26 @@ def relu(x: Array) -> Array:
     return result
 
 
-def quantize_linear(x: Array, scale: Array, zero_point: Array) -> Array:
-    """ONNX QuantizeLinear: true division in the scale's dtype, half to even, clamped as a float.
+def code_limits(limits: Array, code: np.dtype[Any]) -> tuple[Array, Array]:
+    """Take the smallest and the largest code out of the halves of `limits`, as `code` is signed."""
+    halves = np.asarray(limits, np.uint32)
+    half = np.dtype(np.int16 if code.kind == "i" else np.uint16)
+    return (halves & 0xFFFF).astype(half), (halves >> 16).astype(half)
 
-    NaN gives the smallest code, as onnxruntime does.
-    """
-    limits = np.iinfo(zero_point.dtype)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        level = np.rint(x / scale) + zero_point.astype(x.dtype)
-    level = np.where(np.isnan(level), limits.min, level)
-    return np.clip(level, limits.min, limits.max).astype(zero_point.dtype)
+
+def quantizer(convention: Callable[..., Any]) -> Callable[..., Array]:
+    """Return the reference of an operation that quantizes by one of `conventions`."""
+
+    def reference(x: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
+        low, high = code_limits(limits, zero_point.dtype)
+        with np.errstate(all="ignore"):
+            codes: Array = convention(x, scale, zero_point, low, high)
+        return codes
+
+    return reference
+
+
+quantize_linear = quantizer(conventions.quantize_onnx)
 
 
 def dequantize_linear(q: Array, scale: Array, zero_point: Array) -> Array:
@@ -117,6 +130,88 @@ def dequantize_linear(q: Array, scale: Array, zero_point: Array) -> Array:
         return difference.astype(np.int32).astype(scale.dtype) * scale
 
 
-def fake_quantize(x: Array, scale: Array, zero_point: Array) -> Array:
+def fake_quantize(x: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
     """Quantize and dequantize in one step."""
-    return dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)
+    code = np.dtype(np.int32)  # holds every code, where the zero point's dtype may not
+    levels = quantize_linear(x, scale, zero_point, limits)
+    return dequantize_linear(levels.astype(code), scale, zero_point.astype(code))
+
+
+def narrow_odd(x: Array) -> Array:
+    """float64 to float32 towards zero, then the last bit set if anything is lost."""
+    with np.errstate(all="ignore"):
+        nearest = x.astype(np.float32)
+        back = nearest.astype(np.float64)
+        bits = nearest.view(np.uint32)
+        inexact = (back != x) & ~np.isnan(x)
+        outward = inexact & (np.abs(back) > np.abs(x))
+        odd: Array = (bits - outward.astype(np.uint32)) | inexact
+        return odd.astype(np.uint32).view(np.float32)
+
+
+def round_stochastic(x: Array, random: Array) -> Array:
+    """Round down, or up with the probability of what is above: 24 bits of `random` decide."""
+    with np.errstate(invalid="ignore"):
+        whole = np.floor(x)
+        chance = (random >> np.uint32(8)).astype(x.dtype) * x.dtype.type(2.0**-24)
+        rounded: Array = np.where(x - whole > chance, whole + 1, whole)
+        return rounded
+
+
+def _pack(codes: Array, bits: int, high_first: Array) -> Array:
+    """Pack codes, a byte each and as many in an element of `codes` as go in a byte."""
+    count = 8 // bits
+    parts = codes[..., np.newaxis].view(np.uint8) & ((1 << bits) - 1)
+    place = np.arange(count) * bits
+    low, high = (parts << place).sum(axis=-1), (parts << place[::-1]).sum(axis=-1)
+    return np.where(high_first, high, low)
+
+
+def _unpack(byte: Array, bits: int, high_first: Array) -> Array:
+    """Undo `_pack`."""
+    count = 8 // bits
+    place = np.arange(count) * bits
+    wide = byte[..., np.newaxis].astype(np.int64)
+    low, high = (wide >> place), (wide >> place[::-1])
+    codes = np.where(np.asarray(high_first)[..., np.newaxis], high, low) & ((1 << bits) - 1)
+    return codes.astype(np.uint8).view(np.dtype(f"u{count}"))[..., 0]
+
+
+def pack4(codes: Array, high_first: Array) -> Array:
+    """Pack two codes of 4 bits."""
+    return _pack(codes, 4, high_first)
+
+
+def unpack4(byte: Array, high_first: Array) -> Array:
+    """Unpack two codes of 4 bits."""
+    return _unpack(byte, 4, high_first)
+
+
+def pack2(codes: Array, high_first: Array) -> Array:
+    """Pack four codes of 2 bits."""
+    return _pack(codes, 2, high_first)
+
+
+def unpack2(byte: Array, high_first: Array) -> Array:
+    """Unpack four codes of 2 bits."""
+    return _unpack(byte, 2, high_first)
+
+
+def quantize_nibbles(two: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
+    """Quantize pairs of float32 to 4 bits each."""
+    pairs = np.ascontiguousarray(two)[..., np.newaxis].view(np.float32)
+    scale, zero_point, limits = (
+        np.asarray(a)[..., np.newaxis] for a in (scale, zero_point, limits)
+    )
+    codes = quantize_linear(pairs, scale, zero_point, limits).astype(np.int64) & 15
+    return codes[..., 0] | codes[..., 1] << 4
+
+
+def dequantize_nibbles(byte: Array, scale: Array, zero_point: Array) -> Array:
+    """Dequantize two codes of 4 bits, signed as the zero point is."""
+    codes = np.stack([byte & 15, byte >> 4], axis=-1).astype(np.int64)
+    if zero_point.dtype.kind == "i":
+        codes = (codes ^ 8) - 8
+    scale, zero_point = np.asarray(scale)[..., np.newaxis], np.asarray(zero_point)[..., np.newaxis]
+    numbers = dequantize_linear(codes, scale, zero_point).astype(np.float32)
+    return np.ascontiguousarray(numbers).view(np.float64)[..., 0]

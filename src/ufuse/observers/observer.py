@@ -162,7 +162,7 @@ class Observer(ABC):
             float32, positive: 0-d; one per index of the axis; or one per block, in the shape of a
             batch whose axis counts blocks. 1 where there were zeros alone, or nothing but NaN.
         zero_point : ndarray
-            In the same shape, of `dtype` (int8 or uint8 for codes narrower than a byte).
+            In the same shape, of `dtype`: of codes narrower than a byte, ml_dtypes'.
 
         Raises
         ------

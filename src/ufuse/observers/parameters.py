@@ -7,19 +7,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..quant.codes import CODE_TYPES, code_type
+
 Array = NDArray[Any]
 
-#: Smallest and largest code of each kind, and the dtype that holds one code of it.
-CODES: Final[dict[str, tuple[int, int, str]]] = {
-    "int2": (-2, 1, "int8"),
-    "int4": (-8, 7, "int8"),
-    "int8": (-128, 127, "int8"),
-    "int16": (-32768, 32767, "int16"),
-    "uint2": (0, 3, "uint8"),
-    "uint4": (0, 15, "uint8"),
-    "uint8": (0, 255, "uint8"),
-    "uint16": (0, 65535, "uint16"),
-}
+#: The codes to quantize to: integers.
+KINDS: Final = tuple(row.name for row in CODE_TYPES if not row.is_float)
 
 _F4: Final = np.float32
 
@@ -47,7 +40,7 @@ class CodeKind(NamedTuple):
     name: str
     least: int
     most: int
-    dtype: np.dtype[Any]  # of an array of them, one code an element
+    dtype: np.dtype[Any]  # of an array of them
     symmetric: bool
 
     @property
@@ -59,16 +52,15 @@ class CodeKind(NamedTuple):
 def read_kind(function: str, dtype: Any, symmetric: Any) -> CodeKind:
     """Return what ``dtype=`` and ``symmetric=`` say."""
     try:
-        found = np.dtype(dtype) if not (isinstance(dtype, str) and dtype in CODES) else None
-        name = dtype if found is None else found.name
+        row = code_type(dtype)
     except TypeError:
-        found, name = None, dtype
-    if not isinstance(name, str) or name not in CODES:
+        row = None
+    if row is None or row.is_float:
         raise TypeError(
-            f"{function}: argument 'dtype': expected one of {' '.join(CODES)}, by name or as a "
+            f"{function}: argument 'dtype': expected one of {' '.join(KINDS)}, by name or as a "
             f"dtype, got {dtype!r}"
         )
-    least, most, stored = CODES[name]
+    name, least, most = row.name, row.low, row.high
     if symmetric is None:
         symmetric = least < 0
     if symmetric not in (True, False):
@@ -80,8 +72,7 @@ def read_kind(function: str, dtype: Any, symmetric: Any) -> CodeKind:
             f"{function}: argument 'symmetric': {name} has no negative codes for a zero point of "
             f"0; pass symmetric=False, or dtype={name[1:]!r}"
         )
-    own = found if found is not None and found.itemsize == 1 else np.dtype(stored)
-    return CodeKind(name, least, most, own.newbyteorder("="), bool(symmetric))
+    return CodeKind(name, least, most, row.dtype, bool(symmetric))
 
 
 def parameters_of(low: Array, high: Array, kind: CodeKind) -> Parameters:
