@@ -180,8 +180,8 @@ class Observer(ABC):
         Returns
         -------
         low, high : ndarray
-            float32, in the shape of the scales. Widened to neither hold 0 nor be symmetric, unless
-            the observer has chosen it so.
+            float32, in the shape of the scales. Where the extremes are the range it is theirs:
+            `scale_zero_point` widens it, to be symmetric or to hold 0.
 
         Raises
         ------
