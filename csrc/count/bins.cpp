@@ -162,4 +162,14 @@ void make_values(Bins& bins, std::int64_t count) {
   bins.map.top = static_cast<std::uint32_t>(count);
 }
 
+void make_octaves(Bins& bins, int top, int octaves, int fraction_bits) {
+  const std::int32_t half = octaves << fraction_bits;
+  bins.count = 2 * half + 1;
+  bins.map.kind = BinKind::octaves;
+  bins.map.wide = DType::F32;
+  bins.map.top = static_cast<std::uint32_t>(2 * (half + 1));
+  bins.map.first_key = ((top - octaves + 127) << fraction_bits) - 1;
+  bins.map.shift = 23 - fraction_bits;
+}
+
 }  // namespace ufuse

@@ -34,6 +34,11 @@ UFUSE_API bool make_bins(Bins& bins, const void* edges, std::int64_t count, DTyp
 /// 256 elements, of type `type`.
 UFUSE_API void count_by_value(Bins& bins, DType type, const void* values, const CountKernels& kernels);
 
+/// For elements less than `2**top`: each of so many octaves below that in `2**fraction_bits` bins, of either
+/// sign, and one bin between them for what is smaller. From the most negative on. Octaves are those of normal
+/// numbers.
+UFUSE_API void make_octaves(Bins& bins, int top, int octaves, int fraction_bits);
+
 /// Values 0 ... count - 1, which are their own bins.
 UFUSE_API void make_values(Bins& bins, std::int64_t count);
 

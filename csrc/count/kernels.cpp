@@ -103,6 +103,7 @@ template <class T>
 void put_type(CountKernels& t, DType type) {
   t.slots[static_cast<int>(BinKind::uniform)][true][static_cast<int>(type)] = find_uniform_slots<T, double>;
   t.slots[static_cast<int>(BinKind::edges)][true][static_cast<int>(type)] = find_edge_slots<T, double>;
+  put<OctaveSlots<T>>(t, BinKind::octaves, false, type);
   if constexpr (std::is_integral_v<T>) {
     using Value = ValueSlots<std::make_unsigned_t<T>>;
     put<Value>(t, BinKind::value, true, type);
@@ -122,6 +123,8 @@ CountKernels make_table() {
       find_edge_slots<float, float>;
   t.count[static_cast<int>(BinKind::uniform)][false][static_cast<int>(DType::F32)] = count_uniform<float>;
   t.count[static_cast<int>(BinKind::uniform)][true][static_cast<int>(DType::F64)] = count_uniform<double>;
+  t.count[static_cast<int>(BinKind::octaves)][false][static_cast<int>(DType::F32)] =
+      count_turns<OctaveSlots<float>>;
   t.most_of = most_of;
   t.cells[0] = find_cells<float>;
   t.cells[1] = find_cells<double>;

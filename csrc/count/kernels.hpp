@@ -20,7 +20,8 @@ inline constexpr int kCountTypes = 0
 #undef UFUSE_ELEMENT_TYPE
     ;
 
-enum class BinKind : std::uint8_t { uniform, edges, value };
+enum class BinKind : std::uint8_t { uniform, edges, value, octaves };
+inline constexpr int kBinKinds = 4;
 
 /// How elements find their slots.
 struct BinMap {
@@ -48,7 +49,7 @@ struct BinMap {
   int steps = 0;
   bool by_bits = false;  // cells of equal steps of the float's bits (a rough logarithm) and not of its value
   std::int32_t first_key = 0;
-  int shift = 0;
+  int shift = 0;  // `octaves` too: bins of magnitudes are the keys above `first_key`, see `OctaveSlots`
 
   std::uint32_t slots() const { return top + 1; }
 };
@@ -81,11 +82,11 @@ UFUSE_INLINE void tally(Count* table, const std::uint32_t* slots, std::int64_t c
 struct CountKernels {
   /// Slots of `count` contiguous elements, by kind and type. Null where there is no such kernel.
   using Slots = void (*)(std::uint32_t* slots, const void* x, std::int64_t count, const BinMap& map);
-  Slots slots[3][2][kCountTypes];  // [kind][wide is F64][type]
+  Slots slots[kBinKinds][2][kCountTypes];  // [kind][wide is F64][type]
   /// Both at once: four copies of a table, side by side, in turn. Null for all but floats in uniform bins,
-  /// compared in their own type, and integers of 4 and 8 bytes that are values.
+  /// compared in their own type, float32 in octaves, and integers of 4 and 8 bytes that are values.
   using Count = void (*)(std::uint32_t* table, const void* x, std::int64_t count, const BinMap& map);
-  Count count[3][2][kCountTypes];
+  Count count[kBinKinds][2][kCountTypes];
   /// The largest of some slots.
   std::uint32_t (*most_of)(const std::uint32_t* slots, std::int64_t count);
   /// Cells of numbers in `wide` on the map's grid.

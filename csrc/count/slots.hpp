@@ -319,6 +319,34 @@ struct EdgeSlots {
   int steps;
 };
 
+/// Bins of equal parts of an octave, of either sign: an element's magnitude has the leading bits of its
+/// float32 as key. Those up to `first_key` share the slot in the middle; as many keys above it have slots of
+/// their own to either side. What is beyond, NaN too, is in the first or the last slot.
+template <class T>
+struct OctaveSlots {
+  using Wide = float;
+  using element = T;
+  using V = Vec<float, kWideLanes<float>>;
+  using I = Vec<std::int32_t, V::size>;
+
+  explicit OctaveSlots(const BinMap& map)
+      : first(splat<I>(map.first_key)),
+        middle(splat<I>(static_cast<std::int32_t>(map.top / 2))),
+        shift(map.shift) {}
+
+  UFUSE_INLINE Slots<float> operator()(const T* at) const {
+    const I bits = bitcast<I>(load_wide<float>(at));
+    const I key = ((bits & splat<I>(0x7fffffff)) >> shift) - first;
+    const I above = select(key > I{}, key, I{});
+    const I place = select(above < middle, above, middle);
+    const I sign = bits >> 31;  // minus the place for negative ones
+    return bitcast<Slots<float>>(middle + ((place ^ sign) - sign));
+  }
+
+  I first, middle;
+  int shift;
+};
+
 /// Values that are their own slots; all others, negative ones too, go to the last slot.
 template <class T>
 struct ValueSlots {

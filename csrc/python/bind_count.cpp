@@ -126,6 +126,16 @@ std::int64_t bincount(const py::array& x, const std::optional<py::array>& weight
   return count_arrays(x, operand_of(x, plain), 1, bins, weights, weight_coding, out);
 }
 
+void count_octaves(const py::array& x, std::uint64_t axes, int top, int octaves, int fraction_bits,
+                   py::array out, const CodingSpec& coding) {
+  if (fraction_bits < 0 || fraction_bits > 12 || octaves < 1 || octaves > 254 || top - octaves < -126 ||
+      top > 128)
+    throw std::invalid_argument("ufuse count_octaves: no such octaves");
+  Bins bins;
+  make_octaves(bins, top, octaves, fraction_bits);
+  count_arrays(x, operand_of(x, coding), axes, bins, std::nullopt, coding, out);
+}
+
 }  // namespace
 
 void register_count(py::module_& m) {
@@ -136,6 +146,12 @@ void register_count(py::module_& m) {
         "bins, or 0 for given ones. `out` is int64, or float64 with weights: kept axes, then bins. Codings\n"
         "are pairs: how the bits of narrow floats in u2 or u1 arrays are read, and the 256 values of bytes.\n"
         "False, and nothing counted, where uniform bins are too narrow for that.");
+  m.def(
+      "count_octaves", &count_octaves, py::arg("x"), py::arg("axes"), py::arg("top"), py::arg("octaves"),
+      py::arg("fraction_bits"), py::arg("out"), py::arg("coding"),
+      "Count elements of the lanes along the axes of a bit mask by the leading bits of their float32, which\n"
+      "are less than 2**top: see make_octaves in csrc/count/bins.hpp. `out` and `coding` as for "
+      "`histogram`.");
   m.def("bincount", &bincount, py::arg("x"), py::arg("weights").none(true), py::arg("out"),
         py::arg("weight_coding"),
         "Count integers below `out.size`, or add up their weights. Returns the largest integer; `out.size`\n"

@@ -62,7 +62,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
-    from . import formats
+    from . import formats, observers
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -122,6 +122,7 @@ __all__ = [
     "nansum",
     "nanvar",
     "norm",
+    "observers",
     "pack",
     "percentile",
     "prod",
@@ -163,12 +164,14 @@ _ROOMS = {
     "streams": ("QuantileSketch", "State", "drift"),
     "window": ("move_reduce",),
 }
+#: Rooms that are names themselves.
+_MODULES = ("formats", "observers")
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "formats":  # a room that is a name itself
-        return _import_module(".formats", __name__)
+    if name in _MODULES:
+        return _import_module(f".{name}", __name__)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'ufuse' has no attribute {name!r}")
     value = getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)

@@ -83,6 +83,19 @@ def exact_sum(
     coding: str = ...,
     table: Any = ...,
 ) -> None: ...
+def count_leading(
+    x: Any, counts: Any, coding: str, values: Any | None
+) -> tuple[float, float, int, int] | None: ...
+def squared_errors(
+    points: Any,
+    numbers: Any,
+    edges: Any,
+    jumps: Any,
+    scale: Any,
+    least: Any,
+    most: Any,
+    out: Any,
+) -> None: ...
 def histogram(
     x: Any,
     axes: int,
@@ -93,6 +106,15 @@ def histogram(
     coding: tuple[str, Any | None],
     weight_coding: tuple[str, Any | None],
 ) -> bool: ...
+def count_octaves(
+    x: Any,
+    axes: int,
+    top: int,
+    octaves: int,
+    fraction_bits: int,
+    out: Any,
+    coding: tuple[str, Any | None],
+) -> None: ...
 def bincount(
     x: Any, weights: Any | None, out: Any, weight_coding: tuple[str, Any | None]
 ) -> int: ...

@@ -1,0 +1,67 @@
+"""Ranges between percentiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .counted import Counted
+from .parameters import CodeKind
+from .spread import Spread
+
+
+class Percentile(Counted):
+    """A range that leaves out the elements furthest from 0, or at both ends.
+
+    Parameters
+    ----------
+    percentile : float, optional
+        How many of a hundred elements are in the range, more than 0 and at most 100. Symmetric, it
+        ends at that percentile of the magnitudes; else half of the others are left out at each end:
+        99.99 goes from percentile 0.005 to percentile 99.995.
+    axis : int, optional
+        One range per index of this axis; one for the tensor by default.
+
+    Notes
+    -----
+    What is between the elements next to it in rank, as `numpy.percentile`, but for the place of an
+    element within its bin: off by less than 1/128 of the result, per axis 1/32, and mostly far
+    less. Percentiles 0 and 100 are exact.
+
+    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index of an axis 10
+    KiB, in which elements less than a millionth of the largest of all indices count as 0.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> observer = uf.observers.Percentile(99)
+    >>> _ = observer.update(np.arange(-1000.0, 1001.0)).update([1e9])
+    >>> low, high = observer.clip_range("uint8")
+    >>> round(float(low)), round(float(high))
+    (-990, 991)
+    """
+
+    percentile: float
+
+    def __init__(self, percentile: float = 99.99, *, axis: Any = None) -> None:
+        if not 0 < percentile <= 100:
+            raise ValueError(
+                f"{self._named()}: argument 'percentile': expected more than 0 and at most 100, "
+                f"got {percentile!r}"
+            )
+        self.percentile = float(percentile)
+        super().__init__(axis)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"percentile": self.percentile, "axis": self.axis}
+
+    def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
+        if kind.symmetric:
+            cells = spread.folded()
+            last = float(cells.number.sum()) - 1
+            end = cells.at_rank(self.percentile / 100 * last, 0.0, spread.largest)
+            return -end, end
+        cells = spread.signed()
+        last = float(cells.number.sum()) - 1
+        beyond = (100 - self.percentile) / 200
+        low = cells.at_rank(beyond * last, spread.low, spread.high)
+        return low, cells.at_rank((1 - beyond) * last, spread.low, spread.high)
