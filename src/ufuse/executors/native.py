@@ -57,6 +57,13 @@ def run_program(
     _fast.run(compiled(program), inputs, outputs, shape)
 
 
+def distortion(
+    program: Program, x: NDArray[Any], inputs: Sequence[NDArray[Any]], lanes: int
+) -> NDArray[np.float64]:
+    """Return the sums that compare `x` with what `program` makes; see `csrc/distortion`."""
+    return _core.distortion(compiled(program).address, x, list(inputs), lanes)
+
+
 def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgram:
     """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions."""
     return _fast.FastProgram(

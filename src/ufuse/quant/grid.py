@@ -26,6 +26,14 @@ class Blocks(NamedTuple):
             for extent, size in zip(self.shape, self.size, strict=True)
         )
 
+    def places(self, axis: int) -> tuple[int, ...]:
+        """Return which axes of the views of `parts` an axis of the array has become."""
+        first = 0
+        for size, extent in zip(self.size[:axis], self.shape[:axis], strict=True):
+            first += 1 if size == 1 or size >= extent else 2
+        whole = self.size[axis] == 1 or self.size[axis] >= self.shape[axis]
+        return (first,) if whole else (first, first + 1)
+
     def parts(self, *arrays: Array) -> Iterator[tuple[Array, ...]]:
         """Cut arrays into views with an axis per block and one within, which NumPy can broadcast.
 

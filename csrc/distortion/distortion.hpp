@@ -1,0 +1,40 @@
+// How far codes are from the numbers they stand for, without an array of what they stand for: slabs of it are
+// decoded into cache and compared there.
+#pragma once
+
+#include "core/function_ref.hpp"
+#include "core/plan.hpp"
+#include "distortion/kernels.hpp"
+
+namespace ufuse {
+
+/// Part of an array: some indices of axis `from`, and of the axes after it all.
+struct Slab {
+  int axes;  // of the array
+  int from;
+  std::int64_t shape[kMaxAxes];  // of the part, from `from` on
+  std::int64_t start[kMaxAxes];  // index of its first element, of all axes
+
+  std::int64_t size() const;
+  /// Where the part of an array of these strides begins.
+  std::int64_t offset(const std::int64_t* strides) const;
+};
+
+struct Distortion {
+  int axes = 0;
+  const std::int64_t* shape = nullptr;
+  int lanes = 0;   // so many axes, the first ones, have sums for each index
+  int floats = 1;  // in an element: pairs have 2
+  const char* x = nullptr;
+  const std::int64_t* strides = nullptr;  // in bytes
+  bool swapped = false;                   // x: the other byte order
+  /// Writes what the codes of a slab stand for, contiguous.
+  FunctionRef<void(const Slab&, float*)> decode;
+  /// Copies x's elements of a slab, contiguous, in native byte order.
+  FunctionRef<void(const Slab&, float*)> copy;
+};
+
+/// Sums of all, or of each index of the first axes. Their order depends on the shape alone.
+UFUSE_API void measure_distortion(const Distortion& d, DistortionSums* sums);
+
+}  // namespace ufuse
