@@ -5,7 +5,6 @@ Nothing here imports the rest of the package, so that the build can read it (``c
 
 from .dtypes import ELEMENT_TYPES, ElementType
 from .formats import FORMATS, Format
-from .grids import GRIDS, Grid
 from .operations import OPERATIONS
 from .reducers import FINISHES, REDUCERS
 from .rows import Operation, Reducer, Signature
@@ -14,12 +13,10 @@ __all__ = [
     "ELEMENT_TYPES",
     "FINISHES",
     "FORMATS",
-    "GRIDS",
     "OPERATIONS",
     "REDUCERS",
     "ElementType",
     "Format",
-    "Grid",
     "Operation",
     "Reducer",
     "Signature",

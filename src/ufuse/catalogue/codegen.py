@@ -12,9 +12,11 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: the package ufuse need not be importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from catalogue import ELEMENT_TYPES, FINISHES, FORMATS, GRIDS, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
+    from catalogue import ELEMENT_TYPES, FINISHES, FORMATS, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
+    from catalogue.grids import GRIDS  # type: ignore[import-not-found]
 else:
-    from . import ELEMENT_TYPES, FINISHES, FORMATS, GRIDS, OPERATIONS, REDUCERS
+    from . import ELEMENT_TYPES, FINISHES, FORMATS, OPERATIONS, REDUCERS
+    from .grids import GRIDS
 
 
 def catalogue_inc() -> str:
