@@ -1,7 +1,7 @@
 // Errors of quantization, summed: this file is compiled once per tier.
 #include "distortion/kernels.hpp"
 
-#include "ops/math_core.hpp"
+#include "ops/arithmetic.hpp"
 #include "simd/vec.hpp"
 
 namespace ufuse {
@@ -36,13 +36,11 @@ struct Lanes {
   }
 };
 
-UFUSE_INLINE double magnitude(double a) { return a < 0 ? -a : a; }
-
 /// In float64 throughout: where squares of float32 would overflow or vanish.
 DistortionSums compare_wide(const float* x, const float* y, std::int64_t count) {
   DistortionSums s;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double a = x[i], b = y[i], e = a - b, size = magnitude(e);
+    const double a = x[i], b = y[i], e = a - b, size = ops::magnitude(e);
     s.xx += a * a;
     s.yy += b * b;
     s.xy += a * b;

@@ -127,17 +127,24 @@ UFUSE_INLINE V fold_each(V (&r)[V::size], Fold fold) {
 }
 
 /// How far ahead values are asked for, into L2, while those before are encoded: on one core, Q4_0 of 32 MB
-/// took 7.9 ns a block with 8 KB, 8.5 with 4 KB into L1, 8.7 to 9.2 without. Asking while codes are computed,
-/// and not while magnitudes are read, gained Q4_0 a tenth and cost Q8_0 and MXFP4 a half.
+/// took 7.9 ns a block with 8 KB, 8.5 with 4 KB into L1, 8.7 to 9.2 without.
 inline constexpr int kAhead = 2048;
+template <int Block>
+UFUSE_INLINE void ask_ahead(const float* x) {
+  for (int line = 0; line < Block; line += 16) __builtin_prefetch(x + line + kAhead, 0, 2);
+}
+
+/// When a kernel asks ahead: while magnitudes are read, or itself, while codes are computed. Which is better
+/// is a matter of measuring: the second gains Q4_0 to Q5_1 a tenth, and costs Q8_0 and MXFP4 a half.
+enum class Ask : std::uint8_t { reading, coding };
 
 /// The fold of the registers of each of n blocks of `Block` values; `term` is what a register gives.
-template <int Block, class N, class Term, class Fold>
+template <int Block, Ask When = Ask::reading, class N, class Term, class Fold>
 UFUSE_INLINE auto fold_blocks(const float* x, N n, Term term, Fold fold) {
   using V = decltype(term(Float{}));
   V of[V::size] = {};
   each_of(n, [&](int b) __attribute__((always_inline)) {
-    for (int line = 0; line < Block; line += 16) __builtin_prefetch(x + b * Block + line + kAhead, 0, 2);
+    if constexpr (When == Ask::reading) ask_ahead<Block>(x + b * Block);
     V folded = term(Float::load(x + b * Block));
     for (int r = 1; r < Block / kLanes; ++r)
       folded = fold(folded, term(Float::load(x + b * Block + r * kLanes)));

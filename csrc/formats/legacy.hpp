@@ -39,6 +39,7 @@ struct Quotients {
       }
       each_of(n, [&](int b) __attribute__((always_inline)) {
         std::uint8_t* const at = to + b * kBytes;
+        ask_ahead<kBlock>(x + b * kBlock);
         store_half(at, scales[b]);
         if constexpr (Offset) store_half(at + 2, offsets[b]);
         Int q[kRegisters];
@@ -97,8 +98,8 @@ struct Quotients {
   /// largest and the least but for ties and NaN, which are looked for one by one.
   template <class N>
   static UFUSE_INLINE Float largest(const float* x, N n) {
-    const Int high = fold_blocks<kBlock>(x, n, BitsAs<Int>{}, Larger{});
-    const Int low = bitcast<Int>(fold_blocks<kBlock>(x, n, BitsAs<Unsigned>{}, Larger{}));
+    const Int high = fold_blocks<kBlock, Ask::coding>(x, n, BitsAs<Int>{}, Larger{});
+    const Int low = bitcast<Int>(fold_blocks<kBlock, Ask::coding>(x, n, BitsAs<Unsigned>{}, Larger{}));
     const Int zero = splat<Int>(0), negative = low < zero;
     const Int above = larger(high, zero), below = select(negative, low & splat<Int>(INT32_MAX), zero);
     const Int most = larger(above, below);
@@ -135,8 +136,8 @@ struct Quotients {
       const Int bits = bitcast<Int>(v);
       return bits ^ ((bits >> 31) & splat<Int>(INT32_MAX));
     };
-    const Int high = fold_blocks<kBlock>(x, n, ordered, Larger{});
-    const Int low = fold_blocks<kBlock>(x, n, ordered, Smaller{});
+    const Int high = fold_blocks<kBlock, Ask::coding>(x, n, ordered, Larger{});
+    const Int low = fold_blocks<kBlock, Ask::coding>(x, n, ordered, Smaller{});
     const auto back = [&](Int v) __attribute__((always_inline)) { return ordered(bitcast<Float>(v)); };
     const Int nan = (high > splat<Int>(kInfinity)) | (low < splat<Int>(~kInfinity));
     return {bitcast<Float>(select(nan, splat<Int>(kNan), back(low))),

@@ -6,7 +6,6 @@ Nothing here imports the rest of the package, so that the build can read it (``c
 from .dtypes import ELEMENT_TYPES, ElementType
 from .floats import FLOAT_FORMATS, FloatFormat
 from .formats import FORMATS, Format
-from .grids import GRIDS, Grid
 from .operations import OPERATIONS
 from .reducers import FINISHES, REDUCERS
 from .rows import Operation, Reducer, Signature
@@ -16,13 +15,11 @@ __all__ = [
     "FINISHES",
     "FLOAT_FORMATS",
     "FORMATS",
-    "GRIDS",
     "OPERATIONS",
     "REDUCERS",
     "ElementType",
     "FloatFormat",
     "Format",
-    "Grid",
     "Operation",
     "Reducer",
     "Signature",

@@ -16,20 +16,20 @@ if __package__ in (None, ""):  # run as a script: the package ufuse need not be 
         FINISHES,
         FLOAT_FORMATS,
         FORMATS,
-        GRIDS,
         OPERATIONS,
         REDUCERS,
     )
+    from catalogue.grids import GRIDS  # type: ignore[import-not-found]
 else:
     from . import (
         ELEMENT_TYPES,
         FINISHES,
         FLOAT_FORMATS,
         FORMATS,
-        GRIDS,
         OPERATIONS,
         REDUCERS,
     )
+    from .grids import GRIDS
 
 NAMES = {row.code: row.name for row in ELEMENT_TYPES}
 

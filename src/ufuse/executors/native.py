@@ -61,7 +61,8 @@ def distortion(
     program: Program, x: NDArray[Any], inputs: Sequence[NDArray[Any]], lanes: int
 ) -> NDArray[np.float64]:
     """Return the sums that compare `x` with what `program` makes; see `csrc/distortion`."""
-    return _core.distortion(compiled(program).address, x, list(inputs), lanes)
+    sums: NDArray[np.float64] = _core.distortion(compiled(program).address, x, inputs, lanes)
+    return sums
 
 
 def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgram:

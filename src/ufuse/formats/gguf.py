@@ -123,7 +123,7 @@ def quantize(
         Shape (D,): how much an error of each element of a row matters, the same for all rows; not
         negative. For the kinds that search for the best scale.
     out : ndarray, optional
-        Written to and returned: uint8, C-contiguous along its last axis, apart from `x`.
+        Written to and returned: uint8, of any strides. It may overlap `x`.
 
     Returns
     -------
@@ -211,7 +211,7 @@ def dequantize(
     dtype : dtype_like
         float32, float16 or bfloat16. Numbers are computed in float32 and rounded once.
     out : ndarray, optional
-        Written to and returned: any strides, apart from `data`, of `dtype`.
+        Written to and returned: of `dtype` and any strides. It may overlap `data`.
 
     Returns
     -------

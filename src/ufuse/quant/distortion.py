@@ -152,21 +152,23 @@ def _add_sums(x: Array, q: QuantizedArray, axis: int | None, sums: Array) -> Non
         blocks: Blocks | None = operands.blocks
         assert axis is not None
         places = (axis,) if blocks is None else blocks.places(axis)
-        front = range(len(places))
-
-        def moved(array: Array, places: Any = places, front: Any = front) -> Array:
-            if array.ndim == 0:
-                return array.reshape((1,) * len(x_part.shape))
-            return np.moveaxis(array, places, front)
-
-        found = _sums(program, moved(x_part), [moved(a) for a in arrays], len(places))
-        lanes = moved(rest[0])[(...,) + (0,) * (x_part.ndim - len(places))].reshape(-1)
+        arrays = [_in_front(a, x_part.ndim, places) for a in arrays]
+        found = _sums(program, _in_front(x_part, x_part.ndim, places), arrays, len(places))
+        lanes = _in_front(rest[0], x_part.ndim, places)
+        lanes = lanes[(...,) + (0,) * (x_part.ndim - len(places))].reshape(-1)
         for lane, row in zip(lanes, found, strict=True):
             sums[lane] = _joined(sums[lane], row)
 
 
+def _in_front(array: Array, ndim: int, places: tuple[int, ...]) -> Array:
+    """Move some of the axes to the front; one element gets as many axes."""
+    if array.ndim == 0:
+        return array.reshape((1,) * ndim)
+    return np.moveaxis(array, places, range(len(places)))
+
+
 def _indices(operands: Operands, axis: int) -> Array:
-    """The index along `axis` of every element: a view of few bytes."""
+    """Return the index along `axis` of every element: a view of few bytes."""
     shape = operands.x.shape
     along = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
     return np.broadcast_to(along, shape)
@@ -183,7 +185,8 @@ def _sums(program: Program, x: Array, inputs: list[Array], lanes: int) -> Array:
     """Return the sums of x beside what a program makes of its inputs, for each of the lanes."""
     inputs = [a.reshape((1,) * x.ndim) if a.ndim == 0 else a for a in inputs]
     if executors.native is not None:
-        return executors.native.distortion(program, x, inputs, lanes)
+        found: Array = executors.native.distortion(program, x, inputs, lanes)
+        return found
     kept = int(np.prod(x.shape[:lanes], dtype=np.int64))
     sums = np.zeros((kept, 6))
     rest = x.shape[lanes:]
