@@ -12,8 +12,8 @@ UFUSE_TIER_TABLES(DistortionKernels, distortion_kernels)
 
 namespace {
 
-/// Elements of a slab: 128 KB of float32 stay in L2, and setting a decoder up for each costs a few per cent.
-constexpr std::int64_t kSlab = 32768;
+/// Numbers of a slab: 128 KB of float32 stay in L2, and setting a decoder up for each costs a few per cent.
+constexpr std::int64_t kNumbers = 32768;
 
 void add(DistortionSums& to, const DistortionSums& s) {
   to.xx += s.xx;
@@ -21,22 +21,10 @@ void add(DistortionSums& to, const DistortionSums& s) {
   to.xy += s.xy;
   to.squares += s.squares;
   to.magnitudes += s.magnitudes;
-  to.largest = !(s.largest <= to.largest) ? s.largest : to.largest;
+  to.largest = std::max(to.largest, s.largest);
 }
 
 }  // namespace
-
-std::int64_t Slab::size() const {
-  std::int64_t n = 1;
-  for (int i = 0; i < axes - from; ++i) n *= shape[i];
-  return n;
-}
-
-std::int64_t Slab::offset(const std::int64_t* strides) const {
-  std::int64_t bytes = 0;
-  for (int i = 0; i < axes; ++i) bytes += start[i] * strides[i];
-  return bytes;
-}
 
 void measure_distortion(const Distortion& d, DistortionSums* sums) {
   std::int64_t size = 1;
@@ -44,12 +32,13 @@ void measure_distortion(const Distortion& d, DistortionSums* sums) {
   if (size == 0) return;
   // The axis that is cut: what is inside it fits in a slab. With none left of which sums are taken, an
   // element is a slab.
+  const std::int64_t most = kNumbers / d.floats;  // elements of a slab
   const bool single = d.axes == d.lanes;
   int from = single ? d.axes : d.axes - 1;
   std::int64_t inside = 1;
-  while (from > d.lanes && inside * d.shape[from] <= kSlab) inside *= d.shape[from--];
+  while (from > d.lanes && inside * d.shape[from] <= most) inside *= d.shape[from--];
   const std::int64_t extent = single ? 1 : d.shape[from];
-  const std::int64_t step = std::clamp<std::int64_t>(kSlab / inside, 1, extent);
+  const std::int64_t step = std::clamp<std::int64_t>(most / inside, 1, extent);
   const std::int64_t cuts = (extent + step - 1) / step;
   std::int64_t outer = 1, lanes = 1;
   for (int i = 0; i < from; ++i) outer *= d.shape[i];

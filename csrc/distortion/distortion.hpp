@@ -15,9 +15,17 @@ struct Slab {
   std::int64_t shape[kMaxAxes];  // of the part, from `from` on
   std::int64_t start[kMaxAxes];  // index of its first element, of all axes
 
-  std::int64_t size() const;
+  std::int64_t size() const {
+    std::int64_t n = 1;
+    for (int i = 0; i < axes - from; ++i) n *= shape[i];
+    return n;
+  }
   /// Where the part of an array of these strides begins.
-  std::int64_t offset(const std::int64_t* strides) const;
+  std::int64_t offset(const std::int64_t* strides) const {
+    std::int64_t bytes = 0;
+    for (int i = 0; i < axes; ++i) bytes += start[i] * strides[i];
+    return bytes;
+  }
 };
 
 struct Distortion {

@@ -31,7 +31,7 @@ struct Lanes {
     float lane[kLanes];
     for (int p = 0; p < kParts; ++p) part[p].store(lane + p * V::size);
     float most = lane[0];
-    for (int i = 1; i < kLanes; ++i) most = !(lane[i] <= most) ? lane[i] : most;  // NaN stays
+    for (int i = 1; i < kLanes; ++i) most = lane[i] > most ? lane[i] : most;
     return static_cast<double>(most);
   }
 };
@@ -46,7 +46,7 @@ DistortionSums compare_wide(const float* x, const float* y, std::int64_t count) 
     s.xy += a * b;
     s.squares += e * e;
     s.magnitudes += size;
-    s.largest = !(size <= s.largest) ? size : s.largest;
+    s.largest = size > s.largest ? size : s.largest;
   }
   return s;
 }
@@ -62,7 +62,7 @@ DistortionSums compare_group(const float* x, const float* y, std::int64_t steps)
       xy.part[p] = fma(a, b, xy.part[p]);
       squares.part[p] = fma(e, e, squares.part[p]);
       magnitudes.part[p] = magnitudes.part[p] + size;
-      largest.part[p] = select(size <= largest.part[p], largest.part[p], size);
+      largest.part[p] = select(size > largest.part[p], size, largest.part[p]);
     }
   }
   DistortionSums s;
@@ -99,7 +99,7 @@ DistortionSums compare(const float* x, const float* y, std::int64_t count) {
       s.xy += last.xy;
       s.squares += last.squares;
       s.magnitudes += last.magnitudes;
-      s.largest = !(last.largest <= s.largest) ? last.largest : s.largest;
+      s.largest = last.largest > s.largest ? last.largest : s.largest;
     }
     if (!is_exact(s)) s = compare_wide(x + i, y + i, some);
     all.xx += s.xx;
@@ -107,7 +107,7 @@ DistortionSums compare(const float* x, const float* y, std::int64_t count) {
     all.xy += s.xy;
     all.squares += s.squares;
     all.magnitudes += s.magnitudes;
-    all.largest = !(s.largest <= all.largest) ? s.largest : all.largest;
+    all.largest = s.largest > all.largest ? s.largest : all.largest;
   }
   return all;
 }

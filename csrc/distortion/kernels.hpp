@@ -13,7 +13,7 @@ struct DistortionSums {
   double xx = 0, yy = 0, xy = 0;  // sums of products
   double squares = 0;             // of e * e
   double magnitudes = 0;          // of |e|
-  double largest = 0;             // |e|; NaN where one is
+  double largest = 0;             // |e| of those that are not NaN
 };
 inline constexpr int kDistortionSums = 6;
 

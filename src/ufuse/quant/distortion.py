@@ -119,7 +119,7 @@ def _measures(sums: Array, count: int) -> QuantizationError:
             10 * np.log10(xx / squares),
             squares / count,
             magnitudes / count,
-            largest.copy(),
+            np.where(np.isnan(magnitudes), np.nan, largest),
             xy / np.sqrt(xx * yy),
         )
 
@@ -175,9 +175,9 @@ def _indices(operands: Operands, axis: int) -> Array:
 
 
 def _joined(one: Array, other: Array) -> Array:
-    """Return the sums of both; of the largest errors the larger, and NaN where one is."""
+    """Return the sums of both; of the largest errors the larger."""
     total = one + other
-    total[5] = np.maximum(one[5], other[5])
+    total[5] = max(one[5], other[5])
     return total
 
 
@@ -208,4 +208,4 @@ def _compared(x: Array, y: Array) -> Array:
     with np.errstate(all="ignore"):
         e = a - b
         size = np.abs(e)
-        return np.array([a @ a, b @ b, a @ b, e @ e, size.sum(), size.max(initial=0)])
+        return np.array([a @ a, b @ b, a @ b, e @ e, size.sum(), np.fmax.reduce(size, initial=0)])
