@@ -18,12 +18,14 @@ inline constexpr int kFormats = static_cast<int>(FormatId::kCount);
 
 /// What formats ask for besides values.
 struct FormatOptions {
-  std::int64_t block = 0;      // elements per block, of formats that leave it open; else the catalogue's
-  float tensor_scale = 1.0f;   // of formats with a scale for the whole array
-  int scale_mode = 0;          // how a power of two is made of the largest magnitude: MX's ScaleMode
+  std::int64_t block = 0;        // elements per block: the catalogue's, or of formats that leave it open
+  std::int64_t bytes = 0;        // of codes per block, likewise
+  std::int64_t scale_bytes = 0;  // of formats whose scales lie apart from the codes: bytes of a scale
+  float tensor_scale = 1.0f;     // of formats with a scale for the whole array
+  int scale_mode = 0;            // how a power of two is made of the largest magnitude: MX's ScaleMode
 };
 
-/// `blocks` blocks, one after another.
+/// `blocks` blocks, one after another. Nothing overlaps; pointers have no alignment but that of their type.
 struct EncodeCall {
   const float* values;      // contiguous
   const float* importance;  // a weight per value, contiguous; null: the format's own
@@ -45,10 +47,16 @@ struct DecodeCall {
 struct FormatKernel {
   void (*encode)(const EncodeCall&);
   void (*decode)(const DecodeCall&);
+  int cost;  // of encoding: how many bytes of memory could be moved while one of the values is encoded
 };
 
 struct FormatKernels {
   FormatKernel format[kFormats];
+  /// Elements `stride` bytes apart of some rows, to rows `pitch` bytes apart; by log2 of an element's size.
+  void (*gather[4])(void* to, std::int64_t pitch, const char* const* from, std::int64_t rows,
+                    std::int64_t stride, std::int64_t count);
+  void (*narrow)(float* to, const void* doubles, std::int64_t count);
+  void (*to_bfloat16)(std::uint16_t* to, const float* from, std::int64_t count);  // ties to even
 };
 
 const FormatKernels& format_kernels(Tier tier);

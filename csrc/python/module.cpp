@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_scan(m);
   ufuse::register_softmax(m);
   ufuse::register_exact(m);
+  ufuse::register_formats(m);
   ufuse::register_weighted(m);
   ufuse::register_count(m);
   ufuse::register_window(m);

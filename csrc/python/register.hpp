@@ -16,6 +16,7 @@ void register_contract(pybind11::module_& m);
 void register_scan(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
 void register_exact(pybind11::module_& m);
+void register_formats(pybind11::module_& m);
 void register_weighted(pybind11::module_& m);
 void register_count(pybind11::module_& m);
 void register_window(pybind11::module_& m);

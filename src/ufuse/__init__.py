@@ -51,6 +51,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
+    from . import formats
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -78,6 +79,7 @@ __all__ = [
     "drift",
     "einsum",
     "fake_quantize",
+    "formats",
     "fuse",
     "get_num_threads",
     "group_reduce",
@@ -149,6 +151,8 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "formats":  # a room that is a name itself
+        return _import_module(".formats", __name__)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'ufuse' has no attribute {name!r}")
     value = getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)

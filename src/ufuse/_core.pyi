@@ -110,5 +110,28 @@ def group_reduce(*args: Any) -> tuple[int, int]: ...
 def order_statistics(*args: Any) -> int: ...
 def count_valid(*args: Any) -> None: ...
 def topk(*args: Any) -> None: ...
+def encode_blocks(
+    format: str,
+    values: Any,
+    coding: str,
+    codes: Any,
+    scales: Any | None,
+    importance: Any | None,
+    block: int,
+    bytes: int,
+    tensor_scale: float,
+    scale_mode: int,
+) -> None: ...
+def decode_blocks(
+    format: str,
+    codes: Any,
+    scales: Any | None,
+    values: Any,
+    coding: str,
+    block: int,
+    bytes: int,
+    tensor_scale: float,
+    scale_mode: int,
+) -> None: ...
 def exact_sums(*args: Any, **kwargs: Any) -> Any: ...
 def sorted_steps(*args: Any, **kwargs: Any) -> Any: ...

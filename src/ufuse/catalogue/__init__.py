@@ -4,6 +4,7 @@ Nothing here imports the rest of the package, so that the build can read it (``c
 """
 
 from .dtypes import ELEMENT_TYPES, ElementType
+from .formats import FORMATS, Format
 from .operations import OPERATIONS
 from .reducers import FINISHES, REDUCERS
 from .rows import Operation, Reducer, Signature
@@ -11,9 +12,11 @@ from .rows import Operation, Reducer, Signature
 __all__ = [
     "ELEMENT_TYPES",
     "FINISHES",
+    "FORMATS",
     "OPERATIONS",
     "REDUCERS",
     "ElementType",
+    "Format",
     "Operation",
     "Reducer",
     "Signature",

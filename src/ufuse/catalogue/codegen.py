@@ -1,8 +1,8 @@
 """Write the C++ tables that follow from the catalogue; CMake runs this at build time.
 
 ``python codegen.py OUTPUT_FOLDER`` writes ``catalogue.inc``: X-macro lists of element types,
-operations, kernels and reducers. A file is rewritten only where its text changed, so that a build
-stays incremental.
+operations, kernels, reducers and block formats. A file is rewritten only where its text changed, so
+that a build stays incremental.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: the package ufuse need not be importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from catalogue import ELEMENT_TYPES, FINISHES, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
+    from catalogue import ELEMENT_TYPES, FINISHES, FORMATS, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
 else:
-    from . import ELEMENT_TYPES, FINISHES, OPERATIONS, REDUCERS
+    from . import ELEMENT_TYPES, FINISHES, FORMATS, OPERATIONS, REDUCERS
 
 
 def catalogue_inc() -> str:
@@ -39,6 +39,8 @@ def catalogue_inc() -> str:
             lines.append(f"UFUSE_REDUCER_KERNEL({reducer.name}, {types})")
     lines += ["#endif", "#ifdef UFUSE_FINISH  // (name)"]
     lines += [f"UFUSE_FINISH({name})" for name in FINISHES]
+    lines += ["#endif", "#ifdef UFUSE_FORMAT  // (name, elements of a block, bytes of a block)"]
+    lines += [f"UFUSE_FORMAT({row.name}, {row.block}, {row.nbytes})" for row in FORMATS]
     lines.append("#endif")
     return "\n".join(lines) + "\n"
 

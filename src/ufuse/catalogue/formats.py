@@ -35,6 +35,7 @@ class Format:
 
 
 FORMATS: Final[tuple[Format, ...]] = (
+    Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", "llama.cpp, ggml-common.h"),
 )
 
 BY_NAME: Final = {row.name: row for row in FORMATS}
