@@ -2,6 +2,9 @@
 #include "formats/kernels.hpp"
 
 #include "formats/legacy.hpp"
+#include "formats/mx.hpp"
+#include "formats/nf4.hpp"
+#include "formats/nvfp4.hpp"
 #include "simd/moves.hpp"
 
 namespace ufuse {

@@ -2,22 +2,19 @@
 // biased exponent (e8m0). A block with NaN has the scale 0xFF and codes of 0.
 #pragma once
 
-#include "formats/nibbles.hpp"
-#include "ops/lowfloat.hpp"
+#include "formats/e2m1.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 namespace formats {
 
-/// The power of two of a block, of its largest magnitude `amax`. The first three divide it by the power of two
-/// at or below the largest element: `even` counts amax as it would be rounded to an element's digits; `rceil`
-/// divides amax by the largest element itself.
+/// The power of two of a block, of its largest magnitude `amax`. The first three divide it by the power of
+/// two at or below the largest element: `even` counts amax as it would be rounded to an element's digits;
+/// `rceil` divides amax by the largest element itself.
 enum class ScaleMode : int { floor, ceil, even, rceil };
 
-using UInt = Vec<std::uint32_t, kLanes>;
-
-/// The elements of a kind: `kExponent`, of the power of two at or below the largest, and `kFraction`, the digits
-/// after the first.
+/// The elements of a kind: `kExponent`, of the power of two at or below the largest, and `kFraction`, the
+/// digits after the first.
 template <class F, int Bits>
 struct FloatElement {
   static constexpr int kBits = Bits, kFraction = F::fraction;
@@ -26,7 +23,12 @@ struct FloatElement {
       static_cast<float>((F::largest & ((1u << F::fraction) - 1)) + (1u << F::fraction)) /
       static_cast<float>(1u << F::fraction) * static_cast<float>(1 << kExponent);
 
-  static UFUSE_INLINE Int encode(Float x) { return bitcast<Int>(ops::encode_float<F>(x, splat<UInt>(1u))); }
+  static UFUSE_INLINE UInt encode(Float x) {
+    if constexpr (Bits == 4)
+      return encode_e2m1(x);
+    else
+      return ops::encode_float<F>(x, splat<UInt>(1u));
+  }
   static UFUSE_INLINE Float decode(Int code) { return ops::decode_float<F, Float>(bitcast<UInt>(code)); }
 };
 
@@ -35,11 +37,13 @@ struct IntElement {
   static constexpr int kBits = 8, kFraction = 6, kExponent = 0;
   static constexpr float kLargest = 127.0F / 64.0F;
 
-  static UFUSE_INLINE Int encode(Float x) {
+  static UFUSE_INLINE UInt encode(Float x) {
     const Float counts = x * splat<Float>(64.0F), most = splat<Float>(127.0F);
-    return round_to_int(larger(smaller(counts, most), -most));
+    return bitcast<UInt>(round_to_int(larger(smaller(counts, most), -most)));
   }
-  static UFUSE_INLINE Float decode(Int code) { return convert<Float>((code << 24) >> 24) * splat<Float>(1.0F / 64.0F); }
+  static UFUSE_INLINE Float decode(Int code) {
+    return convert<Float>((code << 24) >> 24) * splat<Float>(1.0F / 64.0F);
+  }
 };
 
 template <class E, bool Packed>
@@ -66,16 +70,14 @@ struct Mx {
   static UFUSE_INLINE void encode_blocks(const EncodeCall& call, Block block) {
     const auto mode = static_cast<ScaleMode>(call.options.scale_mode);
     const std::int64_t bytes = block * kStored / 8;
-    each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
+    each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
       const float* const x = call.values + first * block;
       std::uint8_t* const to = call.codes + first * bytes;
       const Int scales = scales_of(largest_of_each(x, block, n), mode);
       store_scales(static_cast<std::uint8_t*>(call.scales) + first, scales, n);
       alignas(64) float inverse[kLanes];
       inverse_of(scales).store(inverse);
-      each_of(n, [&](int b) __attribute__((always_inline)) {
-        store_block(to + b * bytes, x + b * block, splat<Float>(inverse[b]), block);
-      });
+      for (int b = 0; b < n; ++b) store_block(to + b * bytes, x + b * block, splat<Float>(inverse[b]), block);
       const Int lost = scales == splat<Int>(kNan);
       if (__builtin_expect(any(lost), 0)) {
         for (int b = 0; b < n; ++b)
@@ -87,8 +89,7 @@ struct Mx {
   static UFUSE_INLINE Int scales_of(Int largest, ScaleMode mode) {
     const Int zero = splat<Int>(0);
     const auto nan = largest > splat<Int>(kInfinity);
-    if (mode == ScaleMode::rceil)
-      largest = bitcast<Int>(bitcast<Float>(largest) / splat<Float>(E::kLargest));
+    if (mode == ScaleMode::rceil) largest = bitcast<Int>(bitcast<Float>(largest) / splat<Float>(E::kLargest));
     Int exponent = largest >> 23;
     if (mode == ScaleMode::even) {
       exponent = bitcast<Int>((bitcast<UInt>(largest) + splat<UInt>(1u << (22 - E::kFraction))) >> 23);
@@ -111,17 +112,16 @@ struct Mx {
 
   template <class Block>
   static UFUSE_INLINE void store_block(std::uint8_t* to, const float* x, Float inverse, Block block) {
-    const auto code = [&](std::int64_t i) __attribute__((always_inline)) {
-      return E::encode(Float::load(x + i) * inverse);
-    };
+    const auto code = [&](std::int64_t i)
+                          __attribute__((always_inline)) { return E::encode(Float::load(x + i) * inverse); };
     if constexpr (kStored == 8) {
-      for (std::int64_t i = 0; i < block; i += kLanes) store_bytes(to + i, code(i));
+      for (std::int64_t i = 0; i < block; i += kLanes) store_codes(to + i, code(i));
     } else if constexpr (kStored == 4) {
       for (std::int64_t i = 0; i < block; i += kLanes) store_nibbles<false>(to + i / 2, code(i));
     } else {
       std::uint8_t apart[16];
       for (std::int64_t i = 0; i < block; i += 16) {
-        for (int j = 0; j < 16; j += kLanes) store_bytes(apart + j, code(i + j));
+        for (int j = 0; j < 16; j += kLanes) store_codes(apart + j, code(i + j));
         pack_sixes(to + i / 4 * 3, apart);
         pack_sixes(to + i / 4 * 3 + 6, apart + 8);
       }
@@ -131,14 +131,13 @@ struct Mx {
   template <class Block>
   static UFUSE_INLINE void decode_blocks(const DecodeCall& call, Block block) {
     const std::int64_t bytes = block * kStored / 8;
-    each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
+    each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
       const Int codes = load_scales(static_cast<const std::uint8_t*>(call.scales) + first, n);
       alignas(64) float scale[kLanes];
       ops::decode_exponent<Float>(bitcast<UInt>(codes)).store(scale);
-      each_of(n, [&](int b) __attribute__((always_inline)) {
-        load_block(call.values + (first + b) * block, call.codes + (first + b) * bytes, splat<Float>(scale[b]),
-                   block);
-      });
+      for (int b = 0; b < n; ++b)
+        load_block(call.values + (first + b) * block, call.codes + (first + b) * bytes,
+                   splat<Float>(scale[b]), block);
     });
   }
 
@@ -155,13 +154,8 @@ struct Mx {
       for (std::int64_t i = 0; i < block; i += kLanes)
         (table[load_nibbles<false>(from + i / 2)] * scale).store(to + i);
     } else {
-      std::uint8_t apart[16];
-      for (std::int64_t i = 0; i < block; i += 16) {
-        unpack_sixes(apart, from + i / 4 * 3);
-        unpack_sixes(apart + 8, from + i / 4 * 3 + 6);
-        for (int j = 0; j < 16; j += kLanes)
-          (E::decode(convert<Int>(Bytes::load(apart + j))) * scale).store(to + i + j);
-      }
+      for (std::int64_t i = 0; i < block; i += kLanes)
+        (E::decode(load_sixes(from + i / 4 * 3)) * scale).store(to + i);
     }
   }
 

@@ -1,9 +1,11 @@
 // NF4 and FP4 of bitsandbytes: sixteen values, times the largest magnitude of each block, which is kept as a
 // float32. The even element of a byte is the high nibble.
 //
-// An element is multiplied by the reciprocal of the block's largest magnitude and compared with the values half
-// way between neighbours; what equals one of these becomes the smaller neighbour.
+// An element is multiplied by the reciprocal of the block's largest magnitude and compared with the values
+// half way between neighbours; what equals one of these becomes the smaller neighbour.
 #pragma once
+
+#include <bit>
 
 #include "formats/nibbles.hpp"
 
@@ -37,35 +39,77 @@ inline constexpr CodeBook kFp4Book{
      0.0F, 0.0625F / 12.0F, 2.0F / 12.0F, 3.0F / 12.0F, 4.0F / 12.0F, 6.0F / 12.0F, 8.0F / 12.0F, 1.0F},
     {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3}};
 
+/// Tables of sixteen numbers that find the code of a value.
+template <const CodeBook& Book>
+struct CodeTables {
+  /// Of 2 * `half` values from i on: the bound in their middle, for half of 4, 2 and 1.
+  float bound[3][16] = {};
+  float code[16] = {};   // bits of integers
+  float value[16] = {};  // by code
+
+  constexpr CodeTables() {
+    for (int step = 0, half = 4; step < 3; ++step, half /= 2)
+      for (int i = 0; i + half - 1 < 15; ++i) bound[step][i] = Book.bound(i + half - 1);
+    for (int i = 0; i < 16; ++i) {
+      code[i] = std::bit_cast<float>(static_cast<std::int32_t>(Book.codes[i]));
+      value[i] = Book.value_of(i);
+    }
+  }
+};
+
+/// The range of values in 31 cells of equal width, numbered -15 to 15, by their numbers modulo 32: how many
+/// bounds lie in the cells before, and the one in the cell. A cell is found by rounding, which keeps order:
+/// so bounds are in cells by the same rule.
+template <const CodeBook& Book>
+struct CodeCells {
+  static constexpr float kPerUnit = 15.25F;
+  std::int32_t before[32] = {};
+  float bound[32] = {};
+  bool single = true;  // no cell has more than one bound
+
+  constexpr CodeCells() {
+    for (int cell = -15; cell <= 15; ++cell) {
+      float& here = bound[cell & 31];
+      here = __builtin_inff();
+      for (int i = 0; i < 15; ++i) {
+        const int other = cell_of(Book.bound(i));
+        if (other < cell) ++before[cell & 31];
+        if (other != cell) continue;
+        single = single && here == __builtin_inff();
+        here = Book.bound(i);
+      }
+    }
+  }
+  static constexpr int cell_of(float x) { return static_cast<int>(x * kPerUnit + (x < 0 ? -0.5F : 0.5F)); }
+};
+
 template <const CodeBook& Book>
 struct SixteenValues {
   static void encode(const EncodeCall& call) {
     const std::int64_t block = call.options.block;
     const Search search;
+    const CellSearch cell_search;
     for (std::int64_t b = 0; b < call.blocks; ++b) {
       const float* const x = call.values + b * block;
       std::uint8_t* const to = call.codes + b * block / 2;
-      // Blocks are whole cache lines: four registers, or twice as many.
       Int most[2] = {};
       for (std::int64_t i = 0; i < block; i += 2 * kLanes)
         for (int k = 0; k < 2; ++k) most[k] = larger(most[k], magnitude(Float::load(x + i + k * kLanes)));
-      const float largest = bitcast<float>(largest_lane(larger(most[0], most[1])));
-      std::memcpy(static_cast<float*>(call.scales) + b, &largest, sizeof largest);
+      const std::int32_t bits = largest_lane(larger(most[0], most[1]));
+      std::memcpy(static_cast<float*>(call.scales) + b, &bits, sizeof bits);
       // 1e-38 is what bitsandbytes divides zeros by.
+      const float largest = bitcast<float>(bits);
       const Float inverse = splat<Float>(1.0F / (largest < 1e-38F ? 1e-38F : largest));
-      for (std::int64_t i = 0; i < block; i += 2 * kLanes)
-        for (int k = 0; k < 2; ++k) {
-          const std::int64_t at = i + k * kLanes;
-          store_nibbles<true>(to + at / 2, search(Float::load(x + at) * inverse));
-        }
+      if (CellSearch::kOffered && bits < kInfinity)
+        store_block(to, x, inverse, block, cell_search);
+      else
+        store_block(to, x, inverse, block, search);
     }
   }
 
   static void decode(const DecodeCall& call) {
     const std::int64_t block = call.options.block;
-    float values[16];
-    for (int i = 0; i < 16; ++i) values[i] = Book.value_of(i);
-    const Table table(values);
+    const Table table(kTables.value);
     for (std::int64_t b = 0; b < call.blocks; ++b) {
       float largest;
       std::memcpy(&largest, static_cast<const float*>(call.scales) + b, sizeof largest);
@@ -78,10 +122,18 @@ struct SixteenValues {
   }
 
  private:
-  static UFUSE_INLINE std::int32_t largest_lane(Int x) {
-    std::int32_t most = 0;
-    for (int i = 0; i < kLanes; ++i) most = x[i] > most ? x[i] : most;
-    return most;
+  static constexpr CodeTables<Book> kTables{};
+  static constexpr CodeCells<Book> kCells{};
+  static constexpr bool kInOrder = Book.codes[0] == 0;
+
+  template <class Find>
+  static UFUSE_INLINE void store_block(std::uint8_t* to, const float* x, Float inverse, std::int64_t block,
+                                       const Find& find) {
+    for (std::int64_t i = 0; i < block; i += 2 * kLanes)
+      for (int k = 0; k < 2; ++k) {
+        const std::int64_t at = i + k * kLanes;
+        store_nibbles<true>(to + at / 2, bitcast<UInt>(find(Float::load(x + at) * inverse)));
+      }
   }
 
   /// The code of the value nearest to each lane, and of NaN that of the largest: four comparisons, each with
@@ -91,9 +143,8 @@ struct SixteenValues {
     UFUSE_INLINE Int operator()(Float x) const {
 #if defined(__AVX2__)
       Int place = select(x <= splat<Float>(Book.bound(7)), splat<Int>(0), splat<Int>(8));
-      place = step(x, place, table_[0], 4);
-      place = step(x, place, table_[1], 2);
-      place = step(x, place, table_[2], 1);
+      for (int i = 0, half = 4; i < 3; ++i, half /= 2)
+        place = select(x <= bound_[i][place], place, place + splat<Int>(half));
 #else
       Int place = splat<Int>(15);
       for (int i = 0; i < 15; ++i) place = place + (x <= splat<Float>(Book.bound(i)));  // a mask is -1
@@ -103,26 +154,33 @@ struct SixteenValues {
     }
 
    private:
-    static UFUSE_INLINE Int step(Float x, Int place, const Table& bounds, int more) {
-      return select(x <= bounds[place], place, place + splat<Int>(more));
-    }
-    /// The bound in the middle of `2 * half` values from i on.
-    static Table bounds_after(int half) {
-      float values[16] = {};
-      for (int i = 0; i + half - 1 < 15; ++i) values[i] = Book.bound(i + half - 1);
-      return Table(values);
-    }
-    static Table codes() {
-      float values[16];
-      for (int i = 0; i < 16; ++i) values[i] = bitcast<float>(static_cast<std::int32_t>(Book.codes[i]));
-      return Table(values);
-    }
-
-    const Table table_[3] = {bounds_after(4), bounds_after(2), bounds_after(1)};
-    const Table code_ = codes();
+    const Table bound_[3] = {Table(kTables.bound[0]), Table(kTables.bound[1]), Table(kTables.bound[2])};
+    const Table code_{kTables.code};
   };
 
-  static constexpr bool kInOrder = Book.codes[0] == 0;
+  /// The same of finite numbers from -1 to 1, in one comparison: half the instructions.
+  class CellSearch {
+   public:
+#if defined(__AVX512F__)
+    static constexpr bool kOffered = kInOrder && kCells.single;
+    UFUSE_INLINE Int operator()(Float x) const {
+      // Added to this, a number's last place is 1.
+      const Float rounded = fma(x, splat<Float>(kCells.kPerUnit), splat<Float>(0x1.8p23F));
+      const auto cell = reinterpret_cast<__m512i>(rounded.v);
+      const Int before{
+          reinterpret_cast<Int::native>(_mm512_permutex2var_epi32(before_[0], cell, before_[1]))};
+      const Float bound{_mm512_permutex2var_ps(bound_[0], cell, bound_[1])};
+      return before - (x > bound);  // a mask is -1
+    }
+
+   private:
+    const __m512i before_[2] = {_mm512_loadu_si512(kCells.before), _mm512_loadu_si512(kCells.before + 16)};
+    const __m512 bound_[2] = {_mm512_loadu_ps(kCells.bound), _mm512_loadu_ps(kCells.bound + 16)};
+#else
+    static constexpr bool kOffered = false;
+    UFUSE_INLINE Int operator()(Float x) const { return bitcast<Int>(x); }
+#endif
+  };
 };
 
 using nf4 = SixteenValues<kNf4Book>;

@@ -7,13 +7,44 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace formats {
 
+using UInt = Vec<std::uint32_t, kLanes>;
+
+/// The low bytes of kLanes numbers. Named instructions: GCC 12 takes some of these conversions apart lane by
+/// lane, which made encoding to float8 three times slower.
+UFUSE_INLINE void store_codes(void* to, UInt x) {
+#if defined(__AVX512F__)
+  const __m512i all = reinterpret_cast<__m512i>(x.v);
+  _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(0xffff, all));
+#elif defined(__AVX2__)
+  const __m256i first = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8,
+                                         12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i fours = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(x.v), first);
+  const __m128i low = _mm256_castsi256_si128(fours), high = _mm256_extracti128_si256(fours, 1);
+  _mm_storel_epi64(static_cast<__m128i*>(to), _mm_unpacklo_epi32(low, high));
+#else
+  convert<Vec<std::uint8_t, kLanes> >(x).store(to);
+#endif
+}
+
 /// Codes of four bits, two to a byte: kLanes of them.
 template <bool HighFirst>
-UFUSE_INLINE void store_nibbles(void* to, Int codes) {
+UFUSE_INLINE void store_nibbles(void* to, UInt codes) {
   using Pair = Vec<std::uint64_t, kLanes / 2>;
   const Pair pairs = bitcast<Pair>(codes);
   const Pair bytes = HighFirst ? (pairs << 4) | (pairs >> 32) : pairs | (pairs >> 28);
-  convert<Vec<std::uint8_t, kLanes / 2>>(bytes).store(to);
+#if defined(__AVX512F__)
+  const __m128i all = _mm512_maskz_cvtepi64_epi8(0xff, reinterpret_cast<__m512i>(bytes.v));
+  _mm_storel_epi64(static_cast<__m128i*>(to), all);
+#elif defined(__AVX2__)
+  const __m256i first = _mm256_setr_epi8(0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 8,
+                                         -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i twos = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(bytes.v), first);
+  const __m128i low = _mm256_castsi256_si128(twos), high = _mm256_extracti128_si256(twos, 1);
+  const int four = _mm_cvtsi128_si32(_mm_unpacklo_epi16(low, high));
+  std::memcpy(to, &four, sizeof four);
+#else
+  convert<Vec<std::uint8_t, kLanes / 2> >(bytes).store(to);
+#endif
 }
 
 /// Numbers whose last four bits are the codes.
@@ -34,13 +65,35 @@ UFUSE_INLINE void pack_sixes(std::uint8_t* to, const std::uint8_t* from) {
   std::memcpy(to, &x, 6);
 }
 
-UFUSE_INLINE void unpack_sixes(std::uint8_t* to, const std::uint8_t* from) {
-  std::uint64_t x = 0;
-  std::memcpy(&x, from, 6);
+/// Eight codes of six bits in the lowest 48, to bytes.
+UFUSE_INLINE std::uint64_t spread_sixes(std::uint64_t x) {
   x = (x & 0x0000000000ffffffU) | ((x & 0x0000ffffff000000U) << 8);
   x = (x & 0x00000fff00000fffU) | ((x & 0x00fff00000fff000U) << 4);
-  x = (x & 0x003f003f003f003fU) | ((x & 0x0fc00fc00fc00fc0U) << 2);
-  std::memcpy(to, &x, sizeof x);
+  return (x & 0x003f003f003f003fU) | ((x & 0x0fc00fc00fc00fc0U) << 2);
+}
+
+/// kLanes codes of six bits. They go to a register through no memory: what is stored in parts would have to
+/// arrive there before it could be loaded.
+UFUSE_INLINE Int load_sixes(const std::uint8_t* from) {
+  const auto six_bytes = [](const std::uint8_t* at) {
+    std::uint32_t low;
+    std::uint16_t high;
+    std::memcpy(&low, at, sizeof low);
+    std::memcpy(&high, at + 4, sizeof high);
+    return spread_sixes(low | static_cast<std::uint64_t>(high) << 32);
+  };
+  using Bytes = Vec<std::uint8_t, kLanes>;
+  if constexpr (kLanes == 16) {
+    using Words = Vec<std::uint64_t, 2>;
+    return convert<Int>(bitcast<Bytes>(Words{{six_bytes(from), six_bytes(from + 6)}}));
+  } else if constexpr (kLanes == 8) {
+    return convert<Int>(bitcast<Bytes>(Vec<std::uint64_t, 1>{{six_bytes(from)}}));
+  } else {
+    std::uint16_t low;
+    std::memcpy(&low, from, sizeof low);
+    const auto word = static_cast<std::uint32_t>(spread_sixes(low | from[2] << 16));
+    return convert<Int>(bitcast<Bytes>(Vec<std::uint32_t, 1>{{word}}));
+  }
 }
 
 /// Sixteen float32, of which each lane takes one.
@@ -61,8 +114,7 @@ class Table {
                              _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)))};
 #else
     Float r;
-    for (int i = 0; i < kLanes; ++i)
-      r.v[i] = reinterpret_cast<const float*>(part_)[index.v[i] & 15];
+    for (int i = 0; i < kLanes; ++i) r.v[i] = reinterpret_cast<const float*>(part_)[index.v[i] & 15];
     return r;
 #endif
   }
@@ -85,44 +137,76 @@ UFUSE_INLINE bool any(Int mask) {
 #endif
 }
 
-/// The last n of a group's bytes, one per block.
-template <class N>
-UFUSE_INLINE void store_scales(std::uint8_t* to, Int scales, N n) {
-  if constexpr (std::is_integral_v<N>) {
+inline constexpr std::int32_t kInfinity = 0x7f800000;
+
+/// The largest of a register's lanes.
+template <int N>
+UFUSE_INLINE std::int32_t largest_lane(Vec<std::int32_t, N> x) {
+  if constexpr (N == 2) {
+    return x[0] > x[1] ? x[0] : x[1];
+  } else {
+    Vec<std::int32_t, N / 2> low, high;
+    std::memcpy(&low.v, &x.v, sizeof low.v);
+    std::memcpy(&high.v, reinterpret_cast<const char*>(&x.v) + sizeof low.v, sizeof high.v);
+    return largest_lane(larger(low, high));
+  }
+}
+
+/// A byte of each of n blocks.
+UFUSE_INLINE void store_scales(std::uint8_t* to, Int scales, int n) {
+  if (n == kLanes) {
+    store_codes(to, bitcast<UInt>(scales));
+  } else {
     std::uint8_t bytes[kLanes];
-    store_bytes(bytes, scales);
+    store_codes(bytes, bitcast<UInt>(scales));
     for (int b = 0; b < n; ++b) to[b] = bytes[b];
-  } else {
-    store_bytes(to, scales);
   }
 }
-
-template <class N>
-UFUSE_INLINE Int load_scales(const std::uint8_t* from, N n) {
+UFUSE_INLINE Int load_scales(const std::uint8_t* from, int n) {
   using Bytes = Vec<std::uint8_t, kLanes>;
-  if constexpr (std::is_integral_v<N>) {
-    std::uint8_t bytes[kLanes] = {};
-    for (int b = 0; b < n; ++b) bytes[b] = from[b];
-    return convert<Int>(Bytes::load(bytes));
-  } else {
-    return convert<Int>(Bytes::load(from));
-  }
+  if (n == kLanes) return convert<Int>(Bytes::load(from));
+  std::uint8_t bytes[kLanes] = {};
+  for (int b = 0; b < n; ++b) bytes[b] = from[b];
+  return convert<Int>(Bytes::load(bytes));
 }
 
-/// The largest magnitude of each of n blocks.
-template <class N>
-UFUSE_INLINE Int largest_of_each(const float* x, std::int64_t block, N n) {
-  Int largest[kLanes] = {};
-  each_of(n, [&](int b) __attribute__((always_inline)) {
-    const float* const from = x + b * block;
-    Int most = magnitude(Float::load(from));
-    for (std::int64_t i = kLanes; i < block; i += kLanes) most = larger(most, magnitude(Float::load(from + i)));
-    largest[b] = most;
+/// Calls `body(first, n)` for groups of n blocks, all full but the last.
+template <class Body>
+UFUSE_INLINE void each_few(std::int64_t blocks, Body body) {
+  for (std::int64_t first = 0; first < blocks; first += kLanes)
+    body(first, static_cast<int>(blocks - first < kLanes ? blocks - first : kLanes));
+}
+
+/// The largest magnitude of each of a group's blocks. Not inlined: unrolled as it is where a group is full,
+/// it is once in the instruction cache for all formats.
+template <std::int64_t Block>
+__attribute__((noinline)) Int largest_of_group(const float* x) {
+  Int largest[kLanes];
+  each_of(std::integral_constant<int, kLanes>{}, [&](int b) __attribute__((always_inline)) {
+    largest[b] = magnitude(Float::load(x + b * Block));
+    for (std::int64_t i = kLanes; i < Block; i += kLanes)
+      largest[b] = larger(largest[b], magnitude(Float::load(x + b * Block + i)));
   });
   return fold_each(largest, larger<Int>);
 }
-
-inline constexpr std::int32_t kInfinity = 0x7f800000;
+/// The same of n blocks, and zeros.
+__attribute__((noinline)) inline Int largest_of_some(const float* x, std::int64_t block, int n) {
+  Int largest[kLanes] = {};
+  for (int b = 0; b < n; ++b) {
+    Int most = magnitude(Float::load(x + b * block));
+    for (std::int64_t i = kLanes; i < block; i += kLanes)
+      most = larger(most, magnitude(Float::load(x + b * block + i)));
+    largest[b] = most;
+  }
+  return fold_each(largest, larger<Int>);
+}
+template <class Block>
+UFUSE_INLINE Int largest_of_each(const float* x, Block block, int n) {
+  if constexpr (!std::is_integral_v<Block>) {
+    if (n == kLanes) return largest_of_group<Block::value>(x);
+  }
+  return largest_of_some(x, block, n);
+}
 
 }  // namespace formats
 }  // namespace UFUSE_TIER

@@ -1,13 +1,12 @@
-// NVFP4: blocks of 16 e2m1 elements with an e4m3 scale, and a float32 scale for the array. A block with NaN has
-// a scale of NaN and codes of 0.
+// NVFP4: blocks of 16 e2m1 elements with an e4m3 scale, and a float32 scale for the array. A block with NaN
+// has a scale of NaN and codes of 0.
 //
 // The operations and their order are those of torchao 0.18 (prototype/mx_formats/nvfp4_tensor.py): a scale is
 // amax / 6 / tensor scale, not below the smallest normal e4m3; elements are multiplied by
 // (1 / tensor scale) / scale.
 #pragma once
 
-#include "formats/nibbles.hpp"
-#include "ops/lowfloat.hpp"
+#include "formats/e2m1.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -18,10 +17,10 @@ struct nvfp4 {
     const Float whole = splat<Float>(call.options.tensor_scale), one = splat<Float>(1.0F);
     const Float smallest = splat<Float>(0x1p-6F), most = splat<Float>(448.0F);
     const Float inverse = one / whole;
-    each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
+    each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
-      const Int largest = largest_of_each(x, kBlock, n);
+      const Int largest = largest_of_each(x, std::integral_constant<std::int64_t, kBlock>{}, n);
       const Float wanted = bitcast<Float>(largest) / splat<Float>(6.0F) / whole;
       const UInt scales = ops::encode_float<Scale>(smaller(larger(wanted, smallest), most), splat<UInt>(1u));
       const Int lost = largest > splat<Int>(kInfinity);
@@ -29,13 +28,11 @@ struct nvfp4 {
                    select(lost, splat<Int>(Scale::nan), bitcast<Int>(scales)), n);
       alignas(64) float factor[kLanes];
       (inverse / ops::decode_float<Scale, Float>(scales)).store(factor);
-      each_of(n, [&](int b) __attribute__((always_inline)) {
+      for (int b = 0; b < n; ++b)
         for (int i = 0; i < kBlock; i += kLanes) {
           const Float scaled = Float::load(x + b * kBlock + i) * splat<Float>(factor[b]);
-          store_nibbles<false>(to + b * kBytes + i / 2,
-                               bitcast<Int>(ops::encode_float<Element>(scaled, splat<UInt>(1u))));
+          store_nibbles<false>(to + b * kBytes + i / 2, encode_e2m1(scaled));
         }
-      });
       if (__builtin_expect(any(lost), 0)) {
         for (int b = 0; b < n; ++b)
           if (lost[b] != 0) std::memset(to + b * kBytes, 0, kBytes);
@@ -48,16 +45,15 @@ struct nvfp4 {
     for (int i = 0; i < 16; ++i) values[i] = ops::decode_float<Element, float>(static_cast<std::uint32_t>(i));
     const Table table(values);
     const Float whole = splat<Float>(call.options.tensor_scale);
-    each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
+    each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
       const Int codes = load_scales(static_cast<const std::uint8_t*>(call.scales) + first, n);
       alignas(64) float factor[kLanes];
       (whole * ops::decode_float<Scale, Float>(bitcast<UInt>(codes))).store(factor);
-      each_of(n, [&](int b) __attribute__((always_inline)) {
+      for (int b = 0; b < n; ++b)
         for (int i = 0; i < kBlock; i += kLanes) {
           const Int at = load_nibbles<false>(call.codes + (first + b) * kBytes + i / 2);
           (table[at] * splat<Float>(factor[b])).store(call.values + (first + b) * kBlock + i);
         }
-      });
     });
   }
 

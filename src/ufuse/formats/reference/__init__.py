@@ -8,10 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocks import Array, Layout
-from . import legacy
+from . import legacy, mx, nf4, nvfp4
 from .codec import Codec
 
-CODECS: dict[str, Codec] = {**legacy.CODECS}
+CODECS: dict[str, Codec] = {
+    **legacy.CODECS,
+    **mx.CODECS,
+    **nvfp4.CODECS,
+    **nf4.CODECS,
+}
 
 
 def encode(
