@@ -4,5 +4,7 @@
 #include "ops/arithmetic.hpp"
 #include "ops/cast.hpp"
 #include "ops/compare.hpp"
+#include "ops/lowfloat.hpp"
 #include "ops/math.hpp"
 #include "ops/quantize.hpp"
+#include "ops/random.hpp"

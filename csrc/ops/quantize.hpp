@@ -1,6 +1,6 @@
-// Linear quantization, ONNX's convention (QuantizeLinear-21): true division in the scale's dtype, half to
-// even, the zero point added after rounding, clamped as a float. NaN gives the smallest code, as
-// onnxruntime does.
+// Linear quantization to integers, by the conventions of catalogue/conventions.py: they differ in how the ratio to
+// the scale is found, in whether the zero point is added before rounding or after, in rounding, and in the code of
+// NaN. Codes are clamped as floats, before any becomes an integer.
 #pragma once
 
 #include "ops/cast.hpp"
@@ -10,33 +10,126 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace ops {
 
-template <class Q>
-struct CodeRange;
-template <>
-struct CodeRange<int8_t> {
-  static constexpr float lowest = -128.0f, highest = 127.0f;
-};
-template <>
-struct CodeRange<uint8_t> {
-  static constexpr float lowest = 0.0f, highest = 255.0f;
-};
-
-/// x / scale, clamped to where the codes of Q end once the zero point is added: the ends are integers, so
-/// that clamping before rounding is the same as after. NaN gives the lower end.
-template <class V, class Z>
-UFUSE_INLINE V clamped_ratio(V x, V scale, Z zero_point) {
-  using Range = CodeRange<lane_t<Z>>;
-  const V zero = convert<V>(convert<rebind_t<V, int32_t>>(zero_point));
-  const V low = splat<V>(Range::lowest) - zero, high = splat<V>(Range::highest) - zero;
-  return math::smaller(math::larger(x / scale, low), high);
+/// The smallest and the largest code, in the halves of `limits`, smallest first: codes of 16 bits at most.
+template <class V, class Z, class L>
+UFUSE_INLINE void code_limits(L limits, V& low, V& high) {
+  using I = rebind_t<V, int32_t>;
+  const I both = convert<I>(limits);
+  if constexpr (static_cast<lane_t<Z>>(-1) < lane_t<Z>{}) {
+    low = convert<V>(static_cast<I>((both << 16) >> 16));
+    high = convert<V>(static_cast<I>(both >> 16));
+  } else {
+    low = convert<V>(static_cast<I>(both & splat<I>(0xffff)));
+    high = convert<V>(static_cast<I>((both >> 16) & splat<I>(0xffff)));
+  }
 }
 
-struct quantize_linear {
-  template <class R, class V, class Z>
-  static UFUSE_INLINE R apply(V x, V scale, Z zero_point) {
+/// What x amounts to in steps of `scale`: `steps`, to which the zero point is added here or after rounding.
+struct DivideThenRound {  // ONNX
+  static constexpr bool shifts_first = false;
+  template <class V>
+  static UFUSE_INLINE V steps(V x, V scale, V) {
+    return x / scale;
+  }
+};
+struct DivideAndShift {
+  static constexpr bool shifts_first = true;
+  template <class V>
+  static UFUSE_INLINE V steps(V x, V scale, V zero_point) {
+    return x / scale + zero_point;
+  }
+};
+struct MultiplyThenRound {
+  static constexpr bool shifts_first = false;
+  template <class V>
+  static UFUSE_INLINE V steps(V x, V scale, V) {
+    return x * (splat<V>(1) / scale);
+  }
+};
+struct MultiplyAndShift {
+  static constexpr bool shifts_first = true;
+  template <class V>
+  static UFUSE_INLINE V steps(V x, V scale, V zero_point) {
+    return x * (splat<V>(1) / scale) + zero_point;
+  }
+};
+struct FusedMultiplyAndShift {
+  static constexpr bool shifts_first = true;
+  template <class V>
+  static UFUSE_INLINE V steps(V x, V scale, V zero_point) {
+    return UFUSE_TIER::fma(x, splat<V>(1) / scale, zero_point);
+  }
+};
+
+struct HalfEven {
+  template <class V>
+  static UFUSE_INLINE V round(V x) {
+    return UFUSE_TIER::rint(x);
+  }
+  template <class V>
+  static UFUSE_INLINE rebind_t<V, int32_t> to_int(V x) {
+    if constexpr (sizeof(lane_t<V>) == 4)
+      return round_to_int(x);
+    else
+      return convert<rebind_t<V, int32_t>>(UFUSE_TIER::rint(x));
+  }
+};
+struct HalfAway {
+  /// What is added is the number below a half: a half would carry 0.49999997 over to 1.
+  template <class V>
+  static UFUSE_INLINE V round(V x) {
+    using T = lane_t<V>;
+    constexpr T kHalf = sizeof(T) == 8 ? static_cast<T>(0x1.fffffffffffffp-2) : static_cast<T>(0x1.fffffep-2);
+    return UFUSE_TIER::trunc(x + select(x < V{}, splat<V>(-kHalf), splat<V>(kHalf)));
+  }
+  template <class V>
+  static UFUSE_INLINE rebind_t<V, int32_t> to_int(V x) {
+    return convert<rebind_t<V, int32_t>>(round(x));
+  }
+};
+
+enum class NanCode { lowest, highest, zero };  // of `zero`: the code nearest to 0
+
+/// Where x lies among the codes, less the zero point where that is added after rounding.
+template <class Steps, NanCode Nan, class V, class Z, class L>
+UFUSE_INLINE V clamped_steps(V x, V scale, Z zero_point, L limits) {
+  V low, high;
+  code_limits<V, Z>(limits, low, high);
+  const V zero = convert<V>(convert<rebind_t<V, int32_t>>(zero_point));
+  const V steps = Steps::steps(x, scale, zero), shift = Steps::shifts_first ? V{} : zero;
+  // The ends are integers, so that clamping before rounding is the same as after. NaN gives the lower end.
+  const V clamped = math::smaller(math::larger(steps, low - shift), high - shift);
+  if constexpr (Nan == NanCode::lowest) return clamped;
+  const V code = Nan == NanCode::highest ? high : math::smaller(math::larger(V{}, low), high);
+  return select(is_nan(steps), code - shift, clamped);
+}
+
+template <class Steps, class Round, NanCode Nan>
+struct quantize_by {
+  template <class R, class V, class Z, class L>
+  static UFUSE_INLINE R apply(V x, V scale, Z zero_point, L limits) {
     using I = rebind_t<V, int32_t>;
-    return convert<R>(
-        static_cast<I>(round_to_int(clamped_ratio(x, scale, zero_point)) + convert<I>(zero_point)));
+    const I level = Round::to_int(clamped_steps<Steps, Nan>(x, scale, zero_point, limits));
+    if constexpr (Steps::shifts_first)
+      return convert<R>(level);
+    else
+      return convert<R>(static_cast<I>(level + convert<I>(zero_point)));
+  }
+};
+
+struct quantize_linear : quantize_by<DivideThenRound, HalfEven, NanCode::lowest> {};
+struct quantize_torch : quantize_by<FusedMultiplyAndShift, HalfEven, NanCode::highest> {};
+struct quantize_torch_axis : quantize_by<MultiplyAndShift, HalfEven, NanCode::zero> {};
+struct quantize_torch_fake : quantize_by<MultiplyThenRound, HalfEven, NanCode::lowest> {};
+struct quantize_torchao : quantize_by<MultiplyThenRound, HalfEven, NanCode::zero> {};
+struct quantize_litert : quantize_by<DivideAndShift, HalfEven, NanCode::zero> {};
+struct quantize_litert_away : quantize_by<DivideThenRound, HalfAway, NanCode::lowest> {};
+
+struct fake_quantize {
+  template <class R, class V, class Z, class L>
+  static UFUSE_INLINE R apply(V x, V scale, Z zero_point, L limits) {
+    // + 0 because the code's difference to the zero point is an integer, which has no -0
+    return (HalfEven::round(clamped_steps<DivideThenRound, NanCode::lowest>(x, scale, zero_point, limits)) + V{}) * scale;
   }
 };
 
@@ -45,14 +138,6 @@ struct dequantize_linear {
   static UFUSE_INLINE R apply(Q q, R scale, Q zero_point) {
     using I = rebind_t<R, int32_t>;
     return convert<R>(convert<I>(q) - convert<I>(zero_point)) * scale;
-  }
-};
-
-struct fake_quantize {
-  template <class V, class Z>
-  static UFUSE_INLINE V apply(V x, V scale, Z zero_point) {
-    // + 0 because the code's difference to the zero point is an integer, which has no -0
-    return (UFUSE_TIER::rint(clamped_ratio(x, scale, zero_point)) + V{}) * scale;
   }
 };
 

@@ -69,6 +69,21 @@ void ternary(void* out, const void* a, const void* b, const void* c, const void*
     F::template apply<Vec<TO, N>>(x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
 }
 
+template <class F, ScalarMask Mask, DType O, DType A, DType B, DType C, DType D>
+void quaternary(void* out, const void* a, const void* b, const void* c, const void* d, std::int64_t count) {
+  using TO = storage<O>;
+  constexpr int N =
+      kRegisterBytes / largest(largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>)),
+                               sizeof(storage<D>));
+  const Operand<storage<A>, N, (Mask & 1) != 0> w(a);
+  const Operand<storage<B>, N, (Mask & 2) != 0> x(b);
+  const Operand<storage<C>, N, (Mask & 4) != 0> y(c);
+  const Operand<storage<D>, N, (Mask & 8) != 0> z(d);
+#pragma GCC unroll 2
+  for (std::int64_t i = 0; i < count; i += N)
+    F::template apply<Vec<TO, N>>(w.at(i), x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
+}
+
 template <Op op, class F, DType O, DType... In>
 constexpr KernelRow row() {
   static_assert(sizeof...(In) <= kMaxArity);
@@ -79,11 +94,17 @@ constexpr KernelRow row() {
     r.kernel[0] = binary<F, 0, O, In...>;
     r.kernel[1] = binary<F, 1, O, In...>;
     r.kernel[2] = binary<F, 2, O, In...>;
-  } else {
+  } else if constexpr (sizeof...(In) == 3) {
     r.kernel[0] = ternary<F, 0, O, In...>;
     r.kernel[2] = ternary<F, 2, O, In...>;
     r.kernel[4] = ternary<F, 4, O, In...>;
     r.kernel[6] = ternary<F, 6, O, In...>;
+  } else {  // the last one of four is a setting
+    r.kernel[0] = quaternary<F, 0, O, In...>;
+    r.kernel[8] = quaternary<F, 8, O, In...>;
+    r.kernel[10] = quaternary<F, 10, O, In...>;
+    r.kernel[12] = quaternary<F, 12, O, In...>;
+    r.kernel[14] = quaternary<F, 14, O, In...>;
   }
   return r;
 }
@@ -197,6 +218,21 @@ void fill(void* block, const void* value, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = x;
 }
 
+/// One value per row, as often as the row has elements.
+template <class T>
+void spread(void* block, const char* from, std::int64_t stride, std::int64_t rows, std::int64_t columns) {
+  using V = Register<T>;
+  auto* to = static_cast<T*>(block);
+  for (std::int64_t r = 0; r < rows; ++r, from += stride, to += columns) {
+    T x;
+    std::memcpy(&x, from, sizeof x);
+    const V all = splat<V>(x);
+    std::int64_t i = 0;
+    for (; i + V::size <= columns; i += V::size) all.store(to + i);
+    for (; i < columns; ++i) to[i] = x;
+  }
+}
+
 void stream(char* to, const void* block, std::int64_t bytes) {
   const auto* from = static_cast<const char*>(block);
 #if defined(__x86_64__)
@@ -224,6 +260,7 @@ constexpr MoveKernels kMove = {
     {load_strided<uint8_t>, load_strided<uint16_t>, load_strided<uint32_t>, load_strided<uint64_t>},
     {store_strided<uint8_t>, store_strided<uint16_t>, store_strided<uint32_t>, store_strided<uint64_t>},
     {fill<uint8_t>, fill<uint16_t>, fill<uint32_t>, fill<uint64_t>},
+    {spread<uint8_t>, spread<uint16_t>, spread<uint32_t>, spread<uint64_t>},
     {swap_bytes<uint8_t>, swap_bytes<uint16_t>, swap_bytes<uint32_t>, swap_bytes<uint64_t>},
     stream,
 };

@@ -24,7 +24,7 @@ inline constexpr std::int64_t kBlockMultiple = 64;
 using BlockKernel = void (*)(void* out, const void* a, const void* b, const void* c, const void* d,
                              std::int64_t count);
 
-inline constexpr int kMaxArity = 3;      // of an operation
+inline constexpr int kMaxArity = 4;      // of an operation
 inline constexpr int kMaxStepArity = 4;  // of a step, which may be several operations
 
 /// Which operands are single values rather than blocks: bit i for operand i. A kernel that knows keeps the
@@ -47,6 +47,9 @@ struct MoveKernels {
   void (*load[4])(void* block, const char* from, std::int64_t stride, std::int64_t count);
   void (*store[4])(char* to, std::int64_t stride, const void* block, std::int64_t count);
   void (*fill[4])(void* block, const void* value, std::int64_t count);
+  /// Fills rows of `columns` elements with a value each, `stride` bytes apart.
+  void (*spread[4])(void* block, const char* from, std::int64_t stride, std::int64_t rows,
+                    std::int64_t columns);
   void (*swap[4])(void* block, std::int64_t count);  // reverses each element's bytes
   /// Copies past the caches: for results too large to stay in them.
   void (*stream)(char* to, const void* block, std::int64_t bytes);

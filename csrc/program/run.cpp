@@ -491,13 +491,13 @@ class ProgramRun {
       kernels_.move.fill[p.log2](block, from, rows * cols);
     } else if (s0 == size && (rows == 1 || s1 == cols * size)) {
       std::memcpy(block, from, static_cast<std::size_t>(rows * cols * size));
+    } else if (s0 == 0) {
+      kernels_.move.spread[p.log2](block, from, s1, rows, cols);
     } else {
       for (std::int64_t r = 0; r < rows; ++r) {
         char* to = block + r * cols * size;
         if (s0 == size) {
           std::memcpy(to, from + r * s1, static_cast<std::size_t>(cols * size));
-        } else if (s0 == 0) {
-          kernels_.move.fill[p.log2](to, from + r * s1, cols);
         } else {
           kernels_.move.load[p.log2](to, from + r * s1, s0, cols);
         }

@@ -120,6 +120,14 @@ template <class T, int N>
 UFUSE_INLINE Vec<T, N> operator>>(Vec<T, N> a, int count) {
   return {a.v >> static_cast<T>(count)};
 }
+template <class T, int N>
+UFUSE_INLINE Vec<T, N> operator<<(Vec<T, N> a, Vec<T, N> count) {
+  return {a.v << count.v};
+}
+template <class T, int N>
+UFUSE_INLINE Vec<T, N> operator>>(Vec<T, N> a, Vec<T, N> count) {
+  return {a.v >> count.v};
+}
 
 template <class M, class T, int N>
 UFUSE_INLINE Vec<T, N> select(Vec<M, N> mask, Vec<T, N> a, Vec<T, N> b) {

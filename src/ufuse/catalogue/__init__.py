@@ -4,6 +4,7 @@ Nothing here imports the rest of the package, so that the build can read it (``c
 """
 
 from .dtypes import ELEMENT_TYPES, ElementType
+from .floats import FLOAT_FORMATS, FloatFormat
 from .formats import FORMATS, Format
 from .operations import OPERATIONS
 from .reducers import FINISHES, REDUCERS
@@ -12,10 +13,12 @@ from .rows import Operation, Reducer, Signature
 __all__ = [
     "ELEMENT_TYPES",
     "FINISHES",
+    "FLOAT_FORMATS",
     "FORMATS",
     "OPERATIONS",
     "REDUCERS",
     "ElementType",
+    "FloatFormat",
     "Format",
     "Operation",
     "Reducer",

@@ -12,9 +12,9 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: the package ufuse need not be importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from catalogue import ELEMENT_TYPES, FINISHES, FORMATS, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
+    from catalogue import ELEMENT_TYPES, FINISHES, FLOAT_FORMATS, FORMATS, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
 else:
-    from . import ELEMENT_TYPES, FINISHES, FORMATS, OPERATIONS, REDUCERS
+    from . import ELEMENT_TYPES, FINISHES, FLOAT_FORMATS, FORMATS, OPERATIONS, REDUCERS
 
 
 def catalogue_inc() -> str:
@@ -23,6 +23,11 @@ def catalogue_inc() -> str:
     lines = ["// Generated from src/ufuse/catalogue by codegen.py. Do not edit."]
     lines.append("#ifdef UFUSE_ELEMENT_TYPE  // (name, C++ type, code)")
     lines += [f'UFUSE_ELEMENT_TYPE({t.name}, {t.cpp}, "{t.code}")' for t in ELEMENT_TYPES]
+    lines += ["#endif", "#ifdef UFUSE_FLOAT_FORMAT  // (name, exponent, fraction, bias, specials)"]
+    lines += [
+        f"UFUSE_FLOAT_FORMAT({f.name}, {f.exponent}, {f.fraction}, {f.bias}, {f.specials})"
+        for f in FLOAT_FORMATS
+    ]
     lines += ["#endif", "#ifdef UFUSE_OPERATION  // (name)"]
     lines += [f"UFUSE_OPERATION({row.name})" for row in OPERATIONS]
     lines += ["#endif", "#ifdef UFUSE_KERNEL  // (operation, output, inputs...)"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import conventions
 
 Array = NDArray[Any]
 
@@ -98,16 +101,26 @@ def relu(x: Array) -> Array:
     return result
 
 
-def quantize_linear(x: Array, scale: Array, zero_point: Array) -> Array:
-    """ONNX QuantizeLinear: true division in the scale's dtype, half to even, clamped as a float.
+def code_limits(limits: Array, code: np.dtype[Any]) -> tuple[Array, Array]:
+    """Take the smallest and the largest code out of the halves of `limits`, as `code` is signed."""
+    halves = np.asarray(limits, np.uint32)
+    half = np.dtype(np.int16 if code.kind == "i" else np.uint16)
+    return (halves & 0xFFFF).astype(half), (halves >> 16).astype(half)
 
-    NaN gives the smallest code, as onnxruntime does.
-    """
-    limits = np.iinfo(zero_point.dtype)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        level = np.rint(x / scale) + zero_point.astype(x.dtype)
-    level = np.where(np.isnan(level), limits.min, level)
-    return np.clip(level, limits.min, limits.max).astype(zero_point.dtype)
+
+def quantizer(convention: Callable[..., Any]) -> Callable[..., Array]:
+    """Return the reference of an operation that quantizes by one of `conventions`."""
+
+    def reference(x: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
+        low, high = code_limits(limits, zero_point.dtype)
+        with np.errstate(all="ignore"):
+            codes: Array = convention(x, scale, zero_point, low, high)
+        return codes
+
+    return reference
+
+
+quantize_linear = quantizer(conventions.quantize_onnx)
 
 
 def dequantize_linear(q: Array, scale: Array, zero_point: Array) -> Array:
@@ -117,6 +130,28 @@ def dequantize_linear(q: Array, scale: Array, zero_point: Array) -> Array:
         return difference.astype(np.int32).astype(scale.dtype) * scale
 
 
-def fake_quantize(x: Array, scale: Array, zero_point: Array) -> Array:
+def fake_quantize(x: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
     """Quantize and dequantize in one step."""
-    return dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)
+    code = np.dtype(np.int32)  # holds every code, where the zero point's dtype may not
+    levels = quantize_linear(x, scale, zero_point, limits)
+    return dequantize_linear(levels.astype(code), scale, zero_point.astype(code))
+
+
+def narrow_odd(x: Array) -> Array:
+    """float64 to float32, rounded to odd: towards zero, then the last bit set if anything is lost."""
+    with np.errstate(all="ignore"):
+        nearest = x.astype(np.float32)
+        back = nearest.astype(np.float64)
+        bits = nearest.view(np.uint32)
+        inexact = (back != x) & ~np.isnan(x)
+        outward = inexact & (np.abs(back) > np.abs(x))
+        odd: Array = (bits - outward.astype(np.uint32)) | inexact
+        return odd.astype(np.uint32).view(np.float32)
+
+
+def round_stochastic(x: Array, random: Array) -> Array:
+    """Round down, or up with the probability of what is above: 24 bits of `random` decide."""
+    with np.errstate(invalid="ignore"):
+        whole = np.floor(x)
+        chance = (random >> np.uint32(8)).astype(x.dtype) * x.dtype.type(2.0**-24)
+        return np.where(x - whole > chance, whole + 1, whole).astype(x.dtype)

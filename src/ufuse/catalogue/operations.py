@@ -8,13 +8,93 @@ the test matrix. To add an operation: a row here and a functor of the same name 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
-from . import formulas
+from . import conventions, formulas
 from .dtypes import ALL, FLOATS, INTEGERS, NUMBERS, SIGNED
+from .floats import FLOAT_FORMATS, ROUNDINGS, SATURATE, FloatFormat, decode_e8m0, encode_e8m0
 from .rows import Operation, Signature, predicate, same, signatures
+
+#: Element codes of quantized numbers.
+CODES: Final = ("i1", "u1", "i2", "u2")
+
+
+def pack_limits(low: int, high: int) -> int:
+    """Return the smallest and the largest code as quantizing operations take them."""
+    return (low & 0xFFFF) | (high & 0xFFFF) << 16
+
+
+def _quantizer(
+    name: str,
+    reference: Callable[..., Any],
+    doc: str,
+    floats: tuple[str, ...] = ("f4",),
+    result: str = "{1}",
+) -> Operation:
+    """Row of a quantizing operation: of numbers, their scales, zero points, and the codes' limits."""
+    return Operation(
+        name,
+        signatures(*(f"{f},{f},{q},u4->{result.format(f, q)}" for f in floats for q in CODES)),
+        reference,
+        doc,
+        values={3: tuple(pack_limits(*ends) for ends in ((0, 15), (1, 3), (0, 127)))},
+    )
+
+
+def _conversions(
+    name: str, storage: str, encode: Callable[..., Any], decode: Callable[..., Any]
+) -> tuple[Operation, ...]:
+    """Rows of a narrow float: to its nearest code, to a code by another rounding, and back."""
+    return (
+        Operation(
+            f"encode_{name}",
+            signatures(f"f4,u4->{storage}"),
+            lambda x, saturate: encode(x, np.where(saturate != 0, SATURATE, 0)),
+            f"code of the nearest {name}; b: whether what is too large becomes the largest",
+        ),
+        Operation(
+            f"round_{name}",
+            signatures(f"f4,u4,u4->{storage}"),
+            encode,
+            f"code of {name}, rounded as b says, with c for random bits",
+            values={1: tuple(r + s for r in range(len(ROUNDINGS)) for s in (0, SATURATE))},
+        ),
+        Operation(
+            f"decode_{name}", signatures(f"{storage}->f4"), decode, f"what a code of {name} means"
+        ),
+    )
+
+
+def _float_rows(format_: FloatFormat) -> tuple[Operation, ...]:
+    name, storage = format_.name, format_.storage
+
+    def quantize(x: Any, scale: Any, saturate: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return format_.encode(x / scale, np.where(saturate != 0, SATURATE, 0))
+
+    def dequantize(code: Any, scale: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return format_.decode(code) * scale
+
+    return (
+        *_conversions(name, storage, format_.encode, format_.decode),
+        Operation(
+            f"quantize_{name}",
+            signatures(f"f4,f4,u4->{storage}"),
+            quantize,
+            f"code of the {name} nearest to a / b; c: whether it saturates",
+        ),
+        Operation(
+            f"dequantize_{name}",
+            signatures(f"{storage},f4->f4"),
+            dequantize,
+            f"what a code of {name} means, times b",
+        ),
+    )
+
 
 OPERATIONS: Final = (
     # --- arithmetic -------------------------------------------------------------------------
@@ -176,24 +256,45 @@ OPERATIONS: Final = (
         "a in another dtype, as C converts; float to integer truncates, integers wrap",
     ),
     Operation("nonzero", predicate(NUMBERS, 1), formulas.nonzero, "a != 0"),
+    Operation("narrow_odd", signatures("f8->f4"), formulas.narrow_odd, "a rounded to odd"),
+    *(row for format_ in FLOAT_FORMATS for row in _float_rows(format_)),
+    *_conversions("float8_e8m0fnu", "u1", encode_e8m0, decode_e8m0),
     # --- quantization -----------------------------------------------------------------------
-    Operation(
+    _quantizer(
         "quantize_linear",
-        signatures("f4,f4,i1->i1", "f4,f4,u1->u1"),
         formulas.quantize_linear,
-        "saturate(round_half_even(x / scale) + zero_point)",
+        "saturate(round_half_even(x / scale) + zero_point), ONNX's",
+        floats=FLOATS,
+    ),
+    *(
+        _quantizer(f"quantize_{name}", formulas.quantizer(convention), doc)
+        for name, convention, doc in (
+            ("torch", conventions.quantize_torch, "PyTorch's, per tensor"),
+            ("torch_axis", conventions.quantize_torch_axis, "PyTorch's, per axis"),
+            ("torch_fake", conventions.quantize_torch_fake, "of PyTorch's fake quantization"),
+            ("torchao", conventions.quantize_torchao, "torchao's"),
+            ("litert", conventions.quantize_litert, "LiteRT's converter's"),
+            ("litert_away", conventions.quantize_litert_away, "LiteRT's kernels'"),
+        )
+    ),
+    _quantizer(
+        "fake_quantize",
+        formulas.fake_quantize,
+        "dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)",
+        floats=FLOATS,
+        result="{0}",
     ),
     Operation(
         "dequantize_linear",
-        signatures("i1,f4,i1->f4", "u1,f4,u1->f4", "i4,f4,i4->f4"),
+        signatures(*(f"{q},{f},{q}->{f}" for f in FLOATS for q in (*CODES, "i4"))),
         formulas.dequantize_linear,
         "(q - zero_point) * scale",
     ),
     Operation(
-        "fake_quantize",
-        signatures("f4,f4,i1->f4", "f4,f4,u1->f4"),
-        formulas.fake_quantize,
-        "dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)",
+        "round_stochastic",
+        signatures("f4,u4->f4", "f8,u4->f8"),
+        formulas.round_stochastic,
+        "a rounded up with the probability of its fraction, else down, by random bits b",
     ),
 )
 

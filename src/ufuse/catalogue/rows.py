@@ -46,6 +46,8 @@ class Operation:
         0 means the same bits as the reference.
     public : bool
         Whether the operation is a public function ``ufuse.<name>`` (those NumPy lacks).
+    values : dict
+        Integer operands that mean something for some values only: their place to those values.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Operation:
     domain: tuple[float, float] = (-100.0, 100.0)
     ulp: float = 0.0
     public: bool = False
+    values: dict[int, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def arity(self) -> int:

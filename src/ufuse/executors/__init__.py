@@ -107,9 +107,19 @@ def _overlaps_itself(array: NDArray[Any]) -> bool:
     return False
 
 
-def fast_linear(general: _F) -> _F:
-    """Put the native fast entry before a linear quantization function."""
-    return general if native is None else cast(_F, native.fast_linear(general))
+def fast_linear(programs: Mapping[str, Program]) -> Callable[[_F], _F]:
+    """Put the native fast entry before a linear quantization function.
+
+    Parameters
+    ----------
+    programs : mapping
+        Element code of the zero point to the program for float32, one scale and one zero point.
+    """
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_linear(general, programs))
+
+    return decorate
 
 
 def fast_reduction(

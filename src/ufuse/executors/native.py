@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core, _fast
 from ..catalogue import ELEMENT_TYPES, FINISHES, REDUCERS
-from ..catalogue.operations import BY_NAME
-from ..fusion.program import Instruction, Program, dtype_of
+from ..fusion.program import Program, dtype_of
 from ..fusion.shapes import broadcast_shapes
 
 # The core's limits (csrc/core/plan.hpp, csrc/program/program.hpp): larger programs go to the
@@ -68,19 +67,15 @@ def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgr
     )
 
 
-def fast_linear(general: Any) -> _fast.LinearCall:
+def fast_linear(general: Any, programs: Mapping[str, Program]) -> _fast.LinearCall:
     """Return `general` (quantize_linear or its kin) behind its fast entry."""
-    row = BY_NAME[general.__name__]
-    programs = {}
-    for inputs, output in ((s.inputs, s.output) for s in row.signatures):
-        program = Program(inputs, (), (Instruction(row.name, output, (0, 1, 2)),), (3,))
-        programs[inputs[2]] = fast_program(program, (-1, 0, 0))
     codes = {
         spelling: code
         for code, dtype in (("i1", np.dtype(np.int8)), ("u1", np.dtype(np.uint8)))
         for spelling in (dtype, dtype.type, dtype.name)
     }
-    return _fast.LinearCall(general, programs, codes, row.name != "dequantize_linear")
+    fast = {code: fast_program(program, (-1, 0, 0)) for code, program in programs.items()}
+    return _fast.LinearCall(general, fast, codes, general.__name__ != "dequantize_linear")
 
 
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])

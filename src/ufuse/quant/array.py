@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..interop import asarray
 from ..reduce import minmax
-from .linear import dequantize_linear, quantize_linear, read_axis
+from .arguments import read_axis
+from .linear import dequantize_linear, quantize_linear
 
 Array = NDArray[Any]
 

@@ -1,185 +1,72 @@
-"""Linear quantization by ONNX's convention: QuantizeLinear and DequantizeLinear (opset 21).
+"""Linear quantization: ONNX's QuantizeLinear and DequantizeLinear, and other libraries' conventions.
 
-Each function is one program of one instruction; scale and zero point are broadcast operands, so
-that per tensor and per axis are the same pass over memory.
+Each function is one program; scale and zero point are broadcast operands, so that per tensor, per
+axis and per block are the same pass over memory.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
-from ..fusion.program import Instruction, Program, code_of
+from ..catalogue import conventions
 from ..interop import accepts_buffers
+from ..reduce import minmax
+from .arguments import (
+    Operands,
+    as_stored,
+    codes_wanted,
+    float_name,
+    read_codes,
+    read_numbers,
+    read_operands,
+    read_output,
+    read_spec,
+    stored,
+)
+from .codes import BY_NAME as CODES
+from .codes import CodeType
+from .programs import OPERATIONS, dequantizer, faker, quantizer, requantizer
+from .scales import choose_scale_onnx
 
 Array = NDArray[Any]
 
-CODE_DTYPES = (np.dtype(np.int8), np.dtype(np.uint8))
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16))
+_EIGHT_BITS = {"i1": CODES["int8"], "u1": CODES["uint8"]}
 
 
-@lru_cache(maxsize=64)
-def program_of(operation: str, inputs: tuple[str, ...], output: str) -> Program:
-    """Return the program of one catalogue operation."""
-    return Program(inputs, (), (Instruction(operation, output, (0, 1, 2)),), (3,))
+def _wide(source: str) -> str:
+    return "f8" if source == "f8" else "f4"
 
 
-class _Parameters(NamedTuple):
-    """Scale and zero point, shaped to broadcast against the array."""
-
-    scale: Array
-    zero_point: Array
-
-
-def _float_dtype(x: Array, function: str) -> np.dtype[Any]:
-    dtype = x.dtype.newbyteorder("=")
-    if dtype not in _FLOATS:
-        raise TypeError(
-            f"ufuse.{function}: argument 'x': expected float32, float64 or float16, got dtype "
-            f"{x.dtype}; convert it with x.astype(np.float32)"
-        )
-    return dtype
-
-
-def _read_dtype(dtype: DTypeLike, expected: str, function: str) -> np.dtype[Any]:
-    try:
-        return np.dtype(dtype).newbyteorder("=")
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"ufuse.{function}: argument 'dtype': expected {expected}, got {dtype!r}"
-        ) from error
-
-
-def read_axis(axis: Any, ndim: int, function: str) -> int:
-    """Return `axis` counted from the front; raise, naming `function`, where there is none such."""
-    try:
-        return int(np.lib.array_utils.normalize_axis_index(axis, ndim, f"ufuse.{function}"))
-    except TypeError:
-        raise TypeError(
-            f"ufuse.{function}: argument 'axis': expected an int or None, got {axis!r}"
-        ) from None
-
-
-def _code_dtype(dtype: DTypeLike | None, zero_point: Any, function: str) -> np.dtype[Any]:
-    """Return the dtype of the codes: `dtype`, else the zero point's, else uint8 as in ONNX."""
-    own = getattr(zero_point, "dtype", None)
-    if dtype is None:
-        dtype = own if own is not None else np.uint8
-    code = _read_dtype(dtype, "int8 or uint8", function)
-    if code not in CODE_DTYPES:
-        source = "dtype" if own is None or np.dtype(own) != code else "zero_point"
-        raise TypeError(
-            f"ufuse.{function}: argument '{source}': expected int8 or uint8, got dtype {code}; "
-            "pass dtype=np.int8 or dtype=np.uint8"
-        )
-    if own is not None and np.dtype(own).newbyteorder("=") in CODE_DTYPES and np.dtype(own) != code:
-        raise TypeError(
-            f"ufuse.{function}: argument 'zero_point': expected dtype {code} (as dtype= says), got "
-            f"{own}; convert it or leave dtype= out"
-        )
-    return code
-
-
-def _along_axis(value: Array, x: Array, axis: int | None, name: str, function: str) -> Array:
-    """Shape a scalar or 1-d `value` so that it broadcasts against `x` along `axis`."""
-    if value.ndim == 0 or (value.size == 1 and axis is None):
-        return value.reshape(())
-    if value.ndim != 1:
+def _random_bits(rounding: str, rng: Any, shape: tuple[int, ...], function: str) -> Array | None:
+    """Return the random bits that a rounding asks for; None for rounding to the nearest."""
+    if rounding == "half_even":
+        if rng is not None:
+            raise ValueError(
+                f"ufuse.{function}: argument 'rng': given, but rounding='half_even' draws nothing; "
+                "pass rounding='stochastic' or leave rng= out"
+            )
+        return None
+    if rounding != "stochastic":
         raise ValueError(
-            f"ufuse.{function}: argument '{name}': expected a scalar or one value per index of "
-            f"axis, got shape {value.shape}"
+            f"ufuse.{function}: argument 'rounding': expected 'half_even' or 'stochastic', got "
+            f"{rounding!r}"
         )
-    if axis is None:
-        raise ValueError(
-            f"ufuse.{function}: argument '{name}': got {value.size} values but no axis; pass axis= "
-            "for the axis of x they belong to"
-        )
-    place = read_axis(axis, x.ndim, function)
-    if value.size != x.shape[place]:
-        raise ValueError(
-            f"ufuse.{function}: argument '{name}': expected {x.shape[place]} values for axis "
-            f"{axis} of x, whose shape is {x.shape}, got {value.size}"
-        )
-    return value.reshape([-1 if i == place else 1 for i in range(x.ndim)])
+    generator = np.random.default_rng(rng)
+    return generator.integers(0, 1 << 32, size=shape, dtype=np.uint32)
 
 
-def _parameters(
-    x: Array,
-    scale: Any,
-    zero_point: Any,
-    axis: int | None,
-    dtype: np.dtype[Any],
-    code: np.dtype[Any],
-    function: str,
-) -> _Parameters:
-    if axis is not None:
-        read_axis(axis, x.ndim, function)
-    scales = np.asarray(scale)
-    if scales.dtype.kind not in "fiu":
-        raise TypeError(
-            f"ufuse.{function}: argument 'scale': expected floating-point values, got dtype "
-            f"{scales.dtype}"
-        )
-    limits = np.iinfo(code)
-    if type(zero_point) is int and not limits.min <= zero_point <= limits.max:
-        raise ValueError(  # before NumPy makes an object of an integer that no dtype holds
-            f"ufuse.{function}: argument 'zero_point': expected values from {limits.min} to "
-            f"{limits.max} ({code}), got {zero_point}"
-        )
-    zeros = np.asarray(0 if zero_point is None else zero_point)
-    if zeros.dtype.kind not in "iu":
-        raise TypeError(
-            f"ufuse.{function}: argument 'zero_point': expected integers of the codes' dtype "
-            f"{code}, got dtype {zeros.dtype}"
-        )
-    if zeros.size and (zeros.min() < limits.min or zeros.max() > limits.max):
-        raise ValueError(
-            f"ufuse.{function}: argument 'zero_point': expected values from {limits.min} to "
-            f"{limits.max} ({code}), got {zeros.min()} to {zeros.max()}"
-        )
-    if zeros.ndim and zeros.shape != scales.shape:
-        raise ValueError(
-            f"ufuse.{function}: argument 'zero_point': expected the shape of scale, "
-            f"{scales.shape}, or a scalar, got shape {zeros.shape}"
-        )
-    return _Parameters(
-        _along_axis(scales.astype(dtype, copy=False), x, axis, "scale", function),
-        _along_axis(zeros.astype(code, copy=False), x, axis, "zero_point", function),
-    )
+def _run(program: Any, operands: Operands, target: Array, *others: Array) -> None:
+    for x, scale, zero, out, *rest in operands.parts(target, *others):
+        executors.run_program(program, (x, scale, zero, *rest), (out,))
 
 
-def _output(out: Array | None, x: Array, dtype: np.dtype[Any], function: str) -> Array:
-    if out is None:
-        return executors.empty(x.shape, dtype)
-    if not isinstance(out, np.ndarray):  # a tuple: everything else is an array by now
-        raise TypeError(
-            f"ufuse.{function}: argument 'out': expected one array, got {type(out).__name__}"
-        )
-    if out.shape != x.shape or out.dtype != dtype:
-        raise (TypeError if out.dtype != dtype else ValueError)(
-            f"ufuse.{function}: argument 'out': expected shape {x.shape} and dtype {dtype}, got "
-            f"shape {out.shape} and dtype {out.dtype}"
-        )
-    return out
-
-
-def _run(
-    operation: str, x: Array, parameters: _Parameters, result: np.dtype[Any], out: Array | None
-) -> Array:
-    target = _output(out, x, result, operation)
-    inputs: tuple[Array, ...] = (x, *parameters)
-    program = program_of(operation, tuple(code_of(a.dtype) for a in inputs), code_of(result))
-    if out is not None:
-        inputs = tuple(executors.apart(array, target) for array in inputs)
-    executors.run_program(program, inputs, (target,))
-    return target
-
-
-@executors.fast_linear
+@executors.fast_linear(
+    {zero: quantizer("quantize_linear", "f4", code) for zero, code in _EIGHT_BITS.items()}
+)
 @accepts_buffers("x", "scale", "zero_point")
 def quantize_linear(
     x: ArrayLike,
@@ -187,30 +74,52 @@ def quantize_linear(
     zero_point: ArrayLike | None = None,
     *,
     axis: int | None = None,
-    dtype: DTypeLike | None = None,
+    block_size: int | tuple[int, ...] | None = None,
+    dtype: DTypeLike | str | None = None,
+    saturate: bool = True,
+    spec: str = "onnx",
+    rounding: str = "half_even",
+    rng: Any = None,
     out: Array | None = None,
 ) -> Array:
-    """Quantize to 8-bit codes: ``saturate(round_half_even(x / scale) + zero_point)``.
+    """Quantize to codes: ``saturate(round_half_even(x / scale) + zero_point)``.
 
     Parameters
     ----------
     x : array_like
-        float32 (native), float64 or float16 (reference executor), any shape and strides.
+        float32, float64, float16 or bfloat16, any shape and strides.
     scale : array_like
-        A scalar, or with `axis` one value per index of that axis. Converted to the dtype of `x`.
+        A scalar; with `axis` one value per index of that axis; with `block_size` one per block.
+        Computed with in float32, or float64 where `x` is.
     zero_point : array_like, optional
-        Of the codes' dtype, or a Python integer; a scalar or the shape of `scale`. 0 by default.
+        Of the codes' dtype, or Python integers; a scalar or the shape of `scale`. 0 by default,
+        and 0 for floating codes.
     axis : int, optional
-        The axis of `x` that a 1-d `scale` belongs to.
-    dtype : dtype_like, optional
-        int8 or uint8; by default the zero point's dtype, or uint8.
+        The axis of `x` that a 1-d `scale` belongs to, or that blocks run along.
+    block_size : int or tuple of int, optional
+        Elements of a block along `axis`, or one number for each axis of `x`. The last block of an
+        axis may have fewer. `scale` has then as many dimensions as `x`, and
+        ``ceil(length / block_size)`` entries along each.
+    dtype : dtype_like or str, optional
+        int8, uint8, int16, uint16, or one of ml_dtypes' int4, uint4, int2, uint2 (one code per
+        byte; `pack` packs them) and float8, float6 and float4 kinds, or its name; by default the
+        zero point's dtype, or uint8.
+    saturate : bool
+        Of floating codes: whether what is too large becomes the largest number; otherwise infinity
+        or NaN.
+    spec : {"onnx", "torch", "torchao", "litert"}
+        Whose bits: see Notes. Integer codes only, but for ``"onnx"``.
+    rounding : {"half_even", "stochastic"}
+        ``"stochastic"`` rounds up or down with the probability of what is cut off (``"onnx"``).
+    rng : int or numpy.random.Generator, optional
+        What stochastic rounding draws 32 bits per element from.
     out : ndarray, optional
         Written to and returned; shape of `x`, dtype of the codes. It may overlap `x`.
 
     Returns
     -------
     ndarray
-        Codes, int8 or uint8, in the shape of `x`.
+        Codes in the shape of `x`.
 
     Raises
     ------
@@ -218,28 +127,65 @@ def quantize_linear(
         If a dtype is none of those above.
     ValueError
         If shapes disagree or a zero point is out of range. Nothing has been written then.
+    ImportError
+        If the codes' dtype is one of ml_dtypes', which is not installed.
 
     Notes
     -----
-    ONNX QuantizeLinear-21, bit for bit as onnxruntime computes it: a true division in the dtype of
-    `x`, half to even, the zero point added after rounding, clamped before the conversion to
-    integers. NaN gives the smallest code, infinities the ends. The bits do not depend on threads,
-    strides or CPU.
+    ``"onnx"`` is QuantizeLinear-25 as onnxruntime computes it: a true division, half to even, the
+    zero point added after rounding, clamped before the conversion to integers. NaN gives the
+    smallest code, infinities the ends; floating codes are ``saturate(x / scale)``. ``"torch"`` is
+    ``torch.quantize_per_tensor``, with `axis` ``torch.quantize_per_channel``: times the rounded
+    inverse of the scale, the zero point added before rounding. ``"torchao"`` is
+    ``quantize_affine``: times the inverse, the zero point after rounding. ``"litert"`` is
+    ai-edge-quantizer: a division, the zero point before rounding. The bits do not depend on
+    threads, strides or CPU (``"torch"`` per tensor: from AVX2 up).
 
     Examples
     --------
     >>> import numpy as np, ufuse as uf
     >>> uf.quantize_linear(np.float32([-1.0, 0.25, 9.0]), 0.1, dtype=np.int8)
     array([-10,   2,  90], dtype=int8)
+    >>> uf.quantize_linear(np.float32([[1, 2, 3, 40]]), [[0.5, 10]], axis=1, block_size=2)
+    array([[2, 4, 0, 4]], dtype=uint8)
     """
-    array = np.asarray(x)
-    compute = _float_dtype(array, "quantize_linear")
-    code = _code_dtype(dtype, zero_point, "quantize_linear")
-    parameters = _parameters(array, scale, zero_point, axis, compute, code, "quantize_linear")
-    return _run("quantize_linear", array, parameters, code, out)
+    function = "quantize_linear"
+    array, source = read_numbers(x, function)
+    code = codes_wanted(dtype, zero_point, function)
+    operation = OPERATIONS[read_spec(spec, function)][axis is not None]
+    if spec != "onnx" and (code.is_float or source == "f8" or rounding != "half_even"):
+        raise TypeError(
+            f"ufuse.{function}: argument 'spec': {spec!r} quantizes float32, float16 and bfloat16 "
+            f"to integers, half to even; got dtype {np.asarray(x).dtype}, codes {code.name} and "
+            f"rounding={rounding!r}"
+        )
+    operands = read_operands(
+        array, scale, zero_point, axis, block_size, _wide(source), code, function
+    )
+    target = read_output(out, array.shape, code.dtype, function)
+    random = _random_bits(rounding, rng, array.shape, function)
+    if out is not None:
+        operands = operands.apart(target)
+    codes = as_stored(target, code)
+    if spec == "torchao" and source != "f4":
+        _run_torchao(np.asarray(x), scale, operands, code, codes)
+        return target
+    program = quantizer(operation, source, code, bool(saturate), random is not None)
+    _run(program, operands, codes, *([] if random is None else [random]))
+    return target
 
 
-@executors.fast_linear
+def _run_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, codes: Array) -> None:
+    """Quantize float16 or bfloat16, whose every step torchao rounds: in NumPy."""
+    own = getattr(scale, "dtype", x.dtype)
+    for numbers, scales, zero, out in operands._replace(x=x).parts(codes):
+        with np.errstate(all="ignore"):
+            out[...] = conventions.quantize_torchao(
+                numbers, scales.astype(own), zero, code.low, code.high
+            ).astype(code.storage) & (-1 if code.bits >= 8 else (1 << code.bits) - 1)
+
+
+@executors.fast_linear({zero: dequantizer(code, "f4") for zero, code in _EIGHT_BITS.items()})
 @accepts_buffers("x", "scale", "zero_point")
 def dequantize_linear(
     x: ArrayLike,
@@ -247,6 +193,7 @@ def dequantize_linear(
     zero_point: ArrayLike | None = None,
     *,
     axis: int | None = None,
+    block_size: int | tuple[int, ...] | None = None,
     dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
@@ -255,16 +202,16 @@ def dequantize_linear(
     Parameters
     ----------
     x : array_like
-        int8, uint8 or int32 codes, any shape and strides.
+        Codes of any dtype that `quantize_linear` gives, or int32; any shape and strides.
     scale : array_like
-        A scalar, or with `axis` one value per index of that axis.
+        As for `quantize_linear`.
     zero_point : array_like, optional
-        Of the dtype of `x`, or a Python integer; a scalar or the shape of `scale`. 0 by default.
-    axis : int, optional
-        The axis of `x` that a 1-d `scale` belongs to.
+        Of the dtype of `x`, or Python integers; a scalar or the shape of `scale`. 0 by default.
+    axis, block_size
+        As for `quantize_linear`.
     dtype : dtype_like, optional
-        float32 (default, native), float64 or float16 (reference executor): the arithmetic and the
-        result.
+        float32 (default), float64, float16 or bfloat16: the result. float64 computes in float64,
+        the others in float32.
     out : ndarray, optional
         Written to and returned; shape of `x`, dtype of the result. It may overlap `x`.
 
@@ -282,7 +229,7 @@ def dequantize_linear(
 
     Notes
     -----
-    ONNX DequantizeLinear-21: the difference is exact, the product rounds once.
+    ONNX DequantizeLinear-25: the difference is exact, the product rounds once.
 
     Examples
     --------
@@ -290,32 +237,39 @@ def dequantize_linear(
     >>> uf.dequantize_linear(np.int8([-10, 2, 90]), 0.1)
     array([-1. ,  0.2,  9. ], dtype=float32)
     """
-    array = np.asarray(x)
-    code = array.dtype.newbyteorder("=")
-    if code not in (*CODE_DTYPES, np.dtype(np.int32)):
+    function = "dequantize_linear"
+    array, code = read_codes(x, function)
+    wanted = np.float32 if dtype is None else dtype
+    try:
+        result = np.dtype(wanted).newbyteorder("=")
+    except TypeError as error:
         raise TypeError(
-            f"ufuse.dequantize_linear: argument 'x': expected int8, uint8 or int32 codes, got "
-            f"dtype {array.dtype}"
-        )
-    result = _read_dtype(
-        np.float32 if dtype is None else dtype, "float32, float64 or float16", "dequantize_linear"
-    )
-    if result not in _FLOATS:
+            f"ufuse.{function}: argument 'dtype': expected float32, float64, float16 or bfloat16, "
+            f"got {dtype!r}"
+        ) from error
+    name = float_name(result)
+    if name not in ("f4", "f8", "float16", "bfloat16"):
         raise TypeError(
-            f"ufuse.dequantize_linear: argument 'dtype': expected float32, float64 or float16, got "
-            f"{result}"
+            f"ufuse.{function}: argument 'dtype': expected float32, float64, float16 or bfloat16, "
+            f"got {result}"
         )
     own = getattr(zero_point, "dtype", None)
-    if own is not None and np.dtype(own).newbyteorder("=") != code:
+    if own is not None and np.dtype(own).newbyteorder("=").name != code.name:
         raise TypeError(
-            f"ufuse.dequantize_linear: argument 'zero_point': expected the dtype of x, {code}, got "
+            f"ufuse.{function}: argument 'zero_point': expected the dtype of x, {code.name}, got "
             f"{own}"
         )
-    parameters = _parameters(array, scale, zero_point, axis, result, code, "dequantize_linear")
-    return _run("dequantize_linear", array, parameters, result, out)
+    operands = read_operands(
+        array, scale, zero_point, axis, block_size, _wide(name), code, function
+    )
+    target = read_output(out, array.shape, result, function)
+    if out is not None:
+        operands = operands.apart(target)
+    _run(dequantizer(code, name), operands, target if name in ("f4", "f8") else stored(target))
+    return target
 
 
-@executors.fast_linear
+@executors.fast_linear({zero: faker("onnx", "f4", code) for zero, code in _EIGHT_BITS.items()})
 @accepts_buffers("x", "scale", "zero_point")
 def fake_quantize(
     x: ArrayLike,
@@ -323,24 +277,30 @@ def fake_quantize(
     zero_point: ArrayLike | None = None,
     *,
     axis: int | None = None,
-    dtype: DTypeLike | None = None,
+    block_size: int | tuple[int, ...] | None = None,
+    dtype: DTypeLike | str | None = None,
+    saturate: bool = True,
+    spec: str = "onnx",
     out: Array | None = None,
 ) -> Array:
     """Round numbers to what their codes stand for: quantize and dequantize in one pass.
 
     Parameters
     ----------
-    x, scale, zero_point, axis
+    x, scale, zero_point, axis, block_size, saturate
         As for `quantize_linear`.
-    dtype : dtype_like, optional
-        int8 or uint8, the dtype the codes would have; by default the zero point's, or uint8.
+    dtype : dtype_like or str, optional
+        The dtype the codes would have; by default the zero point's, or uint8.
+    spec : {"onnx", "torch", "torchao", "litert"}
+        As for `quantize_linear`. ``"torch"`` is ``torch.fake_quantize_per_tensor_affine``, which
+        adds the zero point after rounding; ``"torchao"`` keeps NaN.
     out : ndarray, optional
         Written to and returned; shape and dtype of `x`. It may overlap `x`.
 
     Returns
     -------
     ndarray
-        Shape and dtype of `x`; equal to
+        Shape and dtype of `x`; equal, but for ``spec="torch"``, to
         ``dequantize_linear(quantize_linear(x, scale, zero_point), scale, zero_point)``.
 
     Raises
@@ -354,8 +314,165 @@ def fake_quantize(
     >>> uf.fake_quantize(np.float32([-1.0, 0.26, 99.0]), 0.5, dtype=np.int8)
     array([-1. ,  0.5, 63.5], dtype=float32)
     """
-    array = np.asarray(x)
-    compute = _float_dtype(array, "fake_quantize")
-    code = _code_dtype(dtype, zero_point, "fake_quantize")
-    parameters = _parameters(array, scale, zero_point, axis, compute, code, "fake_quantize")
-    return _run("fake_quantize", array, parameters, compute, out)
+    function = "fake_quantize"
+    array, source = read_numbers(x, function)
+    code = codes_wanted(dtype, zero_point, function)
+    if read_spec(spec, function) != "onnx" and (code.is_float or source != "f4"):
+        raise TypeError(
+            f"ufuse.{function}: argument 'spec': {spec!r} takes float32 and integer codes; got "
+            f"dtype {np.asarray(x).dtype} and codes {code.name}"
+        )
+    operands = read_operands(
+        array, scale, zero_point, axis, block_size, _wide(source), code, function
+    )
+    target = read_output(out, array.shape, np.asarray(x).dtype.newbyteorder("="), function)
+    if out is not None:
+        operands = operands.apart(target)
+    numbers = target if source in ("f4", "f8") else stored(target)
+    _run(faker(spec, source, code, bool(saturate)), operands, numbers)
+    return target
+
+
+class DynamicallyQuantized(NamedTuple):
+    """What `dynamic_quantize_linear` gives."""
+
+    codes: Array
+    scale: np.float32
+    zero_point: np.uint8
+
+
+@accepts_buffers("x")
+def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> DynamicallyQuantized:
+    """Quantize to uint8 with the scale and zero point that the range of the data asks for.
+
+    Parameters
+    ----------
+    x : array_like
+        float32, any shape and strides.
+    out : ndarray, optional
+        uint8, shape of `x`: the codes are written to it.
+
+    Returns
+    -------
+    DynamicallyQuantized
+        A named tuple: `codes` (uint8), `scale` (float32), `zero_point` (uint8).
+
+    Raises
+    ------
+    TypeError
+        If `x` is not float32.
+    ValueError
+        If `x` has NaN: there is no range.
+
+    Notes
+    -----
+    ONNX DynamicQuantizeLinear-11: the range is widened to hold 0, ``scale = (max - min) / 255``
+    (1/255 where all is 0), ``zero_point = round_half_even(saturate(-min / scale))``.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.dynamic_quantize_linear(np.float32([-1, 0, 1.55])).codes
+    array([  0, 100, 255], dtype=uint8)
+    """
+    function = "dynamic_quantize_linear"
+    array, source = read_numbers(x, function)
+    if source != "f4":
+        raise TypeError(
+            f"ufuse.{function}: argument 'x': expected float32, got dtype {np.asarray(x).dtype}; "
+            "convert it with x.astype(np.float32)"
+        )
+    low, high = minmax(array) if array.size else (np.float32(0), np.float32(0))
+    if np.isnan(low):
+        raise ValueError(
+            f"ufuse.{function}: argument 'x': expected numbers, got NaN; replace them "
+            "(np.nan_to_num), or give quantize_linear a scale"
+        )
+    with np.errstate(all="ignore"):
+        scale, zero = choose_scale_onnx(np.asarray(low), np.asarray(high), 0, 255, False)
+    codes = quantize_linear(array, np.float32(scale), np.uint8(zero), out=out)
+    return DynamicallyQuantized(codes, np.float32(scale), np.uint8(zero))
+
+
+@accepts_buffers("x", "scale", "zero_point", "out_scale", "out_zero_point")
+def requantize(
+    x: ArrayLike,
+    scale: ArrayLike,
+    zero_point: ArrayLike | None,
+    out_scale: ArrayLike,
+    out_zero_point: ArrayLike | None = None,
+    *,
+    axis: int | None = None,
+    dtype: DTypeLike | str | None = None,
+    spec: str = "onnx",
+    out: Array | None = None,
+) -> Array:
+    """Turn codes, or int32 sums of products, of one scale into codes of another.
+
+    Parameters
+    ----------
+    x : array_like
+        Integer codes, or int32 accumulators, whose scale is the product of their factors' scales.
+    scale, zero_point : array_like
+        Of `x`: scalars, or with `axis` one value per index of that axis.
+    out_scale, out_zero_point : array_like
+        Of the result: scalars.
+    axis : int, optional
+        The axis of `x` that a 1-d `scale` belongs to.
+    dtype : dtype_like or str, optional
+        Of the result; by default that of `out_zero_point`, or uint8.
+    spec : {"onnx", "torch", "torchao", "litert"}
+        ``"litert"`` stays in integers, as TFLite's reference kernels (a doubling high product and a
+        rounding shift); the others are onnxruntime's QLinear operators.
+    out : ndarray, optional
+        Written to and returned; shape of `x`, dtype of the codes.
+
+    Returns
+    -------
+    ndarray
+        Codes in the shape of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `quantize_linear`.
+
+    Notes
+    -----
+    ``saturate(round_half_even(float32(x - zero_point) * (scale / out_scale)) + out_zero_point)``,
+    the quotient of the scales rounded to float32: not the same as dequantizing and quantizing.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.requantize(np.int32([1000, -1000, 300]), 0.01, 0, 0.1, dtype=np.int8)
+    array([ 100, -100,   30], dtype=int8)
+    """
+    function = "requantize"
+    array, given = read_codes(x, function)
+    code = codes_wanted(dtype, out_zero_point, function)
+    read_spec(spec, function)
+    if given.is_float or code.is_float:
+        raise TypeError(
+            f"ufuse.{function}: argument 'x': expected integer codes to integer codes, got "
+            f"{given.name} to {code.name}"
+        )
+    wide = "f8" if spec == "litert" else "f4"
+    operands = read_operands(array, scale, zero_point, axis, None, wide, given, function)
+    last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function)
+    target = read_output(out, array.shape, code.dtype, function)
+    if out is not None:
+        operands = operands.apart(target)
+    codes = as_stored(target, code)
+    if spec == "litert":
+        numbers = operands.x if given.bits >= 8 else np.asarray(x).astype(np.int8)
+        codes[...] = conventions.requantize(
+            numbers, operands.scale, operands.zero_point, last.scale, last.zero_point,
+            code.low, code.high, "litert",
+        ).astype(code.storage) & (-1 if code.bits >= 8 else (1 << code.bits) - 1)  # fmt: skip
+        return target
+    with np.errstate(all="ignore"):
+        factor = operands.scale / last.scale
+    inputs = (operands.x, factor, operands.zero_point, last.zero_point)
+    executors.run_program(requantizer(given, code), inputs, (codes,))
+    return target
