@@ -9,7 +9,7 @@ namespace UFUSE_TIER {
 namespace formats {
 
 /// The codes of numbers, infinities included, as `ops::encode_float` rounds them: half to even, saturating.
-UFUSE_INLINE UInt encode_e2m1(Float x) {
+UFUSE_INLINE Unsigned encode_e2m1(Float x) {
 #if defined(__AVX512F__)
   // Magnitudes are rounded to halves, half to even: up to 2 that is the result. Beyond, a half is next to one
   // value, or to two and the bound between them (the float before it, where that goes up). Nine instructions
@@ -25,9 +25,9 @@ UFUSE_INLINE UInt encode_e2m1(Float x) {
   const __m512i code = _mm512_permutexvar_epi32(at, _mm512_loadu_si512(kCode));
   const __m512i rounded = _mm512_mask_add_epi32(code, up, code, _mm512_set1_epi32(1));
   const __m512i sign = _mm512_and_epi32(_mm512_srli_epi32(bits, 28), _mm512_set1_epi32(8));
-  return {reinterpret_cast<UInt::native>(_mm512_or_epi32(rounded, sign))};
+  return {reinterpret_cast<Unsigned::native>(_mm512_or_epi32(rounded, sign))};
 #else
-  return ops::encode_float<ops::float_formats::float4_e2m1fn>(x, splat<UInt>(1u));
+  return ops::encode_float<ops::float_formats::float4_e2m1fn>(x, splat<Unsigned>(1u));
 #endif
 }
 

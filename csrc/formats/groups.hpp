@@ -17,11 +17,11 @@ namespace formats {
 inline constexpr int kLanes = kRegisterBytes / 4;  // blocks of a group, and float32 of a register
 using Float = Vec<float, kLanes>;
 using Int = Vec<std::int32_t, kLanes>;
-using Half = Vec<std::uint16_t, kLanes>;
+using Unsigned = Vec<std::uint32_t, kLanes>;
+using Half = Vec<std::uint16_t, kLanes>;  // codes of float16
+using Bytes = Vec<std::uint8_t, kLanes>;
 
-/// Registers of a block.
-template <int Block>
-inline constexpr int kRegisters = Block / kLanes;
+inline constexpr std::int32_t kInfinity = 0x7f800000;  // bits of it
 
 /// Calls `body(first, n)` for each group of n blocks. Of a full group n is a constant.
 template <class Body>
@@ -41,6 +41,8 @@ UFUSE_INLINE void each_of(N n, Body body) {
         __attribute__((always_inline)) { (body(B), ...); }(std::make_integer_sequence<int, N::value>{});
   }
 }
+
+// --- lanes ------------------------------------------------------------------------------------------------
 
 template <class V, int Odd, int... Lane>
 UFUSE_INLINE V every_second(V a, V b, std::integer_sequence<int, Lane...>) {
@@ -65,8 +67,20 @@ UFUSE_INLINE V fold_each(V (&r)[V::size], Fold fold) {
   return r[0];
 }
 
-/// The magnitude of a float32 as an integer: in the order of magnitudes, NaN above all.
-UFUSE_INLINE Int magnitude(Float x) { return bitcast<Int>(x) & splat<Int>(0x7fffffff); }
+/// The fold of the registers of each of n blocks of `Block` values; `term` is what a register gives.
+template <int Block, class N, class Term, class Fold>
+UFUSE_INLINE auto fold_blocks(const float* x, N n, Term term, Fold fold) {
+  using V = decltype(term(Float{}));
+  V of[V::size] = {};
+  each_of(n, [&](int b) __attribute__((always_inline)) {
+    V folded = term(Float::load(x + b * Block));
+    for (int r = 1; r < Block / kLanes; ++r)
+      folded = fold(folded, term(Float::load(x + b * Block + r * kLanes)));
+    of[b] = folded;
+  });
+  return fold_each(of, fold);
+}
+
 template <class V>
 UFUSE_INLINE V larger(V a, V b) {
   return select(a > b, a, b);
@@ -75,6 +89,56 @@ template <class V>
 UFUSE_INLINE V smaller(V a, V b) {
   return select(a < b, a, b);
 }
+
+// What folds are given: functions by name would be called.
+struct Larger {
+  template <class V>
+  UFUSE_INLINE V operator()(V a, V b) const {
+    return larger(a, b);
+  }
+};
+struct Smaller {
+  template <class V>
+  UFUSE_INLINE V operator()(V a, V b) const {
+    return smaller(a, b);
+  }
+};
+
+/// A bit for each lane: that of its sign.
+UFUSE_INLINE std::uint32_t sign_bits(Int x) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask(reinterpret_cast<__m512i>(x.v));
+#elif defined(__AVX2__)
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(x.v)));
+#elif defined(__x86_64__)
+  return static_cast<std::uint32_t>(_mm_movemask_ps(reinterpret_cast<__m128>(x.v)));
+#else
+  std::uint32_t bits = 0;
+  for (int lane = 0; lane < kLanes; ++lane) bits |= static_cast<std::uint32_t>(x[lane] < 0) << lane;
+  return bits;
+#endif
+}
+
+/// 1 << lane.
+UFUSE_INLINE Int lane_bits() {
+  Int bits{};
+  for (int lane = 0; lane < kLanes; ++lane) bits.v[lane] = 1 << lane;
+  return bits;
+}
+
+// --- values -----------------------------------------------------------------------------------------------
+
+/// The magnitude of a float32 as an integer: in the order of magnitudes, NaN above all.
+UFUSE_INLINE Int magnitude(Float x) { return bitcast<Int>(x) & splat<Int>(INT32_MAX); }
+struct Magnitude {
+  UFUSE_INLINE Int operator()(Float x) const { return magnitude(x); }
+};
+
+/// The bits of a float32 as integers of type V.
+template <class V>
+struct BitsAs {
+  UFUSE_INLINE V operator()(Float x) const { return bitcast<V>(x); }
+};
 
 /// Towards zero. What does not fit, and NaN, give the smallest integer, as x86's instruction does.
 UFUSE_INLINE Int truncated(Float x) {
@@ -86,31 +150,58 @@ UFUSE_INLINE Int truncated(Float x) {
 #endif
 }
 
+/// Rounded, ties away from zero. The addend is the largest below one half: with one half itself, what is
+/// just below it would round up in the sum.
+UFUSE_INLINE Int rounded_away(Float x) {
+  const Int sign = bitcast<Int>(x) & splat<Int>(INT32_MIN);
+  return truncated(x + bitcast<Float>(sign | bitcast<Int>(splat<Float>(0x1.fffffep-2F))));
+}
+
 /// 1 / x, and 0 for 0.
 UFUSE_INLINE Float inverse_or_zero(Float x) {
   const Float zero = splat<Float>(0.0F);
   return select(x == zero, zero, splat<Float>(1.0F) / x);
 }
 
-UFUSE_INLINE Float to_float(Vec<std::int8_t, kLanes> x) { return convert<Float>(convert<Int>(x)); }
-UFUSE_INLINE Float to_float(Vec<std::uint8_t, kLanes> x) { return convert<Float>(convert<Int>(x)); }
+UFUSE_INLINE Float to_float(Int x) { return convert<Float>(x); }
 
+/// Bytes as integers.
+UFUSE_INLINE Int load_bytes(const void* from) { return convert<Int>(Bytes::load(from)); }
+UFUSE_INLINE Int load_signed_bytes(const void* from) {
+  return convert<Int>(Vec<std::int8_t, kLanes>::load(from));
+}
 /// The low bytes.
-UFUSE_INLINE void store_bytes(void* to, Int x) { convert<Vec<std::uint8_t, kLanes>>(x).store(to); }
+UFUSE_INLINE void store_bytes(void* to, Int x) { convert<Bytes>(x).store(to); }
 
-UFUSE_INLINE void store_half(void* to, std::uint16_t code) { std::memcpy(to, &code, sizeof code); }
-UFUSE_INLINE std::uint16_t load_half(const void* from) {
-  std::uint16_t code;
-  std::memcpy(&code, from, sizeof code);
-  return code;
+// --- one of each block ------------------------------------------------------------------------------------
+
+/// Codes of float16; a NaN keeps its sign alone, which is what all tiers do.
+UFUSE_INLINE void to_halves(std::uint16_t (&to)[kLanes], Float x) {
+  const Int nan = (bitcast<Int>(x) & splat<Int>(INT32_MIN)) | splat<Int>(0x7fc00000);
+  float_to_half(select(x == x, x, bitcast<Float>(nan))).store(to);
 }
 
-/// A float16 of each of n blocks, `Bytes` apart, as float32.
-template <int Bytes, class N>
+UFUSE_INLINE void store_half(void* to, std::uint16_t code) { std::memcpy(to, &code, sizeof code); }
+template <class T>
+UFUSE_INLINE T load_as(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+/// A float16 of each of n blocks, `Apart` bytes apart, as float32.
+template <int Apart, class N>
 UFUSE_INLINE void load_halves(float (&to)[kLanes], const std::uint8_t* from, N n) {
   std::uint16_t codes[kLanes] = {};
-  for (int b = 0; b < n; ++b) codes[b] = load_half(from + b * Bytes);
+  each_of(n, [&](int b) { codes[b] = load_as<std::uint16_t>(from + b * Apart); });
   half_to_float(Half::load(codes)).store(to);
+}
+
+/// One float16 as float32.
+UFUSE_INLINE float one_half(const std::uint8_t* from) {
+  Vec<std::uint16_t, 4> codes{};
+  codes.v[0] = load_as<std::uint16_t>(from);
+  return half_to_float(codes)[0];
 }
 
 }  // namespace formats

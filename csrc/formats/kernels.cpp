@@ -1,10 +1,15 @@
 // Block formats for one tier: this file is compiled once per tier.
 #include "formats/kernels.hpp"
 
+#include "formats/gguf_float4.hpp"
+#include "formats/iq.hpp"
+#include "formats/kquants_decode.hpp"
 #include "formats/legacy.hpp"
 #include "formats/mx.hpp"
 #include "formats/nf4.hpp"
 #include "formats/nvfp4.hpp"
+#include "formats/plain.hpp"
+#include "formats/ternary.hpp"
 #include "simd/moves.hpp"
 
 namespace ufuse {

@@ -23,13 +23,13 @@ struct FloatElement {
       static_cast<float>((F::largest & ((1u << F::fraction) - 1)) + (1u << F::fraction)) /
       static_cast<float>(1u << F::fraction) * static_cast<float>(1 << kExponent);
 
-  static UFUSE_INLINE UInt encode(Float x) {
+  static UFUSE_INLINE Unsigned encode(Float x) {
     if constexpr (Bits == 4)
       return encode_e2m1(x);
     else
-      return ops::encode_float<F>(x, splat<UInt>(1u));
+      return ops::encode_float<F>(x, splat<Unsigned>(1u));
   }
-  static UFUSE_INLINE Float decode(Int code) { return ops::decode_float<F, Float>(bitcast<UInt>(code)); }
+  static UFUSE_INLINE Float decode(Int code) { return ops::decode_float<F, Float>(bitcast<Unsigned>(code)); }
 };
 
 /// Signed 64ths. The code of -2 is not used, so that both signs reach equally far.
@@ -37,9 +37,9 @@ struct IntElement {
   static constexpr int kBits = 8, kFraction = 6, kExponent = 0;
   static constexpr float kLargest = 127.0F / 64.0F;
 
-  static UFUSE_INLINE UInt encode(Float x) {
+  static UFUSE_INLINE Unsigned encode(Float x) {
     const Float counts = x * splat<Float>(64.0F), most = splat<Float>(127.0F);
-    return bitcast<UInt>(round_to_int(larger(smaller(counts, most), -most)));
+    return bitcast<Unsigned>(round_to_int(larger(smaller(counts, most), -most)));
   }
   static UFUSE_INLINE Float decode(Int code) {
     return convert<Float>((code << 24) >> 24) * splat<Float>(1.0F / 64.0F);
@@ -92,7 +92,8 @@ struct Mx {
     if (mode == ScaleMode::rceil) largest = bitcast<Int>(bitcast<Float>(largest) / splat<Float>(E::kLargest));
     Int exponent = largest >> 23;
     if (mode == ScaleMode::even) {
-      exponent = bitcast<Int>((bitcast<UInt>(largest) + splat<UInt>(1u << (22 - E::kFraction))) >> 23);
+      exponent =
+          bitcast<Int>((bitcast<Unsigned>(largest) + splat<Unsigned>(1u << (22 - E::kFraction))) >> 23);
     } else if (mode != ScaleMode::floor) {
       // Of denormal numbers the larger half alone has 2^-126, and not 2^-127, above it.
       const Int limit = select(exponent == zero, splat<Int>(0x400000), zero);
@@ -134,7 +135,7 @@ struct Mx {
     each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
       const Int codes = load_scales(static_cast<const std::uint8_t*>(call.scales) + first, n);
       alignas(64) float scale[kLanes];
-      ops::decode_exponent<Float>(bitcast<UInt>(codes)).store(scale);
+      ops::decode_exponent<Float>(bitcast<Unsigned>(codes)).store(scale);
       for (int b = 0; b < n; ++b)
         load_block(call.values + (first + b) * block, call.codes + (first + b) * bytes,
                    splat<Float>(scale[b]), block);
@@ -143,7 +144,6 @@ struct Mx {
 
   template <class Block>
   static UFUSE_INLINE void load_block(float* to, const std::uint8_t* from, Float scale, Block block) {
-    using Bytes = Vec<std::uint8_t, kLanes>;
     if constexpr (kStored == 8) {
       for (std::int64_t i = 0; i < block; i += kLanes)
         (E::decode(convert<Int>(Bytes::load(from + i))) * scale).store(to + i);

@@ -132,7 +132,7 @@ struct SixteenValues {
     for (std::int64_t i = 0; i < block; i += 2 * kLanes)
       for (int k = 0; k < 2; ++k) {
         const std::int64_t at = i + k * kLanes;
-        store_nibbles<true>(to + at / 2, bitcast<UInt>(find(Float::load(x + at) * inverse)));
+        store_nibbles<true>(to + at / 2, bitcast<Unsigned>(find(Float::load(x + at) * inverse)));
       }
   }
 

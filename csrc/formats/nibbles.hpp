@@ -7,11 +7,9 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace formats {
 
-using UInt = Vec<std::uint32_t, kLanes>;
-
 /// The low bytes of kLanes numbers. Named instructions: GCC 12 takes some of these conversions apart lane by
 /// lane, which made encoding to float8 three times slower.
-UFUSE_INLINE void store_codes(void* to, UInt x) {
+UFUSE_INLINE void store_codes(void* to, Unsigned x) {
 #if defined(__AVX512F__)
   const __m512i all = reinterpret_cast<__m512i>(x.v);
   _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(0xffff, all));
@@ -28,7 +26,7 @@ UFUSE_INLINE void store_codes(void* to, UInt x) {
 
 /// Codes of four bits, two to a byte: kLanes of them.
 template <bool HighFirst>
-UFUSE_INLINE void store_nibbles(void* to, UInt codes) {
+UFUSE_INLINE void store_nibbles(void* to, Unsigned codes) {
   using Pair = Vec<std::uint64_t, kLanes / 2>;
   const Pair pairs = bitcast<Pair>(codes);
   const Pair bytes = HighFirst ? (pairs << 4) | (pairs >> 32) : pairs | (pairs >> 28);
@@ -82,7 +80,6 @@ UFUSE_INLINE Int load_sixes(const std::uint8_t* from) {
     std::memcpy(&high, at + 4, sizeof high);
     return spread_sixes(low | static_cast<std::uint64_t>(high) << 32);
   };
-  using Bytes = Vec<std::uint8_t, kLanes>;
   if constexpr (kLanes == 16) {
     using Words = Vec<std::uint64_t, 2>;
     return convert<Int>(bitcast<Bytes>(Words{{six_bytes(from), six_bytes(from + 6)}}));
@@ -137,8 +134,6 @@ UFUSE_INLINE bool any(Int mask) {
 #endif
 }
 
-inline constexpr std::int32_t kInfinity = 0x7f800000;
-
 /// The largest of a register's lanes.
 template <int N>
 UFUSE_INLINE std::int32_t largest_lane(Vec<std::int32_t, N> x) {
@@ -155,15 +150,14 @@ UFUSE_INLINE std::int32_t largest_lane(Vec<std::int32_t, N> x) {
 /// A byte of each of n blocks.
 UFUSE_INLINE void store_scales(std::uint8_t* to, Int scales, int n) {
   if (n == kLanes) {
-    store_codes(to, bitcast<UInt>(scales));
+    store_codes(to, bitcast<Unsigned>(scales));
   } else {
     std::uint8_t bytes[kLanes];
-    store_codes(bytes, bitcast<UInt>(scales));
+    store_codes(bytes, bitcast<Unsigned>(scales));
     for (int b = 0; b < n; ++b) to[b] = bytes[b];
   }
 }
 UFUSE_INLINE Int load_scales(const std::uint8_t* from, int n) {
-  using Bytes = Vec<std::uint8_t, kLanes>;
   if (n == kLanes) return convert<Int>(Bytes::load(from));
   std::uint8_t bytes[kLanes] = {};
   for (int b = 0; b < n; ++b) bytes[b] = from[b];
@@ -187,7 +181,7 @@ __attribute__((noinline)) Int largest_of_group(const float* x) {
     for (std::int64_t i = kLanes; i < Block; i += kLanes)
       largest[b] = larger(largest[b], magnitude(Float::load(x + b * Block + i)));
   });
-  return fold_each(largest, larger<Int>);
+  return fold_each(largest, Larger{});
 }
 /// The same of n blocks, and zeros.
 __attribute__((noinline)) inline Int largest_of_some(const float* x, std::int64_t block, int n) {
@@ -198,7 +192,7 @@ __attribute__((noinline)) inline Int largest_of_some(const float* x, std::int64_
       most = larger(most, magnitude(Float::load(x + b * block + i)));
     largest[b] = most;
   }
-  return fold_each(largest, larger<Int>);
+  return fold_each(largest, Larger{});
 }
 template <class Block>
 UFUSE_INLINE Int largest_of_each(const float* x, Block block, int n) {

@@ -22,7 +22,8 @@ struct nvfp4 {
       std::uint8_t* const to = call.codes + first * kBytes;
       const Int largest = largest_of_each(x, std::integral_constant<std::int64_t, kBlock>{}, n);
       const Float wanted = bitcast<Float>(largest) / splat<Float>(6.0F) / whole;
-      const UInt scales = ops::encode_float<Scale>(smaller(larger(wanted, smallest), most), splat<UInt>(1u));
+      const Unsigned scales =
+          ops::encode_float<Scale>(smaller(larger(wanted, smallest), most), splat<Unsigned>(1u));
       const Int lost = largest > splat<Int>(kInfinity);
       store_scales(static_cast<std::uint8_t*>(call.scales) + first,
                    select(lost, splat<Int>(Scale::nan), bitcast<Int>(scales)), n);
@@ -48,7 +49,7 @@ struct nvfp4 {
     each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
       const Int codes = load_scales(static_cast<const std::uint8_t*>(call.scales) + first, n);
       alignas(64) float factor[kLanes];
-      (whole * ops::decode_float<Scale, Float>(bitcast<UInt>(codes))).store(factor);
+      (whole * ops::decode_float<Scale, Float>(bitcast<Unsigned>(codes))).store(factor);
       for (int b = 0; b < n; ++b)
         for (int i = 0; i < kBlock; i += kLanes) {
           const Int at = load_nibbles<false>(call.codes + (first + b) * kBytes + i / 2);

@@ -6,6 +6,7 @@ Nothing here imports the rest of the package, so that the build can read it (``c
 from .dtypes import ELEMENT_TYPES, ElementType
 from .floats import FLOAT_FORMATS, FloatFormat
 from .formats import FORMATS, Format
+from .grids import GRIDS, Grid
 from .operations import OPERATIONS
 from .reducers import FINISHES, REDUCERS
 from .rows import Operation, Reducer, Signature
@@ -15,11 +16,13 @@ __all__ = [
     "FINISHES",
     "FLOAT_FORMATS",
     "FORMATS",
+    "GRIDS",
     "OPERATIONS",
     "REDUCERS",
     "ElementType",
     "FloatFormat",
     "Format",
+    "Grid",
     "Operation",
     "Reducer",
     "Signature",

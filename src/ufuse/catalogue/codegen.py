@@ -12,9 +12,25 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: the package ufuse need not be importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from catalogue import ELEMENT_TYPES, FINISHES, FLOAT_FORMATS, FORMATS, OPERATIONS, REDUCERS  # type: ignore[import-not-found]
+    from catalogue import (  # type: ignore[import-not-found]
+        ELEMENT_TYPES,
+        FINISHES,
+        FLOAT_FORMATS,
+        FORMATS,
+        GRIDS,
+        OPERATIONS,
+        REDUCERS,
+    )
 else:
-    from . import ELEMENT_TYPES, FINISHES, FLOAT_FORMATS, FORMATS, OPERATIONS, REDUCERS
+    from . import (
+        ELEMENT_TYPES,
+        FINISHES,
+        FLOAT_FORMATS,
+        FORMATS,
+        GRIDS,
+        OPERATIONS,
+        REDUCERS,
+    )
 
 
 def catalogue_inc() -> str:
@@ -46,6 +62,13 @@ def catalogue_inc() -> str:
     lines += [f"UFUSE_FINISH({name})" for name in FINISHES]
     lines += ["#endif", "#ifdef UFUSE_FORMAT  // (name, elements of a block, bytes of a block)"]
     lines += [f"UFUSE_FORMAT({row.name}, {row.block}, {row.nbytes})" for row in FORMATS]
+    lines += [
+        "#endif",
+        "#ifdef UFUSE_GRID  // (name, values of a point, bits of a value, points...)",
+    ]
+    for grid in GRIDS:
+        points = ", ".join(map(str, grid.codes()))
+        lines.append(f"UFUSE_GRID({grid.name}, {grid.values}, {grid.bits}, {points})")
     lines.append("#endif")
     return "\n".join(lines) + "\n"
 

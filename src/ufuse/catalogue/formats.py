@@ -36,9 +36,52 @@ class Format:
 
 _OCP: Final = "OCP Microscaling Formats 1.0"
 _BITSANDBYTES: Final = "bitsandbytes 0.50, functional.py"
+#: What `source` is for GGUF's formats.
+_GGML: Final = "llama.cpp, ggml-common.h"
 
 FORMATS: Final[tuple[Format, ...]] = (
-    Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", "llama.cpp, ggml-common.h"),
+    Format("Q4_0", 32, 18, True, "float16 scale of the largest, 4-bit codes", _GGML),
+    Format("Q4_1", 32, 20, True, "float16 scale and least value, 4-bit codes", _GGML),
+    Format("Q5_0", 32, 22, True, "float16 scale of the largest, 5-bit codes", _GGML),
+    Format("Q5_1", 32, 24, True, "float16 scale and least value, 5-bit codes", _GGML),
+    Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", _GGML),
+    Format(
+        "Q2_K", 256, 84, False, "4-bit scales and least values of 16 values, 2-bit codes", _GGML
+    ),
+    Format("Q3_K", 256, 110, False, "6-bit scales of 16 values, 3-bit codes", _GGML),
+    Format(
+        "Q4_K", 256, 144, False, "6-bit scales and least values of 32 values, 4-bit codes", _GGML
+    ),
+    Format(
+        "Q5_K", 256, 176, False, "6-bit scales and least values of 32 values, 5-bit codes", _GGML
+    ),
+    Format("Q6_K", 256, 210, False, "8-bit scales of 16 values, 6-bit codes", _GGML),
+    Format("TQ1_0", 256, 54, True, "float16 scale, five values of -1, 0, 1 to a byte", _GGML),
+    Format("TQ2_0", 256, 66, True, "float16 scale, four values of -1, 0, 1 to a byte", _GGML),
+    Format("MXFP4", 32, 17, True, "power of two, 4-bit floats", _GGML),
+    Format("NVFP4", 64, 36, True, "8-bit float scales of 16 values, 4-bit floats", _GGML),
+    Format("IQ1_S", 256, 50, False, "odd 3-bit scales of 32 values, 2048 points of eight", _GGML),
+    Format("IQ1_M", 256, 56, False, "odd 3-bit scales of 16 values, 2048 points of eight", _GGML),
+    Format(
+        "IQ2_XXS", 256, 66, False, "4-bit scales of 32 values, 256 points of eight, signs", _GGML
+    ),
+    Format(
+        "IQ2_XS", 256, 74, False, "4-bit scales of 16 values, 512 points of eight, signs", _GGML
+    ),
+    Format(
+        "IQ2_S", 256, 82, False, "4-bit scales of 16 values, 1024 points of eight, signs", _GGML
+    ),
+    Format(
+        "IQ3_XXS", 256, 98, False, "4-bit scales of 32 values, 256 points of four, signs", _GGML
+    ),
+    Format(
+        "IQ3_S", 256, 110, False, "odd 4-bit scales of 32 values, 512 points of four, signs", _GGML
+    ),
+    Format("IQ4_NL", 32, 18, False, "float16 scale, sixteen levels", _GGML),
+    Format("IQ4_XS", 256, 136, False, "6-bit scales of 32 values, sixteen levels", _GGML),
+    Format("F32", 1, 4, True, "float32", _GGML),
+    Format("F16", 1, 2, True, "float16", _GGML),
+    Format("BF16", 1, 2, True, "bfloat16", _GGML),
     *(
         Format(f"mx{name}", 0, 0, True, f"power-of-two scale, {elements}", _OCP)
         for name, elements in (

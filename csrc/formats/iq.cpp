@@ -1,0 +1,241 @@
+// Decoding of GGUF's IQ formats for one tier: this file is compiled once per tier.
+//
+// Eight values, or four, are a row of a grid: a list of the points that values are rounded to together. Most
+// have a sign for each value besides. Of signs that are an index, the eighth makes the number of minus signs
+// even.
+#include "formats/iq.hpp"
+
+#include "formats/kquants_decode.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+namespace formats {
+namespace {
+
+/// Rows of `Values` bytes, from the catalogue's codes of `Bits` bits per value, by the levels these stand
+/// for.
+template <int Values, int Bits, class Codes, class Levels>
+constexpr auto expand(const Codes& codes, const Levels& levels) {
+  struct Rows {
+    std::int8_t at[sizeof(Codes) / sizeof(std::uint16_t)][Values];
+  } rows{};
+  std::size_t row = 0;
+  for (const std::uint16_t code : codes) {
+    for (int i = 0; i < Values; ++i)
+      rows.at[row][i] = static_cast<std::int8_t>(levels[code >> (Bits * i) & ((1 << Bits) - 1)]);
+    ++row;
+  }
+  return rows;
+}
+
+#define UFUSE_GRID(name, values, bits, ...) constexpr std::uint16_t k##name##Codes[] = {__VA_ARGS__};
+#include "catalogue.inc"
+#undef UFUSE_GRID
+
+constexpr int kLevels1[] = {-1, 0, 1}, kLevels2[] = {8, 25, 43};
+constexpr int kLevels3[] = {4, 12, 20, 28, 36, 44, 52, 62}, kLevels3S[] = {1, 3, 5, 7, 9, 11, 13, 15};
+constexpr auto kGrid1 = expand<8, 2>(kIQ1_SCodes, kLevels1);
+constexpr auto kGrid2Xxs = expand<8, 2>(kIQ2_XXSCodes, kLevels2);
+constexpr auto kGrid2Xs = expand<8, 2>(kIQ2_XSCodes, kLevels2);
+constexpr auto kGrid2S = expand<8, 2>(kIQ2_SCodes, kLevels2);
+constexpr auto kGrid3Xxs = expand<4, 3>(kIQ3_XXSCodes, kLevels3);
+constexpr auto kGrid3S = expand<4, 3>(kIQ3_SCodes, kLevels3S);
+
+/// The levels of IQ4_NL and IQ4_XS.
+constexpr float kLevels4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+/// Signs of seven bits with the eighth.
+UFUSE_INLINE std::uint32_t even_signs(std::uint32_t index) {
+  return index | static_cast<std::uint32_t>(__builtin_parity(index)) << 7;
+}
+
+/// Sixteen values: two rows of eight or four of four, times d, minus where a bit of `signs` is set.
+template <int Values, class Row>
+UFUSE_INLINE void put_signed(float* to, float d, std::uint32_t signs, Row row) {
+  std::int8_t values[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16 / Values; ++i) std::memcpy(values + i * Values, row(i), Values);
+  const Int bit = lane_bits();
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += kLanes) {
+    const Float size = to_float(load_signed_bytes(values + i)) * splat<Float>(d);
+#if defined(__AVX512F__)
+    const Int minus = {
+        reinterpret_cast<Int::native>(_mm512_maskz_set1_epi32(static_cast<__mmask16>(signs), INT32_MIN))};
+    (void)bit;
+#else
+    const Int set = splat<Int>(static_cast<std::int32_t>(signs >> i)) & bit;
+    const Int minus = (set == bit) & splat<Int>(INT32_MIN);
+#endif
+    bitcast<Float>(bitcast<Int>(size) ^ minus).store(to + i);
+  }
+}
+
+/// Sixteen values d * (row + delta) of two rows of eight.
+template <class Row>
+UFUSE_INLINE void put_shifted(float* to, float d, const float (&delta)[2], Row row) {
+  std::int8_t values[16];
+  std::memcpy(values, row(0), 8);
+  std::memcpy(values + 8, row(1), 8);
+  float shift[16];
+  for (int i = 0; i < 16; ++i) shift[i] = delta[i / 8];
+  for (int i = 0; i < 16; i += kLanes)
+    ((to_float(load_signed_bytes(values + i)) + Float::load(shift + i)) * splat<Float>(d)).store(to + i);
+}
+
+UFUSE_INLINE Float levels4(Int code) {
+#if defined(__AVX512F__)
+  return {_mm512_permutexvar_ps(reinterpret_cast<__m512i>(code.v), _mm512_loadu_ps(kLevels4))};
+#else
+  Float values;
+  for (int lane = 0; lane < kLanes; ++lane) values.v[lane] = kLevels4[code[lane]];
+  return values;
+#endif
+}
+
+/// 32 values in 16 bytes: byte j has value j and, above, value j + 16.
+UFUSE_INLINE void put_levels4(float* to, float d, const std::uint8_t* from) {
+  for (int i = 0; i < 16; i += kLanes) {
+    const Int byte = load_bytes(from + i);
+    (levels4(byte & splat<Int>(15)) * splat<Float>(d)).store(to + i);
+    (levels4(byte >> 4) * splat<Float>(d)).store(to + 16 + i);
+  }
+}
+
+UFUSE_INLINE std::uint32_t nibble(const std::uint8_t* from, int i) {
+  return static_cast<std::uint32_t>(from[i / 2] >> (i % 2 * 4) & 15);
+}
+
+}  // namespace
+
+// d; for each 32 values four indices of 8 bits, then 28 bits of signs and a scale of 4.
+void IQ2_XXS::decode(const DecodeCall& call) {
+  each_super_block<66>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    for (int part = 0; part < 8; ++part) {
+      const std::uint8_t* const index = from + 2 + part * 8;
+      const auto rest = load_as<std::uint32_t>(index + 4);
+      const float scale = d * (0.5F + static_cast<float>(rest >> 28)) * 0.25F;
+      for (int k = 0; k < 2; ++k)
+        put_signed<8>(to + part * 32 + k * 16, scale,
+                      even_signs(rest >> (14 * k) & 127) | even_signs(rest >> (14 * k + 7) & 127) << 8,
+                      [&](int i) { return kGrid2Xxs.at[index[k * 2 + i]]; });
+    }
+  });
+}
+
+// d; an index of 9 bits and signs of 7 for each 8 values; scales of 4 bits for each 16.
+void IQ2_XS::decode(const DecodeCall& call) {
+  each_super_block<74>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    for (int part = 0; part < 16; ++part) {
+      const auto codes = load_as<std::uint32_t>(from + 2 + part * 4);
+      const float scale = d * (0.5F + static_cast<float>(nibble(from + 66, part))) * 0.25F;
+      put_signed<8>(to + part * 16, scale, even_signs(codes >> 9 & 127) | even_signs(codes >> 25) << 8,
+                    [&](int i) { return kGrid2Xs.at[codes >> (16 * i) & 511]; });
+    }
+  });
+}
+
+// d; low 8 bits of the indices; signs; high 2 bits; scales as in IQ2_XS.
+void IQ2_S::decode(const DecodeCall& call) {
+  each_super_block<82>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    for (int part = 0; part < 16; ++part) {
+      const float scale = d * (0.5F + static_cast<float>(nibble(from + 74, part))) * 0.25F;
+      const std::uint32_t high = nibble(from + 66, part);
+      put_signed<8>(to + part * 16, scale, load_as<std::uint16_t>(from + 34 + part * 2),
+                    [&](int i) { return kGrid2S.at[from[2 + part * 2 + i] | (high >> (2 * i) & 3) << 8]; });
+    }
+  });
+}
+
+// d; indices of 8 bits for each 4 values; for each 32 values 28 bits of signs and a scale of 4.
+void IQ3_XXS::decode(const DecodeCall& call) {
+  each_super_block<98>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    for (int part = 0; part < 8; ++part) {
+      const std::uint8_t* const index = from + 2 + part * 8;
+      const auto rest = load_as<std::uint32_t>(from + 66 + part * 4);
+      const float scale = d * (0.5F + static_cast<float>(rest >> 28)) * 0.5F;
+      for (int k = 0; k < 2; ++k)
+        put_signed<4>(to + part * 32 + k * 16, scale,
+                      even_signs(rest >> (14 * k) & 127) | even_signs(rest >> (14 * k + 7) & 127) << 8,
+                      [&](int i) { return kGrid3Xxs.at[index[k * 4 + i]]; });
+    }
+  });
+}
+
+// d; low 8 bits of the indices; ninth bits; signs; scales of 4 bits for each 32 values, odd multiples of d.
+void IQ3_S::decode(const DecodeCall& call) {
+  each_super_block<110>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    for (int part = 0; part < 16; ++part) {
+      const float scale = d * static_cast<float>(1 + 2 * nibble(from + 106, part / 2));
+      const std::uint32_t high = nibble(from + 66, part);
+      put_signed<4>(to + part * 16, scale, load_as<std::uint16_t>(from + 74 + part * 2),
+                    [&](int i) { return kGrid3S.at[from[2 + part * 4 + i] | (high >> i & 1) << 8]; });
+    }
+  });
+}
+
+// d; low 8 bits of the indices; for each 32 values four times 3 high bits, 3 bits of an odd scale, the sign
+// of an eighth that is added to all.
+void IQ1_S::decode(const DecodeCall& call) {
+  each_super_block<50>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    for (int part = 0; part < 8; ++part) {
+      const std::uint32_t high = load_as<std::uint16_t>(from + 34 + part * 2);
+      const float scale = d * static_cast<float>(2 * (high >> 12 & 7) + 1);
+      const float delta = high >> 15 != 0 ? -0.125F : 0.125F;
+      for (int k = 0; k < 2; ++k)
+        put_shifted(to + part * 32 + k * 16, scale, {delta, delta}, [&](int i) {
+          return kGrid1.at[from[2 + part * 4 + k * 2 + i] | (high >> (6 * k + 3 * i) & 7) << 8];
+        });
+    }
+  });
+}
+
+// Low 8 bits of the indices; 3 high bits and the sign of an eighth for each 8 values; four words of four
+// scales of 3 bits and a quarter of d.
+void IQ1_M::decode(const DecodeCall& call) {
+  each_super_block<56>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    std::uint16_t words[4], code = 0;
+    std::memcpy(words, from + 48, sizeof words);
+    for (int i = 0; i < 4; ++i) code = static_cast<std::uint16_t>(code | (words[i] >> 12) << (4 * i));
+    std::uint8_t bytes[2];
+    std::memcpy(bytes, &code, sizeof code);
+    const float d = one_half(bytes);
+    for (int part = 0; part < 16; ++part) {
+      const float scale = d * static_cast<float>(2 * (words[part / 4] >> (part % 4 * 3) & 7) + 1);
+      const std::uint32_t high = from[32 + part];
+      put_shifted(to + part * 16, scale,
+                  {(high & 8) != 0 ? -0.125F : 0.125F, (high & 128) != 0 ? -0.125F : 0.125F},
+                  [&](int i) { return kGrid1.at[from[part * 2 + i] | (high >> (4 * i) & 7) << 8]; });
+    }
+  });
+}
+
+// d; codes of 4 bits.
+void IQ4_NL::decode(const DecodeCall& call) {
+  for (std::int64_t block = 0; block < call.blocks; ++block) {
+    const std::uint8_t* const from = call.codes + block * 18;
+    put_levels4(call.values + block * 32, one_half(from), from + 2);
+  }
+}
+
+// d; for each 32 values a scale of 6 bits less 32: the high two of all, then the low four; codes of 4 bits.
+void IQ4_XS::decode(const DecodeCall& call) {
+  each_super_block<136>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
+    const float d = one_half(from);
+    const std::uint32_t high = load_as<std::uint16_t>(from + 2);
+    for (int part = 0; part < 8; ++part) {
+      const auto scale = static_cast<int>(nibble(from + 4, part) | (high >> (2 * part) & 3) << 4) - 32;
+      put_levels4(to + part * 32, d * static_cast<float>(scale), from + 8 + part * 16);
+    }
+  });
+}
+
+}  // namespace formats
+}  // namespace UFUSE_TIER
+}  // namespace ufuse
