@@ -103,7 +103,7 @@ def new_rows(shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> Array:
 
 def contiguous_rows(array: Array, axis: int) -> bool:
     """Tell whether the elements along `axis` follow one another in memory."""
-    return array.shape[axis] <= 1 or array.strides[axis] == array.itemsize
+    return array.size <= 1 or array.shape[axis] <= 1 or array.strides[axis] == array.itemsize
 
 
 def writable_rows(array: Array, axis: int, name: str, function: str) -> Array:

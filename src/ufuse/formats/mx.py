@@ -118,6 +118,8 @@ class MXArray:
         function = "ufuse.formats.mx.MXArray.dequantize"
         _, layout = _layout(self.kind, self.block_size, self.packed, "floor", function)
         target = arguments.target_of(out, dtype, self.shape, function)
+        if target.size == 0:
+            return target
         executors.of(__package__).decode(
             layout,
             executors.apart(arguments.readable_rows(self.codes, self.axis), target),
@@ -239,7 +241,8 @@ def quantize(
     rows = arguments.rows_of(values, place)
     if out is not None:
         rows = executors.apart(executors.apart(rows, codes), scales)
-    executors.of(__package__).encode(layout, rows, codes, scales)
+    if values.size:
+        executors.of(__package__).encode(layout, rows, codes, scales)
     return record
 
 

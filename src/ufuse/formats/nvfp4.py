@@ -120,6 +120,8 @@ class NVFP4Array:
             rows = matrix.reshape(*lead, wanted[self.axis])
         else:
             rows = arguments.readable_rows(scales, self.axis)
+        if target.size == 0:
+            return target
         executors.of(__package__).decode(
             _layout(self.tensor_scale),
             executors.apart(arguments.readable_rows(self.codes, self.axis), target),
@@ -230,7 +232,8 @@ def quantize(
     rows = arguments.rows_of(values, place)
     if out is not None:
         rows = executors.apart(executors.apart(rows, code_rows), scale_rows)
-    executors.of(__package__).encode(_layout(factor), rows, code_rows, scale_rows)
+    if values.size:
+        executors.of(__package__).encode(_layout(factor), rows, code_rows, scale_rows)
     if swizzle:
         blocked = to_blocked(scale_rows.reshape(_matrix_shape(scales_shape, place)))
         if scales is None:

@@ -39,16 +39,11 @@ def scale_codes(largest: Array, element: Element, mode: str) -> Array:
 
 def _encode(element: Element, x: Array, weights: Array | None, layout: Layout) -> tuple[Array, Array]:
     scales = scale_codes(np.abs(x).max(axis=1), element, SCALE_MODES[layout.scale_mode])
-    scaled = x.astype(np.float64) / decode_e8m0(scales)[:, None]
-    # In a block of NaN numbers become zeros, and what is none NaN, or zero where there is no NaN.
-    lost = (scales == SCALE_NAN)[:, None]
-    scaled = np.where(lost, np.where(np.isfinite(x), np.copysign(0.0, x), np.nan), scaled)
+    lost = (scales == SCALE_NAN)[:, None]  # in a block of NaN codes say nothing: they are 0
+    scaled = np.where(lost, 0.0, x.astype(np.float64) / decode_e8m0(scales)[:, None])
     if element.format is None:
-        counts = np.clip(np.rint(scaled * 64), -127, 127)
-        codes = np.where(np.isnan(counts), 0, counts).astype(np.int8).view(np.uint8)
+        codes = np.clip(np.rint(scaled * 64), -127, 127).astype(np.int8).view(np.uint8)
     else:
-        if element.format.specials == "finite":
-            scaled = np.where(np.isnan(scaled), 0.0, scaled)
         codes = element.format.encode(scaled, SATURATE)
     return pack(codes, 8 * layout.nbytes // layout.block), scales
 
