@@ -17,7 +17,21 @@ Array = np.ndarray[Any, Any]
 HOSTILE = np.float32(
     [
         *(0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 1.1754944e-38, -1e-38, 1e-30, 0.1, -0.3),
-        *(1.0, -1.0, 1.9999999, 2.0, 2.0000002, 5.9999995, 6.0, 6.5, 7.5, 28.0, 447.9, 448.0, 449.0),
+        *(
+            1.0,
+            -1.0,
+            1.9999999,
+            2.0,
+            2.0000002,
+            5.9999995,
+            6.0,
+            6.5,
+            7.5,
+            28.0,
+            447.9,
+            448.0,
+            449.0,
+        ),
         *(57344.0, 1e10, -3e38, 3.4028235e38, np.inf, -np.inf, np.nan, -np.nan),
     ]
 )
@@ -26,7 +40,12 @@ HOSTILE = np.float32(
 @contextmanager
 def by_the_twin() -> Iterator[None]:
     """Run the functions of formats by their reference executor."""
-    with mock.patch.object(executors, "of", lambda package: reference):
+    of = executors.of
+
+    def executor(package: str) -> Any:
+        return reference if package == "ufuse.formats" else of(package)
+
+    with mock.patch.object(executors, "of", executor):
         yield
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from formats_cases import LAYOUTS, by_the_twin, hostile_rows, same
 
 import ufuse as uf
+from formats_cases import LAYOUTS, by_the_twin, hostile_rows, same
 from ufuse.formats import mx
 
 Array = np.ndarray[Any, Any]
@@ -235,12 +235,16 @@ ERRORS = {
         "'out': expected dtype float32.*float64",
     ),
     "record codes": (
-        lambda: mx.MXArray(np.zeros((3, 40), np.int8), np.zeros((3, 2), np.uint8), "mxfp8", (3, 40)),
+        lambda: mx.MXArray(
+            np.zeros((3, 40), np.int8), np.zeros((3, 2), np.uint8), "mxfp8", (3, 40)
+        ),
         TypeError,
         "MXArray: attribute 'codes': expected dtype uint8",
     ),
     "record scales": (
-        lambda: mx.MXArray(np.zeros((3, 40), np.uint8), np.zeros((3, 1), np.uint8), "mxfp8", (3, 40)),
+        lambda: mx.MXArray(
+            np.zeros((3, 40), np.uint8), np.zeros((3, 1), np.uint8), "mxfp8", (3, 40)
+        ),
         ValueError,
         r"'scales': expected shape \(3, 2\), got shape \(3, 1\)",
     ),

@@ -120,12 +120,7 @@ struct Mx {
     } else if constexpr (kStored == 4) {
       for (std::int64_t i = 0; i < block; i += kLanes) store_nibbles<false>(to + i / 2, code(i));
     } else {
-      std::uint8_t apart[16];
-      for (std::int64_t i = 0; i < block; i += 16) {
-        for (int j = 0; j < 16; j += kLanes) store_codes(apart + j, code(i + j));
-        pack_sixes(to + i / 4 * 3, apart);
-        pack_sixes(to + i / 4 * 3 + 6, apart + 8);
-      }
+      for (std::int64_t i = 0; i < block; i += kLanes) store_sixes(to + i / 4 * 3, code(i));
     }
   }
 

@@ -53,14 +53,29 @@ UFUSE_INLINE Int load_nibbles(const void* from) {
   return bitcast<Int>(HighFirst ? (bytes >> 4) | (bytes << 32) : bytes | (bytes << 28));
 }
 
-/// Eight codes of six bits, one per byte, to six bytes: the first in the lowest bits.
-UFUSE_INLINE void pack_sixes(std::uint8_t* to, const std::uint8_t* from) {
-  std::uint64_t x;
-  std::memcpy(&x, from, sizeof x);
+/// Eight codes of six bits, one per byte, to the lowest 48 bits: the first in the lowest.
+UFUSE_INLINE std::uint64_t join_sixes(std::uint64_t x) {
   x = (x & 0x003f003f003f003fU) | ((x & 0x3f003f003f003f00U) >> 2);
   x = (x & 0x00000fff00000fffU) | ((x & 0x0fff00000fff0000U) >> 4);
-  x = (x & 0x0000000000ffffffU) | ((x & 0x00ffffff00000000U) >> 8);
-  std::memcpy(to, &x, 6);
+  return (x & 0x0000000000ffffffU) | ((x & 0x00ffffff00000000U) >> 8);
+}
+
+/// kLanes codes of six bits, four to three bytes.
+UFUSE_INLINE void store_sixes(std::uint8_t* to, Unsigned x) {
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(x.v));
+  const std::uint64_t low = join_sixes(static_cast<std::uint64_t>(_mm_cvtsi128_si64(bytes)));
+  const std::uint64_t high = join_sixes(static_cast<std::uint64_t>(_mm_extract_epi64(bytes, 1)));
+  const std::uint64_t eight = low | high << 48;
+  const auto four = static_cast<std::uint32_t>(high >> 16);
+  std::memcpy(to, &eight, sizeof eight);
+  std::memcpy(to + 8, &four, sizeof four);
+#else
+  std::uint64_t word = 0;
+  store_codes(&word, x);
+  word = join_sixes(word);
+  std::memcpy(to, &word, kLanes * 6 / 8);
+#endif
 }
 
 /// Eight codes of six bits in the lowest 48, to bytes.

@@ -14,31 +14,29 @@ namespace formats {
 
 struct nvfp4 {
   static void encode(const EncodeCall& call) {
-    const Float whole = splat<Float>(call.options.tensor_scale), one = splat<Float>(1.0F);
-    const Float smallest = splat<Float>(0x1p-6F), most = splat<Float>(448.0F);
-    const Float inverse = one / whole;
-    each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
+    // Scales of several groups before the elements of any: each waits for its largest magnitudes and three
+    // divisions, which of more than one group go on side by side.
+    constexpr int kTogether = 2;
+    alignas(64) float factor[kTogether * kLanes];
+    for (std::int64_t first = 0; first < call.blocks; first += kTogether * kLanes) {
+      const std::int64_t rest = call.blocks - first;
+      const int n = static_cast<int>(rest < kTogether * kLanes ? rest : kTogether * kLanes);
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
-      const Int largest = largest_of_each(x, std::integral_constant<std::int64_t, kBlock>{}, n);
-      const Float wanted = bitcast<Float>(largest) / splat<Float>(6.0F) / whole;
-      const Unsigned scales =
-          ops::encode_float<Scale>(smaller(larger(wanted, smallest), most), splat<Unsigned>(1u));
-      const Int lost = largest > splat<Int>(kInfinity);
-      store_scales(static_cast<std::uint8_t*>(call.scales) + first,
-                   select(lost, splat<Int>(Scale::nan), bitcast<Int>(scales)), n);
-      alignas(64) float factor[kLanes];
-      (inverse / ops::decode_float<Scale, Float>(scales)).store(factor);
+      std::uint8_t* const scales = static_cast<std::uint8_t*>(call.scales) + first;
+      Int lost = splat<Int>(0);
+      for (int b = 0; b < n; b += kLanes)
+        lost = lost | scale(factor + b, scales + b, x + b * kBlock, n - b < kLanes ? n - b : kLanes,
+                            call.options.tensor_scale);
       for (int b = 0; b < n; ++b)
-        for (int i = 0; i < kBlock; i += kLanes) {
-          const Float scaled = Float::load(x + b * kBlock + i) * splat<Float>(factor[b]);
-          store_nibbles<false>(to + b * kBytes + i / 2, encode_e2m1(scaled));
-        }
+        for (int i = 0; i < kBlock; i += kLanes)
+          store_nibbles<false>(to + b * kBytes + i / 2,
+                               encode_e2m1(Float::load(x + b * kBlock + i) * splat<Float>(factor[b])));
       if (__builtin_expect(any(lost), 0)) {
         for (int b = 0; b < n; ++b)
-          if (lost[b] != 0) std::memset(to + b * kBytes, 0, kBytes);
+          if (scales[b] == Scale::nan) std::memset(to + b * kBytes, 0, kBytes);
       }
-    });
+    }
   }
 
   static void decode(const DecodeCall& call) {
@@ -62,6 +60,19 @@ struct nvfp4 {
   static constexpr int kBlock = 16, kBytes = 8;
   using Scale = ops::float_formats::float8_e4m3fn;
   using Element = ops::float_formats::float4_e2m1fn;
+
+  /// Scales of n blocks, and what their elements are multiplied by. Returns which have NaN.
+  static UFUSE_INLINE Int scale(float* factor, std::uint8_t* to, const float* x, int n, float tensor_scale) {
+    const Float whole = splat<Float>(tensor_scale), one = splat<Float>(1.0F);
+    const Int largest = largest_of_each(x, std::integral_constant<std::int64_t, kBlock>{}, n);
+    const Float wanted = bitcast<Float>(largest) / splat<Float>(6.0F) / whole;
+    const Float kept = smaller(larger(wanted, splat<Float>(0x1p-6F)), splat<Float>(448.0F));
+    const Unsigned codes = ops::encode_float<Scale>(kept, splat<Unsigned>(1u));
+    const Int lost = largest > splat<Int>(kInfinity);
+    store_scales(to, select(lost, splat<Int>(Scale::nan), bitcast<Int>(codes)), n);
+    (one / whole / ops::decode_float<Scale, Float>(codes)).store(factor);
+    return lost;
+  }
 };
 
 }  // namespace formats

@@ -87,9 +87,7 @@ def test_mx_dequantizes_every_code_with_every_scale(kind: str) -> None:
     scales = np.repeat(np.arange(256, dtype=np.uint8)[:, None], count // 32, axis=1)
     with np.errstate(all="ignore"):
         want = mx_tensor.to_dtype(
-            torch.from_numpy(codes).view(DTYPES[kind])
-            if bits == 8
-            else torch.from_numpy(codes),
+            torch.from_numpy(codes).view(DTYPES[kind]) if bits == 8 else torch.from_numpy(codes),
             torch.from_numpy(scales),
             DTYPES[kind],
             32,

@@ -1,4 +1,4 @@
-"""What the formats whose scales lie apart ask of their arguments, and of the parts of their records."""
+"""What formats whose scales lie apart ask of their arguments, and of the parts of records."""
 
 from __future__ import annotations
 

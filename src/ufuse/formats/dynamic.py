@@ -22,9 +22,12 @@ _PLACES: Final = 65535
 def values() -> Array:
     """Return the 256 values in ascending order, float32."""
     sizes = np.concatenate(
-        [np.float32(10.0 ** (decade - _DECADES + 1)) * _middles(2**decade) for decade in range(_DECADES)]
+        [
+            np.float32(10.0 ** (decade - _DECADES + 1)) * _middles(2**decade)
+            for decade in range(_DECADES)
+        ]
     )
-    table = np.sort(np.concatenate([sizes, -sizes, np.float32([0, 1])]))
+    table = np.sort(np.concatenate([sizes, -sizes, np.array([0, 1], np.float32)]))
     table.flags.writeable = False
     return table
 

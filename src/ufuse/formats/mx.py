@@ -1,4 +1,4 @@
-"""MX formats: 8-, 6- and 4-bit elements, 32 of which share a power of two (OCP Microscaling 1.0)."""
+"""MX formats: 8-, 6- and 4-bit elements, 32 of which share a power of two."""
 
 from __future__ import annotations
 

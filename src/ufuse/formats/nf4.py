@@ -1,4 +1,4 @@
-"""NF4 and FP4 of bitsandbytes: 4-bit codes of sixteen values, and each block's largest magnitude."""
+"""NF4 and FP4 of bitsandbytes: codes of sixteen values, and each block's largest magnitude."""
 
 from __future__ import annotations
 

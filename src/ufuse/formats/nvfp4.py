@@ -223,10 +223,7 @@ def quantize(
     scales = None if out is None else out.scales
     if scales is not None and not scales.flags.writeable:
         raise ValueError(f"{_QUANTIZE}: argument 'out': its scales are read-only")
-    if scales is None or swizzle:
-        plain = arguments.new_rows(scales_shape, place, _BYTES)
-    else:
-        plain = scales
+    plain = arguments.new_rows(scales_shape, place, _BYTES) if scales is None or swizzle else scales
     scale_rows = arguments.writable_rows(plain, place, "scales", _QUANTIZE)
     factor = _default_scale(values) if given is None else given
     rows = arguments.rows_of(values, place)
@@ -321,8 +318,8 @@ def from_blocked(blocked: Array, rows: int, columns: int) -> Array:
     if blocked.itemsize != 1 or blocked.size != shape[0] * shape[1]:
         raise ValueError(
             "ufuse.formats.nvfp4.from_blocked: argument 'blocked': expected "
-            f"{shape[0] * shape[1]} bytes for {rows} rows and {columns} columns, got {blocked.size} "
-            f"elements of {blocked.itemsize} bytes"
+            f"{shape[0] * shape[1]} bytes for {rows} rows and {columns} columns, got "
+            f"{blocked.size} elements of {blocked.itemsize} bytes"
         )
     tall, wide = shape[0] // 32, shape[1] // 16
     words = np.ascontiguousarray(blocked).reshape(-1).view(np.uint32).reshape(tall, wide, 32, 4)

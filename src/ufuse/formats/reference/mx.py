@@ -20,7 +20,8 @@ _FRACTION: Final = 23  # bits of a float32's fraction
 def scale_codes(largest: Array, element: Element, mode: str) -> Array:
     """Return the scales of blocks whose largest magnitude is `largest`, float32: biased exponents.
 
-    Exponents are read from the bits: ``floor(log2(x))`` in floats is wrong just below powers of two.
+    Exponents are read from the bits: ``floor(log2(x))`` in floats is wrong just below powers of
+    two.
     """
     if mode == "rceil":
         largest = largest / np.float32(element.largest)
@@ -37,7 +38,9 @@ def scale_codes(largest: Array, element: Element, mode: str) -> Array:
     return np.where(np.isnan(largest), SCALE_NAN, code).astype(np.uint8)
 
 
-def _encode(element: Element, x: Array, weights: Array | None, layout: Layout) -> tuple[Array, Array]:
+def _encode(
+    element: Element, x: Array, weights: Array | None, layout: Layout
+) -> tuple[Array, Array]:
     scales = scale_codes(np.abs(x).max(axis=1), element, SCALE_MODES[layout.scale_mode])
     lost = (scales == SCALE_NAN)[:, None]  # in a block of NaN codes say nothing: they are 0
     scaled = np.where(lost, 0.0, x.astype(np.float64) / decode_e8m0(scales)[:, None])

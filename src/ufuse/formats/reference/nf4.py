@@ -56,9 +56,7 @@ def nearest(scaled: Array, kind: str) -> Array:
     return ORDER[kind][np.searchsorted(BOUNDS[kind], scaled, side="left")].astype(np.uint8)
 
 
-def _encode(
-    kind: str, x: Array, weights: Array | None, layout: Layout
-) -> tuple[Array, Array]:
+def _encode(kind: str, x: Array, weights: Array | None, layout: Layout) -> tuple[Array, Array]:
     largest = np.abs(x).max(axis=1)
     scaled = x * (np.float32(1) / np.maximum(largest, SMALLEST))[:, None]
     return pack(nearest(scaled, kind), 4, high_first=True), largest
@@ -71,7 +69,7 @@ def _decode(kind: str, codes: Array, scales: Array | None, layout: Layout) -> Ar
 
 
 def encode_rest(x: Array, kind: str) -> tuple[Array, Array]:
-    """Quantize the last elements of an array, fewer than a block: packed codes, and their scale (1,).
+    """Quantize the last elements, fewer than a block: packed codes, and their scale (1,).
 
     Unlike those of full blocks they are divided by the largest magnitude, which is kept as it was
     raised to 1e-38: so does bitsandbytes 0.50 on the CPU.

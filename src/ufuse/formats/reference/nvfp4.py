@@ -1,4 +1,4 @@
-"""NVFP4 in plain NumPy: e2m1 elements, an e4m3 scale per 16 of them, a float32 scale for the array."""
+"""NVFP4 in plain NumPy: e2m1 elements, an e4m3 scale per 16, a float32 scale for the array."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ _SCALE: Final = BY_NAME["float8_e4m3fn"]
 
 
 def _encode(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, Array]:
-    """Follow the order of torchao 0.18: two divisions for a scale, and elements multiplied by
-    ``(1 / tensor_scale) / scale``.
-    """
+    # The order of torchao 0.18: two divisions for a scale, and elements multiplied by
+    # (1 / tensor_scale) / scale.
     whole = np.float32(layout.tensor_scale)
     wanted = np.abs(x).max(axis=1) / LARGEST / whole
     scales = _SCALE.encode(np.clip(wanted, SMALLEST_SCALE, LARGEST_SCALE), SATURATE)
