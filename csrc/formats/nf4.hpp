@@ -86,24 +86,33 @@ struct CodeCells {
 template <const CodeBook& Book>
 struct SixteenValues {
   static void encode(const EncodeCall& call) {
+    // Largest magnitudes of some blocks before the elements of any: a block's elements would wait for the
+    // fold of its lanes and for a division. Blocks together stay in L1.
+    constexpr std::int64_t kTogether = 16, kElements = 1024;
     const std::int64_t block = call.options.block;
+    const std::int64_t together = block * kTogether <= kElements ? kTogether
+                                  : block < kElements            ? kElements / block
+                                                                 : 1;
     const Search search;
     const CellSearch cell_search;
-    for (std::int64_t b = 0; b < call.blocks; ++b) {
-      const float* const x = call.values + b * block;
-      std::uint8_t* const to = call.codes + b * block / 2;
-      Int most[2] = {};
-      for (std::int64_t i = 0; i < block; i += 2 * kLanes)
-        for (int k = 0; k < 2; ++k) most[k] = larger(most[k], magnitude(Float::load(x + i + k * kLanes)));
-      const std::int32_t bits = largest_lane(larger(most[0], most[1]));
-      std::memcpy(static_cast<float*>(call.scales) + b, &bits, sizeof bits);
-      // 1e-38 is what bitsandbytes divides zeros by.
-      const float largest = bitcast<float>(bits);
-      const Float inverse = splat<Float>(1.0F / (largest < 1e-38F ? 1e-38F : largest));
-      if (CellSearch::kOffered && bits < kInfinity)
-        store_block(to, x, inverse, block, cell_search);
+    float inverse[kTogether];
+    for (std::int64_t first = 0; first < call.blocks; first += together) {
+      const std::int64_t n = call.blocks - first < together ? call.blocks - first : together;
+      const float* const x = call.values + first * block;
+      std::uint8_t* const to = call.codes + first * block / 2;
+      float* const largest = static_cast<float*>(call.scales) + first;
+      bool finite = true;
+      for (std::int64_t b = 0; b < n; ++b) {
+        const std::int32_t bits = largest_bits(x + b * block, block);
+        std::memcpy(largest + b, &bits, sizeof bits);
+        const float size = bitcast<float>(bits);
+        inverse[b] = 1.0F / (size < 1e-38F ? 1e-38F : size);  // which is what bitsandbytes divides zeros by
+        finite = finite && bits < kInfinity;
+      }
+      if (CellSearch::kOffered && finite)
+        store_blocks(to, x, inverse, n, block, cell_search);
       else
-        store_block(to, x, inverse, block, search);
+        store_blocks(to, x, inverse, n, block, search);
     }
   }
 
@@ -126,14 +135,24 @@ struct SixteenValues {
   static constexpr CodeCells<Book> kCells{};
   static constexpr bool kInOrder = Book.codes[0] == 0;
 
-  template <class Find>
-  static UFUSE_INLINE void store_block(std::uint8_t* to, const float* x, Float inverse, std::int64_t block,
-                                       const Find& find) {
+  static UFUSE_INLINE std::int32_t largest_bits(const float* x, std::int64_t block) {
+    Int most[2] = {};
     for (std::int64_t i = 0; i < block; i += 2 * kLanes)
-      for (int k = 0; k < 2; ++k) {
-        const std::int64_t at = i + k * kLanes;
-        store_nibbles<true>(to + at / 2, bitcast<Unsigned>(find(Float::load(x + at) * inverse)));
-      }
+      for (int k = 0; k < 2; ++k) most[k] = larger(most[k], magnitude(Float::load(x + i + k * kLanes)));
+    return largest_lane(larger(most[0], most[1]));
+  }
+
+  template <class Find>
+  static UFUSE_INLINE void store_blocks(std::uint8_t* to, const float* x, const float* inverse,
+                                        std::int64_t n, std::int64_t block, const Find& find) {
+    for (std::int64_t b = 0; b < n; ++b, x += block, to += block / 2) {
+      const Float factor = splat<Float>(inverse[b]);
+      for (std::int64_t i = 0; i < block; i += 2 * kLanes)
+        for (int k = 0; k < 2; ++k) {
+          const std::int64_t at = i + k * kLanes;
+          store_nibbles<true>(to + at / 2, bitcast<Unsigned>(find(Float::load(x + at) * factor)));
+        }
+    }
   }
 
   /// The code of the value nearest to each lane, and of NaN that of the largest: four comparisons, each with
