@@ -70,20 +70,28 @@ struct Mx {
   static UFUSE_INLINE void encode_blocks(const EncodeCall& call, Block block) {
     const auto mode = static_cast<ScaleMode>(call.options.scale_mode);
     const std::int64_t bytes = block * kStored / 8;
-    each_few(call.blocks, [&](std::int64_t first, int n) __attribute__((always_inline)) {
+    // Scales of two groups before the elements of any: those of one go on while the other's lanes are folded.
+    constexpr int kTogether = 2 * kLanes;
+    alignas(64) float inverse[kTogether];
+    for (std::int64_t first = 0; first < call.blocks; first += kTogether) {
+      const int n = static_cast<int>(call.blocks - first < kTogether ? call.blocks - first : kTogether);
       const float* const x = call.values + first * block;
       std::uint8_t* const to = call.codes + first * bytes;
-      const Int scales = scales_of(largest_of_each(x, block, n), mode);
-      store_scales(static_cast<std::uint8_t*>(call.scales) + first, scales, n);
-      alignas(64) float inverse[kLanes];
-      inverse_of(scales).store(inverse);
+      std::uint8_t* const scales = static_cast<std::uint8_t*>(call.scales) + first;
+      Int lost = splat<Int>(0);
+      for (int b = 0; b < n; b += kLanes) {
+        const int some = n - b < kLanes ? n - b : kLanes;
+        const Int codes = scales_of(largest_of_each(x + b * block, block, some), mode);
+        store_scales(scales + b, codes, some);
+        inverse_of(codes).store(inverse + b);
+        lost = lost | (codes == splat<Int>(kNan));
+      }
       for (int b = 0; b < n; ++b) store_block(to + b * bytes, x + b * block, splat<Float>(inverse[b]), block);
-      const Int lost = scales == splat<Int>(kNan);
       if (__builtin_expect(any(lost), 0)) {
         for (int b = 0; b < n; ++b)
-          if (lost[b] != 0) std::memset(to + b * bytes, 0, static_cast<std::size_t>(bytes));
+          if (scales[b] == kNan) std::memset(to + b * bytes, 0, static_cast<std::size_t>(bytes));
       }
-    });
+    }
   }
 
   static UFUSE_INLINE Int scales_of(Int largest, ScaleMode mode) {
