@@ -1,6 +1,7 @@
 #include "formats/blocks.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -82,7 +83,7 @@ class Run {
         row_(b.shape[b.axes - 1]),
         code_bytes_(b.code_bytes),
         step_(b.strides[b.axes - 1]) {
-    per_row_ = (row_ + block_ - 1) / block_;
+    per_row_ = period_ = (row_ + block_ - 1) / block_;
     if (row_ == 1) step_ = size_;
     collect_rows();
     join_rows();
@@ -91,7 +92,7 @@ class Run {
     const std::int64_t bytes = rows_ * (row_ * size_ + code_bytes_ + per_row_ * scale_bytes_);
     stream_ = bytes > streaming_threshold();
     threads_ = threads_for_bytes(bytes + (encode ? rows_ * row_ * kernel_.cost : 0));
-    tile_ = std::max<std::int64_t>(1, kTile / block_);
+    tile_ = std::max<std::int64_t>(encode ? kernel_.together : 1, kTile / block_);
   }
 
   void run() const {
@@ -113,6 +114,8 @@ class Run {
       if (stream_) end_streams(move_.stream);
     });
   }
+
+  bool overflow() const { return overflow_.load(std::memory_order_relaxed); }
 
  private:
   struct Axis {
@@ -141,7 +144,8 @@ class Run {
 
   /// Rows that follow one another everywhere are one.
   void join_rows() {
-    if (axes_ == 0 || b_.importance != nullptr || row_ % block_ != 0 || code_bytes_ != per_row_ * bytes_)
+    if (axes_ == 0 || (b_.importance != nullptr && kernel_.together == 1) || row_ % block_ != 0 ||
+        code_bytes_ != per_row_ * bytes_)
       return;
     const Axis& last = axis_[axes_ - 1];
     if (last.values != row_ * step_ || last.codes != code_bytes_ ||
@@ -198,10 +202,11 @@ class Run {
     const std::int64_t tile = plain && !stream && !cut(last) ? last - first : std::min(tile_, last - first);
     const std::int64_t raw = plain ? 0 : round_up(tile * block_ * size_, kLine);
     const std::int64_t pitch = plain ? 0 : round_up(tile * block_ * 4, kLine) + kLine;
-    const std::int64_t room = Streamed::room(tile * bytes_);
+    const std::int64_t room = stream || cut(last) ? Streamed::room(tile * bytes_) : 0;
     const ScratchFrame frame(static_cast<std::size_t>((raw + pitch) * rows + room));
     char* const gathered = frame.data() + raw * rows;
     char* const buffer = gathered + pitch * rows;
+    bool overflows = false;
     Streamed codes(reinterpret_cast<char*>(row.codes + first * bytes_), buffer, move_.stream);
     for (std::int64_t at = first; at < last; at += tile) {
       const std::int64_t end = std::min(last, at + tile), count = std::min(row_, end * block_) - at * block_;
@@ -214,8 +219,16 @@ class Run {
             row.scales == nullptr ? nullptr : row.scales + r * across_.scales + at * scale_bytes_;
         const bool kept = !stream && !cut(end);
         auto* const put = kept ? to : reinterpret_cast<std::uint8_t*>(stream ? codes.next() : buffer);
-        kernel_.encode({values, b_.importance == nullptr ? nullptr : b_.importance + at * block_, end - at,
-                        put, scales, b_.options});
+        EncodeCall call{values, b_.importance, end - at, put, scales, b_.options};
+        if (b_.importance != nullptr && kernel_.together == 1) call.importance += at * block_;
+        if (b_.importance != nullptr && kernel_.together > 1) {
+          call.period = period_;
+          call.phase = at % period_;
+        }
+        Overflow overflow = Overflow::unknown;
+        call.overflow = &overflow;
+        kernel_.encode(call);
+        overflows |= overflow != Overflow::none;
         if (stream)
           codes.put((end - at) * bytes_);
         else if (!kept)
@@ -223,6 +236,7 @@ class Run {
       }
     }
     if (stream) codes.finish();
+    if (overflows) overflow_.store(true, std::memory_order_relaxed);
   }
 
   /// Elements of the rows of a group as float32, followed by zeros up to `padded` elements.
@@ -314,6 +328,7 @@ class Run {
   const FormatKernel& kernel_;
   const PieceKernels& pieces_;
   const MoveKernels& move_;
+  std::int64_t period_;  // blocks of what is a row to the caller
   std::int64_t row_, per_row_, code_bytes_,
       step_;  // of a row: elements, blocks, bytes; bytes between elements
   std::int64_t rows_ = 1, together_ = 1;
@@ -321,6 +336,7 @@ class Run {
   int axes_ = 0;
   Axis axis_[kMaxBlockAxes];
   bool plain_ = false, stream_ = false;
+  mutable std::atomic<bool> overflow_{false};
   int threads_ = 1;
   std::int64_t tile_ = 1;  // blocks
 };
@@ -331,10 +347,13 @@ bool empty(const BlockArrays& b) {
 
 }  // namespace
 
-void encode_blocks(const BlockArrays& b) {
+bool encode_blocks(const BlockArrays& b) {
   if (format_kernels(active_tier()).format[static_cast<int>(b.format)].encode == nullptr)
     throw std::invalid_argument("ufuse: a format that is decoded only");
-  if (!empty(b)) Run(b, true).run();
+  if (empty(b)) return false;
+  const Run run(b, true);
+  run.run();
+  return run.overflow();
 }
 
 void decode_blocks(const BlockArrays& b) {

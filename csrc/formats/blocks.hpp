@@ -35,8 +35,9 @@ struct BlockArrays {
   const std::int64_t* scale_strides = nullptr;
 };
 
-/// Arrays do not overlap. Throws `std::invalid_argument` where a format is not encoded, `std::bad_alloc`.
-UFUSE_API void encode_blocks(const BlockArrays& b);
+/// Tells whether float16 numbers of the codes may be infinite or NaN. Arrays do not overlap. Throws
+/// `std::invalid_argument` where a format is not encoded, `std::bad_alloc`.
+UFUSE_API bool encode_blocks(const BlockArrays& b);
 /// Values of the kinds float32, half and bfloat16.
 UFUSE_API void decode_blocks(const BlockArrays& b);
 

@@ -148,10 +148,11 @@ struct MXFP4 {
   }
 
  private:
-  /// Of normal numbers. A logarithm that is less than half a last place below a whole number k is rounded to
-  /// it: so for up to j last places below 2^k, each of which is 2^-24 / ln 2 in the logarithm.
-  static UFUSE_INLINE Int floor_log2(Int bits) {
-    const Int above = (bits >> 23) - splat<Int>(126);
+  /// Of normal numbers, over 2^`scaled`. A logarithm that is less than half a last place below a whole number
+  /// k is rounded to it: so for up to j last places below 2^k, each of which is 2^-24 / ln 2 in the
+  /// logarithm.
+  static UFUSE_INLINE Int floor_log2(Int bits, int scaled = 0) {
+    const Int above = (bits >> 23) - splat<Int>(126 + scaled);
     const Float k = to_float(above);
     const Int below = bitcast<Int>(k) + select(above > splat<Int>(0), splat<Int>(-1), splat<Int>(1));
     const Float gap = select(above == splat<Int>(0), splat<Float>(0.0F), k - bitcast<Float>(below));
@@ -171,10 +172,9 @@ struct MXFP4 {
     // A code that eight bits do not hold wraps; that of infinity and NaN is 0.
     int code = 0;
     if (!nan && most > 0 && most <= __FLT_MAX__) {
-      const Int bits = splat<Int>(bitcast<std::int32_t>(most));
-      // Of a denormal, the highest bit: its logarithm is never that near to a whole number.
-      code = bits[0] >> 23 != 0 ? floor_log2(bits)[0] + 125
-                                : 31 - __builtin_clz(static_cast<unsigned>(bits[0])) - 149 + 125;
+      const bool denormal = most < 0x1p-126F;
+      const float normal = denormal ? most * 0x1p64F : most;
+      code = floor_log2(bitcast<Int>(splat<Float>(normal)), denormal ? 64 : 0)[0] + 125;
     }
     *to = static_cast<std::uint8_t>(code);
     const float d = halves_of_e8m0(splat<Int>(*to))[0];
@@ -183,88 +183,145 @@ struct MXFP4 {
   }
 };
 
+/// The sixteen codes in eight bytes, from code `first` on: the low ones, then those above.
+template <int W>
+UFUSE_INLINE Vec<std::int32_t, W> split_codes(const std::uint8_t* from, int first) {
+  using Codes = Vec<std::int32_t, W>;
+  if constexpr (W == 16) {
+    const auto bytes = load_as<std::int64_t>(from);
+    const Vec<std::int64_t, 2> both{{bytes, bytes >> 4}};
+    return convert<Codes>(bitcast<Vec<std::uint8_t, W>>(both)) & splat<Codes>(15);
+  } else {
+    const auto bytes = convert<Codes>(Vec<std::uint8_t, W>::load(from + first % 8));
+    return first < 8 ? bytes & splat<Codes>(15) : bytes >> 4;
+  }
+}
+
+/// The mirror image.
+template <int W>
+UFUSE_INLINE void join_codes(std::uint8_t* to, const Vec<std::int32_t, W> (&codes)[16 / W]) {
+  using Narrow = Vec<std::uint8_t, W>;
+  if constexpr (W == 16) {
+    const auto halves = bitcast<Vec<std::uint64_t, 2>>(convert<Narrow>(codes[0]));
+    const std::uint64_t bytes = halves[0] | halves[1] << 4;
+    std::memcpy(to, &bytes, sizeof bytes);
+  } else {
+    for (int r = 0; r < 8 / W; ++r) convert<Narrow>(codes[r] | codes[r + 8 / W] << 4).store(to + r * W);
+  }
+}
+
 /// Four parts of 16 values, each with a scale of its own: an e4m3 without sign, of a sixth of the largest
 /// magnitude. In byte j of a part's eight are value j and, above, value j + 8.
 struct NVFP4 {
-  static constexpr int kCost = 16;
-  static constexpr int kBlock = 64, kPart = 16, kBytes = 36;
+  static constexpr int kPart = 16, kParts = 4, kBytes = 36;
 
   static void encode(const EncodeCall& call) {
-    for (std::int64_t block = 0; block < call.blocks; ++block) {
-      std::uint8_t* const to = call.codes + block * kBytes;
-      for (int part = 0; part < 4; ++part)
-        encode_part(to + part, to + 4 + part * 8, call.values + block * kBlock + part * kPart);
-    }
+    each_group(call.blocks * kParts, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
+      const float* const x = call.values + first * kPart;
+      const Int most = fold_blocks<kPart>(x, n, Magnitude{}, Larger{});
+      const Int codes = scale_codes(bitcast<Float>(most) / splat<Float>(6.0F));
+      // A scale of zero makes all codes 0, as an infinite one would.
+      const Float scale = halves(codes), zero = splat<Float>(0.0F);
+      const Float d = select(scale == zero, bitcast<Float>(splat<Int>(kInfinity)), scale);
+      // Where errors might not differ, infinity and NaN: by search.
+      const std::uint32_t search =
+          sign_bits((most >= splat<Int>(kInfinity)) | (bitcast<Float>(most) > d * splat<Float>(4096.0F)));
+      std::uint8_t scales[kLanes];
+      float each[kLanes];
+      store_bytes(scales, codes);
+      d.store(each);
+      each_of(n, [&](int b) __attribute__((always_inline)) {
+        std::uint8_t* const at = call.codes + (first + b) / kParts * kBytes;
+        const auto part = static_cast<int>((first + b) % kParts);
+        at[part] = scales[b];
+        Int q[kPart / kLanes];
+        for (int r = 0; r < kPart / kLanes; ++r)
+          q[r] = nearest(Float::load(x + b * kPart + r * kLanes), each[b]);
+        join_codes<kLanes>(at + kParts + part * 8, q);
+      });
+      if (search != 0) [[unlikely]]
+        for (int b = 0; b < n; ++b)
+          if (search >> b & 1)
+            by_search(call.codes + (first + b) / kParts * kBytes, static_cast<int>((first + b) % kParts),
+                      x + b * kPart);
+    });
   }
 
   static void decode(const DecodeCall& call) {
-    for (std::int64_t block = 0; block < call.blocks; ++block) {
-      const std::uint8_t* const from = call.codes + block * kBytes;
-      for (int part = 0; part < 4; ++part) {
-        const Float d = splat<Float>(kScales.half[from[part]]);
-        std::uint8_t codes[kPart];
-        std::uint64_t bytes;
-        std::memcpy(&bytes, from + 4 + part * 8, 8);
-        constexpr std::uint64_t kNibbles = 0x0f0f0f0f0f0f0f0fULL;
-        const std::uint64_t low = bytes & kNibbles, high = (bytes >> 4) & kNibbles;
-        std::memcpy(codes, &low, 8);
-        std::memcpy(codes + 8, &high, 8);
+    each_group(call.blocks * kParts, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
+      std::uint8_t scales[kLanes] = {};
+      each_of(n,
+              [&](int b) { scales[b] = call.codes[(first + b) / kParts * kBytes + (first + b) % kParts]; });
+      float d[kLanes];
+      halves(load_bytes(scales)).store(d);
+      for (int b = 0; b < n; ++b) {
+        const std::uint8_t* const codes =
+            call.codes + (first + b) / kParts * kBytes + kParts + (first + b) % kParts * 8;
         for (int i = 0; i < kPart; i += kLanes)
-          (float4_values(load_bytes(codes + i)) * d).store(call.values + block * kBlock + part * kPart + i);
+          (float4_values(split_codes<kLanes>(codes, i)) * splat<Float>(d[b]))
+              .store(call.values + (first + b) * kPart + i);
       }
-    }
+    });
   }
 
  private:
-  /// Half the value of each scale; zero for the NaN of e4m3. The highest bit counts in decoding alone.
-  static constexpr auto kScales = [] {
-    struct Table {
-      float half[256];
-    } table{};
-    for (int code = 0; code < 256; ++code) {
-      const int exponent = code >> 3 & 15, fraction = code & 7;
-      float value = static_cast<float>(exponent == 0 ? fraction : 8 + fraction);  // in units of 2^-9
-      for (int e = 1; e < exponent; ++e) value *= 2;
-      table.half[code] = code == 0x7f ? 0.0F : value * 0x1p-10F;
-    }
-    return table;
-  }();
-
-  /// The nearest scale, ties away from zero; from what rounds to 256 on, 448, as llama.cpp has it.
-  static UFUSE_INLINE std::uint8_t scale_of(float x) {
-    if (!(x > 0)) return 0;
-    if (x < 0x1p-6F) {
-      const int steps = static_cast<int>(x * 512.0F + 0.5F);
-      return static_cast<std::uint8_t>(steps > 7 ? 7 : steps);
-    }
-    const std::int32_t rounded = ((bitcast<std::int32_t>(x) >> 19) + 1) >> 1;  // a fraction of three bits
-    const std::int32_t code = rounded - (120 << 3);
-    return static_cast<std::uint8_t>(code >= 15 << 3 ? 0x7e : code);
+  /// Half the value of each scale; zero for the NaN of e4m3. The highest bit is not looked at.
+  static UFUSE_INLINE Float halves(Int code) {
+    const Int exponent = (code >> 3) & splat<Int>(15), fraction = code & splat<Int>(7);
+    const Float normal = bitcast<Float>(((exponent + splat<Int>(127 - 8)) << 23) | fraction << 20);
+    const Float denormal = to_float(fraction) * splat<Float>(0x1p-10F);
+    const Float value = select(exponent == splat<Int>(0), denormal, normal);
+    return bitcast<Float>(bitcast<Int>(value) & (code != splat<Int>(0x7f)));
   }
 
-  static UFUSE_INLINE void encode_part(std::uint8_t* scale, std::uint8_t* to, const float* x) {
+  /// The nearest scale of what is not negative, ties upwards; from what rounds to 256 on, and of NaN, 448, as
+  /// llama.cpp has it.
+  static UFUSE_INLINE Int scale_codes(Float x) {
+    const Int steps = smaller(truncated(x * splat<Float>(512.0F) + splat<Float>(0.5F)), splat<Int>(7));
+    const Int rounded = ((bitcast<Int>(x) >> 19) + splat<Int>(1)) >> 1;  // a fraction of three bits
+    const Int normal = rounded - splat<Int>(120 << 3);
+    const Int code = select(x < splat<Float>(0x1p-6F), steps, normal);
+    return select(code >= splat<Int>(15 << 3), splat<Int>(0x7e), code);
+  }
+
+  /// The bounds half way between two codes are exact in float32.
+  static UFUSE_INLINE Int nearest(Float x, float d) {
+    const Float size = bitcast<Float>(magnitude(x));
+#if defined(__AVX512F__)
+    // A search by halves: 8 instructions, where counting the bounds below takes 21.
+    alignas(64) static constexpr float kBounds[17] = {0.5F, 1.5F, 2.5F, 3.5F, 5.0F, 7.0F, 10.0F};
+    const __m512 scale = _mm512_set1_ps(d);
+    const __m512 bounds = _mm512_mul_ps(_mm512_load_ps(kBounds), scale);
+    const __m512 next = _mm512_mul_ps(_mm512_loadu_ps(kBounds + 1), scale);
+    __m512i code =
+        _mm512_maskz_set1_epi32(_mm512_cmp_ps_mask(size.v, _mm512_set1_ps(3.5F * d), _CMP_GT_OQ), 4);
+    __mmask16 above = _mm512_cmp_ps_mask(size.v, _mm512_maskz_permutexvar_ps(0xffff, code, next), _CMP_GT_OQ);
+    code = _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(2));
+    above = _mm512_cmp_ps_mask(size.v, _mm512_maskz_permutexvar_ps(0xffff, code, bounds), _CMP_GT_OQ);
+    code = _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(1));
+    const __mmask16 negative =
+        _mm512_mask_test_epi32_mask(_mm512_movepi32_mask(_mm512_castps_si512(x.v)), code, code);
+    return {reinterpret_cast<Int::native>(_mm512_mask_or_epi32(code, negative, code, _mm512_set1_epi32(8)))};
+#else
+    Int code{};
+    for (const float half : {0.5F, 1.5F, 2.5F, 3.5F, 5.0F, 7.0F, 10.0F})
+      code = code - (size > splat<Float>(half * d));
+    return code | ((bitcast<Int>(x) < splat<Int>(0)) & (code != splat<Int>(0)) & splat<Int>(8));
+#endif
+  }
+
+  static void by_search(std::uint8_t* block, int part, const float* x) {
     float most = 0;
     for (int i = 0; i < kPart; ++i) {
       const float size = __builtin_fabsf(x[i]);
-      most = most < size ? size : most;
+      most = size > most ? size : most;  // of what is no NaN
     }
-    *scale = scale_of(most / 6.0F);
-    const float d = kScales.half[*scale];
-    std::uint8_t codes[kPart] = {};
-    if (d > 0 && most <= 4096 * d) [[likely]] {
-      // The bounds half way between two codes are exact in float32, and errors differ.
-      for (int i = 0; i < kPart; i += kLanes) {
-        const Float v = Float::load(x + i), size = bitcast<Float>(magnitude(v));
-        Int code{};
-        for (const float half : {0.5F, 1.5F, 2.5F, 3.5F, 5.0F, 7.0F, 10.0F})
-          code = code - (size > splat<Float>(half * d));
-        const Int negative = (bitcast<Int>(v) < splat<Int>(0)) & (code != splat<Int>(0));
-        store_bytes(codes + i, code | (negative & splat<Int>(8)));
-      }
-    } else if (d > 0) {
-      for (int i = 0; i < kPart; ++i) codes[i] = nearest_float4(x[i], d);
-    }
-    for (int j = 0; j < 8; ++j) to[j] = static_cast<std::uint8_t>(codes[j] | codes[j + 8] << 4);
+    const Int code = scale_codes(splat<Float>(most / 6.0F));
+    block[part] = static_cast<std::uint8_t>(code[0]);
+    const float d = halves(code)[0];
+    for (int j = 0; j < 8; ++j)
+      block[kParts + part * 8 + j] =
+          static_cast<std::uint8_t>(nearest_float4(x[j], d) | nearest_float4(x[j + 8], d) << 4);
   }
 };
 

@@ -49,16 +49,27 @@ UFUSE_INLINE std::uint32_t even_signs(std::uint32_t index) {
   return index | static_cast<std::uint32_t>(__builtin_parity(index)) << 7;
 }
 
+/// A register of values from value `first` on of rows of so many.
+template <int Values, class Row>
+UFUSE_INLINE Int rows_at(int first, Row row) {
+  using Word = std::conditional_t<Values == 8, std::int64_t, std::int32_t>;
+  if constexpr (kLanes > Values) {  // in a register: stored apart, they would be waited for
+    Vec<Word, kLanes / Values> words{};
+#pragma GCC unroll 4
+    for (int i = 0; i < kLanes / Values; ++i) words.v[i] = load_as<Word>(row(first / Values + i));
+    return convert<Int>(bitcast<Vec<std::int8_t, kLanes>>(words));
+  } else {
+    return load_signed_bytes(row(first / Values) + first % Values);
+  }
+}
+
 /// Sixteen values: two rows of eight or four of four, times d, minus where a bit of `signs` is set.
 template <int Values, class Row>
 UFUSE_INLINE void put_signed(float* to, float d, std::uint32_t signs, Row row) {
-  std::int8_t values[16];
-#pragma GCC unroll 4
-  for (int i = 0; i < 16 / Values; ++i) std::memcpy(values + i * Values, row(i), Values);
   const Int bit = lane_bits();
 #pragma GCC unroll 4
   for (int i = 0; i < 16; i += kLanes) {
-    const Float size = to_float(load_signed_bytes(values + i)) * splat<Float>(d);
+    const Float size = to_float(rows_at<Values>(i, row)) * splat<Float>(d);
 #if defined(__AVX512F__)
     const Int minus = {
         reinterpret_cast<Int::native>(_mm512_maskz_set1_epi32(static_cast<__mmask16>(signs), INT32_MIN))};
@@ -74,14 +85,15 @@ UFUSE_INLINE void put_signed(float* to, float d, std::uint32_t signs, Row row) {
 /// Sixteen values d * (row + delta) of two rows of eight.
 template <class Row>
 UFUSE_INLINE void put_shifted(float* to, float d, const float (&delta)[2], Row row) {
-  std::int8_t values[16];
-  std::memcpy(values, row(0), 8);
-  std::memcpy(values + 8, row(1), 8);
-  float shift[16];
-  for (int i = 0; i < 16; ++i) shift[i] = delta[i / 8];
-  for (int i = 0; i < 16; i += kLanes)
-    ((to_float(load_signed_bytes(values + i)) + Float::load(shift + i)) * splat<Float>(d)).store(to + i);
+  for (int i = 0; i < 16; i += kLanes) {
+    Float shift = splat<Float>(delta[i / 8]);
+    if constexpr (kLanes > 8) shift = select(lane_bits() < splat<Int>(256), shift, splat<Float>(delta[1]));
+    ((to_float(rows_at<8>(i, row)) + shift) * splat<Float>(d)).store(to + i);
+  }
 }
+
+/// 0.125, or with a bit -0.125; no branch, which would be guessed wrong half the time.
+UFUSE_INLINE float eighth(std::uint32_t minus) { return bitcast<float>(0x3e000000U | minus << 31); }
 
 UFUSE_INLINE Float levels4(Int code) {
 #if defined(__AVX512F__)
@@ -187,7 +199,7 @@ void IQ1_S::decode(const DecodeCall& call) {
     for (int part = 0; part < 8; ++part) {
       const std::uint32_t high = load_as<std::uint16_t>(from + 34 + part * 2);
       const float scale = d * static_cast<float>(2 * (high >> 12 & 7) + 1);
-      const float delta = high >> 15 != 0 ? -0.125F : 0.125F;
+      const float delta = eighth(high >> 15);
       for (int k = 0; k < 2; ++k)
         put_shifted(to + part * 32 + k * 16, scale, {delta, delta}, [&](int i) {
           return kGrid1.at[from[2 + part * 4 + k * 2 + i] | (high >> (6 * k + 3 * i) & 7) << 8];
@@ -209,8 +221,7 @@ void IQ1_M::decode(const DecodeCall& call) {
     for (int part = 0; part < 16; ++part) {
       const float scale = d * static_cast<float>(2 * (words[part / 4] >> (part % 4 * 3) & 7) + 1);
       const std::uint32_t high = from[32 + part];
-      put_shifted(to + part * 16, scale,
-                  {(high & 8) != 0 ? -0.125F : 0.125F, (high & 128) != 0 ? -0.125F : 0.125F},
+      put_shifted(to + part * 16, scale, {eighth(high >> 3 & 1), eighth(high >> 7)},
                   [&](int i) { return kGrid1.at[from[part * 2 + i] | (high >> (4 * i) & 7) << 8]; });
     }
   });

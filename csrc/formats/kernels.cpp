@@ -33,12 +33,13 @@ void to_bfloat16(std::uint16_t* to, const float* from, std::int64_t count) {
 }
 
 /// A format is a struct of its name with `encode` (null where there is none) and `decode`; with `kCost` where
-/// encoding computes more than it moves.
+/// encoding computes more than it moves; with `kTogether` where blocks wait for one another.
 template <class F>
 constexpr FormatKernel kernel() {
-  int cost = 8;
+  int cost = 8, together = 1;
   if constexpr (requires { F::kCost; }) cost = F::kCost;
-  return {F::encode, F::decode, cost};
+  if constexpr (requires { F::kTogether; }) together = F::kTogether;
+  return {F::encode, F::decode, cost, together};
 }
 
 }  // namespace

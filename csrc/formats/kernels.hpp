@@ -25,6 +25,9 @@ struct FormatOptions {
   int scale_mode = 0;            // how a power of two is made of the largest magnitude: MX's ScaleMode
 };
 
+/// What is known of the float16 numbers of some codes. Kernels that do not look leave it at `unknown`.
+enum class Overflow : std::uint8_t { none, some, unknown };
+
 /// `blocks` blocks, one after another. Nothing overlaps; pointers have no alignment but that of their type.
 struct EncodeCall {
   const float* values;      // contiguous
@@ -33,6 +36,10 @@ struct EncodeCall {
   std::uint8_t* codes;
   void* scales;  // of formats whose scales lie apart from the codes: one per block; else null
   FormatOptions options;
+  // Where `together` blocks may be of several rows: their weights are those of `period` blocks over and over,
+  // from block `phase` of these on.
+  std::int64_t period = 0, phase = 0;
+  Overflow* overflow = nullptr;  // where to say whether a float16 of the codes is infinite or NaN
 };
 
 struct DecodeCall {
@@ -47,7 +54,8 @@ struct DecodeCall {
 struct FormatKernel {
   void (*encode)(const EncodeCall&);
   void (*decode)(const DecodeCall&);
-  int cost;  // of encoding: how many bytes of memory could be moved while one of the values is encoded
+  int cost;      // of encoding: how many bytes of memory could be moved while one of the values is encoded
+  int together;  // blocks that are encoded side by side; fewer take as long
 };
 
 struct FormatKernels {

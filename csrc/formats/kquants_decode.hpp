@@ -1,7 +1,9 @@
-// Decoding of GGUF's K-quants: 256 values, whose scales (and least values) are themselves codes.
+// GGUF's K-quants, and how they are decoded: 256 values, whose scales (and least values) are themselves
+// codes.
 #pragma once
 
 #include "formats/groups.hpp"
+#include "formats/kquants.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -28,8 +30,13 @@ UFUSE_INLINE void scaled(float* to, float d, float m, Codes q) {
   for (int i = 0; i < Count; i += kLanes) (to_float(q(i)) * splat<Float>(d) - splat<Float>(m)).store(to + i);
 }
 
-struct Q2_K {
-  static constexpr std::nullptr_t encode = nullptr;
+/// Encoders try some scales for each of their values, for as many blocks at a time as a register has lanes.
+struct Searched {
+  static constexpr int kCost = 64, kTogether = kLanes;
+};
+
+struct Q2_K : Searched {
+  static void encode(const EncodeCall& call) { encode_q2_k(call); }
 
   // 16 scales and 16 least values of 4 bits; 2 bits per value: of each 128 values, byte j of 32 has those of
   // values j, j + 32, j + 64, j + 96; d; dmin.
@@ -47,8 +54,8 @@ struct Q2_K {
   }
 };
 
-struct Q3_K {
-  static constexpr std::nullptr_t encode = nullptr;
+struct Q3_K : Searched {
+  static void encode(const EncodeCall& call) { encode_q3_k(call); }
 
   // A third bit per value: bit k of byte j of 32 is that of value 32 k + j, and takes 4 away where it is not
   // set; low bits as in Q2_K; 16 scales of 6 bits, less 32: eight bytes of low bits, four of high ones; d.
@@ -80,8 +87,8 @@ struct ScaleAndLeast {
   int scale, least;
 };
 
-struct Q4_K {
-  static constexpr std::nullptr_t encode = nullptr;
+struct Q4_K : Searched {
+  static void encode(const EncodeCall& call) { encode_q4_k(call); }
 
   // d; dmin; scales; of each 64 values byte j of 32 has value j and, above, value j + 32.
   static void decode(const DecodeCall& call) {
@@ -98,8 +105,8 @@ struct Q4_K {
   }
 };
 
-struct Q5_K {
-  static constexpr std::nullptr_t encode = nullptr;
+struct Q5_K : Searched {
+  static void encode(const EncodeCall& call) { encode_q5_k(call); }
 
   // d; dmin; scales; fifth bits: bit k of byte j of 32 is that of value 32 k + j; low bits as in Q4_K.
   static void decode(const DecodeCall& call) {
@@ -120,8 +127,8 @@ struct Q5_K {
   }
 };
 
-struct Q6_K {
-  static constexpr std::nullptr_t encode = nullptr;
+struct Q6_K : Searched {
+  static void encode(const EncodeCall& call) { encode_q6_k(call); }
 
   // Low four bits: of each 128 values byte j of 64 has value j and, above, value j + 64; high two bits: byte
   // j of 32 has those of values j, j + 32, j + 64, j + 96; 16 scales, int8; d. Codes less 32.

@@ -19,6 +19,7 @@ struct Quotients {
   static constexpr int kMost = (1 << Bits) - 1, kMiddle = 1 << (Bits - 1);
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
@@ -28,13 +29,13 @@ struct Quotients {
         const auto [low, high] = range(x, n);
         const Float d = (high - low) / splat<Float>(kMost);
         low.store(least);
-        to_halves(offsets, low);
+        beyond |= to_halves(offsets, low);
         inverse_or_zero(d).store(inverse);
-        to_halves(scales, d);
+        beyond |= to_halves(scales, d);
       } else {
         const Float d = largest(x, n) / splat<Float>(-kMiddle);
         inverse_or_zero(d).store(inverse);
-        to_halves(scales, d);
+        beyond |= to_halves(scales, d);
       }
       each_of(n, [&](int b) __attribute__((always_inline)) {
         std::uint8_t* const at = to + b * kBytes;
@@ -50,6 +51,7 @@ struct Quotients {
         put(at, q);
       });
     });
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {
@@ -124,8 +126,8 @@ struct Quotients {
     Float low, high;
   };
 
-  /// The least and the largest value of each of n blocks: of zeros, -0.0 is the lesser. The first NaN for
-  /// both where there is one.
+  /// The least and the largest value of each of n blocks: of zeros, -0.0 is the lesser. A NaN
+  /// is both ends.
   template <class N>
   static UFUSE_INLINE Range range(const float* x, N n) {
     // Integers in the order of floats, NaN at both ends.
@@ -136,16 +138,9 @@ struct Quotients {
     const Int high = fold_blocks<kBlock>(x, n, ordered, Larger{});
     const Int low = fold_blocks<kBlock>(x, n, ordered, Smaller{});
     const auto back = [&](Int v) __attribute__((always_inline)) { return ordered(bitcast<Float>(v)); };
-    Range found{bitcast<Float>(back(low)), bitcast<Float>(back(high))};
-    const std::uint32_t nan = sign_bits((high > splat<Int>(kInfinity)) | (low < splat<Int>(~kInfinity)));
-    if (nan == 0) [[likely]]
-      return found;
-    float lows[kLanes], highs[kLanes];
-    found.low.store(lows);
-    found.high.store(highs);
-    for (int b = 0; b < n; ++b)
-      if (nan >> b & 1) lows[b] = highs[b] = first_of(x + b * kBlock);
-    return {Float::load(lows), Float::load(highs)};
+    const Int nan = (high > splat<Int>(kInfinity)) | (low < splat<Int>(~kInfinity));
+    return {bitcast<Float>(select(nan, splat<Int>(kNan), back(low))),
+            bitcast<Float>(select(nan, splat<Int>(kNan), back(high)))};
   }
 };
 
@@ -159,14 +154,16 @@ struct Q8_0 {
   static constexpr int kBlock = 32, kRegisters = kBlock / kLanes, kBytes = 34;
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
-      const Float d = bitcast<Float>(fold_blocks<kBlock>(x, n, Magnitude{}, Larger{})) / splat<Float>(127.0F);
+      const Float d =
+          largest_magnitude(fold_blocks<kBlock>(x, n, Magnitude{}, Larger{})) / splat<Float>(127.0F);
       float inverse[kLanes];
       std::uint16_t scales[kLanes];
       inverse_or_zero(d).store(inverse);
-      to_halves(scales, d);
+      beyond |= to_halves(scales, d);
       each_of(n, [&](int b) __attribute__((always_inline)) {
         std::uint8_t* const at = to + b * kBytes;
         store_half(at, scales[b]);
@@ -175,6 +172,7 @@ struct Q8_0 {
                       rounded_away(Float::load(x + b * kBlock + r * kLanes) * splat<Float>(inverse[b])));
       });
     });
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {

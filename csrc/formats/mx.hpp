@@ -48,6 +48,9 @@ struct IntElement {
 
 template <class E, bool Packed>
 struct Mx {
+  // Scales of two groups before the elements of any: those of one go on while the other's lanes are folded.
+  static constexpr int kTogether = 2 * kLanes;
+
   static void encode(const EncodeCall& call) {
     if (call.options.block == 32)
       encode_blocks(call, std::integral_constant<std::int64_t, 32>{});
@@ -70,8 +73,6 @@ struct Mx {
   static UFUSE_INLINE void encode_blocks(const EncodeCall& call, Block block) {
     const auto mode = static_cast<ScaleMode>(call.options.scale_mode);
     const std::int64_t bytes = block * kStored / 8;
-    // Scales of two groups before the elements of any: those of one go on while the other's lanes are folded.
-    constexpr int kTogether = 2 * kLanes;
     alignas(64) float inverse[kTogether];
     for (std::int64_t first = 0; first < call.blocks; first += kTogether) {
       const int n = static_cast<int>(call.blocks - first < kTogether ? call.blocks - first : kTogether);

@@ -13,14 +13,14 @@ namespace UFUSE_TIER {
 namespace formats {
 
 struct nvfp4 {
+  // Scales of several groups before the elements of any: each waits for its largest magnitudes and three
+  // divisions, which of more than one group go on side by side.
+  static constexpr int kTogether = 4 * kLanes;
+
   static void encode(const EncodeCall& call) {
-    // Scales of several groups before the elements of any: each waits for its largest magnitudes and three
-    // divisions, which of more than one group go on side by side.
-    constexpr int kTogether = 2;
-    alignas(64) float factor[kTogether * kLanes];
-    for (std::int64_t first = 0; first < call.blocks; first += kTogether * kLanes) {
-      const std::int64_t rest = call.blocks - first;
-      const int n = static_cast<int>(rest < kTogether * kLanes ? rest : kTogether * kLanes);
+    alignas(64) float factor[kTogether];
+    for (std::int64_t first = 0; first < call.blocks; first += kTogether) {
+      const int n = static_cast<int>(call.blocks - first < kTogether ? call.blocks - first : kTogether);
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
       std::uint8_t* const scales = static_cast<std::uint8_t*>(call.scales) + first;

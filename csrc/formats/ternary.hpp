@@ -8,16 +8,16 @@ namespace UFUSE_TIER {
 namespace formats {
 
 /// Values in {0, 1, 2} of a block, one to a byte, and the float16 of its scale.
-inline std::uint16_t ternary(std::uint8_t (&digits)[256], const float* x) {
+inline std::uint16_t ternary(std::uint8_t (&digits)[256], const float* x, std::uint32_t& beyond) {
   Int most = magnitude(Float::load(x));
   for (int i = kLanes; i < 256; i += kLanes) most = larger(most, magnitude(Float::load(x + i)));
   std::int32_t largest = 0;
   for (int lane = 0; lane < kLanes; ++lane) largest = most[lane] > largest ? most[lane] : largest;
-  const Float d = bitcast<Float>(splat<Int>(largest)), inverse = inverse_or_zero(d);
+  const Float d = largest_magnitude(splat<Int>(largest)), inverse = inverse_or_zero(d);
   for (int i = 0; i < 256; i += kLanes)
     store_bytes(digits + i, rounded_away(Float::load(x + i) * inverse) + splat<Int>(1));
   std::uint16_t codes[kLanes];
-  to_halves(codes, d);
+  beyond |= to_halves(codes, d);
   return codes[0];
 }
 
@@ -29,14 +29,16 @@ struct TQ1_0 {
   static constexpr std::uint8_t kPowers[5] = {1, 3, 9, 27, 81};
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
       std::uint8_t digits[256];
       std::uint8_t* const to = call.codes + block * kBytes;
-      store_half(to + 52, ternary(digits, call.values + block * 256));
+      store_half(to + 52, ternary(digits, call.values + block * 256, beyond));
       pack<32, 5>(to, digits);
       pack<16, 5>(to + 32, digits + 160);
       pack<4, 4>(to + 48, digits + 240);
     }
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {
@@ -77,16 +79,18 @@ struct TQ2_0 {
   static constexpr int kBytes = 66;
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
       std::uint8_t digits[256];
       std::uint8_t* const to = call.codes + block * kBytes;
-      store_half(to + 64, ternary(digits, call.values + block * 256));
+      store_half(to + 64, ternary(digits, call.values + block * 256, beyond));
       for (int half = 0; half < 2; ++half)
         for (int i = 0; i < 32; ++i) {
           const std::uint8_t* const at = digits + half * 128 + i;
           to[half * 32 + i] = static_cast<std::uint8_t>(at[0] | at[32] << 2 | at[64] << 4 | at[96] << 6);
         }
     }
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {

@@ -104,10 +104,11 @@ BlockArrays arrays_of(const std::string& format, const py::array& values, const 
 
 std::uint8_t* bytes_of(const void* data) { return static_cast<std::uint8_t*>(const_cast<void*>(data)); }
 
-void encode_arrays(const std::string& format, const py::array& values, const std::string& coding,
+bool encode_arrays(const std::string& format, const py::array& values, const std::string& coding,
                    py::array& codes, std::optional<py::array>& scales,
                    const std::optional<py::array_t<float>>& importance, std::int64_t block,
                    std::int64_t bytes, float tensor_scale, int scale_mode) {
+  if (values.size() == 0) return false;
   Strided strided;
   BlockArrays b =
       arrays_of(format, values, coding, codes, scales, {block, bytes, tensor_scale, scale_mode}, strided);
@@ -122,12 +123,13 @@ void encode_arrays(const std::string& format, const py::array& values, const std
       refuse("importance of another shape");
     b.importance = importance->data();
   }
-  without_gil(values.size(), [&] { encode_blocks(b); });
+  return without_gil(values.size(), [&] { return encode_blocks(b); });
 }
 
 void decode_arrays(const std::string& format, const py::array& codes, const std::optional<py::array>& scales,
                    py::array& values, const std::string& coding, std::int64_t block, std::int64_t bytes,
                    float tensor_scale, int scale_mode) {
+  if (values.size() == 0) return;
   Strided strided;
   BlockArrays b =
       arrays_of(format, values, coding, codes, scales, {block, bytes, tensor_scale, scale_mode}, strided);

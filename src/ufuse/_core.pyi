@@ -121,7 +121,7 @@ def encode_blocks(
     bytes: int,
     tensor_scale: float,
     scale_mode: int,
-) -> None: ...
+) -> bool: ...
 def decode_blocks(
     format: str,
     codes: Any,

@@ -24,6 +24,8 @@ class Format:
         One line for the documentation's table.
     source : str
         Where the layout comes from.
+    weighs : bool
+        Whether encoding takes a weight for each value.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Format:
     encodes: bool
     doc: str
     source: str = ""
+    weighs: bool = False
 
 
 _OCP: Final = "OCP Microscaling Formats 1.0"
@@ -46,16 +49,34 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format("Q5_1", 32, 24, True, "float16 scale and least value, 5-bit codes", _GGML),
     Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", _GGML),
     Format(
-        "Q2_K", 256, 84, False, "4-bit scales and least values of 16 values, 2-bit codes", _GGML
+        "Q2_K",
+        256,
+        84,
+        True,
+        "4-bit scales and least values of 16 values, 2-bit codes",
+        _GGML,
+        weighs=True,
     ),
-    Format("Q3_K", 256, 110, False, "6-bit scales of 16 values, 3-bit codes", _GGML),
+    Format("Q3_K", 256, 110, True, "6-bit scales of 16 values, 3-bit codes", _GGML, weighs=True),
     Format(
-        "Q4_K", 256, 144, False, "6-bit scales and least values of 32 values, 4-bit codes", _GGML
+        "Q4_K",
+        256,
+        144,
+        True,
+        "6-bit scales and least values of 32 values, 4-bit codes",
+        _GGML,
+        weighs=True,
     ),
     Format(
-        "Q5_K", 256, 176, False, "6-bit scales and least values of 32 values, 5-bit codes", _GGML
+        "Q5_K",
+        256,
+        176,
+        True,
+        "6-bit scales and least values of 32 values, 5-bit codes",
+        _GGML,
+        weighs=True,
     ),
-    Format("Q6_K", 256, 210, False, "8-bit scales of 16 values, 6-bit codes", _GGML),
+    Format("Q6_K", 256, 210, True, "8-bit scales of 16 values, 6-bit codes", _GGML, weighs=True),
     Format("TQ1_0", 256, 54, True, "float16 scale, five values of -1, 0, 1 to a byte", _GGML),
     Format("TQ2_0", 256, 66, True, "float16 scale, four values of -1, 0, 1 to a byte", _GGML),
     Format("MXFP4", 32, 17, True, "power of two, 4-bit floats", _GGML),
@@ -101,3 +122,6 @@ FORMATS: Final[tuple[Format, ...]] = (
 )
 
 BY_NAME: Final = {row.name: row for row in FORMATS}
+
+#: Those of GGUF files.
+GGUF: Final = tuple(row for row in FORMATS if row.source == _GGML)

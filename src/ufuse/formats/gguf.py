@@ -1,38 +1,387 @@
-"""The block formats of GGUF, the files of llama.cpp, byte for byte."""
+"""The block formats of GGUF, the files of llama.cpp, byte for byte.
+
+A *kind* is a format by its name in GGUF, such as ``"Q4_0"``, in any case. `kinds` lists them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .. import executors
+from ..catalogue.formats import GGUF, Format
 from ..interop import accepts_buffers
-from .blocks import Array, layout_of
+from ..interop.lowprecision import coding
+from .blocks import Array, Layout
+
+__all__ = ["block_size", "dequantize", "kinds", "quantize", "quantized_shape", "shape", "type_size"]
+
+_KINDS: Final = {row.name: row for row in GGUF}
+_BY_UPPER: Final = {name.upper(): row for name, row in _KINDS.items()}
+
+#: Where the float16 (or bfloat16) scales and least values of a block are, in bytes.
+_HALVES: Final = {
+    "Q4_0": (0,),
+    "Q4_1": (0, 2),
+    "Q5_0": (0,),
+    "Q5_1": (0, 2),
+    "Q8_0": (0,),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q4_K": (0, 2),
+    "Q5_K": (0, 2),
+    "Q6_K": (208,),
+    "TQ1_0": (52,),
+    "TQ2_0": (64,),
+    "F16": (0,),
+    "BF16": (0,),
+}
+
+_UINT8: Final = np.dtype(np.uint8)
+
+
+def kinds(*, encodes: bool = False) -> tuple[str, ...]:
+    """Return the names of the kinds.
+
+    Parameters
+    ----------
+    encodes : bool
+        Only those that `quantize` writes; else all that `dequantize` reads.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> "Q4_0" in uf.formats.gguf.kinds(encodes=True)
+    True
+    """
+    return tuple(row.name for row in _KINDS.values() if row.encodes or not encodes)
+
+
+def block_size(kind: str) -> int:
+    """Return how many elements of a row a block of `kind` holds: 32 for Q4_0."""
+    return _row_of("block_size", kind).block
+
+
+def type_size(kind: str) -> int:
+    """Return how many bytes a block of `kind` takes: 18 for Q4_0."""
+    return _row_of("type_size", kind).nbytes
+
+
+def quantized_shape(shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
+    """Return the shape of the bytes of an array of `shape`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, or its block does not divide the last axis.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> uf.formats.gguf.quantized_shape((10, 64), "Q4_0")
+    (10, 36)
+    """
+    return _quantized_shape(
+        "quantized_shape", "shape", tuple(shape), _row_of("quantized_shape", kind)
+    )
+
+
+def shape(data_shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
+    """Return the shape of the array whose bytes have the shape `data_shape`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, or the last axis is not whole blocks.
+
+    Examples
+    --------
+    >>> import ufuse as uf
+    >>> uf.formats.gguf.shape((10, 36), "Q4_0")
+    (10, 64)
+    """
+    return _shape("shape", "data_shape", tuple(data_shape), _row_of("shape", kind))
 
 
 @accepts_buffers("x", "importance", function="ufuse.formats.gguf.quantize")
 def quantize(
     x: ArrayLike, kind: str, *, importance: ArrayLike | None = None, out: Array | None = None
 ) -> Array:
-    """Quantize along the last axis."""
-    values = np.asarray(x)
-    layout = layout_of(kind)
-    shape = (*values.shape[:-1], values.shape[-1] // layout.block * layout.nbytes)
-    target = executors.empty(shape, np.dtype(np.uint8)) if out is None else out
-    executors.of(__package__).encode(layout, values, target)
+    """Write an array as the blocks of a GGUF file, along its last axis.
+
+    Parameters
+    ----------
+    x : array_like
+        float32, float64, float16 or bfloat16 of shape (..., D), any strides and byte order. It is
+        read as float32: float64 is rounded to it first.
+    kind : str
+        One of ``kinds(encodes=True)``; its block divides D.
+    importance : array_like, optional
+        Shape (D,): how much an error of each element of a row matters, the same for all rows; not
+        negative. For the kinds that search for the best scale.
+    out : ndarray, optional
+        Written to and returned: uint8, C-contiguous along its last axis, apart from `x`.
+
+    Returns
+    -------
+    ndarray
+        uint8 of shape (..., D / block_size * type_size): the bytes of a tensor in a file.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of a type above, or `out` not uint8.
+    ValueError
+        If there is no such kind, or it is not written; if its block does not divide D; if a shape
+        does not fit. Nothing has been written then.
+
+    Warns
+    -----
+    RuntimeWarning
+        If numbers that are all finite gave a block with a scale that is not: float16 scales
+        overflow, in Q4_0 from magnitudes of 524 160 on. The bytes are still those of the format.
+
+    Notes
+    -----
+    The bytes are those of the package gguf (``gguf.quants.quantize``) and of llama.cpp, and do not
+    depend on threads, strides or CPU. So are their limits: magnitudes below 3.7e-6 in Q8_0 (and
+    the like in others) give a scale of zero and are read back as zeros. NVFP4, which the package
+    does not write, follows llama.cpp's reference: a scale for every 16 elements, a sixth of their
+    largest magnitude rounded to e4m3 with ties upwards (from 256 on, 448), no scale for the tensor;
+    codes are the nearest, of two equally near the one of smaller magnitude.
+
+    A block with a NaN: the scale is NaN in Q4_0 to Q8_0 and the ternary kinds, with the sign of
+    the first NaN in Q4_0 and Q5_0, and zero codes; MXFP4 writes zeros; NVFP4 writes zero for the
+    NaN alone. Infinities do the same but for the scale, which is infinite. Where a block has zeros
+    of both signs and nothing less, the least value of Q4_1 and Q5_1 is -0.0.
+
+    Q2_K to Q6_K, which the package does not write either, try several scales for every 16 or 32
+    elements and keep the best, as llama.cpp's ``quantize_row_q*_K_ref`` does; with `importance`
+    as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). Products and sums are rounded
+    one by one: a llama.cpp whose compiler fuses them, as it may on AVX2, makes other choices where
+    two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in
+    others.
+
+    Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> x = np.linspace(-1, 1, 64, dtype=np.float32)
+    >>> data = uf.formats.gguf.quantize(x, "Q8_0")
+    >>> data.shape
+    (68,)
+    >>> bool(np.abs(uf.formats.gguf.dequantize(data, "Q8_0") - x).max() < 0.005)
+    True
+    """
+    row = _row_of("quantize", kind)
+    if not row.encodes:
+        raise ValueError(
+            f"ufuse.formats.gguf.quantize: argument 'kind': {row.name} is read only; expected one "
+            f"of {', '.join(kinds(encodes=True))}"
+        )
+    values = _values(np.asarray(x))
+    target = _target("quantize", out, _quantized_shape("quantize", "x", values.shape, row), _UINT8)
+    weights = None if importance is None else _weights(importance, row, values.shape[-1])
+    apart = values if out is None or not executors.overlap(values, target) else values.copy()
+    packed = target if _contiguous_rows(target) else executors.empty(target.shape, _UINT8)
+    overflow = executors.of(__package__).encode(_layout(row), apart, packed, None, weights)
+    if packed is not target:
+        target[...] = packed
+    if overflow and row.name in _HALVES:
+        _warn_of_scales(row, apart, packed)
     return target
 
 
 @accepts_buffers("data", function="ufuse.formats.gguf.dequantize")
 def dequantize(
-    data: ArrayLike, kind: str, *, dtype: Any = np.float32, out: Array | None = None
+    data: ArrayLike, kind: str, *, dtype: DTypeLike = np.float32, out: Array | None = None
 ) -> Array:
-    """Dequantize along the last axis."""
+    """Read the numbers of the blocks of a GGUF file, along the last axis.
+
+    Parameters
+    ----------
+    data : array_like
+        uint8 of shape (..., n): whole blocks along the last axis.
+    kind : str
+        One of ``kinds()``.
+    dtype : dtype_like
+        float32, float16 or bfloat16. Numbers are computed in float32 and rounded once.
+    out : ndarray, optional
+        Written to and returned: any strides, apart from `data`, of `dtype`.
+
+    Returns
+    -------
+    ndarray
+        Shape (..., n / type_size * block_size).
+
+    Raises
+    ------
+    TypeError
+        If `data` is not uint8, or a dtype none of those above.
+    ValueError
+        If there is no such kind, if the last axis is not whole blocks, or if `out` has another
+        shape. Nothing has been written then.
+
+    Notes
+    -----
+    The numbers are those of the package gguf (``gguf.quants.dequantize``), bit for bit.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> block = np.array([0x00, 0x3C, *range(16)], np.uint8)  # a float16, 1.0, and 32 codes
+    >>> uf.formats.gguf.dequantize(block, "Q4_0")[:4]
+    array([-8., -7., -6., -5.], dtype=float32)
+    """
+    row = _row_of("dequantize", kind)
     codes = np.asarray(data)
-    layout = layout_of(kind)
-    shape = (*codes.shape[:-1], codes.shape[-1] // layout.nbytes * layout.block)
-    target = executors.empty(shape, np.dtype(dtype)) if out is None else out
-    executors.of(__package__).decode(layout, codes, target)
+    if codes.dtype != _UINT8:
+        raise TypeError(
+            f"ufuse.formats.gguf.dequantize: argument 'data': expected uint8, got {codes.dtype}; "
+            "the bytes of another array are array.view(np.uint8)"
+        )
+    result = _result_dtype(dtype)
+    target = _target("dequantize", out, _shape("dequantize", "data", codes.shape, row), result)
+    if out is not None and executors.overlap(codes, target):
+        codes = codes.copy()
+    if not _contiguous_rows(codes):
+        codes = np.ascontiguousarray(codes)
+    executors.of(__package__).decode(_layout(row), codes, target)
     return target
+
+
+def _row_of(function: str, kind: str) -> Format:
+    row = _BY_UPPER.get(kind.upper()) if isinstance(kind, str) else None
+    if row is None:
+        raise (ValueError if isinstance(kind, str) else TypeError)(
+            f"ufuse.formats.gguf.{function}: argument 'kind': expected one of {', '.join(_KINDS)}; "
+            f"got {kind!r}"
+        )
+    return row
+
+
+def _layout(row: Format) -> Layout:
+    return Layout(row.name, row.block, row.nbytes)
+
+
+def _quantized_shape(
+    function: str, argument: str, shape: tuple[int, ...], row: Format
+) -> tuple[int, ...]:
+    if not shape:
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected at least one axis, "
+            "got a scalar"
+        )
+    if shape[-1] % row.block:
+        fit = [name for name in kinds(encodes=True) if shape[-1] % _KINDS[name].block == 0]
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected a last axis of whole "
+            f"blocks of {row.block} elements for {row.name}, got shape {shape}; {shape[-1]} "
+            f"elements are whole blocks of {', '.join(fit)}"
+        )
+    return (*shape[:-1], shape[-1] // row.block * row.nbytes)
+
+
+def _shape(function: str, argument: str, shape: tuple[int, ...], row: Format) -> tuple[int, ...]:
+    if not shape or shape[-1] % row.nbytes:
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected a last axis of whole "
+            f"blocks of {row.nbytes} bytes for {row.name}, got shape {shape}"
+        )
+    return (*shape[:-1], shape[-1] // row.nbytes * row.block)
+
+
+def _values(x: Array) -> Array:
+    if x.dtype.type in (np.float32, np.float64) or coding(x.dtype) in ("half", "bfloat16"):
+        return x
+    raise TypeError(
+        "ufuse.formats.gguf.quantize: argument 'x': expected float32, float64, float16 or "
+        f"bfloat16, got {x.dtype}; x.astype(np.float32) converts it"
+    )
+
+
+def _result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result is None or not (result.type is np.float32 or coding(result) in ("half", "bfloat16")):
+        raise TypeError(
+            "ufuse.formats.gguf.dequantize: argument 'dtype': expected float32, float16 or "
+            f"bfloat16, got {dtype!r}"
+        )
+    return result
+
+
+def _target(
+    function: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Array:
+    if out is None:
+        return executors.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.dtype.newbyteorder("=") != dtype.newbyteorder("="):
+        raise TypeError(
+            f"ufuse.formats.gguf.{function}: argument 'out': expected an array of {dtype}, got "
+            f"{getattr(out, 'dtype', type(out).__name__)}"
+        )
+    if out.shape != shape:
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument 'out': expected shape {shape}, got "
+            f"{out.shape}"
+        )
+    return out
+
+
+def _weights(importance: ArrayLike, row: Format, length: int) -> Array:
+    name = "ufuse.formats.gguf.quantize: argument 'importance'"
+    if not row.weighs:
+        weighing = ", ".join(other.name for other in _KINDS.values() if other.weighs)
+        raise ValueError(
+            f"{name}: {row.name} does not search for a scale, so that weights change nothing; "
+            + (f"those that do: {weighing}" if weighing else "no kind does at present")
+        )
+    weights = np.asarray(importance)
+    if weights.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected real numbers, got {weights.dtype}")
+    if weights.shape != (length,):
+        raise ValueError(
+            f"{name}: expected shape {(length,)}, a weight for each element of the last axis of "
+            f"'x'; got shape {weights.shape}"
+        )
+    if not (weights >= 0).all() or not np.isfinite(weights).all():
+        raise ValueError(f"{name}: expected finite weights that are not negative")
+    return np.ascontiguousarray(weights, np.float32)
+
+
+def _contiguous_rows(data: Array) -> bool:
+    return data.shape[-1] <= 1 or data.strides[-1] == data.itemsize
+
+
+def _warn_of_scales(row: Format, x: Array, packed: Array) -> None:
+    """Warn where finite numbers gave a scale that is not."""
+    if not packed.size:
+        return
+    blocks = packed.reshape(*packed.shape[:-1], -1, row.nbytes)
+    beyond = np.zeros(blocks.shape[:-1], bool)
+    for at in _HALVES[row.name]:
+        if row.name == "BF16":
+            beyond |= (blocks[..., at + 1] & 0x7F == 0x7F) & (blocks[..., at] >= 0x80)
+        else:
+            beyond |= blocks[..., at + 1] & 0x7C == 0x7C
+    if not beyond.any():
+        return
+    groups = x.reshape(*x.shape[:-1], -1, row.block)[beyond]
+    finite = np.isfinite(groups).all(axis=-1)
+    if finite.any():
+        count = int(finite.sum())
+        what = f"{count} numbers" if row.block == 1 else f"the float16 scales of {count} blocks"
+        warnings.warn(
+            f"ufuse.formats.gguf.quantize: {what} overflow in {row.name} and read back as "
+            f"infinities or NaN, of magnitudes up to {np.abs(groups[finite]).max():g}; scale the "
+            "array down, or use a kind with a wider range, such as BF16 or F32",
+            RuntimeWarning,
+            stacklevel=4,
+        )

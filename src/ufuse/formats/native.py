@@ -17,7 +17,7 @@ def encode(
     codes: Array,
     scales: Array | None = None,
     importance: Array | None = None,
-) -> None:
+) -> bool:
     """Fill `codes`, and `scales` where they lie apart, with the blocks along the last axis.
 
     Parameters
@@ -33,8 +33,13 @@ def encode(
         One per block; the last axis is contiguous.
     importance : ndarray, optional
         float32, contiguous: a weight for each element of a row, up to the end of its last block.
+
+    Returns
+    -------
+    bool
+        Whether float16 numbers among the codes may be infinite or NaN.
     """
-    _core.encode_blocks(
+    return _core.encode_blocks(
         layout.name,
         *_readable(values),
         codes,

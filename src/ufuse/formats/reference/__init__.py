@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocks import Array, Layout
-from . import legacy, mx, nf4, nvfp4
+from . import gguf_float4, iq, kquants, legacy, mx, nf4, nvfp4, ternary
 from .codec import Codec
 
 CODECS: dict[str, Codec] = {
@@ -16,6 +16,10 @@ CODECS: dict[str, Codec] = {
     **mx.CODECS,
     **nvfp4.CODECS,
     **nf4.CODECS,
+    **ternary.CODECS,
+    **gguf_float4.CODECS,
+    **kquants.CODECS,
+    **iq.CODECS,
 }
 
 
@@ -25,12 +29,12 @@ def encode(
     codes: Array,
     scales: Array | None = None,
     importance: Array | None = None,
-) -> None:
+) -> bool:
     """Fill `codes` and `scales`; see `ufuse.formats.native.encode`."""
     row = values.shape[-1]
     blocks = -(-row // layout.block)
     if 0 in values.shape:
-        return
+        return False
     with np.errstate(all="ignore"):
         padded = np.zeros((*values.shape[:-1], blocks * layout.block), np.float32)
         padded[..., :row] = values
@@ -45,6 +49,7 @@ def encode(
     if scales is not None:
         assert scaled is not None
         scales[...] = scaled.reshape(scales.shape)
+    return True
 
 
 def decode(layout: Layout, codes: Array, values: Array, scales: Array | None = None) -> None:

@@ -1,4 +1,4 @@
-"""GGUF's formats that are a float16 scale and rounded quotients."""
+"""GGUF's formats that are a float16 scale and rounded quotients, and its plain floats."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Final
 import numpy as np
 
 from ..blocks import Array, Layout
-from .codec import Codec
+from .codec import Codec, Decode, Encode
 
 
 def halves(values: Array) -> Array:
-    """Return the bytes (n, 2) of float16 for n values; a NaN loses its payload."""
-    codes = values.astype(np.float16)
-    return codes.reshape(-1, 1).view(np.uint8)
+    """Return the bytes (n, 2) of float16 for n values."""
+    return values.astype(np.float16).reshape(-1, 1).view(np.uint8)
 
 
 def from_halves(data: Array) -> Array:
@@ -32,17 +31,134 @@ def to_int(values: Array) -> Array:
     return np.where(fits, np.where(fits, values, 0).astype(np.int64), -(2**31)).astype(np.int32)
 
 
-def _encode_q8_0(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
-    d = np.abs(x).max(axis=1, keepdims=True) / np.float32(127)
-    scaled = x * inverse_or_zero(d)
-    magnitude = np.abs(scaled)
+def rounded_away(values: Array) -> Array:
+    """Round to integers, ties away from zero."""
+    magnitude = np.abs(values)
     whole = np.floor(magnitude)
-    rounded = np.sign(scaled) * (whole + (magnitude - whole >= 0.5))  # ties away from zero
-    return np.hstack([halves(d), to_int(rounded).astype(np.uint8)]), None
+    return to_int(np.sign(values) * (whole + (magnitude - whole >= 0.5)))
+
+
+def first_nan(x: Array) -> Array:
+    """Return the first NaN (n, 1) of each row, or the first value."""
+    return np.take_along_axis(x, np.isnan(x).argmax(axis=1)[:, None], axis=1)
+
+
+def pair(low: Array, high: Array) -> Array:
+    """Return bytes with two codes of four bits."""
+    return (low & 15 | high << 4).astype(np.uint8)
+
+
+def unpair(data: Array, run: int) -> Array:
+    """Return the codes of bytes: of each run the low ones, then those above."""
+    runs = data.reshape(*data.shape[:-1], -1, 1, run)
+    codes = np.concatenate([runs & 15, runs >> 4], axis=-2)
+    return codes.reshape(*data.shape[:-1], -1)
+
+
+def bits_of(data: Array) -> Array:
+    """Return the bits of each byte, the lowest first, on an axis of their own."""
+    return data[..., None] >> np.arange(8, dtype=np.uint8) & 1
+
+
+def _encode_quotients(bits: int, offset: bool) -> Encode:
+    middle = 1 << bits - 1
+
+    def encode(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
+        if offset:
+            # NaN is both ends; of zeros, -0.0 is the lesser and 0.0 the larger.
+            low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+            zeros, minus = x == 0, np.signbit(x)
+            low = np.where(
+                (low == 0) & (zeros & minus).any(1, keepdims=True), np.float32(-0.0), low
+            )
+            high = np.where(
+                (high == 0) & (zeros & ~minus).any(1, keepdims=True), np.float32(0), high
+            )
+            low = np.where(np.isnan(low), np.float32(np.nan), low)
+            d = (high - low) / np.float32((1 << bits) - 1)
+            quotients = (x - low) * inverse_or_zero(d) + np.float32(0.5)
+            head = [halves(np.where(np.isnan(low), low, d)), halves(low)]
+        else:
+            at = np.where(np.isnan(x), np.float32(np.inf), np.abs(x)).argmax(axis=1)[:, None]
+            nan = np.isnan(x).any(axis=1, keepdims=True)
+            d = np.where(nan, first_nan(x), np.take_along_axis(x, at, axis=1)) / np.float32(-middle)
+            quotients = x * inverse_or_zero(d) + np.float32(middle + 0.5)
+            head = [halves(d)]
+        q = np.minimum(to_int(quotients) & 255, (1 << bits) - 1)
+        if bits == 5:
+            head.append(np.packbits((q >> 4).astype(np.uint8), axis=1, bitorder="little"))
+        return np.hstack([*head, pair(q[:, :16], q[:, 16:])]), None
+
+    return encode
+
+
+def _decode_quotients(bits: int, offset: bool) -> Decode:
+    def decode(codes: Array, scales: Array | None, layout: Layout) -> Array:
+        q = unpair(codes[:, -16:], 16).astype(np.float32)
+        if bits == 5:
+            q += bits_of(codes[:, -20:-16]).reshape(-1, 32).astype(np.float32) * 16
+        d = from_halves(codes[:, :2])
+        if offset:
+            return d * q + from_halves(codes[:, 2:4])
+        values: Array = d * (q - np.float32(1 << bits - 1))
+        return values
+
+    return decode
+
+
+def largest_magnitude(x: Array) -> Array:
+    """Return the largest magnitude (n, 1) of each row, of NaN a plain one."""
+    most = np.abs(x).max(axis=1, keepdims=True)
+    return np.where(np.isnan(most), np.float32(np.nan), most)
+
+
+def _encode_q8_0(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
+    d = largest_magnitude(x) / np.float32(127)
+    q = rounded_away(x * inverse_or_zero(d))
+    return np.hstack([halves(d), q.astype(np.uint8)]), None
 
 
 def _decode_q8_0(codes: Array, scales: Array | None, layout: Layout) -> Array:
     return codes[:, 2:].view(np.int8).astype(np.float32) * from_halves(codes[:, :2])
 
 
-CODECS: Final = {"Q8_0": Codec(_encode_q8_0, _decode_q8_0)}
+def _encode_f32(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
+    return np.ascontiguousarray(x).view(np.uint8), None
+
+
+def _decode_f32(codes: Array, scales: Array | None, layout: Layout) -> Array:
+    values: Array = codes.view(np.float32)
+    return values
+
+
+def _encode_f16(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
+    quiet = np.where(np.isnan(x), np.uint16(0x200), np.uint16(0))
+    return (x.astype(np.float16).view(np.uint16) | quiet).view(np.uint8), None
+
+
+def _decode_f16(codes: Array, scales: Array | None, layout: Layout) -> Array:
+    return from_halves(codes)
+
+
+def _encode_bf16(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    even = bits + 0x7FFF + (bits >> 16 & 1)  # half a last place; ties to even
+    rounded = np.where(np.isnan(x), bits | 0x400000, even)
+    return (rounded >> 16).astype(np.uint16).view(np.uint8), None
+
+
+def _decode_bf16(codes: Array, scales: Array | None, layout: Layout) -> Array:
+    values: Array = (codes.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return values
+
+
+CODECS: Final = {
+    "Q4_0": Codec(_encode_quotients(4, offset=False), _decode_quotients(4, offset=False)),
+    "Q4_1": Codec(_encode_quotients(4, offset=True), _decode_quotients(4, offset=True)),
+    "Q5_0": Codec(_encode_quotients(5, offset=False), _decode_quotients(5, offset=False)),
+    "Q5_1": Codec(_encode_quotients(5, offset=True), _decode_quotients(5, offset=True)),
+    "Q8_0": Codec(_encode_q8_0, _decode_q8_0),
+    "F32": Codec(_encode_f32, _decode_f32),
+    "F16": Codec(_encode_f16, _decode_f16),
+    "BF16": Codec(_encode_bf16, _decode_bf16),
+}
