@@ -53,28 +53,28 @@ UFUSE_INLINE Int load_nibbles(const void* from) {
   return bitcast<Int>(HighFirst ? (bytes >> 4) | (bytes << 32) : bytes | (bytes << 28));
 }
 
-/// Eight codes of six bits, one per byte, to the lowest 48 bits: the first in the lowest.
-UFUSE_INLINE std::uint64_t join_sixes(std::uint64_t x) {
-  x = (x & 0x003f003f003f003fU) | ((x & 0x3f003f003f003f00U) >> 2);
-  x = (x & 0x00000fff00000fffU) | ((x & 0x0fff00000fff0000U) >> 4);
-  return (x & 0x0000000000ffffffU) | ((x & 0x00ffffff00000000U) >> 8);
-}
-
-/// kLanes codes of six bits, four to three bytes.
+/// kLanes codes of six bits, four to three bytes: the first in the lowest bits.
 UFUSE_INLINE void store_sixes(std::uint8_t* to, Unsigned x) {
+#if defined(__x86_64__)
+  // Products with powers of two, added in pairs, shift codes to their places: to 12 bits, then to 24.
+  alignas(16) std::uint8_t apart[16];
+  __m128i bytes;
 #if defined(__AVX512F__)
-  const __m128i bytes = _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(x.v));
-  const std::uint64_t low = join_sixes(static_cast<std::uint64_t>(_mm_cvtsi128_si64(bytes)));
-  const std::uint64_t high = join_sixes(static_cast<std::uint64_t>(_mm_extract_epi64(bytes, 1)));
-  const std::uint64_t eight = low | high << 48;
-  const auto four = static_cast<std::uint32_t>(high >> 16);
-  std::memcpy(to, &eight, sizeof eight);
-  std::memcpy(to + 8, &four, sizeof four);
+  bytes = _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(x.v));
 #else
-  std::uint64_t word = 0;
-  store_codes(&word, x);
-  word = join_sixes(word);
-  std::memcpy(to, &word, kLanes * 6 / 8);
+  store_codes(apart, x);
+  bytes = kLanes == 8 ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(apart)) : _mm_loadu_si32(apart);
+#endif
+  const __m128i twelves = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x4001));
+  const __m128i words = _mm_madd_epi16(twelves, _mm_set1_epi32(0x10000001));
+  const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+  _mm_store_si128(reinterpret_cast<__m128i*>(apart), _mm_shuffle_epi8(words, close));
+  std::memcpy(to, apart, kLanes * 6 / 8);
+#else
+  for (int i = 0; i < kLanes; i += 4) {
+    const std::uint32_t word = x[i] | x[i + 1] << 6 | x[i + 2] << 12 | x[i + 3] << 18;
+    std::memcpy(to + i / 4 * 3, &word, 3);
+  }
 #endif
 }
 
