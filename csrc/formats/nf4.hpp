@@ -83,6 +83,31 @@ struct CodeCells {
   static constexpr int cell_of(float x) { return static_cast<int>(x * kPerUnit + (x < 0 ? -0.5F : 0.5F)); }
 };
 
+/// The same of magnitudes, in cells 0 to 15, for values that come with both signs: what is at or below the
+/// bound in a cell has the code `lower`, what is above it `upper`, without the sign.
+template <const CodeBook& Book>
+struct MagnitudeCells {
+  float bound[16] = {};
+  std::int32_t lower[16] = {}, upper[16] = {};
+  bool single = true;
+
+  constexpr MagnitudeCells() {
+    for (int cell = 0; cell < 16; ++cell) {
+      int place = 8;  // of the smallest magnitude
+      bound[cell] = __builtin_inff();
+      for (int i = 8; i < 15; ++i) {
+        const int other = CodeCells<Book>::cell_of(Book.bound(i));
+        if (other < cell) ++place;
+        if (other != cell) continue;
+        single = single && bound[cell] == __builtin_inff();
+        bound[cell] = Book.bound(i);
+      }
+      lower[cell] = Book.codes[place];
+      upper[cell] = Book.codes[place < 15 ? place + 1 : place];
+    }
+  }
+};
+
 template <const CodeBook& Book>
 struct SixteenValues {
   static void encode(const EncodeCall& call) {
@@ -133,6 +158,7 @@ struct SixteenValues {
  private:
   static constexpr CodeTables<Book> kTables{};
   static constexpr CodeCells<Book> kCells{};
+  static constexpr MagnitudeCells<Book> kMagnitudes{};
   static constexpr bool kInOrder = Book.codes[0] == 0;
 
   static UFUSE_INLINE std::int32_t largest_bits(const float* x, std::int64_t block) {
@@ -177,24 +203,41 @@ struct SixteenValues {
     const Table code_{kTables.code};
   };
 
-  /// The same of finite numbers from -1 to 1, in one comparison: half the instructions.
+  /// The same of finite numbers from -1 to 1, in one comparison: two thirds of the instructions, or half.
   class CellSearch {
    public:
 #if defined(__AVX512F__)
-    static constexpr bool kOffered = kInOrder && kCells.single;
+    static constexpr bool kOffered = kInOrder ? kCells.single : kMagnitudes.single;
     UFUSE_INLINE Int operator()(Float x) const {
-      // Added to this, a number's last place is 1.
-      const Float rounded = fma(x, splat<Float>(kCells.kPerUnit), splat<Float>(0x1.8p23F));
-      const auto cell = reinterpret_cast<__m512i>(rounded.v);
-      const Int before{
-          reinterpret_cast<Int::native>(_mm512_permutex2var_epi32(before_[0], cell, before_[1]))};
-      const Float bound{_mm512_permutex2var_ps(bound_[0], cell, bound_[1])};
-      return before - (x > bound);  // a mask is -1
+      if constexpr (kInOrder) {
+        const __m512i cell = rounded(x);
+        const Int before{as_int(_mm512_permutex2var_epi32(first_[0], cell, first_[1]))};
+        const Float bound{_mm512_permutex2var_ps(bound_[0], cell, bound_[1])};
+        return before - (x > bound);  // a mask is -1
+      } else {
+        // Of negative numbers what equals a bound is the larger magnitude: they are compared as the next one.
+        const Int size = magnitude(x), sign = bitcast<Int>(bitcast<Unsigned>(x) >> 31);
+        const __m512i cell = rounded(bitcast<Float>(size));
+        const auto up = _mm512_cmpgt_epi32_mask(as_m512i(size + sign),
+                                                _mm512_castps_si512(_mm512_permutexvar_ps(cell, bound_[0])));
+        const __m512i low = _mm512_permutexvar_epi32(cell, first_[0]);
+        const __m512i code = _mm512_mask_permutexvar_epi32(low, up, cell, first_[1]);
+        // Which zero there is depends on the sign of what is not zero.
+        return select(x == splat<Float>(0.0F), splat<Int>(0), Int{as_int(code)} ^ (sign << 3));
+      }
     }
 
    private:
-    const __m512i before_[2] = {_mm512_loadu_si512(kCells.before), _mm512_loadu_si512(kCells.before + 16)};
-    const __m512 bound_[2] = {_mm512_loadu_ps(kCells.bound), _mm512_loadu_ps(kCells.bound + 16)};
+    static UFUSE_INLINE __m512i as_m512i(Int x) { return reinterpret_cast<__m512i>(x.v); }
+    static UFUSE_INLINE Int::native as_int(__m512i x) { return reinterpret_cast<Int::native>(x); }
+    /// Added to this, a number's last place is 1.
+    static UFUSE_INLINE __m512i rounded(Float x) {
+      return _mm512_castps_si512(fma(x, splat<Float>(kCells.kPerUnit), splat<Float>(0x1.8p23F)).v);
+    }
+    const __m512i first_[2] = {_mm512_loadu_si512(kInOrder ? kCells.before : kMagnitudes.lower),
+                               _mm512_loadu_si512(kInOrder ? kCells.before + 16 : kMagnitudes.upper)};
+    const __m512 bound_[2] = {_mm512_loadu_ps(kInOrder ? kCells.bound : kMagnitudes.bound),
+                              _mm512_loadu_ps(kCells.bound + 16)};
 #else
     static constexpr bool kOffered = false;
     UFUSE_INLINE Int operator()(Float x) const { return bitcast<Int>(x); }
