@@ -235,8 +235,8 @@ def quantize(
     >>> q
     NF4Array(shape=(2, 2), nf4, blocks of 64, 6 bytes)
     >>> q.dequantize()
-    array([[ 0.49222460, -2.        ],
-           [ 1.4459137 ,  0.15916060]], dtype=float32)
+    array([[ 0.4922246, -2.       ],
+           [ 1.4459137,  0.1591606]], dtype=float32)
     """
     values = arguments.read_values(x, _QUANTIZE)
     arguments.read_choice(kind, KINDS, "kind", _QUANTIZE)
