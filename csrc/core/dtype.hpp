@@ -11,7 +11,7 @@ namespace ufuse {
 
 enum class DType : std::uint8_t {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) name,
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
 };
 
@@ -22,7 +22,7 @@ struct CppTypeOf;
   struct CppTypeOf<DType::name> {           \
     using type = cpp;                       \
   };
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
 template <DType D>
 using cpp_type = typename CppTypeOf<D>::type;
@@ -44,7 +44,7 @@ using storage = storage_t<cpp_type<D>>;
 constexpr std::size_t item_size(DType dtype) {
   constexpr std::size_t sizes[] = {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) sizeof(cpp),
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   };
   return sizes[static_cast<std::size_t>(dtype)];
@@ -58,7 +58,7 @@ constexpr int log2_size(DType dtype) {
 constexpr std::string_view code_of(DType dtype) {
   constexpr std::string_view codes[] = {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) code,
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   };
   return codes[static_cast<std::size_t>(dtype)];
@@ -71,7 +71,7 @@ constexpr bool dtype_of(std::string_view wanted, DType& dtype) {
     dtype = DType::name;                    \
     return true;                            \
   }
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   return false;
 }

@@ -65,7 +65,7 @@ bool with_integers(DType dtype, F f) {
       return f(storage_t<cpp>{});           \
     else                                    \
       return false;
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
     default:
       return false;

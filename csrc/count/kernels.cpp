@@ -114,7 +114,7 @@ void put_type(CountKernels& t, DType type) {
 CountKernels make_table() {
   CountKernels t{};
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) put_type<storage_t<cpp>>(t, DType::name);
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   t.slots[static_cast<int>(BinKind::uniform)][false][static_cast<int>(DType::F32)] =
       find_uniform_slots<float, float>;

@@ -16,7 +16,7 @@ namespace ufuse {
 
 inline constexpr int kCountTypes = 0
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) +1
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
     ;
 

@@ -7,7 +7,7 @@ namespace cuda {
 using enum DType;
 namespace ops = UFUSE_TIER::ops;
 #define UFUSE_KERNEL(name, ...) template __global__ void elementwise<ops::name, __VA_ARGS__>(ElementwiseCall);
-#include "catalogue.inc"
+#include "operations.inc"
 #undef UFUSE_KERNEL
 
 }  // namespace cuda

@@ -29,7 +29,7 @@ constexpr auto expand(const Codes& codes, const Levels& levels) {
 }
 
 #define UFUSE_GRID(name, values, bits, ...) constexpr std::uint16_t k##name##Codes[] = {__VA_ARGS__};
-#include "catalogue.inc"
+#include "grids.inc"
 #undef UFUSE_GRID
 
 constexpr int kLevels1[] = {-1, 0, 1}, kLevels2[] = {8, 25, 43};

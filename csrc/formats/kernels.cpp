@@ -48,7 +48,7 @@ const FormatKernels* format_kernels() {
   static constexpr FormatKernels table{
       {
 #define UFUSE_FORMAT(name, block, bytes) kernel<formats::name>(),
-#include "catalogue.inc"
+#include "formats.inc"
 #undef UFUSE_FORMAT
       },
       {gather<std::uint8_t>, gather<std::uint16_t>, gather<std::uint32_t>, gather<std::uint64_t>},

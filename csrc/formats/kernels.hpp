@@ -10,7 +10,7 @@ namespace ufuse {
 
 enum class FormatId : std::uint8_t {
 #define UFUSE_FORMAT(name, block, bytes) name,
-#include "catalogue.inc"
+#include "formats.inc"
 #undef UFUSE_FORMAT
   kCount
 };

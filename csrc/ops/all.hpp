@@ -6,5 +6,6 @@
 #include "ops/compare.hpp"
 #include "ops/lowfloat.hpp"
 #include "ops/math.hpp"
+#include "ops/packing.hpp"
 #include "ops/quantize.hpp"
 #include "ops/random.hpp"

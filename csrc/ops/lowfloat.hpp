@@ -1,8 +1,8 @@
 // Floating-point formats of sixteen bits and fewer (catalogue/floats.py), to and from float32.
 //
-// Conversions go straight from the pattern of the float32: through float16, 0.4 % of the codes of e4m3 would be
-// rounded twice. A float64 is first rounded to odd (`narrow_odd`): float32 has so many more bits that rounding
-// it again gives what rounding once would have.
+// Conversions go straight from the pattern of the float32: through float16, 0.4 % of the codes of e4m3 would
+// be rounded twice. A float64 is first rounded to odd (`narrow_odd`): float32 has so many more bits that
+// rounding it again gives what rounding once would have.
 #pragma once
 
 #include "ops/compare.hpp"
@@ -35,7 +35,7 @@ struct FloatFormat {
 namespace float_formats {
 #define UFUSE_FLOAT_FORMAT(name, exponent, fraction, bias, specials) \
   using name = FloatFormat<exponent, fraction, bias, Specials::specials>;
-#include "catalogue.inc"
+#include "floats.inc"
 #undef UFUSE_FLOAT_FORMAT
 }  // namespace float_formats
 
@@ -60,7 +60,8 @@ UFUSE_INLINE I finish_code(I code, I bits, I size) {
   }
 }
 
-/// The code nearest to x, ties to even; what is too large becomes the largest number where `saturate` is not 0.
+/// The code nearest to x, ties to even; what is too large becomes the largest number where `saturate` is not
+/// 0.
 template <class F, class V>
 UFUSE_INLINE rebind_t<V, uint32_t> encode_float(V x, rebind_t<V, uint32_t> saturate) {
   using I = rebind_t<V, uint32_t>;
@@ -84,7 +85,8 @@ UFUSE_INLINE rebind_t<V, uint32_t> encode_float(V x, rebind_t<V, uint32_t> satur
 enum class Rounding : uint32_t { half_even, half_away, toward_zero, down, up, stochastic };
 inline constexpr uint32_t kSaturate = 8;  // added to a Rounding
 
-/// The code of x rounded as `mode` says: a Rounding, and kSaturate. `random`: 32 random bits, for `stochastic`.
+/// The code of x rounded as `mode` says: a Rounding, and kSaturate. `random`: 32 random bits, for
+/// `stochastic`.
 template <class F, class V>
 UFUSE_INLINE rebind_t<V, uint32_t> round_float(V x, rebind_t<V, uint32_t> mode,
                                                rebind_t<V, uint32_t> random) {
@@ -104,8 +106,8 @@ UFUSE_INLINE rebind_t<V, uint32_t> round_float(V x, rebind_t<V, uint32_t> mode,
   const I shifted = select(far > of(30u), zero, digits >> select(far > of(30u), of(30u), far));
   const I kept = shifted | select(is(Rounding::stochastic), zero, select(shifted == zero, some, zero));
   const I negative = bits >> 31;
-  const I away = select(negative == one, select(is(Rounding::down), below, zero),
-                        select(is(Rounding::up), below, zero));
+  const I away =
+      select(negative == one, select(is(Rounding::down), below, zero), select(is(Rounding::up), below, zero));
   const I half = unit >> 1;
   I more = select(is(Rounding::half_even), half - one + ((kept >> places) & one), away);
   more = select(is(Rounding::half_away), half, more);
@@ -114,9 +116,9 @@ UFUSE_INLINE rebind_t<V, uint32_t> round_float(V x, rebind_t<V, uint32_t> mode,
   I code = ((exponent - of(F::least)) << F::fraction) + lasts;
   const I most = select((mode & of(kSaturate)) != zero, of(F::largest), of(F::overflow));
   // Towards zero, what is finite does not leave the finite numbers.
-  const auto inward = select(is(Rounding::toward_zero), one,
-                             select(negative == one, select(is(Rounding::up), one, zero),
-                                    select(is(Rounding::down), one, zero)));
+  const auto inward = select(
+      is(Rounding::toward_zero), one,
+      select(negative == one, select(is(Rounding::up), one, zero), select(is(Rounding::down), one, zero)));
   const I end = select(size < of(0x7f800000u), select(inward == one, of(F::largest), most), most);
   code = select(code > of(F::largest), end, code);
   return finish_code<F>(code, bits, size);
@@ -126,7 +128,8 @@ UFUSE_INLINE rebind_t<V, uint32_t> round_float(V x, rebind_t<V, uint32_t> mode,
 template <class F, class V>
 UFUSE_INLINE V decode_float(rebind_t<V, uint32_t> code) {
   using I = rebind_t<V, uint32_t>;
-  const I size = code & splat<I>(F::ones), signs = (code & splat<I>(F::sign)) << (31 - F::exponent - F::fraction);
+  const I size = code & splat<I>(F::ones), signs = (code & splat<I>(F::sign))
+                                                   << (31 - F::exponent - F::fraction);
   const I placed = size << F::dropped;
   I bits = placed + splat<I>(float_bits_of_power(F::least - 1));
   if constexpr (F::least > 1) {
@@ -145,10 +148,12 @@ UFUSE_INLINE V decode_float(rebind_t<V, uint32_t> code) {
   return bitcast<V>(bits);
 }
 
-// --- powers of two: e8m0, a stored exponent and nothing else -------------------------------------------------
+// --- powers of two: e8m0, a stored exponent and nothing else
+// -------------------------------------------------
 
-/// Negative numbers, NaN and, where nothing saturates, zero and what is too large become 255, NaN. The modes that
-/// round to the nearest round halves up, and whatever is between the two smallest powers, as ml_dtypes does.
+/// Negative numbers, NaN and, where nothing saturates, zero and what is too large become 255, NaN. The modes
+/// that round to the nearest round halves up, and whatever is between the two smallest powers, as ml_dtypes
+/// does.
 template <class V>
 UFUSE_INLINE rebind_t<V, uint32_t> round_exponent(V x, rebind_t<V, uint32_t> mode,
                                                   rebind_t<V, uint32_t> random) {
@@ -217,13 +222,13 @@ struct dequantize_from {
   }
 };
 
-#define UFUSE_FLOAT_FORMAT(name, ...)                                \
-  struct quantize_##name : quantize_to<float_formats::name> {};      \
-  struct dequantize_##name : dequantize_from<float_formats::name> {};\
-  struct encode_##name : encode_to<float_formats::name> {};          \
-  struct round_##name : round_to<float_formats::name> {};            \
+#define UFUSE_FLOAT_FORMAT(name, ...)                                 \
+  struct quantize_##name : quantize_to<float_formats::name> {};       \
+  struct dequantize_##name : dequantize_from<float_formats::name> {}; \
+  struct encode_##name : encode_to<float_formats::name> {};           \
+  struct round_##name : round_to<float_formats::name> {};             \
   struct decode_##name : decode_from<float_formats::name> {};
-#include "catalogue.inc"
+#include "floats.inc"
 #undef UFUSE_FLOAT_FORMAT
 
 struct encode_float8_e8m0fnu {

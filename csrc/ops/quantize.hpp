@@ -1,6 +1,6 @@
-// Linear quantization to integers, by the conventions of catalogue/conventions.py: they differ in how the ratio to
-// the scale is found, in whether the zero point is added before rounding or after, in rounding, and in the code of
-// NaN. Codes are clamped as floats, before any becomes an integer.
+// Linear quantization to integers, by the conventions of catalogue/conventions.py: they differ in how the
+// ratio to the scale is found, in whether the zero point is added before rounding or after, in rounding, and
+// in the code of NaN. Codes are clamped as floats, before any becomes an integer.
 #pragma once
 
 #include "ops/cast.hpp"
@@ -129,7 +129,9 @@ struct fake_quantize {
   template <class R, class V, class Z, class L>
   static UFUSE_INLINE R apply(V x, V scale, Z zero_point, L limits) {
     // + 0 because the code's difference to the zero point is an integer, which has no -0
-    return (HalfEven::round(clamped_steps<DivideThenRound, NanCode::lowest>(x, scale, zero_point, limits)) + V{}) * scale;
+    return (HalfEven::round(clamped_steps<DivideThenRound, NanCode::lowest>(x, scale, zero_point, limits)) +
+            V{}) *
+           scale;
   }
 };
 

@@ -72,9 +72,9 @@ void ternary(void* out, const void* a, const void* b, const void* c, const void*
 template <class F, ScalarMask Mask, DType O, DType A, DType B, DType C, DType D>
 void quaternary(void* out, const void* a, const void* b, const void* c, const void* d, std::int64_t count) {
   using TO = storage<O>;
-  constexpr int N =
-      kRegisterBytes / largest(largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>)),
-                               sizeof(storage<D>));
+  constexpr int N = kRegisterBytes /
+                    largest(largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>), sizeof(storage<C>)),
+                            sizeof(storage<D>));
   const Operand<storage<A>, N, (Mask & 1) != 0> w(a);
   const Operand<storage<B>, N, (Mask & 2) != 0> x(b);
   const Operand<storage<C>, N, (Mask & 4) != 0> y(c);
@@ -84,10 +84,10 @@ void quaternary(void* out, const void* a, const void* b, const void* c, const vo
     F::template apply<Vec<TO, N>>(w.at(i), x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
 }
 
-template <Op op, class F, DType O, DType... In>
-constexpr KernelRow row() {
+template <class F, DType O, DType... In>
+constexpr KernelRow row(const char* name) {
   static_assert(sizeof...(In) <= kMaxArity);
-  KernelRow r{op, O, {In...}, sizeof...(In), {}};
+  KernelRow r{name, O, {In...}, sizeof...(In), {}};
   if constexpr (sizeof...(In) == 1) {
     r.kernel[0] = unary<F, 0, O, In...>;
   } else if constexpr (sizeof...(In) == 2) {
@@ -111,8 +111,8 @@ constexpr KernelRow row() {
 
 using enum DType;
 constexpr KernelRow kRows[] = {
-#define UFUSE_KERNEL(name, ...) row<Op::name, ops::name, __VA_ARGS__>(),
-#include "catalogue.inc"
+#define UFUSE_KERNEL(name, ...) row<ops::name, __VA_ARGS__>(#name),
+#include "operations.inc"
 #undef UFUSE_KERNEL
 };
 
@@ -154,7 +154,7 @@ constexpr KernelRow chain() {
   constexpr auto kSecond = static_cast<ChainOp>(Index / 4 % kChainOps);
   using F = Chain<kFirst, kSecond, Index / 2 % 2 != 0>;
   static_assert(chain_row(kFirst, kSecond, Index / 2 % 2 != 0, kType) == Index);
-  return {Op::kCount,
+  return {nullptr,
           kType,
           {kType, kType, kType},
           3,

@@ -8,13 +8,6 @@
 
 namespace ufuse {
 
-enum class Op : std::uint16_t {
-#define UFUSE_OPERATION(name) name,
-#include "catalogue.inc"
-#undef UFUSE_OPERATION
-  kCount
-};
-
 /// A kernel reads whole registers: `count` is rounded up to this many elements, and the blocks it is given
 /// hold that many.
 inline constexpr std::int64_t kBlockMultiple = 64;
@@ -33,7 +26,7 @@ using ScalarMask = unsigned;
 inline constexpr int kScalarMasks = 1 << kMaxArity;
 
 struct KernelRow {
-  Op op;
+  const char* name;  // of the operation; null for several in one
   DType output;
   DType inputs[kMaxArity];
   std::int8_t arity;

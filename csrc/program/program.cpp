@@ -11,12 +11,6 @@ UFUSE_TIER_TABLES(ProgramKernels, program_kernels)
 
 namespace {
 
-constexpr const char* kOpNames[] = {
-#define UFUSE_OPERATION(name) #name,
-#include "catalogue.inc"
-#undef UFUSE_OPERATION
-};
-
 const ProgramKernels& any_table() {  // the rows are the same on every tier, the functions are not
 #if defined(__x86_64__)
   return program_kernels(Tier::v2);
@@ -30,8 +24,7 @@ int find_kernel(const std::string& name, DType output, const std::vector<DType>&
   for (int i = 0; i < table.count; ++i) {
     const KernelRow& row = table.rows[i];
     if (row.output == output && static_cast<std::size_t>(row.arity) == inputs.size() &&
-        std::equal(inputs.begin(), inputs.end(), row.inputs) &&
-        name == kOpNames[static_cast<std::size_t>(row.op)])
+        std::equal(inputs.begin(), inputs.end(), row.inputs) && name == row.name)
       return i;
   }
   std::string text = "ufuse program: no kernel " + name + "(";

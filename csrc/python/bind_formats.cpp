@@ -22,7 +22,7 @@ struct FormatRow {
 };
 constexpr FormatRow kRows[] = {
 #define UFUSE_FORMAT(name, block, bytes) {#name, block, bytes},
-#include "catalogue.inc"
+#include "formats.inc"
 #undef UFUSE_FORMAT
 };
 

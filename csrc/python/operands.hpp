@@ -78,7 +78,7 @@ inline void set_coding(ReduceInput& input, const std::string& wanted, const Code
 inline ReducerId reducer_of(const std::string& wanted) {
 #define UFUSE_REDUCER(name, components) \
   if (wanted == #name) return ReducerId::name;
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_REDUCER
   throw std::invalid_argument("ufuse: no reducer '" + wanted + "'");
 }
@@ -86,7 +86,7 @@ inline ReducerId reducer_of(const std::string& wanted) {
 inline Finish finish_of(const std::string& wanted) {
 #define UFUSE_FINISH(name) \
   if (wanted == #name) return Finish::name;
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_FINISH
   throw std::invalid_argument("ufuse: no finish '" + wanted + "'");
 }

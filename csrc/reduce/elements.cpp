@@ -26,7 +26,7 @@ double as_double(const char* at, DType type) {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) \
   case DType::name:                         \
     return load_double<storage_t<cpp>>(at);
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   }
   return 0.0;
@@ -37,7 +37,7 @@ void put_element(char* at, DType type, double value) {
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) \
   case DType::name:                         \
     return store_double<storage_t<cpp>>(at, value);
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   }
 }

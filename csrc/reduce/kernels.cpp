@@ -226,7 +226,7 @@ void put_mean(ReduceKernels& t, DType from) {
 ReduceKernels make_table() {
   ReduceKernels t{};
 #define UFUSE_REDUCER_KERNEL(name, in, ...) put_kernels<reducers::name, DType::in>(t, ReducerId::name);
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_REDUCER_KERNEL
 
   // Extremes keep their type; integer sums go to every integer (wrapping) and float, float sums to floats.
@@ -243,7 +243,7 @@ ReduceKernels make_table() {
         finish_span<cpp>;                                                                                    \
   t.pieces.to_f64[static_cast<int>(DType::name)] = to_f64<cpp>;                                              \
   t.pieces.mask_columns[static_cast<int>(DType::name)] = mask_columns<cpp>;
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   put_value<std::int64_t, double>(t, DType::I64, DType::F64);
   put_value<std::uint64_t, double>(t, DType::U64, DType::F64);

@@ -31,14 +31,14 @@ enum class Coding : std::uint8_t { plain, half, bfloat16, table };  // U16, U16,
 
 enum class ReducerId : std::uint8_t {
 #define UFUSE_REDUCER(name, components) name,
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_REDUCER
   kCount
 };
 inline constexpr int kReducers = static_cast<int>(ReducerId::kCount);
 inline constexpr int kElementTypes = 0
 #define UFUSE_ELEMENT_TYPE(name, cpp, code) +1
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
     ;
 
@@ -116,7 +116,7 @@ struct ReducerKernel {
 /// What a state becomes: see `ufuse.catalogue.FINISHES`.
 enum class Finish : std::uint8_t {
 #define UFUSE_FINISH(name) name,
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_FINISH
   kCount
 };
@@ -195,7 +195,7 @@ inline DType component_type(ReducerId id, DType dtype, int component) {
     };
     using enum DType;
 #define UFUSE_REDUCER_KERNEL(name, in, ...) put(ReducerId::name, in, __VA_ARGS__);
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_REDUCER_KERNEL
     return t;
   }();

@@ -224,7 +224,7 @@ constexpr ScanKernels make_table() {
     constexpr bool kSigned = std::is_same_v<wide_t<cpp>, std::int64_t>;       \
     put<cpp, wide_t<cpp>>(t, DType::name, kSigned ? DType::I64 : DType::U64); \
   }
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   return t;
 }

@@ -79,13 +79,13 @@ PartKernels make_table() {
   t.reducer[static_cast<int>(ReducerId::name)][static_cast<int>(DType::in)] = \
       group_kernel_of<reducers::name, cpp_type<DType::in>>();                 \
   put_spans<reducers::name, cpp_type<DType::in>>(t, ReducerId::name, DType::in);
-#include "catalogue.inc"
+#include "reducers.inc"
 #undef UFUSE_REDUCER_KERNEL
 #define UFUSE_ELEMENT_TYPE(name, cpp, code)                               \
   if constexpr (std::is_integral_v<cpp> && !std::is_same_v<cpp, Bool8>) { \
     t.read_labels[static_cast<int>(DType::name)] = read_labels<cpp>;      \
   }
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   t.measure = measure_segments;
   t.clamp = clamp_positions;

@@ -110,7 +110,7 @@ void sorted_steps(const SortedSteps& job) {
   case DType::name:                                                                                      \
     parallel_for(job.blocks, threads, [&](std::int64_t b) { one_block<storage<DType::name>>(job, b); }); \
     return;
-#include "catalogue.inc"
+#include "elements.inc"
 #undef UFUSE_ELEMENT_TYPE
   }
   throw std::invalid_argument("ufuse sorted_steps: no such element type");

@@ -12,7 +12,16 @@ from .contract import einsum, linear
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
-from .quant import QuantizedArray, dequantize_linear, fake_quantize, quantize, quantize_linear
+from .quant import (
+    QuantizedArray,
+    cast,
+    dequantize_linear,
+    dynamic_quantize_linear,
+    fake_quantize,
+    quantize,
+    quantize_linear,
+    requantize,
+)
 from .reduce import (
     all,
     any,
@@ -72,11 +81,13 @@ __all__ = [
     "argmin",
     "average",
     "bincount",
+    "cast",
     "count_nonzero",
     "cumprod",
     "cumsum",
     "dequantize_linear",
     "drift",
+    "dynamic_quantize_linear",
     "einsum",
     "fake_quantize",
     "formats",
@@ -117,6 +128,7 @@ __all__ = [
     "quantize_linear",
     "reduce",
     "register_threadpoolctl",
+    "requantize",
     "segment_reduce",
     "set_num_threads",
     "softmax",

@@ -263,8 +263,8 @@ def requantize(
     and not the same as dequantizing and quantizing. NaN, of zero scales, gives `low`.
 
     litert stays in integers, as TFLite's reference kernels: `quantized_multiplier` of the float64
-    quotient (of positive, finite scales), then `multiply_by_quantized_multiplier`. The optimised kernels and XNNPACK differ by
-    one code in a hundred.
+    quotient (of positive, finite scales), then `multiply_by_quantized_multiplier`. The
+    optimised kernels and XNNPACK differ by one code in a hundred.
     """
     difference = codes.astype(np.int64) - zero_point.astype(np.int64)
     if spec == "litert":

@@ -97,7 +97,8 @@ class FloatFormat:
         values = np.where(codes & sign, -values, values)
         if self.specials == "fnuz":
             values = np.where(codes == self.nan_code, np.nan, values)
-        return values.astype(np.float32)
+        result: Array = values.astype(np.float32)
+        return result
 
     def encode(self, x: Array, mode: Array | int, random: Array | int = 0) -> Array:
         """Return the codes of float32 or float64 numbers.
@@ -181,8 +182,8 @@ def encode_e8m0(x: Array, mode: Array | int, random: Array | int = 0) -> Array:
     """Return the codes of the powers of two that `x` is rounded to.
 
     Rounding to the nearest rounds halves up, and whatever is between the two smallest powers, as
-    ml_dtypes does. What is negative or NaN becomes 255, NaN; so do zero and what is too large, where nothing
-    saturates.
+    ml_dtypes does. What is negative or NaN becomes 255, NaN; so do zero and what is too large,
+    where nothing saturates.
     """
     mode = np.asarray(mode, np.int64)
     with np.errstate(all="ignore"):

@@ -138,7 +138,7 @@ def fake_quantize(x: Array, scale: Array, zero_point: Array, limits: Array) -> A
 
 
 def narrow_odd(x: Array) -> Array:
-    """float64 to float32, rounded to odd: towards zero, then the last bit set if anything is lost."""
+    """float64 to float32 towards zero, then the last bit set if anything is lost."""
     with np.errstate(all="ignore"):
         nearest = x.astype(np.float32)
         back = nearest.astype(np.float64)
@@ -154,4 +154,64 @@ def round_stochastic(x: Array, random: Array) -> Array:
     with np.errstate(invalid="ignore"):
         whole = np.floor(x)
         chance = (random >> np.uint32(8)).astype(x.dtype) * x.dtype.type(2.0**-24)
-        return np.where(x - whole > chance, whole + 1, whole).astype(x.dtype)
+        rounded: Array = np.where(x - whole > chance, whole + 1, whole)
+        return rounded
+
+
+def _pack(codes: Array, bits: int, high_first: Array) -> Array:
+    """Pack codes, a byte each and as many in an element of `codes` as go in a byte."""
+    count = 8 // bits
+    parts = codes[..., np.newaxis].view(np.uint8) & ((1 << bits) - 1)
+    place = np.arange(count) * bits
+    low, high = (parts << place).sum(axis=-1), (parts << place[::-1]).sum(axis=-1)
+    return np.where(high_first, high, low)
+
+
+def _unpack(byte: Array, bits: int, high_first: Array) -> Array:
+    """Undo `_pack`."""
+    count = 8 // bits
+    place = np.arange(count) * bits
+    wide = byte[..., np.newaxis].astype(np.int64)
+    low, high = (wide >> place), (wide >> place[::-1])
+    codes = np.where(np.asarray(high_first)[..., np.newaxis], high, low) & ((1 << bits) - 1)
+    return codes.astype(np.uint8).view(np.dtype(f"u{count}"))[..., 0]
+
+
+def pack4(codes: Array, high_first: Array) -> Array:
+    """Pack two codes of 4 bits."""
+    return _pack(codes, 4, high_first)
+
+
+def unpack4(byte: Array, high_first: Array) -> Array:
+    """Unpack two codes of 4 bits."""
+    return _unpack(byte, 4, high_first)
+
+
+def pack2(codes: Array, high_first: Array) -> Array:
+    """Pack four codes of 2 bits."""
+    return _pack(codes, 2, high_first)
+
+
+def unpack2(byte: Array, high_first: Array) -> Array:
+    """Unpack four codes of 2 bits."""
+    return _unpack(byte, 2, high_first)
+
+
+def quantize_nibbles(two: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
+    """Quantize pairs of float32 to 4 bits each."""
+    pairs = np.ascontiguousarray(two)[..., np.newaxis].view(np.float32)
+    scale, zero_point, limits = (
+        np.asarray(a)[..., np.newaxis] for a in (scale, zero_point, limits)
+    )
+    codes = quantize_linear(pairs, scale, zero_point, limits).astype(np.int64) & 15
+    return codes[..., 0] | codes[..., 1] << 4
+
+
+def dequantize_nibbles(byte: Array, scale: Array, zero_point: Array) -> Array:
+    """Dequantize two codes of 4 bits, signed as the zero point is."""
+    codes = np.stack([byte & 15, byte >> 4], axis=-1).astype(np.int64)
+    if zero_point.dtype.kind == "i":
+        codes = (codes ^ 8) - 8
+    scale, zero_point = np.asarray(scale)[..., np.newaxis], np.asarray(zero_point)[..., np.newaxis]
+    numbers = dequantize_linear(codes, scale, zero_point).astype(np.float32)
+    return np.ascontiguousarray(numbers).view(np.float64)[..., 0]

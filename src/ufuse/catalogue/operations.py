@@ -34,7 +34,7 @@ def _quantizer(
     floats: tuple[str, ...] = ("f4",),
     result: str = "{1}",
 ) -> Operation:
-    """Row of a quantizing operation: of numbers, their scales, zero points, and the codes' limits."""
+    """Row of a quantizing operation: numbers, scales, zero points, the limits of the codes."""
     return Operation(
         name,
         signatures(*(f"{f},{f},{q},u4->{result.format(f, q)}" for f in floats for q in CODES)),
@@ -289,6 +289,48 @@ OPERATIONS: Final = (
         signatures(*(f"{q},{f},{q}->{f}" for f in FLOATS for q in (*CODES, "i4"))),
         formulas.dequantize_linear,
         "(q - zero_point) * scale",
+    ),
+    # --- codes of less than a byte ----------------------------------------------------------
+    Operation(
+        "pack4",
+        signatures("u2,u4->u1"),
+        formulas.pack4,
+        "two codes of 4 bits, a byte each, in one; b: whether the first is in the high bits",
+        values={1: (0, 1)},
+    ),
+    Operation(
+        "unpack4",
+        signatures("u1,u4->u2"),
+        formulas.unpack4,
+        "the two codes of 4 bits in a byte, in a byte each; b as in pack4",
+        values={1: (0, 1)},
+    ),
+    Operation(
+        "pack2",
+        signatures("u4,u4->u1"),
+        formulas.pack2,
+        "four codes of 2 bits, a byte each, in one; b: whether the first is in the highest bits",
+        values={1: (0, 1)},
+    ),
+    Operation(
+        "unpack2",
+        signatures("u1,u4->u4"),
+        formulas.unpack2,
+        "the four codes of 2 bits in a byte, in a byte each; b as in pack2",
+        values={1: (0, 1)},
+    ),
+    Operation(
+        "quantize_nibbles",
+        signatures("f8,f4,i1,u4->u1", "f8,f4,u1,u4->u1"),
+        formulas.quantize_nibbles,
+        "quantize_linear of two float32, the bits of a float64, to 4 bits each",
+        values={3: (pack_limits(0, 7), pack_limits(0, 5))},
+    ),
+    Operation(
+        "dequantize_nibbles",
+        signatures("u1,f4,i1->f8", "u1,f4,u1->f8"),
+        formulas.dequantize_nibbles,
+        "dequantize_linear of the two codes of 4 bits in a byte, to two float32",
     ),
     Operation(
         "round_stochastic",

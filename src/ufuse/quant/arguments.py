@@ -188,9 +188,7 @@ def _zeros(zero_point: Any, code: CodeType, function: str) -> Array:
     return zeros.astype(code.storage, copy=False)
 
 
-def _along_axis(
-    value: Array, x: Array, axis: int | None, name: str, function: str
-) -> Array:
+def _along_axis(value: Array, x: Array, axis: int | None, name: str, function: str) -> Array:
     """Shape a scalar or 1-d `value` so that it broadcasts against `x` along `axis`."""
     if value.ndim == 0 or (value.size == 1 and axis is None):
         return value.reshape(())

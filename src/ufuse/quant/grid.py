@@ -1,4 +1,4 @@
-"""Scales and zero points laid over an array: one for all, one per index of an axis, one per block."""
+"""Scales and zero points laid over an array: for all, per index of an axis, per block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 class Blocks(NamedTuple):
-    """How an array is divided: elements per block along each axis; the last block may have fewer."""
+    """How an array is divided: elements per block along each axis; the last may have fewer."""
 
     shape: tuple[int, ...]
     size: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Linear quantization: ONNX's QuantizeLinear and DequantizeLinear, and other libraries' conventions.
+"""Linear quantization: ONNX's QuantizeLinear and kin, and other libraries' conventions.
 
 Each function is one program; scale and zero point are broadcast operands, so that per tensor, per
 axis and per block are the same pass over memory.

@@ -147,7 +147,7 @@ def _numbers(steps: Steps, codes: Any, code: CodeType) -> Any:
 
 @lru_cache(maxsize=256)
 def dequantizer(code: CodeType, result: str) -> Program:
-    """Return the program (codes, scale, zero point) -> numbers; `result` as `quantizer`'s source."""
+    """Return the program (codes, scale, zero point) -> numbers, of the float `result`."""
     wide = "f8" if result == "f8" else "f4"
     steps = Steps(code.storage, wide, code.storage)
     if code.is_float and wide == "f4":

@@ -1,0 +1,86 @@
+// Codes of less than a byte, several to a byte. Elements here are what holds all codes of one byte: two bytes
+// of one code each are a uint16, and two float32 to be quantized a float64, of which nothing but the bits is
+// looked at.
+#pragma once
+
+#include "ops/quantize.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+namespace ops {
+
+/// Two codes of 4 bits, or four of 2, from a byte each; `high_first` (0 or 1): the first in the highest bits.
+struct pack4 {
+  template <class R, class V, class B>
+  static UFUSE_INLINE R apply(V codes, B high_first) {
+    using I = rebind_t<V, uint32_t>;
+    const I both = convert<I>(codes), low = both & splat<I>(15u), high = (both >> 8) & splat<I>(15u);
+    return convert<R>(select(high_first != splat<I>(0u), high | (low << 4), low | (high << 4)));
+  }
+};
+
+struct unpack4 {
+  template <class R, class V, class B>
+  static UFUSE_INLINE R apply(V byte, B high_first) {
+    using I = rebind_t<V, uint32_t>;
+    const I both = convert<I>(byte), low = both & splat<I>(15u), high = both >> 4;
+    return convert<R>(select(high_first != splat<I>(0u), high | (low << 8), low | (high << 8)));
+  }
+};
+
+struct pack2 {
+  template <class R, class V>
+  static UFUSE_INLINE R apply(V codes, V high_first) {
+    const V a = codes & splat<V>(3u), b = (codes >> 8) & splat<V>(3u), c = (codes >> 16) & splat<V>(3u),
+            d = (codes >> 24) & splat<V>(3u);
+    return convert<R>(select(high_first != splat<V>(0u), d | (c << 2) | (b << 4) | (a << 6),
+                             a | (b << 2) | (c << 4) | (d << 6)));
+  }
+};
+
+struct unpack2 {
+  template <class R, class V>
+  static UFUSE_INLINE R apply(V byte, R high_first) {
+    const R all = convert<R>(byte), a = all & splat<R>(3u), b = (all >> 2) & splat<R>(3u),
+            c = (all >> 4) & splat<R>(3u), d = all >> 6;
+    return select(high_first != splat<R>(0u), d | (c << 8) | (b << 16) | (a << 24),
+                  a | (b << 8) | (c << 16) | (d << 24));
+  }
+};
+
+/// Two neighbours with one scale and zero point, quantized to 4 bits each by ONNX's convention, the first in
+/// the low ones.
+struct quantize_nibbles {
+  template <class R, class V, class S, class Z, class L>
+  static UFUSE_INLINE R apply(V two, S scale, Z zero_point, L limits) {
+    using I = rebind_t<S, uint32_t>;
+    using U = rebind_t<V, uint64_t>;
+    const U bits = bitcast<U>(two);
+    const auto code = [&](U number) {
+      using Code = rebind_t<S, int32_t>;
+      return bitcast<I>(
+                 quantize_linear::apply<Code>(bitcast<S>(convert<I>(number)), scale, zero_point, limits)) &
+             splat<I>(15u);
+    };
+    return convert<R>(code(bits) | (code(bits >> 32) << 4));
+  }
+};
+
+/// The numbers of two codes of 4 bits, signed as the zero point is.
+struct dequantize_nibbles {
+  template <class R, class B, class S, class Z>
+  static UFUSE_INLINE R apply(B byte, S scale, Z zero_point) {
+    using I = rebind_t<S, int32_t>;
+    using U = rebind_t<R, uint64_t>;
+    const I codes = convert<I>(byte), zero = convert<I>(zero_point);
+    const auto number = [&](I code) {
+      if constexpr (static_cast<lane_t<Z>>(-1) < lane_t<Z>{}) code = (code ^ splat<I>(8)) - splat<I>(8);
+      return convert<U>(bitcast<rebind_t<S, uint32_t>>(convert<S>(code - zero) * scale));
+    };
+    return bitcast<R>(number(codes & splat<I>(15)) | (number(codes >> 4) << 32));
+  }
+};
+
+}  // namespace ops
+}  // namespace UFUSE_TIER
+}  // namespace ufuse
