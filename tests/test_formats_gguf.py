@@ -153,6 +153,36 @@ def test_strides_of_results(kind: str, tier: str) -> None:
         np.testing.assert_array_equal(apart, encoded(x, kind))
 
 
+@pytest.mark.parametrize("kind", ["Q5_0", "Q8_0", "MXFP4"])
+@pytest.mark.parametrize("shape", [(1, 1, 32), (9, 5, 64), (3, 130, 32), (7, 1, 480), (2, 40, 512)])
+def test_short_rows(kind: str, shape: tuple[int, ...], tier: str) -> None:
+    """Rows that lie apart are taken together where their codes follow one another."""
+    x = sample(shape)
+    want = encoded(x, kind)
+    for name, view in views(x).items():
+        np.testing.assert_array_equal(gguf.quantize(view, kind), want, err_msg=name)
+    with_gaps = np.zeros((*shape[:2], want.shape[2] + 3), np.uint8)[..., 1:-2]
+    assert gguf.quantize(views(x)["rows apart"], kind, out=with_gaps) is with_gaps
+    np.testing.assert_array_equal(with_gaps, want)
+    numbers = decoded(want, kind)
+    for dtype in (np.float32, np.dtype(">f4"), np.float16):
+        memory = np.full((*shape[:2], shape[2] + 2), 7, dtype)
+        out = memory[..., 1:-1]
+        gguf.dequantize(want, kind, dtype=dtype, out=out)
+        np.testing.assert_array_equal(out, numbers.astype(dtype))
+        assert (memory[..., [0, -1]] == 7).all()
+
+
+def test_many_short_rows(threads: int) -> None:
+    piece = sample((500, 64))[:, 16:48]
+    x = np.tile(sample((500, 64)), (600, 1))[:, 16:48]
+    data = gguf.quantize(x, "Q8_0")
+    np.testing.assert_array_equal(data, np.tile(encoded(piece, "Q8_0"), (600, 1)))
+    out = np.zeros((x.shape[0], 33), np.float32)[:, 1:]
+    gguf.dequantize(data, "Q8_0", out=out)
+    np.testing.assert_array_equal(out, np.tile(decoded(data[:500], "Q8_0"), (600, 1)))
+
+
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_types(name: str, order: Any, tier: str) -> None:
@@ -302,7 +332,7 @@ def test_types_that_do_not_fit() -> None:
 
 def test_weights_that_do_not_fit() -> None:
     x = np.zeros((2, 64), np.float32)
-    with pytest.raises(ValueError, match="'importance': Q8_0 does not search"):
+    with pytest.raises(ValueError, match=r"'importance': Q8_0 is written without weights; .*Q4_K"):
         gguf.quantize(x, "Q8_0", importance=np.ones(64))
 
 

@@ -29,7 +29,8 @@ std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/// Bytes on their way past the caches, in whole lines. Others go by as they are.
+/// Bytes on their way past the caches, in whole lines. (To send a piece when the next one is made, so that
+/// its stores are done, made decoding slower, 7.5 ns for 32 values instead of 4.6, and encoding no faster.)
 class Streamed {
  public:
   Streamed(char* to, char* buffer, StreamKernel stream)
@@ -88,7 +89,8 @@ class Run {
     collect_rows();
     join_rows();
     bring_near_rows_last();
-    plain_ = b.kind == ValueKind::f32 && !b.swapped && step_ == size_;
+    join_short_rows();
+    plain_ = short_ == 0 && b.kind == ValueKind::f32 && !b.swapped && step_ == size_;
     const std::int64_t bytes = rows_ * (row_ * size_ + code_bytes_ + per_row_ * scale_bytes_);
     stream_ = bytes > streaming_threshold();
     threads_ = threads_for_bytes(bytes + (encode ? rows_ * row_ * kernel_.cost : 0));
@@ -169,6 +171,37 @@ class Run {
     across_ = axis_[axes_ - 1];
     together_ = std::min(kAcross, across_.extent);
   }
+
+  /// Short rows whose codes follow one another are encoded, and decoded, several at a time: one by one, rows
+  /// of 32 values took 180 ns each.
+  void join_short_rows() {
+    if (axes_ == 0 || together_ > 1 || b_.importance != nullptr || row_ >= kTile || row_ % block_ != 0 ||
+        code_bytes_ != per_row_ * bytes_)
+      return;
+    std::int64_t codes = code_bytes_, scales = per_row_ * scale_bytes_;
+    for (int i = axes_ - 1; i >= 0; --i) {
+      if (axis_[i].codes != codes || (b_.scales != nullptr && axis_[i].scales != scales)) return;
+      codes *= axis_[i].extent;
+      scales *= axis_[i].extent;
+    }
+    short_ = per_row_;
+    row_ *= rows_;
+    per_row_ *= rows_;
+    code_bytes_ *= rows_;
+    rows_ = 1;
+  }
+
+  /// Calls `body(values, n, first)` for each run of n elements that blocks [at, end) have in one of the rows
+  /// that were joined; `first` is the place of the run among these elements.
+  template <class Body>
+  void each_short_row(std::int64_t at, std::int64_t end, Body body) const {
+    for (std::int64_t block = at; block < end;) {
+      const std::int64_t in_row = block % short_, some = std::min(short_ - in_row, end - block);
+      body(locate(block / short_).values + in_row * block_ * step_, some * block_, (block - at) * block_);
+      block += some;
+    }
+  }
+
   std::int64_t near_groups() const { return (across_.extent + together_ - 1) / together_; }
 
   Row locate(std::int64_t index) const {
@@ -211,7 +244,15 @@ class Run {
     for (std::int64_t at = first; at < last; at += tile) {
       const std::int64_t end = std::min(last, at + tile), count = std::min(row_, end * block_) - at * block_;
       const char* from = row.values + at * block_ * step_;
-      if (!plain) gather(frame.data(), gathered, raw, pitch, from, rows, count, (end - at) * block_);
+      if (!plain) {
+        if (short_ == 0) {
+          gather(frame.data(), gathered, raw, pitch, from, rows, count, (end - at) * block_);
+        } else {
+          each_short_row(at, end, [&](const char* values, std::int64_t n, std::int64_t i) {
+            gather(frame.data() + i * size_, gathered + i * 4, 0, 0, values, 1, n, n);
+          });
+        }
+      }
       for (std::int64_t r = 0; r < rows; ++r) {
         const float* values = reinterpret_cast<const float*>(plain ? from : gathered + r * pitch);
         std::uint8_t* const to = row.codes + r * across_.codes + at * bytes_;
@@ -299,6 +340,10 @@ class Run {
         kernel_.decode({from, scales, end - at, reinterpret_cast<float*>(put), b_.options});
         if (stream)
           values.put(count * 4);
+        else if (short_ != 0)
+          each_short_row(at, end, [&](char* out, std::int64_t n, std::int64_t i) {
+            store(out, reinterpret_cast<float*>(put) + i, stored + i * size_, n);
+          });
         else if (!plain)
           store(to, reinterpret_cast<float*>(put), stored, count);
       }
@@ -332,6 +377,7 @@ class Run {
   std::int64_t row_, per_row_, code_bytes_,
       step_;  // of a row: elements, blocks, bytes; bytes between elements
   std::int64_t rows_ = 1, together_ = 1;
+  std::int64_t short_ = 0;   // blocks of each of the rows that `join_short_rows` joined
   Axis across_{1, 0, 0, 0};  // along which rows are taken together
   int axes_ = 0;
   Axis axis_[kMaxBlockAxes];

@@ -28,8 +28,9 @@ inline std::uint8_t nearest_float4(float x, float d) {
   return best;
 }
 
-/// Codes of x by its magnitude in halves of the scale, up to 16; exact where `halves` is.
-UFUSE_INLINE Int float4_of_halves(Float x, Float halves) {
+/// Codes, in the low four bits, of x by its magnitude in quarters of the scale, up to 32; exact where
+/// `quarters` is.
+UFUSE_INLINE Int float4_of_quarters(Float x, Float quarters) {
 #if defined(__AVX512F__)
   // By the magnitude in quarters, rounded up: the code, and in the next byte that of the negative.
   alignas(64) static constexpr auto kCodes = [] {
@@ -50,15 +51,15 @@ UFUSE_INLINE Int float4_of_halves(Float x, Float halves) {
     return table;
   }();
   const __m512i up =
-      _mm512_maskz_cvt_roundps_epi32(0xffff, (halves + halves).v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+      _mm512_maskz_cvt_roundps_epi32(0xffff, quarters.v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
   const __m512i most = _mm512_maskz_min_epi32(0xffff, up, _mm512_set1_epi32(31));
   const __m512i code =
       _mm512_permutex2var_epi32(_mm512_load_si512(kCodes.code), most, _mm512_load_si512(kCodes.code + 16));
-  const Int shift = (bitcast<Int>(x) >> 28) & splat<Int>(8);
-  return {reinterpret_cast<Int::native>(
-      _mm512_maskz_srlv_epi32(0xffff, code, reinterpret_cast<__m512i>(shift.v)))};
+  const __mmask16 negative = _mm512_movepi32_mask(_mm512_castps_si512(x.v));
+  return {reinterpret_cast<Int::native>(_mm512_mask_srli_epi32(code, negative, code, 8))};
 #else
   // From 2 on, exponent and first bit of the fraction are the code; below, two comparisons.
+  const Float halves = quarters * splat<Float>(0.5F);
   const Int bits = bitcast<Int>(halves);
   const Int large = ((bits + splat<Int>((1 << 21) - 1)) >> 22) - splat<Int>(254);
   const Int small = -((halves > splat<Float>(0.5F)) + (halves > splat<Float>(1.5F)));
@@ -107,7 +108,7 @@ struct MXFP4 {
       const Int plain = (most >= splat<Int>(8 << 23)) & (most < splat<Int>(kInfinity));
       const Int nothing = most == splat<Int>(0);
       code = code & ~nothing;
-      const Float inverse = bitcast<Float>((splat<Int>(254 + 3) - (power + splat<Int>(127))) << 23);
+      const Float inverse = bitcast<Float>((splat<Int>(254 + 4) - (power + splat<Int>(127))) << 23);
       float inverses[kLanes];
       std::uint8_t codes[kLanes];
       bitcast<Float>(bitcast<Int>(inverse) & plain).store(inverses);
@@ -119,7 +120,7 @@ struct MXFP4 {
         Int q[kRegisters];
         for (int r = 0; r < kRegisters; ++r) {
           const Float v = Float::load(x + b * kBlock + r * kLanes);
-          q[r] = float4_of_halves(v, bitcast<Float>(magnitude(v)) * splat<Float>(inverses[b]));
+          q[r] = float4_of_quarters(v, bitcast<Float>(magnitude(v)) * splat<Float>(inverses[b]));
         }
         for (int r = 0; r < kHalf; ++r) store_bytes(at + 1 + r * kLanes, q[r] | q[r + kHalf] << 4);
       });
@@ -248,23 +249,33 @@ struct NVFP4 {
   }
 
   static void decode(const DecodeCall& call) {
-    each_group(call.blocks * kParts, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
-      std::uint8_t scales[kLanes] = {};
-      each_of(n,
-              [&](int b) { scales[b] = call.codes[(first + b) / kParts * kBytes + (first + b) % kParts]; });
-      float d[kLanes];
-      halves(load_bytes(scales)).store(d);
-      for (int b = 0; b < n; ++b) {
-        const std::uint8_t* const codes =
-            call.codes + (first + b) / kParts * kBytes + kParts + (first + b) % kParts * 8;
+    for (std::int64_t block = 0; block < call.blocks; ++block) {
+      const std::uint8_t* const from = call.codes + block * kBytes;
+      float* const to = call.values + block * kPart * kParts;
+#pragma GCC unroll 4
+      for (int part = 0; part < kParts; ++part) {
+        const Float d = splat<Float>(kHalves.of[from[part]]);
         for (int i = 0; i < kPart; i += kLanes)
-          (float4_values(split_codes<kLanes>(codes, i)) * splat<Float>(d[b]))
-              .store(call.values + (first + b) * kPart + i);
+          (float4_values(split_codes<kLanes>(from + kParts + part * 8, i)) * d).store(to + part * kPart + i);
       }
-    });
+    }
   }
 
  private:
+  /// The same of all bytes, for decoding.
+  static constexpr auto kHalves = [] {
+    struct Table {
+      float of[256];
+    } table{};
+    for (int code = 0; code < 256; ++code) {
+      const int exponent = code >> 3 & 15, fraction = code & 7;
+      float value = static_cast<float>(exponent == 0 ? fraction : fraction + 8) * 0x1p-10F;
+      for (int e = 1; e < exponent; ++e) value *= 2;
+      table.of[code] = code == 0x7f ? 0.0F : value;
+    }
+    return table;
+  }();
+
   /// Half the value of each scale; zero for the NaN of e4m3. The highest bit is not looked at.
   static UFUSE_INLINE Float halves(Int code) {
     const Int exponent = (code >> 3) & splat<Int>(15), fraction = code & splat<Int>(7);

@@ -114,6 +114,29 @@ UFUSE_INLINE void put_levels4(float* to, float d, const std::uint8_t* from) {
   }
 }
 
+/// The W lowest nibbles of a word.
+template <int W>
+UFUSE_INLINE Vec<std::int32_t, W> nibbles_of(std::uint64_t word) {
+  using V = Vec<std::int32_t, W>;
+  const auto low = splat<Vec<std::uint32_t, W>>(static_cast<std::uint32_t>(word));
+  Vec<std::uint32_t, W> shift{};
+  auto both = low;
+  for (int lane = 0; lane < W; ++lane) {
+    shift.v[lane] = static_cast<std::uint32_t>(lane % 8 * 4);
+    if (lane >= 8) both.v[lane] = static_cast<std::uint32_t>(word >> 32);
+  }
+  return bitcast<V>(Vec<std::uint32_t, W>{both.v >> shift.v}) & splat<V>(15);
+}
+
+/// Scales d * (code + 1/2) / 4 for 16 codes of four bits.
+UFUSE_INLINE void quarter_scales(float (&to)[16], float d, const std::uint8_t* from) {
+  const auto word = load_as<std::uint64_t>(from);
+  for (int i = 0; i < 16; i += kLanes)
+    (splat<Float>(d) * (splat<Float>(0.5F) + to_float(nibbles_of<kLanes>(word >> (4 * i)))) *
+     splat<Float>(0.25F))
+        .store(to + i);
+}
+
 UFUSE_INLINE std::uint32_t nibble(const std::uint8_t* from, int i) {
   return static_cast<std::uint32_t>(from[i / 2] >> (i % 2 * 4) & 15);
 }
@@ -124,6 +147,7 @@ UFUSE_INLINE std::uint32_t nibble(const std::uint8_t* from, int i) {
 void IQ2_XXS::decode(const DecodeCall& call) {
   each_super_block<66>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
     const float d = one_half(from);
+#pragma GCC unroll 8
     for (int part = 0; part < 8; ++part) {
       const std::uint8_t* const index = from + 2 + part * 8;
       const auto rest = load_as<std::uint32_t>(index + 4);
@@ -139,26 +163,38 @@ void IQ2_XXS::decode(const DecodeCall& call) {
 // d; an index of 9 bits and signs of 7 for each 8 values; scales of 4 bits for each 16.
 void IQ2_XS::decode(const DecodeCall& call) {
   each_super_block<74>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
-    const float d = one_half(from);
-    for (int part = 0; part < 16; ++part) {
-      const auto codes = load_as<std::uint32_t>(from + 2 + part * 4);
-      const float scale = d * (0.5F + static_cast<float>(nibble(from + 66, part))) * 0.25F;
-      put_signed<8>(to + part * 16, scale, even_signs(codes >> 9 & 127) | even_signs(codes >> 25) << 8,
-                    [&](int i) { return kGrid2Xs.at[codes >> (16 * i) & 511]; });
+    std::int32_t index[32];
+    std::uint8_t signs[32];
+    for (int i = 0; i < 32; i += kLanes) {
+      const Int word = convert<Int>(Half::load(from + 2 + 2 * i));
+      (word & splat<Int>(511)).store(index + i);
+      const Int sign = word >> 9, half = sign ^ sign >> 4, pair = half ^ half >> 2;
+      store_bytes(signs + i, sign | ((pair ^ pair >> 1) & splat<Int>(1)) << 7);
     }
+    float scales[16];
+    quarter_scales(scales, one_half(from), from + 66);
+#pragma GCC unroll 16
+    for (int part = 0; part < 16; ++part)
+      put_signed<8>(to + part * 16, scales[part], load_as<std::uint16_t>(signs + part * 2),
+                    [&](int i) { return kGrid2Xs.at[index[part * 2 + i]]; });
   });
 }
 
 // d; low 8 bits of the indices; signs; high 2 bits; scales as in IQ2_XS.
 void IQ2_S::decode(const DecodeCall& call) {
   each_super_block<82>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
-    const float d = one_half(from);
-    for (int part = 0; part < 16; ++part) {
-      const float scale = d * (0.5F + static_cast<float>(nibble(from + 74, part))) * 0.25F;
-      const std::uint32_t high = nibble(from + 66, part);
-      put_signed<8>(to + part * 16, scale, load_as<std::uint16_t>(from + 34 + part * 2),
-                    [&](int i) { return kGrid2S.at[from[2 + part * 2 + i] | (high >> (2 * i) & 3) << 8]; });
+    std::int32_t index[32];
+    for (int i = 0; i < 32; i += kLanes) {
+      const auto high = load_as<std::uint32_t>(from + 66 + i / 16 * 4) >> (i % 16 * 2);
+      const Int two = shifted_right(splat<Int>(static_cast<std::int32_t>(high)), every<2>()) & splat<Int>(3);
+      (load_bytes(from + 2 + i) | two << 8).store(index + i);
     }
+    float scales[16];
+    quarter_scales(scales, one_half(from), from + 74);
+#pragma GCC unroll 16
+    for (int part = 0; part < 16; ++part)
+      put_signed<8>(to + part * 16, scales[part], load_as<std::uint16_t>(from + 34 + part * 2),
+                    [&](int i) { return kGrid2S.at[index[part * 2 + i]]; });
   });
 }
 
@@ -166,6 +202,7 @@ void IQ2_S::decode(const DecodeCall& call) {
 void IQ3_XXS::decode(const DecodeCall& call) {
   each_super_block<98>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
     const float d = one_half(from);
+#pragma GCC unroll 8
     for (int part = 0; part < 8; ++part) {
       const std::uint8_t* const index = from + 2 + part * 8;
       const auto rest = load_as<std::uint32_t>(from + 66 + part * 4);
@@ -182,11 +219,17 @@ void IQ3_XXS::decode(const DecodeCall& call) {
 void IQ3_S::decode(const DecodeCall& call) {
   each_super_block<110>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
     const float d = one_half(from);
+    std::int32_t index[64];
+    for (int i = 0; i < 64; i += kLanes) {
+      const auto high = load_as<std::uint16_t>(from + 66 + i / 16 * 2) >> (i % 16);
+      const Int ninth = splat<Int>(high) & lane_bits();
+      (load_bytes(from + 2 + i) | ((ninth != splat<Int>(0)) & splat<Int>(256))).store(index + i);
+    }
+#pragma GCC unroll 16
     for (int part = 0; part < 16; ++part) {
-      const float scale = d * static_cast<float>(1 + 2 * nibble(from + 106, part / 2));
-      const std::uint32_t high = nibble(from + 66, part);
+      const float scale = d * static_cast<float>(1 + 2 * static_cast<int>(nibble(from + 106, part / 2)));
       put_signed<4>(to + part * 16, scale, load_as<std::uint16_t>(from + 74 + part * 2),
-                    [&](int i) { return kGrid3S.at[from[2 + part * 4 + i] | (high >> i & 1) << 8]; });
+                    [&](int i) { return kGrid3S.at[index[part * 4 + i]]; });
     }
   });
 }
@@ -196,6 +239,7 @@ void IQ3_S::decode(const DecodeCall& call) {
 void IQ1_S::decode(const DecodeCall& call) {
   each_super_block<50>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
     const float d = one_half(from);
+#pragma GCC unroll 8
     for (int part = 0; part < 8; ++part) {
       const std::uint32_t high = load_as<std::uint16_t>(from + 34 + part * 2);
       const float scale = d * static_cast<float>(2 * (high >> 12 & 7) + 1);
@@ -212,17 +256,26 @@ void IQ1_S::decode(const DecodeCall& call) {
 // scales of 3 bits and a quarter of d.
 void IQ1_M::decode(const DecodeCall& call) {
   each_super_block<56>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
-    std::uint16_t words[4], code = 0;
-    std::memcpy(words, from + 48, sizeof words);
-    for (int i = 0; i < 4; ++i) code = static_cast<std::uint16_t>(code | (words[i] >> 12) << (4 * i));
+    const auto words = load_as<std::uint64_t>(from + 48);
+    std::uint16_t code = 0;
+    for (int i = 0; i < 4; ++i)
+      code = static_cast<std::uint16_t>(code | (words >> (16 * i + 12) & 15) << (4 * i));
     std::uint8_t bytes[2];
     std::memcpy(bytes, &code, sizeof code);
     const float d = one_half(bytes);
+    std::int32_t index[32];
+    float eighths[32];
+    for (int i = 0; i < 32; i += kLanes) {
+      const std::uint64_t high = load_as<std::uint64_t>(from + 32 + i / 16 * 8) >> (i % 16 * 4);
+      const Int four = nibbles_of<kLanes>(high);
+      (load_bytes(from + i) | (four & splat<Int>(7)) << 8).store(index + i);
+      (((four & splat<Int>(8)) << 28) | splat<Int>(0x3e000000)).store(eighths + i);
+    }
+#pragma GCC unroll 16
     for (int part = 0; part < 16; ++part) {
-      const float scale = d * static_cast<float>(2 * (words[part / 4] >> (part % 4 * 3) & 7) + 1);
-      const std::uint32_t high = from[32 + part];
-      put_shifted(to + part * 16, scale, {eighth(high >> 3 & 1), eighth(high >> 7)},
-                  [&](int i) { return kGrid1.at[from[part * 2 + i] | (high >> (4 * i) & 7) << 8]; });
+      const int odd = static_cast<int>(words >> (part / 4 * 16 + part % 4 * 3) & 7) * 2 + 1;
+      put_shifted(to + part * 16, d * static_cast<float>(odd), {eighths[part * 2], eighths[part * 2 + 1]},
+                  [&](int i) { return kGrid1.at[index[part * 2 + i]]; });
     }
   });
 }
@@ -240,6 +293,7 @@ void IQ4_XS::decode(const DecodeCall& call) {
   each_super_block<136>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
     const float d = one_half(from);
     const std::uint32_t high = load_as<std::uint16_t>(from + 2);
+#pragma GCC unroll 8
     for (int part = 0; part < 8; ++part) {
       const auto scale = static_cast<int>(nibble(from + 4, part) | (high >> (2 * part) & 3) << 4) - 32;
       put_levels4(to + part * 32, d * static_cast<float>(scale), from + 8 + part * 16);

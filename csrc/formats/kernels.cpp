@@ -20,7 +20,13 @@ void narrow(float* to, const void* doubles, std::int64_t count) {
   constexpr int W = kRegisterBytes / 8;
   const auto* from = static_cast<const double*>(doubles);
   std::int64_t i = 0;
-  for (; i + W <= count; i += W) convert<Vec<float, W>>(Vec<double, W>::load(from + i)).store(to + i);
+  for (; i + W <= count; i += W) {
+#if defined(__AVX512F__)
+    _mm256_storeu_ps(to + i, _mm512_maskz_cvtpd_ps(0xff, _mm512_loadu_pd(from + i)));
+#else
+    convert<Vec<float, W> >(Vec<double, W>::load(from + i)).store(to + i);
+#endif
+  }
   for (; i < count; ++i) to[i] = static_cast<float>(from[i]);
 }
 

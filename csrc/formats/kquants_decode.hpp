@@ -19,6 +19,20 @@ UFUSE_INLINE void each_super_block(const DecodeCall& call, Body body) {
   for (std::int64_t i = 0; i < call.blocks; ++i, from += Bytes, to += kSuper) body(from, to);
 }
 
+/// Bytes `first` and on of two words, without a way through memory.
+template <int W>
+UFUSE_INLINE Vec<std::int32_t, W> word_bytes(const std::uint64_t (&words)[2], int first) {
+  using Narrow = Vec<std::uint8_t, W>;
+  if constexpr (W == 16) {
+    return convert<Vec<std::int32_t, W>>(bitcast<Narrow>(Vec<std::uint64_t, 2>{{words[0], words[1]}}));
+  } else if constexpr (W == 8) {
+    return convert<Vec<std::int32_t, W>>(bitcast<Narrow>(Vec<std::uint64_t, 1>{{words[first / 8]}}));
+  } else {
+    const auto word = static_cast<std::uint32_t>(words[first / 8] >> (first % 8 * 8));
+    return convert<Vec<std::int32_t, W>>(bitcast<Narrow>(Vec<std::uint32_t, 1>{{word}}));
+  }
+}
+
 /// Writes `Count` values d * q - m, or d * q, of one scale; `q(i)` gives the codes of a register from value
 /// i.
 template <int Count, class Codes>
@@ -43,11 +57,17 @@ struct Q2_K : Searched {
   static void decode(const DecodeCall& call) {
     each_super_block<84>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
       const float d = one_half(from + 80), dmin = one_half(from + 82);
+      float scales[16], leasts[16];
+      for (int i = 0; i < 16; i += kLanes) {
+        const Int both = load_bytes(from + i);
+        (to_float(both & splat<Int>(15)) * splat<Float>(d)).store(scales + i);
+        (to_float(both >> 4) * splat<Float>(dmin)).store(leasts + i);
+      }
+#pragma GCC unroll 16
       for (int part = 0; part < 16; ++part) {
         const std::uint8_t* const codes = from + 16 + part / 8 * 32 + part % 2 * 16;
         const int shift = part % 8 / 2 * 2;
-        scaled<16>(to + part * 16, d * static_cast<float>(from[part] & 15),
-                   dmin * static_cast<float>(from[part] >> 4),
+        scaled<16>(to + part * 16, scales[part], leasts[part],
                    [&](int i) { return (load_bytes(codes + i) >> shift) & splat<Int>(3); });
       }
     });
@@ -61,15 +81,22 @@ struct Q3_K : Searched {
   // set; low bits as in Q2_K; 16 scales of 6 bits, less 32: eight bytes of low bits, four of high ones; d.
   static void decode(const DecodeCall& call) {
     each_super_block<110>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
-      const std::uint8_t* const scales = from + 96;
       const float d = one_half(from + 108);
+      // Eight bytes of low bits, and four of high ones, in the order of scales.
+      const auto low = load_as<std::uint64_t>(from + 96);
+      const std::uint64_t high = load_as<std::uint32_t>(from + 104);
+      constexpr std::uint64_t kLow = 0x0f0f0f0f0f0f0f0fU, kHigh = 0x0303030303030303U;
+      const std::uint64_t codes64[2] = {(low & kLow) | ((high | high >> 2 << 32) & kHigh) << 4,
+                                        (low >> 4 & kLow) | ((high >> 4 | high >> 6 << 32) & kHigh) << 4};
+      float scales[16];
+      for (int i = 0; i < 16; i += kLanes)
+        (to_float(word_bytes<kLanes>(codes64, i) - splat<Int>(32)) * splat<Float>(d)).store(scales + i);
+#pragma GCC unroll 16
       for (int part = 0; part < 16; ++part) {
-        const int low = part < 8 ? scales[part] & 15 : scales[part - 8] >> 4;
-        const int high = scales[8 + part % 4] >> (part / 4 * 2) & 3;
         const std::uint8_t* const masks = from + part % 2 * 16;
         const std::uint8_t* const codes = from + 32 + part / 8 * 32 + part % 2 * 16;
         const int shift = part % 8 / 2 * 2, bit = part / 2;
-        scaled<16>(to + part * 16, d * static_cast<float>((low | high << 4) - 32), [&](int i) {
+        scaled<16>(to + part * 16, scales[part], [&](int i) {
           const Int third = ((load_bytes(masks + i) >> bit) & splat<Int>(1)) << 2;
           return ((load_bytes(codes + i) >> shift) & splat<Int>(3)) + third - splat<Int>(4);
         });
@@ -94,6 +121,7 @@ struct Q4_K : Searched {
   static void decode(const DecodeCall& call) {
     each_super_block<144>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
       const float d = one_half(from), dmin = one_half(from + 2);
+#pragma GCC unroll 8
       for (int part = 0; part < 8; ++part) {
         const ScaleAndLeast of(from + 4, part);
         const std::uint8_t* const codes = from + 16 + part / 2 * 32;
@@ -112,6 +140,7 @@ struct Q5_K : Searched {
   static void decode(const DecodeCall& call) {
     each_super_block<176>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
       const float d = one_half(from), dmin = one_half(from + 2);
+#pragma GCC unroll 8
       for (int part = 0; part < 8; ++part) {
         const ScaleAndLeast of(from + 4, part);
         const std::uint8_t* const high = from + 16;
@@ -135,13 +164,16 @@ struct Q6_K : Searched {
   static void decode(const DecodeCall& call) {
     each_super_block<210>(call, [](const std::uint8_t* from, float* to) __attribute__((always_inline)) {
       const float d = one_half(from + 208);
+      float scales[16];
+      for (int i = 0; i < 16; i += kLanes)
+        (to_float(load_signed_bytes(from + 192 + i)) * splat<Float>(d)).store(scales + i);
+#pragma GCC unroll 16
       for (int part = 0; part < 16; ++part) {
-        const auto scale = static_cast<std::int8_t>(from[192 + part]);
         const int within = part % 8;
         const std::uint8_t* const low = from + part / 8 * 64 + within % 4 * 16;
         const std::uint8_t* const high = from + 128 + part / 8 * 32 + within % 2 * 16;
         const int shift = within / 4 * 4, high_shift = within / 2 * 2;
-        scaled<16>(to + part * 16, d * static_cast<float>(scale), [&](int i) {
+        scaled<16>(to + part * 16, scales[part], [&](int i) {
           const Int above = ((load_bytes(high + i) >> high_shift) & splat<Int>(3)) << 4;
           return (((load_bytes(low + i) >> shift) & splat<Int>(15)) | above) - splat<Int>(32);
         });

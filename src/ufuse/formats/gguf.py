@@ -340,8 +340,8 @@ def _weights(importance: ArrayLike, row: Format, length: int) -> Array:
     if not row.weighs:
         weighing = ", ".join(other.name for other in _KINDS.values() if other.weighs)
         raise ValueError(
-            f"{name}: {row.name} does not search for a scale, so that weights change nothing; "
-            + (f"those that do: {weighing}" if weighing else "no kind does at present")
+            f"{name}: {row.name} is written without weights; kinds that search for the scale of "
+            f"least weighted error: {weighing}"
         )
     weights = np.asarray(importance)
     if weights.dtype.kind not in "fiu":
