@@ -127,7 +127,10 @@ struct Mx {
     if constexpr (kStored == 8) {
       for (std::int64_t i = 0; i < block; i += kLanes) store_codes(to + i, code(i));
     } else if constexpr (kStored == 4) {
-      for (std::int64_t i = 0; i < block; i += kLanes) store_nibbles<false>(to + i / 2, code(i));
+      std::int64_t i = 0;
+      for (; i + 2 * kLanes <= block; i += 2 * kLanes)
+        store_nibbles<false>(to + i / 2, code(i), code(i + kLanes));
+      if (i < block) store_nibbles<false>(to + i / 2, code(i));
     } else {
       for (std::int64_t i = 0; i < block; i += kLanes) store_sixes(to + i / 4 * 3, code(i));
     }

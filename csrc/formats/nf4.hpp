@@ -173,11 +173,11 @@ struct SixteenValues {
                                         std::int64_t n, std::int64_t block, const Find& find) {
     for (std::int64_t b = 0; b < n; ++b, x += block, to += block / 2) {
       const Float factor = splat<Float>(inverse[b]);
+      const auto code = [&](std::int64_t at) __attribute__((always_inline)) {
+        return bitcast<Unsigned>(find(Float::load(x + at) * factor));
+      };
       for (std::int64_t i = 0; i < block; i += 2 * kLanes)
-        for (int k = 0; k < 2; ++k) {
-          const std::int64_t at = i + k * kLanes;
-          store_nibbles<true>(to + at / 2, bitcast<Unsigned>(find(Float::load(x + at) * factor)));
-        }
+        store_nibbles<true>(to + i / 2, code(i), code(i + kLanes));
     }
   }
 

@@ -45,6 +45,22 @@ UFUSE_INLINE void store_nibbles(void* to, Unsigned codes) {
 #endif
 }
 
+/// The same of two registers, one after the other.
+template <bool HighFirst>
+UFUSE_INLINE void store_nibbles(void* to, Unsigned a, Unsigned b) {
+#if defined(__AVX512F__)
+  // Six instructions instead of ten: products with 1 and 16, added in pairs, are the bytes.
+  const __m512i shorts = _mm512_packus_epi32(reinterpret_cast<__m512i>(a.v), reinterpret_cast<__m512i>(b.v));
+  const __m512i weights = _mm512_set1_epi32(HighFirst ? 0x00010010 : 0x00100001);
+  const __m128i bytes = _mm512_maskz_cvtepi32_epi8(0xffff, _mm512_madd_epi16(shorts, weights));
+  const __m128i place = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  _mm_storeu_si128(static_cast<__m128i*>(to), _mm_shuffle_epi8(bytes, place));
+#else
+  store_nibbles<HighFirst>(to, a);
+  store_nibbles<HighFirst>(static_cast<std::uint8_t*>(to) + kLanes / 2, b);
+#endif
+}
+
 /// Numbers whose last four bits are the codes.
 template <bool HighFirst>
 UFUSE_INLINE Int load_nibbles(const void* from) {

@@ -28,10 +28,13 @@ struct nvfp4 {
       for (int b = 0; b < n; b += kLanes)
         lost = lost | scale(factor + b, scales + b, x + b * kBlock, n - b < kLanes ? n - b : kLanes,
                             call.options.tensor_scale);
-      for (int b = 0; b < n; ++b)
-        for (int i = 0; i < kBlock; i += kLanes)
-          store_nibbles<false>(to + b * kBytes + i / 2,
-                               encode_e2m1(Float::load(x + b * kBlock + i) * splat<Float>(factor[b])));
+      const auto code = [&](int at) __attribute__((always_inline)) {
+        return encode_e2m1(Float::load(x + at) * splat<Float>(factor[at / kBlock]));
+      };
+      int at = 0;
+      for (; at + 2 * kLanes <= n * kBlock; at += 2 * kLanes)
+        store_nibbles<false>(to + at / 2, code(at), code(at + kLanes));
+      if (at < n * kBlock) store_nibbles<false>(to + at / 2, code(at));
       if (__builtin_expect(any(lost), 0)) {
         for (int b = 0; b < n; ++b)
           if (scales[b] == Scale::nan) std::memset(to + b * kBytes, 0, kBytes);
