@@ -7,7 +7,7 @@
 
 #include <bit>
 
-#include "formats/nibbles.hpp"
+#include "formats/scales.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {

@@ -20,7 +20,7 @@ UFUSE_INLINE void store_codes(void* to, Unsigned x) {
   const __m128i low = _mm256_castsi256_si128(fours), high = _mm256_extracti128_si256(fours, 1);
   _mm_storel_epi64(static_cast<__m128i*>(to), _mm_unpacklo_epi32(low, high));
 #else
-  convert<Vec<std::uint8_t, kLanes> >(x).store(to);
+  convert<Bytes>(x).store(to);
 #endif
 }
 
@@ -41,7 +41,8 @@ UFUSE_INLINE void store_nibbles(void* to, Unsigned codes) {
   const int four = _mm_cvtsi128_si32(_mm_unpacklo_epi16(low, high));
   std::memcpy(to, &four, sizeof four);
 #else
-  convert<Vec<std::uint8_t, kLanes / 2> >(bytes).store(to);
+  using Few = Vec<std::uint8_t, kLanes / 2>;
+  convert<Few>(bytes).store(to);
 #endif
 }
 
@@ -73,19 +74,24 @@ UFUSE_INLINE Int load_nibbles(const void* from) {
 UFUSE_INLINE void store_sixes(std::uint8_t* to, Unsigned x) {
 #if defined(__x86_64__)
   // Products with powers of two, added in pairs, shift codes to their places: to 12 bits, then to 24.
-  alignas(16) std::uint8_t apart[16];
   __m128i bytes;
 #if defined(__AVX512F__)
   bytes = _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(x.v));
 #else
-  store_codes(apart, x);
-  bytes = kLanes == 8 ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(apart)) : _mm_loadu_si32(apart);
+  std::uint64_t apart = 0;
+  store_codes(&apart, x);
+  bytes = _mm_cvtsi64_si128(static_cast<long long>(apart));
 #endif
   const __m128i twelves = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x4001));
   const __m128i words = _mm_madd_epi16(twelves, _mm_set1_epi32(0x10000001));
   const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-  _mm_store_si128(reinterpret_cast<__m128i*>(apart), _mm_shuffle_epi8(words, close));
-  std::memcpy(to, apart, kLanes * 6 / 8);
+  const __m128i packed = _mm_shuffle_epi8(words, close);
+  const long long first = _mm_cvtsi128_si64(packed);
+  std::memcpy(to, &first, kLanes == 16 ? 8 : kLanes * 6 / 8);
+  if constexpr (kLanes == 16) {
+    const int last = _mm_extract_epi32(packed, 2);
+    std::memcpy(to + 8, &last, sizeof last);
+  }
 #else
   for (int i = 0; i < kLanes; i += 4) {
     const std::uint32_t word = x[i] | x[i + 1] << 6 | x[i + 2] << 12 | x[i + 3] << 18;
@@ -142,7 +148,10 @@ class Table {
                              _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)))};
 #else
     Float r;
-    for (int i = 0; i < kLanes; ++i) r.v[i] = reinterpret_cast<const float*>(part_)[index.v[i] & 15];
+    for (int i = 0; i < kLanes; ++i) {
+      const int at = index[i] & 15;
+      r.v[i] = part_[at / kLanes][at % kLanes];
+    }
     return r;
 #endif
   }
@@ -151,87 +160,6 @@ class Table {
   static constexpr int kParts = 16 / kLanes;
   Float part_[kParts];
 };
-
-/// Whether a lane of a mask is set.
-UFUSE_INLINE bool any(Int mask) {
-#if defined(__AVX512F__)
-  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(mask.v), reinterpret_cast<__m512i>(mask.v)) != 0;
-#elif defined(__AVX2__)
-  return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask.v)) != 0;
-#else
-  int some = 0;
-  for (int i = 0; i < kLanes; ++i) some |= mask.v[i];
-  return some != 0;
-#endif
-}
-
-/// The largest of a register's lanes.
-template <int N>
-UFUSE_INLINE std::int32_t largest_lane(Vec<std::int32_t, N> x) {
-  if constexpr (N == 2) {
-    return x[0] > x[1] ? x[0] : x[1];
-  } else {
-    Vec<std::int32_t, N / 2> low, high;
-    std::memcpy(&low.v, &x.v, sizeof low.v);
-    std::memcpy(&high.v, reinterpret_cast<const char*>(&x.v) + sizeof low.v, sizeof high.v);
-    return largest_lane(larger(low, high));
-  }
-}
-
-/// A byte of each of n blocks.
-UFUSE_INLINE void store_scales(std::uint8_t* to, Int scales, int n) {
-  if (n == kLanes) {
-    store_codes(to, bitcast<Unsigned>(scales));
-  } else {
-    std::uint8_t bytes[kLanes];
-    store_codes(bytes, bitcast<Unsigned>(scales));
-    for (int b = 0; b < n; ++b) to[b] = bytes[b];
-  }
-}
-UFUSE_INLINE Int load_scales(const std::uint8_t* from, int n) {
-  if (n == kLanes) return convert<Int>(Bytes::load(from));
-  std::uint8_t bytes[kLanes] = {};
-  for (int b = 0; b < n; ++b) bytes[b] = from[b];
-  return convert<Int>(Bytes::load(bytes));
-}
-
-/// Calls `body(first, n)` for groups of n blocks, all full but the last.
-template <class Body>
-UFUSE_INLINE void each_few(std::int64_t blocks, Body body) {
-  for (std::int64_t first = 0; first < blocks; first += kLanes)
-    body(first, static_cast<int>(blocks - first < kLanes ? blocks - first : kLanes));
-}
-
-/// The largest magnitude of each of a group's blocks. Not inlined: unrolled as it is where a group is full,
-/// it is once in the instruction cache for all formats.
-template <std::int64_t Block>
-__attribute__((noinline)) Int largest_of_group(const float* x) {
-  Int largest[kLanes];
-  each_of(std::integral_constant<int, kLanes>{}, [&](int b) __attribute__((always_inline)) {
-    largest[b] = magnitude(Float::load(x + b * Block));
-    for (std::int64_t i = kLanes; i < Block; i += kLanes)
-      largest[b] = larger(largest[b], magnitude(Float::load(x + b * Block + i)));
-  });
-  return fold_each(largest, Larger{});
-}
-/// The same of n blocks, and zeros.
-__attribute__((noinline)) inline Int largest_of_some(const float* x, std::int64_t block, int n) {
-  Int largest[kLanes] = {};
-  for (int b = 0; b < n; ++b) {
-    Int most = magnitude(Float::load(x + b * block));
-    for (std::int64_t i = kLanes; i < block; i += kLanes)
-      most = larger(most, magnitude(Float::load(x + b * block + i)));
-    largest[b] = most;
-  }
-  return fold_each(largest, Larger{});
-}
-template <class Block>
-UFUSE_INLINE Int largest_of_each(const float* x, Block block, int n) {
-  if constexpr (!std::is_integral_v<Block>) {
-    if (n == kLanes) return largest_of_group<Block::value>(x);
-  }
-  return largest_of_some(x, block, n);
-}
 
 }  // namespace formats
 }  // namespace UFUSE_TIER

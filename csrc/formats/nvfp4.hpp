@@ -7,6 +7,7 @@
 #pragma once
 
 #include "formats/e2m1.hpp"
+#include "formats/scales.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
