@@ -11,15 +11,13 @@ from .. import executors
 from ..interop.lowprecision import coding, low_precision_dtype
 from .blocks import Array
 
-_READ = ("float32", "float64", "float16", "bfloat16")
-_WRITTEN = ("float32", "float16", "bfloat16")
+_READ = (np.float32, np.float64, np.float16)
+_WRITTEN = (np.float32, np.float16)
 
 
-def is_float(dtype: np.dtype[Any], names: tuple[str, ...]) -> bool:
-    """Tell whether `dtype`, in any byte order, is one of those called `names`."""
-    if dtype.name not in names:
-        return False
-    return dtype.type in (np.float32, np.float64) or coding(dtype) in ("half", "bfloat16")
+def is_float(dtype: np.dtype[Any], types: tuple[type, ...]) -> bool:
+    """Tell whether `dtype`, in any byte order, is one of `types` or bfloat16."""
+    return dtype.type in types or coding(dtype) == "bfloat16"
 
 
 def read_values(x: Any, function: str) -> Array:
@@ -92,11 +90,13 @@ def along(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
 
 def rows_of(array: Array, axis: int) -> Array:
     """Return a view of `array` with `axis` last."""
-    return np.moveaxis(array, axis, -1)
+    return array if axis == array.ndim - 1 else np.moveaxis(array, axis, -1)
 
 
 def new_rows(shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> Array:
     """Return an array of `shape` whose rows along `axis` are contiguous."""
+    if axis == len(shape) - 1:
+        return executors.empty(shape, dtype)
     lead = (*shape[:axis], *shape[axis + 1 :])
     return np.moveaxis(executors.empty((*lead, shape[axis]), dtype), -1, axis)
 
