@@ -37,6 +37,8 @@ class Format:
     weighs: bool = False
 
 
+_OCP: Final = "OCP Microscaling Formats 1.0"
+_BITSANDBYTES: Final = "bitsandbytes 0.50, functional.py"
 #: What `source` is for GGUF's formats.
 _GGML: Final = "llama.cpp, ggml-common.h"
 
@@ -101,6 +103,22 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format("F32", 1, 4, True, "float32", _GGML),
     Format("F16", 1, 2, True, "float16", _GGML),
     Format("BF16", 1, 2, True, "bfloat16", _GGML),
+    *(
+        Format(f"mx{name}", 0, 0, True, f"power-of-two scale, {elements}", _OCP)
+        for name, elements in (
+            ("fp8_e4m3", "float8_e4m3fn"),
+            ("fp8_e5m2", "float8_e5m2"),
+            ("fp6_e2m3", "float6_e2m3fn, a byte each"),
+            ("fp6_e3m2", "float6_e3m2fn, a byte each"),
+            ("fp6_e2m3_packed", "float6_e2m3fn, four in three bytes"),
+            ("fp6_e3m2_packed", "float6_e3m2fn, four in three bytes"),
+            ("fp4", "float4_e2m1fn, low nibble first"),
+            ("int8", "64ths from -127 to 127"),
+        )
+    ),
+    Format("nvfp4", 16, 8, True, "e4m3 scale, float4_e2m1fn, low nibble first", "torchao, cuBLAS"),
+    Format("nf4", 0, 0, True, "largest magnitude, 16 quantiles, high nibble first", _BITSANDBYTES),
+    Format("fp4", 0, 0, True, "largest magnitude, 16 values, high nibble first", _BITSANDBYTES),
 )
 
 BY_NAME: Final = {row.name: row for row in FORMATS}

@@ -1,8 +1,9 @@
 """Block formats of model files: some consecutive elements together in a record of bytes.
 
-`gguf` has those of llama.cpp's files. Blocks run along the last axis.
+`gguf` has those of llama.cpp's files, `mx` those of the OCP's Microscaling specification, `nvfp4`
+NVIDIA's, `nf4` those of bitsandbytes.
 """
 
-from . import gguf
+from . import gguf, mx, nf4, nvfp4
 
-__all__ = ["gguf"]
+__all__ = ["gguf", "mx", "nf4", "nvfp4"]

@@ -8,11 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocks import Array, Layout
-from . import gguf_float4, iq, kquants, legacy, ternary
+from . import gguf_float4, iq, kquants, legacy, mx, nf4, nvfp4, ternary
 from .codec import Codec
 
 CODECS: dict[str, Codec] = {
     **legacy.CODECS,
+    **mx.CODECS,
+    **nvfp4.CODECS,
+    **nf4.CODECS,
     **ternary.CODECS,
     **gguf_float4.CODECS,
     **kquants.CODECS,

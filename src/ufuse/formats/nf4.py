@@ -1,0 +1,334 @@
+"""NF4 and FP4 of bitsandbytes: codes of sixteen values, and each block's largest magnitude."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .. import executors
+from ..interop import accepts_buffers
+from . import arguments, dynamic
+from .blocks import Array, Layout
+from .reference.nf4 import encode_rest
+
+__all__ = ["NF4Array", "quantize"]
+
+KINDS: Final = ("nf4", "fp4")
+BLOCK_SIZES: Final = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+_BYTES: Final = np.dtype(np.uint8)
+_SINGLE: Final = np.dtype(np.float32)
+_RECORD: Final = "ufuse.formats.nf4.NF4Array"
+_QUANTIZE: Final = "ufuse.formats.nf4.quantize"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NF4Array:
+    """An array in NF4 or FP4: a record of codes and scales, not an array class.
+
+    Attributes
+    ----------
+    codes : ndarray
+        uint8, 1-d, ``ceil(size / 2)`` bytes: the elements in C order, the even one in the high
+        nibble.
+    absmax : ndarray
+        The largest magnitude of each block, 1-d: float32, or uint8 where it is quantized itself.
+    kind : {"nf4", "fp4"}
+        The format.
+    shape : tuple of int
+        Of the array.
+    block_size : int
+        Elements of a block: a power of two from 32 to 4096.
+    nested : ndarray, optional
+        float32, 1-d, where `absmax` is quantized: the largest magnitude of each 256 values of
+        ``absmax - offset``.
+    offset : numpy.float32, optional
+        Their mean.
+
+    Raises
+    ------
+    TypeError
+        If a part is not of the type above.
+    ValueError
+        If a shape, `kind` or `block_size` does not fit.
+
+    Notes
+    -----
+    The parts are those of bitsandbytes' ``quantize_4bit``: its tensor (flattened) and, of its
+    ``QuantState``, ``absmax``, ``state2.absmax`` and ``offset``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufuse.formats import nf4
+    >>> nf4.NF4Array(np.uint8([0xF7]), np.float32([3.0]), "nf4", (2,)).dequantize()
+    array([3., 0.], dtype=float32)
+    """
+
+    codes: Array
+    absmax: Array
+    kind: str
+    shape: tuple[int, ...]
+    block_size: int = 64
+    nested: Array | None = None
+    offset: np.float32 | None = None
+
+    def __post_init__(self) -> None:
+        arguments.read_choice(self.kind, KINDS, "kind", _RECORD)
+        block = _read_block(self.block_size, _RECORD)
+        shape = arguments.read_shape(self.shape, _RECORD)
+        object.__setattr__(self, "shape", shape)  # the record itself is frozen
+        object.__setattr__(self, "block_size", block)
+        size = math.prod(shape)
+        blocks = -(-size // block)
+        arguments.checked(self.codes, _BYTES, (-(-size // 2),), "codes", _RECORD)
+        if (self.nested is None) != (self.offset is None):
+            raise ValueError(
+                f"{_RECORD}: attribute 'offset': expected one together with 'nested', got "
+                f"nested={self.nested!r} and offset={self.offset!r}"
+            )
+        dtype = _SINGLE if self.nested is None else _BYTES
+        arguments.checked(self.absmax, dtype, (blocks,), "absmax", _RECORD)
+        if self.nested is not None:
+            groups = (-(-blocks // dynamic.BLOCK),)
+            arguments.checked(self.nested, _SINGLE, groups, "nested", _RECORD)
+            object.__setattr__(self, "offset", np.float32(self.offset))
+
+    @property
+    def double(self) -> bool:
+        """Whether the largest magnitudes are quantized themselves."""
+        return self.nested is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of codes and of all that scales them."""
+        nested = 0 if self.nested is None else self.nested.nbytes + 4
+        return self.codes.nbytes + self.absmax.nbytes + nested
+
+    def scales(self) -> Array:
+        """Return the largest magnitude of each block, float32, as `dequantize` takes it."""
+        if self.nested is None:
+            return self.absmax
+        assert self.offset is not None
+        return dynamic.decode(self.absmax, self.nested) + self.offset
+
+    def dequantize(self, *, dtype: DTypeLike | None = None, out: Array | None = None) -> Array:
+        """Return the numbers that codes and scales stand for.
+
+        Parameters
+        ----------
+        dtype : dtype_like, optional
+            float32 (default), float16 or bfloat16, of the result.
+        out : ndarray, optional
+            Written to and returned: the shape of the array, any strides.
+
+        Returns
+        -------
+        ndarray
+            ``value * absmax``, rounded to float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `dtype` is none of those above, or `out` does not fit.
+        """
+        function = "ufuse.formats.nf4.NF4Array.dequantize"
+        target = arguments.target_of(out, dtype, self.shape, function)
+        if target.size == 0:
+            return target
+        codes = executors.apart(np.ascontiguousarray(self.codes), target)
+        scales = executors.apart(np.ascontiguousarray(self.scales()), target)
+        engine, layout = executors.of(__package__), _layout(self.kind, self.block_size)
+        rows, flat = _rows(target, self.block_size)
+        if rows is not None:
+            codes, scales = _parts(codes, scales, rows, layout)
+            engine.decode(layout, codes, rows, scales)
+        elif flat is not None:
+            engine.decode(layout, codes, flat, scales)
+        else:  # blocks run over the ends of rows that do not follow one another
+            numbers = executors.empty((target.size,), target.dtype)
+            engine.decode(layout, codes, numbers, scales)
+            target[...] = numbers.reshape(target.shape)
+        return target
+
+    # Operators of arrays with it are refused, as those of `QuantizedArray` are.
+    __array_ufunc__ = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return arguments.as_array(self.dequantize(), dtype, copy, _RECORD)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.codes, self.absmax, self.kind, self.shape, self.block_size)
+        return NF4Array, (*parts, self.nested, self.offset)
+
+    def __repr__(self) -> str:
+        double = ", scales quantized" if self.double else ""
+        return (
+            f"NF4Array(shape={self.shape}, {self.kind}, blocks of {self.block_size}{double}, "
+            f"{self.nbytes} bytes)"
+        )
+
+
+@accepts_buffers("x", out="", function=_QUANTIZE)
+def quantize(
+    x: ArrayLike,
+    *,
+    kind: str = "nf4",
+    block_size: int = 64,
+    double: bool = False,
+    out: NF4Array | None = None,
+) -> NF4Array:
+    """Quantize an array to NF4 or FP4, as bitsandbytes does.
+
+    Parameters
+    ----------
+    x : array_like
+        float32, float64, float16 or bfloat16, any shape, strides and byte order. float64 is rounded
+        to float32 first.
+    kind : {"nf4", "fp4"}, optional
+        NF4: quantiles of a normal distribution. FP4: two bits of exponent and one of fraction.
+    block_size : int, optional
+        Elements of the flattened array that share a scale: a power of two from 32 to 4096. The last
+        block may have fewer.
+    double : bool, optional
+        Quantize the scales to 8 bits as well.
+    out : NF4Array, optional
+        A record whose arrays are written: of the same kind, shape, block size and `double`. They
+        may overlap `x`. What is returned has them, and the offset of this call.
+
+    Returns
+    -------
+    NF4Array
+        Codes and scales.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of a dtype above, or `out` no record.
+    ValueError
+        If `kind` or `block_size` is none of those above, `out` does not fit (nothing has been
+        written then), or with `double` if `x` is not finite.
+
+    Notes
+    -----
+    The bytes of bitsandbytes 0.50 on the CPU: a block is multiplied by the reciprocal of its
+    largest magnitude, a last block that is not full divided by it, and an element becomes the
+    nearest of sixteen values, the smaller one half way between two. Magnitudes below 1e-38 count as
+    1e-38, which in a last block that is not full is also what is kept. A block with NaN or infinity
+    is NaN, or NaN and infinite, when dequantized.
+
+    With `double`, the mean of the scales is taken from them (rounded once, where bitsandbytes' sum
+    in float32 depends on the number of threads: its last bits may differ), and what is left is
+    quantized in blocks of 256 to 8 bits: see `dynamic`.
+
+    The elements are those of ``x.ravel()``, whatever the strides (in bitsandbytes a transposed
+    array once gave codes of another one, bitsandbytes#1690).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufuse.formats import nf4
+    >>> q = nf4.quantize(np.float32([[0.5, -2.0], [1.4, 0.1]]))
+    >>> q
+    NF4Array(shape=(2, 2), nf4, blocks of 64, 6 bytes)
+    >>> q.dequantize()
+    array([[ 0.4922246, -2.       ],
+           [ 1.4459137,  0.1591606]], dtype=float32)
+    """
+    values = arguments.read_values(x, _QUANTIZE)
+    arguments.read_choice(kind, KINDS, "kind", _QUANTIZE)
+    layout = _layout(kind, _read_block(block_size, _QUANTIZE))
+    blocks = -(-values.size // layout.block)
+    if out is None:
+        codes = executors.empty((-(-values.size // 2),), _BYTES)
+        absmax = executors.empty((blocks,), _BYTES if double else _SINGLE)
+        nested = executors.empty((-(-blocks // dynamic.BLOCK),), _SINGLE) if double else None
+    else:
+        wanted = (kind, values.shape, layout.block, bool(double))
+        codes, absmax, nested = _checked_out(out, wanted)
+        parts = [part for part in (codes, absmax, nested) if part is not None]
+        for part in parts:
+            values = executors.apart(values, part)
+    scales = executors.empty((blocks,), _SINGLE) if double else absmax
+    _encode(values, layout, codes, scales)
+    offset = None
+    if nested is not None:
+        offset = scales.mean(dtype=np.float64).astype(np.float32) if blocks else np.float32(0)
+        if not np.isfinite(offset):
+            raise ValueError(
+                f"{_QUANTIZE}: argument 'x': expected finite values, since double=True takes the "
+                "mean of all scales, got NaN or infinity; use double=False"
+            )
+        dynamic.encode(scales - offset, absmax, nested)
+    return NF4Array(codes, absmax, kind, values.shape, layout.block, nested, offset)
+
+
+def _encode(values: Array, layout: Layout, codes: Array, scales: Array) -> None:
+    if values.size == 0:
+        return
+    engine = executors.of(__package__)
+    rows, flat = _rows(values, layout.block)
+    if rows is not None:
+        engine.encode(layout, rows, *_parts(codes, scales, rows, layout))
+        return
+    if flat is None:
+        flat = np.ascontiguousarray(values).reshape(-1)
+    blocks = flat.size // layout.block
+    full = blocks * layout.block
+    if blocks:
+        engine.encode(layout, flat[:full], codes[: full // 2], scales[:blocks])
+    if full < flat.size:  # a last block is computed in another way
+        with np.errstate(over="ignore"):
+            rest = flat[full:].astype(np.float32)
+        codes[full // 2 :], scales[blocks:] = encode_rest(rest, layout.name)
+
+
+def _rows(array: Array, block: int) -> tuple[Array | None, Array | None]:
+    """Return `array` where its rows are whole blocks, or flat where it is contiguous."""
+    if array.ndim and array.shape[-1] % block == 0:
+        return array, None
+    return None, array.reshape(-1) if array.flags.c_contiguous else None
+
+
+def _parts(codes: Array, scales: Array, rows: Array, layout: Layout) -> tuple[Array, Array]:
+    """Codes and scales in rows of whole blocks."""
+    blocks = rows.shape[-1] // layout.block
+    return (
+        codes.reshape(*rows.shape[:-1], blocks * layout.nbytes),
+        scales.reshape(*rows.shape[:-1], blocks),
+    )
+
+
+def _layout(kind: str, block: int) -> Layout:
+    return Layout(kind, block, block // 2)
+
+
+def _read_block(block_size: Any, function: str) -> int:
+    if not isinstance(block_size, (int, np.integer)) or block_size not in BLOCK_SIZES:
+        raise ValueError(
+            f"{function}: argument 'block_size': expected one of {BLOCK_SIZES}, got {block_size!r}"
+        )
+    return int(block_size)
+
+
+def _checked_out(out: Any, wanted: tuple[Any, ...]) -> tuple[Array, Array, Array | None]:
+    if not isinstance(out, NF4Array):
+        raise TypeError(
+            f"{_QUANTIZE}: argument 'out': expected an NF4Array, got {type(out).__name__}"
+        )
+    found = (out.kind, out.shape, out.block_size, out.double)
+    if found != wanted:
+        raise ValueError(
+            f"{_QUANTIZE}: argument 'out': expected kind, shape, block size and double {wanted}, "
+            f"got {found}"
+        )
+    for name in ("codes", "absmax", "nested"):
+        part = getattr(out, name)
+        if part is not None and not (part.flags.writeable and part.flags.c_contiguous):
+            raise ValueError(
+                f"{_QUANTIZE}: argument 'out': its {name} are read-only or not contiguous"
+            )
+    return out.codes, out.absmax, out.nested

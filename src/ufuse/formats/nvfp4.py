@@ -1,0 +1,398 @@
+"""NVFP4: 4-bit floats, 16 of which share an 8-bit float, and one float32 for the whole array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .. import executors
+from ..interop import accepts_buffers
+from ..reduce import minmax
+from . import arguments
+from .blocks import Array, Layout
+
+__all__ = ["NVFP4Array", "from_blocked", "quantize", "to_blocked"]
+
+BLOCK: Final = 16
+_LAYOUT_BYTES: Final = 8
+_TILE_ROWS: Final = 128
+_TILE_COLUMNS: Final = 4
+#: Below this a block's factor, ``(1 / tensor_scale) / scale``, could overflow.
+_SMALLEST: Final = np.float32(2.0**-120)
+_BYTES: Final = np.dtype(np.uint8)
+_RECORD: Final = "ufuse.formats.nvfp4.NVFP4Array"
+_QUANTIZE: Final = "ufuse.formats.nvfp4.quantize"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NVFP4Array:
+    """An array in NVFP4: a record of codes and scales, not an array class.
+
+    Attributes
+    ----------
+    codes : ndarray
+        uint8, the shape of the array, but ``ceil(n / 2)`` bytes along `axis`: two float4 (e2m1)
+        each, the even element in the low nibble.
+    scales : ndarray
+        uint8, the bits of float8 (e4m3): the shape of the array, but ``ceil(n / 16)`` along `axis`.
+        Where `swizzled`, the result of `to_blocked`.
+    tensor_scale : numpy.float32
+        What all scales are multiplied by.
+    shape : tuple of int
+        Of the array.
+    axis : int
+        The axis that blocks run along, counted from the front.
+    swizzled : bool
+        Whether `scales` lie in tiles, as cuBLAS wants them.
+
+    Raises
+    ------
+    TypeError
+        If `codes` or `scales` are not arrays of uint8.
+    ValueError
+        If a shape does not fit, or `tensor_scale` is not a finite number of at least ``2 ** -120``.
+    numpy.exceptions.AxisError
+        If the array has no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufuse.formats import nvfp4
+    >>> record = nvfp4.NVFP4Array(np.uint8([0x42]), np.uint8([0x40]), np.float32(0.5), (2,))
+    >>> record.dequantize()
+    array([1., 2.], dtype=float32)
+    """
+
+    codes: Array
+    scales: Array
+    tensor_scale: np.float32
+    shape: tuple[int, ...]
+    axis: int = -1
+    swizzled: bool = False
+
+    def __post_init__(self) -> None:
+        shape = arguments.read_shape(self.shape, _RECORD)
+        axis = arguments.read_axis(self.axis, len(shape), _RECORD)
+        scale = _read_scale(self.tensor_scale, _RECORD)
+        for name, value in (("shape", shape), ("axis", axis), ("tensor_scale", scale)):
+            object.__setattr__(self, name, value)  # the record itself is frozen
+        codes, scales = _part_shapes(shape, axis)
+        if self.swizzled:
+            scales = _blocked_shape(*_matrix_shape(scales, axis))
+        arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)
+        arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of codes and scales, the array's own included."""
+        return self.codes.nbytes + self.scales.nbytes + 4
+
+    def dequantize(self, *, dtype: DTypeLike | None = None, out: Array | None = None) -> Array:
+        """Return the numbers that codes and scales stand for.
+
+        Parameters
+        ----------
+        dtype : dtype_like, optional
+            float32 (default), float16 or bfloat16, of the result.
+        out : ndarray, optional
+            Written to and returned: the shape of the array, any strides.
+
+        Returns
+        -------
+        ndarray
+            ``element * (tensor_scale * scale)``, both products rounded to float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `dtype` is none of those above, or `out` does not fit.
+        """
+        function = "ufuse.formats.nvfp4.NVFP4Array.dequantize"
+        target = arguments.target_of(out, dtype, self.shape, function)
+        scales = self.scales
+        if self.swizzled:
+            wanted = _part_shapes(self.shape, self.axis)[1]
+            matrix = from_blocked(scales, *_matrix_shape(wanted, self.axis))
+            lead = (*wanted[: self.axis], *wanted[self.axis + 1 :])
+            rows = matrix.reshape(*lead, wanted[self.axis])
+        else:
+            rows = arguments.readable_rows(scales, self.axis)
+        if target.size == 0:
+            return target
+        executors.of(__package__).decode(
+            _layout(self.tensor_scale),
+            executors.apart(arguments.readable_rows(self.codes, self.axis), target),
+            arguments.rows_of(target, self.axis),
+            executors.apart(rows, target),
+        )
+        return target
+
+    # Operators of arrays with it are refused, as those of `QuantizedArray` are.
+    __array_ufunc__ = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return arguments.as_array(self.dequantize(), dtype, copy, _RECORD)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.codes, self.scales, self.tensor_scale, self.shape, self.axis, self.swizzled)
+        return NVFP4Array, parts
+
+    def __repr__(self) -> str:
+        swizzled = ", swizzled scales" if self.swizzled else ""
+        return (
+            f"NVFP4Array(shape={self.shape}, tensor_scale={self.tensor_scale:.6g}, blocks of "
+            f"{BLOCK} on axis {self.axis}{swizzled}, {self.nbytes} bytes)"
+        )
+
+
+@accepts_buffers("x", out="", function=_QUANTIZE)
+def quantize(
+    x: ArrayLike,
+    *,
+    tensor_scale: float | None = None,
+    axis: int = -1,
+    swizzle: bool = False,
+    out: NVFP4Array | None = None,
+) -> NVFP4Array:
+    """Quantize an array to NVFP4.
+
+    Parameters
+    ----------
+    x : array_like
+        float32, float64, float16 or bfloat16, at least 1-d, any strides and byte order. float64 is
+        rounded to float32 first.
+    tensor_scale : float, optional
+        What all block scales are multiplied by; by default ``max(abs(x)) / (448 * 6)``, for which
+        `x` is read once more. 1 leaves the block scales alone.
+    axis : int, optional
+        The axis that blocks of 16 run along. A row's last block may have fewer.
+    swizzle : bool, optional
+        Lay scales in tiles of 128 rows by 4, as cuBLAS and torchao want them: see `to_blocked`.
+    out : NVFP4Array, optional
+        A record whose codes and scales are written: of the same shape, axis and swizzling. They may
+        overlap `x`. What is returned has them, and the tensor scale of this call.
+
+    Returns
+    -------
+    NVFP4Array
+        Codes and scales.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of a dtype above, `tensor_scale` no number, or `out` no record.
+    ValueError
+        If `tensor_scale` is not a finite number of at least ``2 ** -120``, if without one `x` is
+        not finite, or if `out` does not fit. Nothing has been written then.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    As torchao 0.18 has it (``prototype.mx_formats.nvfp4_tensor``), bit for bit: with amax the
+    largest magnitude of a block, its scale is ``amax / 6 / tensor_scale``, two divisions in
+    float32, clamped to ``2 ** -6`` (the smallest normal e4m3) and 448 and rounded to e4m3; an
+    element is ``x * ((1 / tensor_scale) / scale)``, clamped to 6 and rounded half to even.
+
+    A default tensor scale below ``2 ** -120`` (of zeros, say) becomes ``2 ** -120``, below which a
+    factor could overflow. With a `tensor_scale`, a block with NaN has a scale of NaN and codes of
+    0, and infinities saturate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufuse.formats import nvfp4
+    >>> q = nvfp4.quantize(np.float32([[0.5, -1.0, 3.0, 6.0]]))
+    >>> q
+    NVFP4Array(shape=(1, 4), tensor_scale=0.00223214, blocks of 16 on axis 1, 7 bytes)
+    >>> q.dequantize()
+    array([[ 0.5, -1. ,  3. ,  6. ]], dtype=float32)
+    """
+    values = arguments.read_values(x, _QUANTIZE)
+    place = arguments.read_axis(axis, values.ndim, _QUANTIZE)
+    given = None if tensor_scale is None else _read_scale(tensor_scale, _QUANTIZE)
+    codes_shape, scales_shape = _part_shapes(values.shape, place)
+    if out is None:
+        codes = arguments.new_rows(codes_shape, place, _BYTES)
+    else:
+        codes = _checked_out(out, (values.shape, place, bool(swizzle))).codes
+    code_rows = arguments.writable_rows(codes, place, "codes", _QUANTIZE)
+    scales = None if out is None else out.scales
+    if scales is not None and not scales.flags.writeable:
+        raise ValueError(f"{_QUANTIZE}: argument 'out': its scales are read-only")
+    plain = arguments.new_rows(scales_shape, place, _BYTES) if scales is None or swizzle else scales
+    scale_rows = arguments.writable_rows(plain, place, "scales", _QUANTIZE)
+    factor = _default_scale(values) if given is None else given
+    rows = arguments.rows_of(values, place)
+    if out is not None:
+        rows = executors.apart(executors.apart(rows, code_rows), scale_rows)
+    if values.size:
+        executors.of(__package__).encode(_layout(factor), rows, code_rows, scale_rows)
+    if swizzle:
+        blocked = to_blocked(scale_rows.reshape(_matrix_shape(scales_shape, place)))
+        if scales is None:
+            plain = blocked
+        else:
+            scales[...] = blocked
+            plain = scales
+    return NVFP4Array(codes, plain, factor, values.shape, place, bool(swizzle))
+
+
+def to_blocked(scales: Array) -> Array:
+    """Lay a matrix of block scales in tiles of 128 rows by 4, as block-scaled matrix products do.
+
+    Parameters
+    ----------
+    scales : ndarray
+        One byte each, shape (rows, columns).
+
+    Returns
+    -------
+    ndarray
+        Shape ``(32 * ceil(rows / 128), 16 * ceil(columns / 4))``, missing scales 0. In memory tile
+        follows tile, in C order; within a tile, that of row r and column c is at byte
+        ``16 * (r % 32) + 4 * (r // 32) + c`` (cuBLAS, "1D Block Scaling Factors Layout").
+
+    Raises
+    ------
+    ValueError
+        If `scales` is not a matrix of single bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufuse.formats import nvfp4
+    >>> scales = np.arange(128 * 4, dtype=np.uint16).reshape(128, 4).astype(np.uint8)
+    >>> nvfp4.to_blocked(scales)[0, :8]
+    array([  0,   1,   2,   3, 128, 129, 130, 131], dtype=uint8)
+    """
+    function = "ufuse.formats.nvfp4.to_blocked"
+    if not isinstance(scales, np.ndarray) or scales.ndim != 2 or scales.itemsize != 1:
+        raise ValueError(
+            f"{function}: argument 'scales': expected a matrix of single bytes, got "
+            f"{getattr(scales, 'dtype', type(scales).__name__)} of shape {np.shape(scales)}"
+        )
+    rows, columns = scales.shape
+    tall, wide = -(-rows // _TILE_ROWS), -(-columns // _TILE_COLUMNS)
+    padded = np.zeros((tall * _TILE_ROWS, wide * _TILE_COLUMNS), scales.dtype)
+    padded[:rows, :columns] = scales
+    # The four columns of a tile stay together: they move as one word.
+    words = padded.view(np.uint32).reshape(tall, 4, 32, wide)
+    tiles = np.ascontiguousarray(words.transpose(0, 3, 2, 1))
+    return tiles.view(scales.dtype).reshape(_blocked_shape(rows, columns))
+
+
+def from_blocked(blocked: Array, rows: int, columns: int) -> Array:
+    """Return the matrix of scales that `to_blocked` laid in tiles.
+
+    Parameters
+    ----------
+    blocked : ndarray
+        What `to_blocked` returned, or its bytes in any shape.
+    rows, columns : int
+        Shape of the matrix.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, columns).
+
+    Raises
+    ------
+    ValueError
+        If `blocked` has not as many bytes as such a matrix gives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufuse.formats import nvfp4
+    >>> scales = np.uint8([[1, 2, 3], [4, 5, 6]])
+    >>> nvfp4.from_blocked(nvfp4.to_blocked(scales), 2, 3)
+    array([[1, 2, 3],
+           [4, 5, 6]], dtype=uint8)
+    """
+    shape = _blocked_shape(rows, columns)
+    if blocked.itemsize != 1 or blocked.size != shape[0] * shape[1]:
+        raise ValueError(
+            "ufuse.formats.nvfp4.from_blocked: argument 'blocked': expected "
+            f"{shape[0] * shape[1]} bytes for {rows} rows and {columns} columns, got "
+            f"{blocked.size} elements of {blocked.itemsize} bytes"
+        )
+    tall, wide = shape[0] // 32, shape[1] // 16
+    words = np.ascontiguousarray(blocked).reshape(-1).view(np.uint32).reshape(tall, wide, 32, 4)
+    padded = np.ascontiguousarray(words.transpose(0, 3, 2, 1)).view(blocked.dtype)
+    return np.ascontiguousarray(
+        padded.reshape(tall * _TILE_ROWS, wide * _TILE_COLUMNS)[:rows, :columns]
+    )
+
+
+def _layout(tensor_scale: np.float32) -> Layout:
+    return Layout("nvfp4", BLOCK, _LAYOUT_BYTES, tensor_scale=float(tensor_scale))
+
+
+def _part_shapes(shape: tuple[int, ...], axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of codes and of scales that are not swizzled."""
+    count = shape[axis]
+    return (
+        arguments.along(shape, axis, -(-count // 2)),
+        arguments.along(shape, axis, -(-count // BLOCK)),
+    )
+
+
+def _matrix_shape(scales: tuple[int, ...], axis: int) -> tuple[int, int]:
+    """Shape of scales as a matrix, whose rows run along `axis`."""
+    rows = 1
+    for i, extent in enumerate(scales):
+        rows *= 1 if i == axis else extent
+    return rows, scales[axis]
+
+
+def _blocked_shape(rows: int, columns: int) -> tuple[int, int]:
+    return 32 * -(-rows // _TILE_ROWS), 16 * -(-columns // _TILE_COLUMNS)
+
+
+def _default_scale(values: Array) -> np.float32:
+    if values.size == 0:
+        return np.float32(1)
+    with np.errstate(over="ignore"):  # of float64
+        low, high = (np.float32(end) for end in minmax(values))
+    largest = max(abs(low), abs(high))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(
+            f"{_QUANTIZE}: argument 'x': expected finite values, got NaN or infinity; pass "
+            "tensor_scale= to quantize the other blocks"
+        )
+    return np.float32(max(largest / np.float32(448 * 6), _SMALLEST))
+
+
+def _read_scale(value: Any, function: str) -> np.float32:
+    try:
+        scale = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{function}: argument 'tensor_scale': expected a number, got {value!r}"
+        ) from None
+    with np.errstate(over="ignore"):
+        single = np.float32(scale)
+    if not (np.isfinite(single) and single >= _SMALLEST):
+        raise ValueError(
+            f"{function}: argument 'tensor_scale': expected a finite float32 of at least "
+            f"{_SMALLEST:.3g}, got {value!r}"
+        )
+    return single
+
+
+def _checked_out(out: Any, wanted: tuple[Any, ...]) -> NVFP4Array:
+    if not isinstance(out, NVFP4Array):
+        raise TypeError(
+            f"{_QUANTIZE}: argument 'out': expected an NVFP4Array, got {type(out).__name__}"
+        )
+    found = (out.shape, out.axis, out.swizzled)
+    if found != wanted:
+        raise ValueError(
+            f"{_QUANTIZE}: argument 'out': expected shape, axis and swizzling {wanted}, got {found}"
+        )
+    return out
