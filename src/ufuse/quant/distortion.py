@@ -204,8 +204,15 @@ def _sums(program: Program, x: Array, inputs: list[Array], lanes: int) -> Array:
 
 def _compared(x: Array, y: Array) -> Array:
     """Return the sums of two contiguous or strided arrays, in float64; pairs are two numbers."""
-    a, b = (np.ascontiguousarray(v).reshape(-1).view(np.float32).astype(np.float64) for v in (x, y))
+    a, b = (_numbers(v).astype(np.float64) for v in (x, y))
     with np.errstate(all="ignore"):
         e = a - b
         size = np.abs(e)
         return np.array([a @ a, b @ b, a @ b, e @ e, size.sum(), np.fmax.reduce(size, initial=0)])
+
+
+def _numbers(array: Array) -> Array:
+    """Return the float32 numbers of an array of them, or of pairs of them, in one row."""
+    pairs = array.dtype.itemsize == 8
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.float32) if pairs else flat
