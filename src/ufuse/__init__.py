@@ -63,7 +63,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
-    from . import formats, observers
+    from . import formats, observers, plot
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -126,6 +126,7 @@ __all__ = [
     "observers",
     "pack",
     "percentile",
+    "plot",
     "prod",
     "ptp",
     "quantile",
@@ -167,7 +168,7 @@ _ROOMS = {
     "window": ("move_reduce",),
 }
 #: Rooms that are names themselves.
-_MODULES = ("formats", "observers")
+_MODULES = ("formats", "observers", "plot")
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 

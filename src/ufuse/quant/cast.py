@@ -99,10 +99,10 @@ def cast(
     Examples
     --------
     >>> import numpy as np, ufuse as uf
-    >>> uf.cast(np.float32([0.3, 1000, np.inf]), "float8_e4m3fn")
-    array([0.3125, 448, 448], dtype=float8_e4m3fn)
-    >>> uf.cast(np.float32([2.5, -2.5]), "float4_e2m1fn", rounding="up")
-    array([3, -2], dtype=float4_e2m1fn)
+    >>> uf.cast(np.float32([0.3, 1000, np.inf]), "float8_e4m3fn").astype(np.float32)
+    array([3.125e-01, 4.480e+02, 4.480e+02], dtype=float32)
+    >>> uf.cast(np.float32([2.5, -2.5]), "float4_e2m1fn", rounding="up").astype(np.float32)
+    array([ 3., -2.], dtype=float32)
     """
     result, target_name = _read(dtype, "dtype")
     array = np.asarray(x)

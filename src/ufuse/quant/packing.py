@@ -192,8 +192,8 @@ def unpack(
     Examples
     --------
     >>> import numpy as np, ufuse as uf
-    >>> uf.unpack(np.uint8([225, 7]), "int4", size=3)
-    array([1, -2, 7], dtype=int4)
+    >>> uf.unpack(np.uint8([225, 7]), "int4", size=3).astype(np.int8)
+    array([ 1, -2,  7], dtype=int8)
     """
     high_first = _read_order(order, "unpack")
     code = read_code_type(dtype, "unpack")
