@@ -89,3 +89,25 @@ def test_results_stored_past_the_cache(columns: int, offset: int) -> None:
         np.testing.assert_array_equal(got, want)
     uf.fuse(lambda a, c: a - c)(x, column, out=x)
     np.testing.assert_array_equal(x, expected[1])
+
+
+@pytest.mark.parametrize(
+    "shape", [(1000, 32), (999, 48), (70_001, 8), (5, 300, 64), (3, 40, 7, 16)]
+)
+@pytest.mark.parametrize("spread", [(-1,), (0,), (-2,), (0, -1)])
+def test_a_value_for_each_of_many_short_rows(
+    shape: tuple[int, ...], spread: tuple[int, ...]
+) -> None:
+    """Tiles of whole rows follow one another along the second axis, values spread over each."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=shape).astype(np.float32)
+    per = rng.normal(size=[1 if i - len(shape) in spread or i in spread else n
+                           for i, n in enumerate(shape)]).astype(np.float32)  # fmt: skip
+    f = uf.fuse(lambda a, b: (a * b, a - b))
+    outs = (np.empty_like(x), np.empty((*shape[:-1], 2 * shape[-1]), np.float32)[..., ::2])
+    for source in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x.astype(">f4")):
+        for got, want in zip(f(source, per), (x * per, x - per), strict=True):
+            np.testing.assert_array_equal(got, want)
+        f(source, per, out=outs)
+        for got, want in zip(outs, (x * per, x - per), strict=True):
+            np.testing.assert_array_equal(got, want)

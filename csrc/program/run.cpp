@@ -94,7 +94,8 @@ class ProgramRun {
     bool row;
     bool direct;        // the tile is contiguous in the operand
     bool invariant;     // the same for every tile
-    std::int64_t step;  // bytes from a tile to the next one along the fastest axis
+    bool spread;        // an input with a value per row, of tiles of several rows
+    std::int64_t step;  // bytes from a tile to the next one along the fastest axis, or `down` the second
   };
 
   int count() const { return static_cast<int>(operands_.size()); }
@@ -102,6 +103,9 @@ class ProgramRun {
   DType dtype(int k) const {
     return is_output(k) ? program_.output_dtype(k) : program_.input_dtype(k - program_.outputs());
   }
+
+  /// Whether a tile has all of the fastest axis, so that the next one lies along the second.
+  bool down() const { return tiles0_ == 1 && !program_.has_rows_; }
 
   void decide_streaming() {
     std::int64_t traffic = 0;
@@ -194,7 +198,8 @@ class ProgramRun {
                          s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
       p.direct = !across_ && !p.swapped && !p.row && (s0 == size || n0_ == 1) &&
                  (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
-      p.step = t0_ * s0;
+      p.step = down() ? t1_ * s1 : t0_ * s0;
+      p.spread = !is_output(k) && s0 == 0 && t1_ > 1 && !p.swapped && !across_;
       // Across memory, the last tile may have fewer rows, and then a block of another shape.
       p.invariant = !is_output(k) && t0_ == n0_ && !(across_ && n1_ % t1_ != 0);
       for (int axis = 1; axis < plan_.axes; ++axis) p.invariant &= plan_.stride[k][axis] == 0;
@@ -272,7 +277,7 @@ class ProgramRun {
     steady_ = !program_.has_rows_ && t0_ * t1_ % kBlockMultiple == 0;
     for (int k = 0; k < count(); ++k)
       steady_ &= is_output(k) ? operand_plan_[k].direct || (stream_ && contiguous_out_[k])
-                              : operand_plan_[k].feed != Feed::load;
+                              : operand_plan_[k].feed != Feed::load || operand_plan_[k].spread;
   }
 
   void run_tiles(std::int64_t first, std::int64_t last) {
@@ -312,19 +317,29 @@ class ProgramRun {
         rows = locate(++line, start);
       }
       std::int64_t done = 1;
-      const std::int64_t full = std::min(i0 + last - tile, n0_ / t0_) - i0;
-      if (steady_ && rows == t1_ && full > 0) {
-        run_steady(reg, start, i0, full);
+      const std::int64_t full = steady_ && rows == t1_ ? steady_tiles(i0, line, last - tile) : 0;
+      if (full > 0) {
+        run_steady(own, reg, start, i0, full);
         done = full;
       } else {
         run_tile(own, reg, start, i0, rows);
       }
       tile += done;
       i0 += done;
+      if (down()) {
+        line += done - 1;
+        i0 = tiles0_;
+      }
     }
 #if defined(__x86_64__)
     if (stream_) _mm_sfence();  // streamed stores become visible before the task counts as done
 #endif
+  }
+
+  /// Of the next tiles, how many are full ones of the same line, or `down` of the same column of lines.
+  std::int64_t steady_tiles(std::int64_t i0, std::int64_t line, std::int64_t left) const {
+    const std::int64_t at = down() ? line % tiles1_ : i0;
+    return std::min(at + left, down() ? n1_ / t1_ : n0_ / t0_) - at;
   }
 
   void run_tile(char* const* own, char** reg, char* const* start, std::int64_t i0, std::int64_t rows) {
@@ -353,10 +368,11 @@ class ProgramRun {
     }
   }
 
-  /// Full tiles one after another along the fastest axis, where no input needs a block of its own: from one
-  /// tile to the next only pointers move. (A tile of 512 floats comes from memory in 300 cycles: what
-  /// `run_tile` decides for each was up to a quarter of that.)
-  void run_steady(char** reg, char* const* start, std::int64_t i0, std::int64_t tiles) const {
+  /// Full tiles one after another, where no input needs a block of its own but to spread a value over each
+  /// row: from one tile to the next only pointers move. (A tile of 512 floats comes from memory in 300
+  /// cycles: what `run_tile` decides for each was up to a quarter of that.)
+  void run_steady(char* const* own, char** reg, char* const* start, std::int64_t i0,
+                  std::int64_t tiles) const {
     struct Moving {
       char** at;
       std::int64_t step;
@@ -366,15 +382,25 @@ class ProgramRun {
       char* const* block;
       std::int64_t bytes, step;
     };
+    struct Spread {
+      char* block;
+      const char* from;
+      std::int64_t stride, step;
+      int log2;
+    };
     Moving moving[kMaxOperands];
     Streamed streamed[kMaxOperands];
-    int moves = 0, streams = 0;
+    Spread spread[kMaxOperands];
+    int moves = 0, streams = 0, spreads = 0;
     const std::int64_t elements = t0_ * t1_;
     for (int k = 0; k < count(); ++k) {
       const OperandPlan& p = operand_plan_[k];
       char* at = start[k] + i0 * p.step;
       if (is_output(k) && !p.direct) {
         streamed[streams++] = {at, &reg[p.reg], elements << p.log2, p.step};
+      } else if (!is_output(k) && p.feed == Feed::load) {
+        reg[p.reg] = own[p.reg];
+        spread[spreads++] = {own[p.reg], at, plan_.stride[k][1], p.step, p.log2};
       } else if (is_output(k) || p.feed != Feed::once) {
         reg[p.reg] = at;
         if (p.step != 0) moving[moves++] = {&reg[p.reg], p.step};
@@ -382,6 +408,10 @@ class ProgramRun {
     }
     const std::size_t steps = program_.steps_.size();
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      for (int k = 0; k < spreads; ++k) {
+        kernels_.move.spread[spread[k].log2](spread[k].block, spread[k].from, spread[k].stride, t1_, t0_);
+        spread[k].from += spread[k].step;
+      }
       for (std::size_t i = 0; i < steps; ++i) {
         const auto& step = program_.steps_[i];
         kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
