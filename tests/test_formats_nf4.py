@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from conftest import NATIVE
 from formats_cases import HOSTILE, LAYOUTS, by_the_twin, hostile_rows, same
 from ufuse.formats import nf4
 
@@ -167,6 +168,7 @@ def test_out_may_overlap() -> None:
         same(record.dequantize(out=memory).copy(), want.dequantize())
 
 
+@pytest.mark.skipif(not NATIVE, reason="the reference executor has no threads or tiles")
 def test_threads_and_tiles_do_not_matter() -> None:
     x = np.random.default_rng(8).normal(size=(1 << 17, 67)).astype(np.float32)
     for block in (64, 4096):

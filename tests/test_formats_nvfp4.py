@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from conftest import NATIVE
 from formats_cases import LAYOUTS, by_the_twin, hostile_rows, same
 from ufuse.formats import nvfp4
 
@@ -154,6 +155,7 @@ def test_out_may_overlap() -> None:
     same(got.dequantize(out=values).copy(), want.dequantize())
 
 
+@pytest.mark.skipif(not NATIVE, reason="the reference executor has no threads or tiles")
 def test_threads_and_tiles_do_not_matter() -> None:
     x = np.random.default_rng(8).normal(size=(1 << 17, 67)).astype(np.float32)
     with uf.threads(1):

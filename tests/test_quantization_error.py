@@ -43,7 +43,8 @@ def check(x: np.ndarray, q: uf.QuantizedArray, axis: int | None = None) -> None:
     np.testing.assert_array_equal(got.max_abs, np.float64(want["max_abs"]))
 
 
-SHAPES = [(1,), (7,), (300,), (33, 65), (4, 70_000), (70_000, 3), (5, 40, 30), (1, 1), (3, 1, 8)]
+LONG = 70_000 if NATIVE else 700  # more than a slab; the reference takes a lane at a time
+SHAPES = [(1,), (7,), (300,), (33, 65), (4, LONG), (LONG, 3), (5, 40, 30), (1, 1), (3, 1, 8)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

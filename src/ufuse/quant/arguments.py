@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,13 +22,13 @@ Array = NDArray[Any]
 _WIDE = {"float32": "f4", "float64": "f8"}
 
 
+@lru_cache(maxsize=128)  # NumPy takes 5 us to tell a dtype's name
 def float_name(dtype: np.dtype[Any]) -> str | None:
     """Return what programs call a float: ``"f4"``, ``"f8"``, ``"bfloat16"``; None for no float."""
-    if dtype.name in _WIDE:
-        return _WIDE[dtype.name]
-    if dtype.name in FLOATS or dtype.name == E8M0:
-        return dtype.name if dtype.name == "float16" or is_low_precision(dtype) else None
-    return None
+    name = dtype.name
+    if name in FLOATS or name == E8M0:
+        return name if name == "float16" or is_low_precision(dtype) else None
+    return _WIDE.get(name)
 
 
 def stored(array: Array) -> Array:
@@ -39,7 +40,7 @@ def stored(array: Array) -> Array:
 def read_numbers(x: Any, function: str) -> tuple[Array, str]:
     """Return the array of numbers to quantize as programs read it, and what they call its dtype."""
     array = np.asarray(x)
-    name = float_name(array.dtype.newbyteorder("="))
+    name = float_name(array.dtype)
     if name not in ("f4", "f8", "float16", "bfloat16"):
         raise TypeError(
             f"ufuse.{function}: argument 'x': expected float32, float64, float16 or bfloat16, got "
@@ -173,7 +174,7 @@ class Operands(NamedTuple):
 
 def _scales(scale: Any, wide: str, function: str) -> Array:
     scales = np.asarray(scale)
-    name = float_name(scales.dtype.newbyteorder("="))
+    name = float_name(scales.dtype)
     if name is None and scales.dtype.kind not in "iu":
         raise TypeError(
             f"ufuse.{function}: argument 'scale': expected floating-point values, got dtype "
@@ -267,8 +268,7 @@ def read_operands(
 def read_codes(x: Any, function: str) -> tuple[Array, CodeType]:
     """Return an array of codes as programs read it, and their type."""
     array = np.asarray(x)
-    native = array.dtype.newbyteorder("=")
-    code = INT32 if native == np.int32 else code_type(native)
+    code = INT32 if (array.dtype.kind, array.itemsize) == ("i", 4) else code_type(array.dtype)
     if code is None:
         raise TypeError(
             f"ufuse.{function}: argument 'x': expected codes: int32, {NAMES}; got dtype "

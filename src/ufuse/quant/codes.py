@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -87,4 +88,9 @@ def code_type(dtype: DTypeLike | str) -> CodeType | None:
     """
     if isinstance(dtype, str) and dtype in BY_NAME:
         return BY_NAME[dtype]  # also where ml_dtypes is not installed
-    return BY_NAME.get(np.dtype(dtype).name)
+    return _of(np.dtype(dtype))
+
+
+@lru_cache(maxsize=128)  # NumPy takes 5 us to tell a dtype's name
+def _of(dtype: np.dtype[Any]) -> CodeType | None:
+    return BY_NAME.get(dtype.name)
