@@ -10,12 +10,12 @@ export CMAKE_ARGS
 
 SOURCES := $(shell find src csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test test-reference test-pythons bench lint format docs clean
+.PHONY: demo test test-slow test-oracles test-reference test-pythons bench lint format docs clean
 
 $(VENV)/made:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install 'scikit-build-core>=0.11' 'pybind11>=3.0' 'cython>=3.1' 'numpy>=2.0' cmake ninja
+	$(PIP) install 'scikit-build-core>=0.11' 'pybind11>=3.0' 'cython>=3.1' 'numpy>=2.0' 'ml_dtypes>=0.5' cmake ninja
 	touch $@
 
 # Not isolated, so that the next build compiles only what has changed.
@@ -41,6 +41,16 @@ demo: $(VENV)/installed $(VENV)/demo-requirements examples/minilm/requirements.t
 test: $(VENV)/installed $(VENV)/test-group
 	UFUSE_BACKEND=reference $(BIN)/python -m pytest -q -p no:cacheprovider
 	$(BIN)/python -m pytest -p no:cacheprovider
+
+## test-slow: what takes minutes: every float32 cast to every narrower float
+test-slow: $(VENV)/installed $(VENV)/test-group
+	$(BIN)/python -m pytest -q -p no:cacheprovider -m slow
+
+## test-oracles: quantization beside the libraries whose bits it promises (installs them: gigabytes)
+test-oracles: REQUIREMENTS = tests/oracles/requirements.txt
+test-oracles: $(VENV)/installed $(VENV)/test-group $(VENV)/oracles-requirements tests/oracles/requirements.txt
+	$(PIP) install --no-deps ai-edge-quantizer ctransformers
+	$(BIN)/python -m pytest -p no:cacheprovider tests/oracles
 
 ## test-pythons: a smoke run on the other Python versions that are installed, by themselves or by pyenv. The
 ## core knows no Python, so theirs is the one built for the first.
