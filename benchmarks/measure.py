@@ -124,7 +124,7 @@ def _nothing() -> None:
 def _alternate(
     case: Case, running: dict[str, Contender], probe: Probe, rounds: int, result: Measured
 ) -> None:
-    rates = []
+    rates, reading = [], []
     gc.collect()
     gc.disable()
     try:
@@ -141,10 +141,15 @@ def _alternate(
             if case.limit:
                 time.sleep(_PAUSE)
                 rates += [probe.rate(case.limit) for _ in range(_SAMPLES)]
+            if case.reread:
+                reading += [probe.rate("read") for _ in range(_SAMPLES)]
     finally:
         gc.enable()
     result.seconds = {name: contender.best for name, contender in running.items()}
-    if rates:
+    if reading:
+        seconds = case.reread / max(reading) + (case.amount - case.reread) / max(rates)
+        result.limit_rate = case.amount / seconds
+    elif rates:
         result.limit_rate = max(rates)
 
 

@@ -58,7 +58,7 @@ def table(group: list[Measured], everything: list[Measured]) -> Table:
     for m in group:
         limit = number(m.limit_rate / 1e9)
         if m.case.limit:
-            limit = f"{m.case.limit} {limit}"
+            limit = f"{'read + ' if m.case.reread else ''}{m.case.limit} {limit}"
         cells = [_cell(m, name) for name in names]
         result = verdict(m, everything)
         rows.append([m.case.name, m.case.unit, *cells, limit, number(m.ratio), m.case.bar, result])
@@ -119,7 +119,7 @@ def unsteady(everything: list[Measured]) -> list[str]:
     """Return a warning for each kind of limit that changed: the machine was not quiet."""
     rates: dict[str, list[float]] = {}
     for m in everything:
-        if m.case.limit and not math.isnan(m.limit_rate):
+        if m.case.limit and not m.case.reread and not math.isnan(m.limit_rate):
             rates.setdefault(m.case.limit, []).append(m.limit_rate / 1e9)
     return [
         f"warning: the limit {kind!r} went from {number(min(r))} to {number(max(r))} {UNITS[kind]} "
