@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from . import libraries
-from .model import Call, Case, Measured, Statement
+from .model import NOT_OFFERED, Call, Case, Measured, Statement
 from .probe import Probe
 
 #: Between contenders: longer than the workers of any library go on spinning.
@@ -107,6 +107,9 @@ def measure(case: Case, probe: Probe, rounds: int, with_peers: bool = True) -> M
                 problem = None if name in case.unchecked else case.check(answer, expected)
                 del answer
                 running[name] = Contender(call, before)
+        except NotImplementedError:
+            result.notes[name] = NOT_OFFERED
+            continue
         except Exception as error:  # one contender that fails must not end the table
             result.notes[name] = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             continue

@@ -20,6 +20,9 @@ Prepare = Callable[[SimpleNamespace], Call]
 #: Compares a result with the expected one; returns what is wrong, or None.
 Check = Callable[[np.ndarray, np.ndarray], "str | None"]
 
+#: The note of a contender that raises NotImplementedError: a library tells by itself what it lacks.
+NOT_OFFERED = "not offered"
+
 
 @dataclass(frozen=True)
 class Statement:

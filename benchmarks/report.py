@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import libraries
-from .model import Case, Measured, verdict
+from .model import NOT_OFFERED, Case, Measured, verdict
 from .probe import UNITS, cpu_name
 
 _ORDER = list(libraries.MODULES)
@@ -39,6 +39,8 @@ def _cell(measured: Measured, contender: str) -> str:
         wrong = "!" if contender in measured.wrong else ""
         return number(measured.case.figure(measured.seconds[contender])) + wrong
     note = measured.notes.get(contender, "")
+    if note == NOT_OFFERED:
+        return ""
     return "-" if note in ("", "not installed") else "error"
 
 
@@ -111,7 +113,7 @@ def notes(everything: list[Measured]) -> list[str]:
         f"{m.case.name}: {name}: {note}"
         for m in everything
         for name, note in m.notes.items()
-        if note != "not installed"
+        if note not in ("not installed", NOT_OFFERED)
     ]
 
 
