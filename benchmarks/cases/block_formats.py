@@ -40,7 +40,7 @@ def numpy_decode(v: SimpleNamespace) -> Call:
     """Decode by the same twin."""
     reference = importlib.import_module("ufuse.formats.reference")
     parts = [part for part in (v.data, getattr(v, "scales", None)) if part is not None]
-    out = np.empty_like(v.out)
+    out: np.ndarray = np.empty_like(v.out)
 
     def call() -> np.ndarray:
         for i in range(0, len(out), _ROWS):

@@ -52,7 +52,7 @@ def quantize(kind: str, build: str) -> Prepare:
         name = f"quantize_row_{kind.lower().replace('k', 'K')}_reference"
         function = getattr(_library(build), name)
         function.restype = None
-        codes = np.empty_like(v.data)
+        codes: np.ndarray = np.empty_like(v.data)
         arguments = (
             ctypes.c_void_p(v.x.ctypes.data),
             ctypes.c_void_p(codes.ctypes.data),

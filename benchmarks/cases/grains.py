@@ -86,14 +86,14 @@ def make(kind: str, grain: Grain) -> SimpleNamespace:
         For broadcasting in two dimensions, views of them: `view`, `s`, `z`, and `plain`,
         `out_plain` with a whole byte per code.
     """
+    from ufuse.catalogue.floats import BY_NAME as FLOAT_FORMATS
     from ufuse.quant.codes import BY_NAME
 
     code = BY_NAME[kind]
     rng = np.random.default_rng(7)
     if code.is_float:
-        import ml_dtypes
-
-        high = np.float32(ml_dtypes.finfo(code.dtype).max)
+        row = FLOAT_FORMATS[kind]
+        high = np.float32(row.magnitudes[row.largest_code])
         low, reach, spread, middle = -high, high, 0, 0
     else:
         low, high = np.float32(code.low), np.float32(code.high)
