@@ -103,6 +103,7 @@ def _dynamic_case(name: str, size: int, cached: bool) -> Case:
 #: Those of `Entropy`: one of them is around 0.
 _BINS = 2049
 _TOP = 127  # of symmetric int8
+_MEMORY = 64 << 20
 
 
 def _observer_make() -> SimpleNamespace:
@@ -132,8 +133,16 @@ def _errors(expected: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.asarray((counts * (codes * scale - middles) ** 2).sum(1) / counts.sum())
 
 
+def _keeps_too_much(result: np.ndarray) -> str | None:
+    """Whether an observer needs more memory than streams of any length may take."""
+    nbytes = result.item().nbytes
+    return None if nbytes < _MEMORY else f"keeps {nbytes} bytes"
+
+
 def _finds_least_error(result: np.ndarray, expected: np.ndarray) -> str | None:
     """Whether an observer's range is as good as the best of 200 ends: to 2 %."""
+    if problem := _keeps_too_much(result):
+        return problem
     end = float(result.item().clip_range("int8").high)
     largest = np.abs(expected[_BINS:]).max()
     best = _errors(expected, largest * np.linspace(0.1, 1, 200)).min()
@@ -146,6 +155,8 @@ def _finds_least_divergence(result: np.ndarray, expected: np.ndarray) -> str | N
 
     Divergence is nearly flat around its least; see `ufuse.observers.Entropy`.
     """
+    if problem := _keeps_too_much(result):
+        return problem
     divergence = importlib.import_module("ufuse.observers.divergence")
     observer = result.item()
     wanted = divergence.least_divergence(
