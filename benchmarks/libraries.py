@@ -28,10 +28,15 @@ MODULES = {
     "torch": "torch",
     "jax": "jax",
     "onnxruntime": "onnxruntime",
+    "ml_dtypes": "ml_dtypes",
+    "torchao": "torchao",
+    "bitsandbytes": "bitsandbytes",
+    "gguf": "gguf",
+    "ggml": "ctransformers",
 }
 
 #: Needed beside the library itself.
-_COMPANIONS = {"onnxruntime": ("onnx",)}
+_COMPANIONS = {"onnxruntime": ("onnx",), "torchao": ("torch",), "bitsandbytes": ("torch",)}
 
 
 def installed(name: str) -> bool:
@@ -62,6 +67,11 @@ def load(name: str) -> ModuleType:
     -------
     module
     """
+    if name == "ggml":
+        # Its shared library is called; the package imports what only downloads of models need.
+        return ModuleType("ggml")
+    if name in ("torchao", "bitsandbytes"):
+        load("torch")
     module = importlib.import_module(MODULES[name])
     count = environment.threads()
     if name == "ufuse":
@@ -92,7 +102,10 @@ def tensor(array: np.ndarray) -> Any:
 
 
 def as_numpy(result: Any) -> np.ndarray:
-    """Any library's result as a NumPy array, for comparison."""
+    """Any library's result as a NumPy array, for comparison; of several parts, all their bytes."""
+    if isinstance(result, tuple):
+        parts = [np.ascontiguousarray(as_numpy(part)) for part in result]
+        return np.concatenate([part.reshape(-1).view(np.uint8) for part in parts])
     if hasattr(result, "int_repr"):
         result = result.int_repr() if result.is_quantized else result
     return np.asarray(result)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from . import libraries
-from .model import Call, Case, Measured, Statement
+from .model import NOT_OFFERED, Call, Case, Measured, Statement
 from .probe import Probe
 
 #: Between contenders: longer than the workers of any library go on spinning.
@@ -107,6 +107,9 @@ def measure(case: Case, probe: Probe, rounds: int, with_peers: bool = True) -> M
                 problem = None if name in case.unchecked else case.check(answer, expected)
                 del answer
                 running[name] = Contender(call, before)
+        except NotImplementedError:
+            result.notes[name] = NOT_OFFERED
+            continue
         except Exception as error:  # one contender that fails must not end the table
             result.notes[name] = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             continue
@@ -124,7 +127,7 @@ def _nothing() -> None:
 def _alternate(
     case: Case, running: dict[str, Contender], probe: Probe, rounds: int, result: Measured
 ) -> None:
-    rates = []
+    rates, reading = [], []
     gc.collect()
     gc.disable()
     try:
@@ -141,10 +144,15 @@ def _alternate(
             if case.limit:
                 time.sleep(_PAUSE)
                 rates += [probe.rate(case.limit) for _ in range(_SAMPLES)]
+            if case.reread:
+                reading += [probe.rate("read") for _ in range(_SAMPLES)]
     finally:
         gc.enable()
     result.seconds = {name: contender.best for name, contender in running.items()}
-    if rates:
+    if reading:
+        seconds = case.reread / max(reading) + (case.amount - case.reread) / max(rates)
+        result.limit_rate = case.amount / seconds
+    elif rates:
         result.limit_rate = max(rates)
 
 

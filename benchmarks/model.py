@@ -20,6 +20,9 @@ Prepare = Callable[[SimpleNamespace], Call]
 #: Compares a result with the expected one; returns what is wrong, or None.
 Check = Callable[[np.ndarray, np.ndarray], "str | None"]
 
+#: The note of a contender that raises NotImplementedError: a library tells by itself what it lacks.
+NOT_OFFERED = "not offered"
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -63,6 +66,19 @@ def equal(result: np.ndarray, expected: np.ndarray) -> str | None:
     return None if not different else f"{different} of {expected.size} values differ"
 
 
+def same_values(result: np.ndarray, expected: np.ndarray) -> str | None:
+    """Return a check for the same numbers, in whichever dtype and shape a library holds them."""
+    if result.size != expected.size:
+        return f"{result.size} values instead of {expected.size}"
+    found, wanted = (a.reshape(-1).astype(np.float32) for a in (result, expected))
+    # Most answers are right: NaN are looked for in others.
+    different = found != wanted
+    count = np.count_nonzero(different)
+    if count:
+        count -= np.count_nonzero(np.isnan(found) & np.isnan(wanted))
+    return None if not count else f"{count} of {expected.size} values differ"
+
+
 @dataclass(frozen=True)
 class Case:
     """One row of a benchmark table.
@@ -84,6 +100,9 @@ class Case:
         The kind of limit, a key of `probe.UNITS`; None: a table of times.
     amount : float
         Bytes or operations of one call.
+    reread : float
+        So many of the bytes are only read, in a pass before the one that the limit is of: they
+        count at the rate of reading.
     check : callable
         A `Check`.
     expected : callable or None
@@ -101,6 +120,7 @@ class Case:
     bar: str
     limit: str | None = None
     amount: float = 0.0
+    reread: float = 0.0
     check: Check = equal
     expected: Callable[[SimpleNamespace], np.ndarray] | None = None
     unchecked: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import libraries
-from .model import Case, Measured, verdict
+from .model import NOT_OFFERED, Case, Measured, verdict
 from .probe import UNITS, cpu_name
 
 _ORDER = list(libraries.MODULES)
@@ -39,6 +39,8 @@ def _cell(measured: Measured, contender: str) -> str:
         wrong = "!" if contender in measured.wrong else ""
         return number(measured.case.figure(measured.seconds[contender])) + wrong
     note = measured.notes.get(contender, "")
+    if note == NOT_OFFERED:
+        return ""
     return "-" if note in ("", "not installed") else "error"
 
 
@@ -58,7 +60,7 @@ def table(group: list[Measured], everything: list[Measured]) -> Table:
     for m in group:
         limit = number(m.limit_rate / 1e9)
         if m.case.limit:
-            limit = f"{m.case.limit} {limit}"
+            limit = f"{'read + ' if m.case.reread else ''}{m.case.limit} {limit}"
         cells = [_cell(m, name) for name in names]
         result = verdict(m, everything)
         rows.append([m.case.name, m.case.unit, *cells, limit, number(m.ratio), m.case.bar, result])
@@ -111,7 +113,7 @@ def notes(everything: list[Measured]) -> list[str]:
         f"{m.case.name}: {name}: {note}"
         for m in everything
         for name, note in m.notes.items()
-        if note != "not installed"
+        if note not in ("not installed", NOT_OFFERED)
     ]
 
 
@@ -119,7 +121,7 @@ def unsteady(everything: list[Measured]) -> list[str]:
     """Return a warning for each kind of limit that changed: the machine was not quiet."""
     rates: dict[str, list[float]] = {}
     for m in everything:
-        if m.case.limit and not math.isnan(m.limit_rate):
+        if m.case.limit and not m.case.reread and not math.isnan(m.limit_rate):
             rates.setdefault(m.case.limit, []).append(m.limit_rate / 1e9)
     return [
         f"warning: the limit {kind!r} went from {number(min(r))} to {number(max(r))} {UNITS[kind]} "

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from ..model import Case
 from . import (
+    block_formats,
+    calibration,
+    casts,
     contractions,
     counts,
     elementwise,
+    gguf_blocks,
     order,
     quantization,
     reductions,
@@ -20,6 +24,10 @@ from . import (
 
 _MODULES = (
     quantization,
+    casts,
+    gguf_blocks,
+    block_formats,
+    calibration,
     elementwise,
     reductions,
     statistics,

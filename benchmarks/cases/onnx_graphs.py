@@ -14,6 +14,9 @@ from ..model import Call
 #: A node: operator, input names, output names, attributes.
 Node = tuple[str, Sequence[str], Sequence[str], Mapping[str, Any]]
 
+#: What bytes stand for: the dtype of elements of less than a byte, and their array's shape.
+Packed = tuple[np.dtype[Any], tuple[int, ...]]
+
 
 def session_call(
     nodes: Sequence[Node],
@@ -21,6 +24,7 @@ def session_call(
     constants: Mapping[str, np.ndarray],
     result: np.ndarray,
     into: bool,
+    packed: Mapping[str, Packed] | None = None,
 ) -> Call:
     """Return a call that runs a graph.
 
@@ -34,6 +38,8 @@ def session_call(
         Gives the result's shape and dtype.
     into : bool
         Whether the call writes into `result` or allocates.
+    packed : mapping of str to Packed, optional
+        By name, of what is given as bytes; `into` only.
 
     Returns
     -------
@@ -45,9 +51,12 @@ def session_call(
     runtime = load("onnxruntime")
     output = nodes[-1][2][0]
 
+    def described(name: str, array: np.ndarray) -> tuple[int, tuple[int, ...]]:
+        dtype, shape = (packed or {}).get(name, (array.dtype, array.shape))
+        return helper.np_dtype_to_tensor_dtype(dtype), shape
+
     def info(name: str, array: np.ndarray) -> Any:
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        return helper.make_tensor_value_info(name, kind, array.shape)
+        return helper.make_tensor_value_info(name, *described(name, array))
 
     graph = helper.make_graph(
         [helper.make_node(op, list(i), list(o), **a) for op, i, o, a in nodes],
@@ -56,8 +65,8 @@ def session_call(
         [info(output, result)],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
     )
-    opsets = [helper.make_opsetid("", 19), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     onnx.checker.check_model(model)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = environment.threads()
@@ -73,8 +82,9 @@ def session_call(
 
     binding = session.io_binding()
     for name, array in inputs.items():
-        binding.bind_cpu_input(name, array)
-    binding.bind_output(output, "cpu", 0, result.dtype.type, result.shape, result.ctypes.data)
+        # By address: Python's arrays have no element type for float8 and packed integers.
+        binding.bind_input(name, "cpu", 0, *described(name, array), array.ctypes.data)
+    binding.bind_output(output, "cpu", 0, *described(output, result), result.ctypes.data)
 
     def call() -> np.ndarray:
         session.run_with_iobinding(binding)

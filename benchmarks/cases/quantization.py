@@ -1,61 +1,37 @@
-"""Linear quantization of 16 M float32 to int8 and back."""
+"""Linear quantization of 16 M float32 and back: per tensor, axis and block, to kinds of code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
-from ..libraries import blocking, load, tensor
-from ..model import Call, Case, Prepare, close, equal
+from ..libraries import installed, load
+from ..model import Call, Case, Prepare, close, same_values
 from ..probe import touched
-from . import loops
-from .data import MATRIX, normal
-from .onnx_graphs import Node, session_call
+from . import loops, packed, quantization_peers
+from .data import MATRIX
+from .grains import GRAINS, Grain, encode, make
 
 GROUP = "quantization"
-LOW, HIGH = np.float32(-128), np.float32(127)
 
 #: Operation: bytes per element that it reads and writes, and its check.
 OPERATIONS = {
-    "quantize": (4 + 1, equal),
-    "dequantize": (1 + 4, equal),
+    "quantize": (4 + 1, same_values),
+    "dequantize": (1 + 4, same_values),
     "fake_quantize": (4 + 4, close(0, 1e-6)),
 }
 
-
-def _make(axis: int | None) -> SimpleNamespace:
-    """Values, codes, scales and zero points, for all three operations."""
-    rng = np.random.default_rng(7)
-    scale: np.ndarray | np.float32
-    zero: np.ndarray | np.int8
-    if axis is None:
-        scale, zero, flat = np.float32(0.0173), np.int8(3), (1, 1)
-    else:
-        # About what calibration gives, with some values beyond the range of codes.
-        scale = (0.015 + 0.02 * rng.random(MATRIX[axis])).astype(np.float32)
-        zero = rng.integers(-5, 6, MATRIX[axis]).astype(np.int8)
-        flat = (-1, 1) if axis == 0 else (1, -1)
-    return SimpleNamespace(
-        axis=axis,
-        x=normal(MATRIX, 3),
-        codes=rng.integers(-128, 128, MATRIX, dtype=np.int8),
-        scale=scale,
-        zero=zero,
-        # The same, so that ordinary broadcasting does the rest.
-        s=np.reshape(scale, flat),
-        z=np.reshape(zero, flat).astype(np.float32),
-        out_codes=touched(MATRIX, np.int8),
-        out=touched(MATRIX, np.float32),
-    )
+#: Kinds of code, of ufuse's catalogue; the first is the one of which there is all.
+KINDS = ("int8", "uint8", "int4", "float8_e4m3fn", "float8_e5m2")
 
 
 def _operands(v: SimpleNamespace, operation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is read and what is written, as arrays that broadcast with `v.s` and `v.z`."""
     return (
-        v.codes if operation == "dequantize" else v.x,
-        v.out_codes if operation == "quantize" else v.out,
+        v.plain if operation == "dequantize" else v.view,
+        v.out_plain if operation == "quantize" else v.out_view,
     )
 
 
@@ -63,10 +39,13 @@ def _ours(operation: str, into: bool) -> Prepare:
     def prepare(v: SimpleNamespace) -> Call:
         name = operation if operation == "fake_quantize" else f"{operation}_linear"
         f = getattr(load("ufuse"), name)
-        x, out = _operands(v, operation)
+        x = v.codes if operation == "dequantize" else v.x
+        how = v.grain.keywords
+        if v.code.is_float and operation != "dequantize":
+            how["dtype"] = v.code.dtype
         if into:
-            return lambda: f(x, v.scale, v.zero, axis=v.axis, out=out)
-        return lambda: f(x, v.scale, v.zero, axis=v.axis)
+            how["out"] = v.out_codes if operation == "quantize" else v.out
+        return lambda: f(x, v.scale, v.zero, **how)
 
     return prepare
 
@@ -76,29 +55,26 @@ def _numpy(operation: str, into: bool) -> Prepare:
 
     def prepare(v: SimpleNamespace) -> Call:
         x, out = _operands(v, operation)
-        work = touched(MATRIX, np.float32) if into else None
-
-        def encode() -> np.ndarray:
-            t: np.ndarray = np.divide(x, v.s, out=work)
-            np.rint(t, out=t)
-            t += v.z
-            np.clip(t, LOW, HIGH, out=t)
-            return t
+        work = touched(x.shape, np.float32) if into else None
 
         def quantize() -> np.ndarray:
-            codes = encode()
+            codes = encode(v, work)
             if not into:
-                return codes.astype(np.int8)
+                return codes.astype(out.dtype)
             np.copyto(out, codes, casting="unsafe")
             return out
 
         def dequantize() -> np.ndarray:
-            t: np.ndarray = np.subtract(x, v.z, out=out if into else None)
+            if v.code.is_float:
+                t = out
+                np.copyto(t, x, casting="unsafe")
+            else:
+                t = np.subtract(x, v.z, out=out if into else None)
             t *= v.s
             return t
 
         def fake_quantize() -> np.ndarray:
-            t = encode()
+            t = encode(v, work)
             t -= v.z
             result = out if into else t
             np.multiply(t, v.s, out=result)
@@ -116,17 +92,17 @@ def _numpy(operation: str, into: bool) -> Prepare:
 
 def _numexpr(operation: str, into: bool) -> Prepare:
     # Its round() goes away from zero at ties, and it has no clip.
-    code = "where(x/s + z > 127, h, where(x/s + z < -128, l, round(x/s) + z))"
+    code = "where(x/s + z > h, h, where(x/s + z < l, l, round(x/s) + z))"
     text = {"quantize": code, "dequantize": "(x - z)*s", "fake_quantize": f"({code} - z)*s"}
 
     def prepare(v: SimpleNamespace) -> Call:
         x, out = _operands(v, operation)
-        names = {"x": x, "s": v.s, "z": v.z, "h": HIGH, "l": LOW}
+        names = {"x": x, "s": v.s, "z": v.z, "h": v.high, "l": v.low}
         evaluate = load("numexpr").evaluate
         if into:
             return lambda: evaluate(text[operation], local_dict=names, out=out, casting="unsafe")
         if operation == "quantize":
-            return lambda: evaluate(text[operation], local_dict=names).astype(np.int8)
+            return lambda: evaluate(text[operation], local_dict=names).astype(out.dtype)
         return lambda: evaluate(text[operation], local_dict=names)
 
     return prepare
@@ -136,7 +112,7 @@ def _numba(operation: str, into: bool) -> Prepare:
     def prepare(v: SimpleNamespace) -> Call:
         f = loops.compiled(getattr(loops, operation))
         x, out = _operands(v, operation)
-        limits = () if operation == "dequantize" else (LOW, HIGH)
+        limits = () if operation == "dequantize" else (v.low, v.high)
 
         def call() -> np.ndarray:
             result = out if into else np.empty(out.shape, out.dtype)
@@ -148,96 +124,49 @@ def _numba(operation: str, into: bool) -> Prepare:
     return prepare
 
 
-def _torch(operation: str, into: bool) -> Prepare:
-    """Torch's own operators; only its arithmetic offers `out=`."""
-
-    def prepare(v: SimpleNamespace) -> Call:
-        torch = load("torch")
-        x, out = (tensor(a) for a in _operands(v, operation))
-        if operation == "dequantize":
-            s, z = tensor(np.atleast_1d(v.s)), tensor(np.atleast_1d(v.z))
-            if into:
-                return lambda: torch.sub(x, z, out=out).mul_(s)
-            return lambda: torch.sub(x, z).mul_(s)
-        if v.axis is None:
-            scale, zero = float(v.scale), int(v.zero)
-            if operation == "quantize":
-                return lambda: torch.quantize_per_tensor(x, scale, zero, torch.qint8)
-            return lambda: torch.fake_quantize_per_tensor_affine(x, scale, zero, -128, 127)
-        scales, zeros = tensor(v.scale), tensor(v.zero.astype(np.int32))
-        if operation == "quantize":
-            return lambda: torch.quantize_per_channel(x, scales, zeros, v.axis, torch.qint8)
-        f = torch.fake_quantize_per_channel_affine
-        return lambda: f(x, scales, zeros, v.axis, -128, 127)
-
-    return prepare
+def _peers(operation: str, kind: str, grain: Grain, into: bool) -> dict[str, Prepare]:
+    peers = {"numpy": _numpy(operation, into)}
+    if kind == KINDS[0]:
+        peers["numexpr"] = _numexpr(operation, into)
+    if not kind.startswith("float"):  # of which numba has none
+        peers["numba"] = _numba(operation, into)
+    peers["torch"] = quantization_peers.torch(operation, into)
+    peers["jax"] = quantization_peers.jax(operation)
+    if kind != "int4":  # packed there, two to a byte
+        peers["onnxruntime"] = quantization_peers.onnxruntime(operation, into)
+    return peers
 
 
-def _jax(operation: str) -> Prepare:
-    def prepare(v: SimpleNamespace) -> Call:
-        jnp = load("jax").numpy
-
-        def encode(x: Any, s: Any, z: Any) -> Any:
-            return jnp.clip(jnp.round(x / s) + z, LOW, HIGH)
-
-        f = blocking(
-            {
-                "quantize": lambda x, s, z: encode(x, s, z).astype(jnp.int8),
-                "dequantize": lambda x, s, z: (x.astype(jnp.float32) - z) * s,
-                "fake_quantize": lambda x, s, z: (encode(x, s, z) - z) * s,
-            }[operation]
-        )
-        x, s, z = (jnp.asarray(a) for a in (_operands(v, operation)[0], v.s, v.z))
-        return lambda: f(x, s, z)
-
-    return prepare
-
-
-def _onnxruntime(operation: str, into: bool) -> Prepare:
-    def prepare(v: SimpleNamespace) -> Call:
-        x, out = _operands(v, operation)
-        attributes = {} if v.axis is None else {"axis": v.axis}
-        encode: Node = ("QuantizeLinear", ["x", "s", "z"], ["q"], attributes)
-        decode: Node = ("DequantizeLinear", ["x", "s", "z"], ["y"], attributes)
-        nodes = {
-            "quantize": [encode],
-            "dequantize": [decode],
-            "fake_quantize": [encode, ("DequantizeLinear", ["q", "s", "z"], ["y"], attributes)],
-        }[operation]
-        constants = {"s": np.asarray(v.scale), "z": np.asarray(v.zero)}
-        return session_call(nodes, {"x": x}, constants, out, into)
-
-    return prepare
-
-
-def _case(operation: str, axis: int | None, into: bool) -> Case:
+def _case(operation: str, kind: str, grain: Grain, into: bool) -> Case:
     per_element, check = OPERATIONS[operation]
-    where = "tensor" if axis is None else f"axis {axis}"
+    which = "" if kind == KINDS[0] else f"{kind} "
     return Case(
-        name=f"{operation} per {where}, {'out=' if into else 'allocating'}",
+        name=f"{operation} {which}per {grain}, {'out=' if into else 'allocating'}",
         group=GROUP,
-        make=lambda: _make(axis),
+        make=lambda: make(kind, grain),
         ours=_ours(operation, into),
-        peers={
-            "numpy": _numpy(operation, into),
-            "numexpr": _numexpr(operation, into),
-            "numba": _numba(operation, into),
-            "torch": _torch(operation, into),
-            "jax": _jax(operation),
-            "onnxruntime": _onnxruntime(operation, into),
-        },
+        peers=_peers(operation, kind, grain, into),
         limit="copy",
         amount=per_element * MATRIX[0] * MATRIX[1],
-        bar="limit >= 0.85" if into else "limit >= 0.6",
+        bar="limit >= 0.85; best >= 1x" if into else "limit >= 0.6",
         check=check,
     )
 
 
 def cases() -> list[Case]:
     """Return the cases of this group."""
-    return [
-        _case(operation, axis, into)
+    kinds = KINDS if installed("ml_dtypes") else KINDS[:2]
+    whole = [grain for grain in GRAINS if not grain.block]
+    result = [
+        _case(operation, KINDS[0], grain, into)
         for into in (True, False)
         for operation in OPERATIONS
-        for axis in (None, 0, 1)
+        for grain in (GRAINS if into and operation != "fake_quantize" else whole)
     ]
+    result += [
+        _case(operation, kind, grain, True)
+        for kind in kinds[1:]
+        for operation in ("quantize", "dequantize")
+        for grain in GRAINS
+    ]
+    return result + packed.cases(GROUP)
