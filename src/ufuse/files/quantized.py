@@ -78,7 +78,7 @@ def restored(about: Mapping[str, Any], part: Callable[[str], Array]) -> Record:
         )
     scales = part(SCALE).view(np.uint8)
     if kind == "nvfp4":
-        return NVFP4Array(part(""), scales, part(TENSOR_SCALE)[()], shape, about["axis"])
+        return NVFP4Array(part(""), scales, np.float32(part(TENSOR_SCALE)), shape, about["axis"])
     return MXArray(part(""), scales, kind, shape, about["axis"], about["block_size"])
 
 

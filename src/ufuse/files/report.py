@@ -80,9 +80,12 @@ def format_table(rows: Sequence[TensorReport]) -> str:
     w      2x64   F32   Q8_0     512    136     45.2      0.003
     total                        512    136
     """
-    lines = [("name", "shape", "from", "to", "before", "after", "SQNR dB", "max error", "")]
+    lines: list[tuple[str, ...]] = [
+        ("name", "shape", "from", "to", "before", "after", "SQNR dB", "max error", "")
+    ]
     lines += [_line(row) for row in rows]
-    before, after = (sum(row[i] for row in rows) for i in (4, 5))
+    before = sum(row.nbytes_before for row in rows)
+    after = sum(row.nbytes_after for row in rows)
     lines.append(("total", "", "", "", f"{before:,}", f"{after:,}", "", "", ""))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     left = (0, 1, 2, 3, 8)

@@ -166,7 +166,7 @@ class Reader:
                 _PREFIX,
                 f"tensor {name!r} has the unknown dtype {dtype!r}; known: {', '.join(DTYPES)}",
             )
-        if not integers(shape) or not integers(offsets) or len(offsets) != 2:  # noqa: PLR2004
+        if not integers(shape) or not integers(offsets) or len(offsets) != 2:
             raise self._wrong(
                 _PREFIX, f"tensor {name!r} has the shape {shape!r} and the offsets {offsets!r}"
             )
@@ -196,7 +196,7 @@ class Reader:
         entry = self.entries[name]
         data: Array = np.frombuffer(self._map, np.uint8, entry.nbytes, entry.start)
         bits, known = DTYPES[entry.dtype]
-        if bits < 8:  # noqa: PLR2004
+        if bits < 8:
             return data
         own = hasattr(np, known) or known == "bool"
         dtype = np.dtype(known) if own else low_precision_dtype(known)

@@ -97,7 +97,9 @@ class Matrix:
             left, right = left // block * nbytes, right // block * nbytes
         part = np.require(self._data[at.first : at.last, left:right], requirements="A")
         if self._kind is not None:
-            return gguf.dequantize(part, self._kind)
+            result: Array = gguf.dequantize(part, self._kind)
+            return result
         if part.dtype == np.float32:
             return part
-        return cast(part, np.float32, saturate=False)
+        result = cast(part, np.float32, saturate=False)
+        return result
