@@ -205,7 +205,11 @@ def _read_importance(
         import zipfile
 
         try:
-            with np.load(importance, allow_pickle=False) as file:
+            # Opened here: numpy.load leaves a file that is no archive open.
+            with (
+                Path(importance).open("rb") as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):
                 given: dict[str, Any] = {key: file[key] for key in file.files}
         except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
             raise ValueError(f"{name}: {importance}: not a whole .npz file: {error}") from None
