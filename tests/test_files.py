@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import subprocess
 import sys
@@ -530,6 +531,39 @@ def test_a_bar_is_drawn_on_demand(
     pytest.importorskip("tqdm")
     uf.files.quantize_model(source, tmp_path / "o.safetensors", "int8", progress=True)
     assert "model.safetensors: 100%" in capsys.readouterr().err
+
+
+def test_the_module_is_a_command(source: Path) -> None:
+    arguments = ["quantize", str(source), "--to", "mxfp4", "--dry-run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ufuse", *arguments], capture_output=True, text=True, check=True
+    )
+    assert "mxfp4" in done.stdout and "nothing written" in done.stdout
+
+
+def test_an_interrupt_ends_the_command(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running.Meter, "add", interrupted)
+    target = source.with_name("o.safetensors")
+    assert main(["quantize", str(source), "--to", "int8", "-o", str(target)]) == 130
+    assert capsys.readouterr().err == "ufuse quantize: interrupted\n"
+    assert os.listdir(source.parent) == [source.name]
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="reprs differ")
+def test_page_and_docstrings_are_true() -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "files.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+    for member in (
+        *map(uf.files.__dict__.get, uf.files.__all__),
+        *vars(uf.QuantizedArray).values(),
+    ):
+        for test in doctest.DocTestFinder().find(member, "example", globs={}):
+            assert doctest.DocTestRunner().run(test).failed == 0
 
 
 # --- memory -------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,9 @@ from .codes import BY_NAME as CODES
 from .codes import CodeType
 from .linear import dequantize_linear
 from .packing import nibble_dequantizer, packed_shape, paired, unpack_into
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Array = NDArray[Any]
 
