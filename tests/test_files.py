@@ -369,6 +369,9 @@ ENTRY = '"%s":{"dtype":"U8","shape":[%s],"data_offsets":[%s,%s]}'
         (header("[1]"), "offset 8: .*object"),
         (header("[" * 100_000), "offset 8: .*"),
         (header('{"__metadata__":{"a":1}}'), "metadata"),
+        (header('{"a":' + "9" * 5000 + "}"), "offset 8: .*JSON"),
+        (header("{" + ENTRY % ("a", "1," * 64 + "1", 0, 1) + "}", 1), "NumPy cannot hold"),
+        (header("{" + ENTRY % ("a", "0,9" + "9" * 25, 0, 0) + "}"), "NumPy cannot hold"),
         (header('{"a":{"dtype":"U8","shape":[1]}}', 1), "keys"),
         (header('{"a":{"dtype":"Q","shape":[1],"data_offsets":[0,1]}}', 1), "unknown dtype 'Q'"),
         (header("{" + ENTRY % ("a", "-1", 0, 1) + "}", 1), "shape"),
@@ -390,7 +393,7 @@ def test_corrupt_safetensors_are_refused(tmp_path: Path, content: bytes, message
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        Reader(path)
+        Reader(path).array("a")
     with pytest.raises(ValueError, match=message):
         uf.files.quantize_model(path, tmp_path / "out.safetensors", "int8")
     assert os.listdir(tmp_path) == ["bad.safetensors"]
@@ -442,6 +445,31 @@ def test_truncated_and_corrupt_records_are_refused(tmp_path: Path, suffix: str) 
         start = whole.rindex(b"PK\x03\x04", 0, at)
         with pytest.raises(ValueError, match=rf"offset {start}: .*CRC"):
             uf.QuantizedArray.load(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_changed_bytes_are_refused_or_make_a_record(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(3)
+    q = uf.quantize(rng.normal(size=(4, 9)).astype(np.float32), "int4", axis=1, block_size=4)
+    path = tmp_path / f"q{suffix}"
+    q.save(path)
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(600):
+        changed = bytearray(whole)
+        for at in rng.integers(len(whole), size=rng.integers(1, 4)):
+            changed[at] = rng.integers(256)
+        if rng.random() < 0.2:
+            first, last = sorted(rng.integers(len(whole), size=2))
+            del changed[first:last]
+        path.write_bytes(changed)
+        try:
+            with np.errstate(all="ignore"):
+                assert uf.QuantizedArray.load(path).dequantize().size <= 8 * len(whole)
+        except ValueError as error:
+            assert path.name in str(error)
+            refused += 1
+    assert refused > 300
 
 
 def test_other_versions_and_other_files_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -33,6 +34,17 @@ RECORDS_KEY: Final = "ufuse.quantized"
 SCALE: Final = ".scale"
 ZERO_POINT: Final = ".zero_point"
 TENSOR_SCALE: Final = ".tensor_scale"
+
+#: What zipfile and numpy.lib.format raise for files that are corrupt.
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    EOFError,
+    OSError,
+    MemoryError,
+    RuntimeError,
+)
 
 _ALONE: Final = "data"  # the name of the tensor in a file with one record
 
@@ -200,10 +212,9 @@ def load(path: str | Path) -> QuantizedArray:
 
 def _load_npz(path: Path) -> QuantizedArray:
     members: dict[str, Array] = {}
-    at = 0
-    try:
-        with path.open("rb") as file:
-            at = file.seek(0, 2)  # where what is missing of a truncated file begins
+    with path.open("rb") as file:
+        at = file.seek(0, 2)  # where what is missing of a truncated file begins
+        try:
             with zipfile.ZipFile(file) as archive:
                 for info in archive.infolist():
                     at = info.header_offset
@@ -211,8 +222,8 @@ def _load_npz(path: Path) -> QuantizedArray:
                         members[info.filename.removesuffix(".npy")] = np.lib.format.read_array(
                             member, allow_pickle=False
                         )
-    except (zipfile.BadZipFile, ValueError, EOFError, MemoryError, NotImplementedError) as error:
-        raise ValueError(f"{path}: offset {at}: not a whole .npz file: {error}") from None
+        except _BROKEN as error:
+            raise ValueError(f"{path}: offset {at}: not a whole .npz file: {error}") from None
     needed = {"version", "about", "data", "scale", "zero_point"}
     if "version" in members:
         _check_version(path, str(members["version"]))

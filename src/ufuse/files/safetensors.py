@@ -115,12 +115,14 @@ class Reader:
     def _header(self, length: int) -> dict[str, Any]:
         raw = bytes(self._map[_PREFIX : _PREFIX + length])
 
+        twice: list[str] = []
+
         def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-            found = dict(pairs)
-            if len(found) < len(pairs):
-                keys = [key for key, _ in pairs]
-                twice = next(key for key in found if keys.count(key) > 1)
-                raise self._wrong(_PREFIX, f"the header has {twice!r} twice")
+            found: dict[str, Any] = {}
+            for key, value in pairs:
+                if key in found:
+                    twice.append(key)
+                found[key] = value
             return found
 
         try:
@@ -131,8 +133,12 @@ class Reader:
         except json.JSONDecodeError as error:
             at = _PREFIX + len(text[: error.pos].encode())
             raise self._wrong(at, f"the header is not JSON: {error.msg}") from None
-        except RecursionError:
-            raise self._wrong(_PREFIX, "the header is nested too deep") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, say
+            raise self._wrong(
+                _PREFIX, f"the header is not JSON that can be read: {error}"
+            ) from None
+        if twice:
+            raise self._wrong(_PREFIX, f"the header has {twice[0]!r} twice")
         if not isinstance(header, dict):
             raise self._wrong(_PREFIX, f"expected an object in the header, got {header!r:.40}")
         return header
@@ -200,7 +206,11 @@ class Reader:
             return data
         own = hasattr(np, known) or known == "bool"
         dtype = np.dtype(known) if own else low_precision_dtype(known)
-        return data.view(dtype).reshape(entry.shape)
+        try:
+            return data.view(dtype).reshape(entry.shape)
+        except (ValueError, OverflowError):  # 65 axes, or 0 times more than an index can be
+            what = f"tensor {name!r} has the shape {entry.shape}, which NumPy cannot hold"
+            raise self._wrong(entry.start, what) from None
 
 
 class Writer:
