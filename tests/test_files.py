@@ -280,6 +280,27 @@ def test_values_that_have_no_scale_name_the_tensor(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.safetensors"]
 
 
+def test_tensors_that_are_not_aligned_are_read(tmp_path: Path) -> None:
+    x = np.random.default_rng(4).normal(size=(3, 64)).astype(np.float32)
+    source = tmp_path / "odd.safetensors"
+    text = '{"w":{"dtype":"F32","shape":[3,64],"data_offsets":[0,768]}}'
+    text += " " * (1 - len(text) % 2)  # the tensor begins at an odd offset
+    source.write_bytes(header(text) + x.tobytes())
+    assert not Reader(source).array("w").flags.aligned
+    for to in ("int8", "nvfp4"):
+        uf.files.quantize_model(source, tmp_path / "o.safetensors", to, overwrite=True)
+        found = uf.files.load_model(tmp_path / "o.safetensors")["w"]
+        assert found.dequantize().tobytes() == expected(x, to, None).dequantize().tobytes()
+
+
+def test_a_tensor_with_the_name_of_a_part_is_refused(tmp_path: Path) -> None:
+    x = np.ones((2, 8), np.float32)
+    source = write(tmp_path / "a.safetensors", {"w": x, "w.scale": x[0]})
+    with pytest.raises(ValueError, match=r"a\.safetensors: tensor 'w\.scale'.*name of a part"):
+        uf.files.quantize_model(source, tmp_path / "o.safetensors", "int8")
+    assert os.listdir(tmp_path) == ["a.safetensors"]
+
+
 # --- files that are whole or not there ----------------------------------------------------------
 
 

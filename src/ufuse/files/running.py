@@ -52,7 +52,7 @@ class Run:
     def __init__(self, path: Path, jobs: list[Job], progress: bool) -> None:
         self.jobs = jobs
         self.meters = [Meter() for _ in jobs]
-        self._path = path
+        self.path = path
         self._decoded = np.empty(0, np.float32)
         self._progress = progress
         self._advance: Callable[[int], Any] = lambda nbytes: None
@@ -63,7 +63,7 @@ class Run:
             with contextlib.suppress(ImportError):
                 bar = optional("tqdm", "a progress bar").tqdm(
                     total=sum(job.tensor.array.nbytes for job in self.jobs),
-                    unit="B", unit_scale=True, desc=self._path.name, file=sys.stderr,
+                    unit="B", unit_scale=True, desc=self.path.name, file=sys.stderr,
                 )  # fmt: skip
                 self._advance = self._stack.enter_context(bar).update
         return self
@@ -84,7 +84,7 @@ class Run:
         try:
             yield from self._encoded(job.tensor, job.encoder, self.meters[index])
         except ValueError as error:
-            raise ValueError(f"{self._path}: tensor {job.tensor.name!r}: {error}") from error
+            raise ValueError(f"{self.path}: tensor {job.tensor.name!r}: {error}") from error
 
     def _encoded(
         self, tensor: Tensor, encoder: Encoder, meter: Meter
@@ -154,8 +154,9 @@ def write_safetensors(path: Path, run: Run, model: Source, _: str | None) -> Non
         for suffix, part in parts.items():
             if tensor.name + suffix in tensors:
                 raise ValueError(
-                    f"tensor {tensor.name + suffix!r} of the model has the name of a part of "
-                    f"another; parts are called {SCALE}, {ZERO_POINT} and {TENSOR_SCALE}"
+                    f"{run.path}: tensor {tensor.name + suffix!r} has the name of a part of "
+                    f"another: parts are called {SCALE}, {ZERO_POINT} and {TENSOR_SCALE}; copy or "
+                    "drop one of the two (--exclude, --drop)"
                 )
             tensors[tensor.name + suffix] = part
         if job.encoder is not None:
