@@ -156,7 +156,7 @@ def quantize_model(
             jobs.append(_plan_safetensors(path, tensor, wanted, block_size))
     if dry_run or output is None:
         return [report_of(job, Meter()) for job in jobs]
-    run = Run(path, jobs, sys.stderr.isatty() if progress is None else progress)
+    run = Run(path, model, jobs, sys.stderr.isatty() if progress is None else progress)
     write = write_gguf if to_gguf else write_safetensors
     with replacing(output) as beside, run:
         write(beside, run, model, architecture)

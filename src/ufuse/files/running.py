@@ -49,11 +49,12 @@ def report_of(job: Job, meter: Meter) -> TensorReport:
 class Run:
     """A conversion under way: bytes of each job in turn, errors measured, progress drawn."""
 
-    def __init__(self, path: Path, jobs: list[Job], progress: bool) -> None:
+    def __init__(self, path: Path, model: Source, jobs: list[Job], progress: bool) -> None:
         self.jobs = jobs
         self.meters = [Meter() for _ in jobs]
         self.path = path
         self._decoded = np.empty(0, np.float32)
+        self._release = model.release
         self._progress = progress
         self._advance: Callable[[int], Any] = lambda nbytes: None
         self._stack = contextlib.ExitStack()
@@ -74,17 +75,21 @@ class Run:
     def pieces(self, index: int) -> Iterator[tuple[str, int, Array]]:
         """Yield suffix, offset and bytes of all parts of what a tensor becomes."""
         job = self.jobs[index]
-        if job.encoder is None:
-            data = np.ascontiguousarray(job.tensor.array).reshape(-1).view(np.uint8)
-            for at in range(0, data.size, _COPY):
-                part = data[at : at + _COPY]
-                yield "", at, part
-                self._advance(part.size)
-            return
         try:
-            yield from self._encoded(job.tensor, job.encoder, self.meters[index])
+            if job.encoder is None:
+                yield from self._copied(job.tensor)
+            else:
+                yield from self._encoded(job.tensor, job.encoder, self.meters[index])
         except ValueError as error:
             raise ValueError(f"{self.path}: tensor {job.tensor.name!r}: {error}") from error
+        self._release(job.tensor.name)
+
+    def _copied(self, tensor: Tensor) -> Iterator[tuple[str, int, Array]]:
+        data = np.ascontiguousarray(tensor.array).reshape(-1).view(np.uint8)
+        for at in range(0, data.size, _COPY):
+            part = data[at : at + _COPY]
+            yield "", at, part
+            self._advance(part.size)
 
     def _encoded(
         self, tensor: Tensor, encoder: Encoder, meter: Meter

@@ -212,6 +212,13 @@ class Reader:
             what = f"tensor {name!r} has the shape {entry.shape}, which NumPy cannot hold"
             raise self._wrong(entry.start, what) from None
 
+    def release(self, name: str) -> None:
+        """Take the pages of a tensor out of the process's memory; they are read again on need."""
+        entry = self.entries[name]
+        first = -(-entry.start // mmap.PAGESIZE) * mmap.PAGESIZE
+        if hasattr(mmap, "MADV_DONTNEED") and entry.stop > first:
+            self._map.madvise(mmap.MADV_DONTNEED, first, entry.stop - first)
+
 
 class Writer:
     """A safetensors file whose tensors are known from the start and written in parts, in any order.

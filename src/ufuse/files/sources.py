@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +31,15 @@ class Source(NamedTuple):
         Of GGUF: key, value, type, and type of elements of each.
     architecture : str or None
         What GGUF says.
+    release : callable
+        Given the name of a tensor that is done with, forgets the pages of the memory map.
     """
 
     tensors: list[Tensor]
     metadata: dict[str, str]
     fields: list[tuple[str, Any, Any, Any]]
     architecture: str | None
+    release: Callable[[str], None]
 
 
 def open_source(path: Path) -> Source:
@@ -58,7 +62,7 @@ def open_source(path: Path) -> Source:
         Tensor(name, entry.dtype, entry.shape, reader.array(name))
         for name, entry in reader.entries.items()
     ]
-    return Source(tensors, reader.metadata, [], None)
+    return Source(tensors, reader.metadata, [], None, reader.release)
 
 
 def _open_gguf(path: Path) -> Source:
@@ -87,4 +91,4 @@ def _open_gguf(path: Path) -> Source:
         if not key.startswith(("GGUF.", *_OWN)):
             inner = field.types[1] if len(field.types) > 1 else None
             fields.append((key, field.contents(), field.types[0], inner))
-    return Source(tensors, {}, fields, architecture)
+    return Source(tensors, {}, fields, architecture, lambda name: None)
