@@ -63,7 +63,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
-    from . import formats, observers, plot
+    from . import files, formats, observers, plot
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -93,6 +93,7 @@ __all__ = [
     "dynamic_quantize_linear",
     "einsum",
     "fake_quantize",
+    "files",
     "formats",
     "fuse",
     "get_num_threads",
@@ -168,7 +169,7 @@ _ROOMS = {
     "window": ("move_reduce",),
 }
 #: Rooms that are names themselves.
-_MODULES = ("formats", "observers", "plot")
+_MODULES = ("files", "formats", "observers", "plot")
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from .codes import BY_NAME as CODES
 from .codes import CodeType
 from .linear import dequantize_linear
 from .packing import nibble_dequantizer, packed_shape, paired, unpack_into
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Array = NDArray[Any]
 
@@ -261,6 +264,54 @@ class QuantizedArray:
         if copy is False:
             raise ValueError("QuantizedArray: dequantizing makes a copy; use copy=None")
         return self.dequantize().astype(dtype or np.float32, copy=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write the record to a file, and replace what is there once it is complete.
+
+        Parameters
+        ----------
+        path : path_like
+            Ends in .npz or .safetensors.
+
+        Raises
+        ------
+        ValueError
+            If `path` ends otherwise.
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, ufuse as uf
+        >>> q = uf.quantize(np.float32([[1, 2], [3, 4]]), "int8", axis=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "weight.npz")
+        ...     q.save(path)
+        ...     uf.QuantizedArray.load(path)
+        QuantizedArray(shape=(2, 2), int8 symmetric, 2 scales on axis 0, 13 bytes)
+        """
+        from ..files.quantized import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> QuantizedArray:
+        """Read a record that `save` has written.
+
+        Parameters
+        ----------
+        path : path_like
+            Ends in .npz or .safetensors. Arrays of the latter are views of a memory map.
+
+        Raises
+        ------
+        ValueError
+            If the file is corrupt, truncated, or of another version; the message has the offset
+            where it is known.
+        ImportError
+            If the dtype of the codes is one of ml_dtypes', which is not installed.
+        """
+        from ..files.quantized import load
+
+        return load(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without ml_dtypes' dtypes, which may not be there.

@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a new file beside `path`, which takes its place when the block ends.
+
+    The file is on disk before it gets the name, so that a power cut leaves the old one or the new
+    one. Where the block raises, of an interrupt too, the new file is removed and the old one stays.
+    """
+    target = path.resolve()  # a link stays a link
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    # Made here and not by tempfile, whose files only their owner may read.
+    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the name as well
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def optional(package: str, purpose: str) -> Any:
+    """Import a package that ufuse does not depend on.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message has the command that installs it.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs the package {package}; install it with: pip install 'ufuse[files]' "
+            f"(or pip install {package})"
+        ) from error
