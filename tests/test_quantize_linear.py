@@ -136,6 +136,15 @@ def test_int32_codes_dequantize() -> None:
     )
 
 
+def test_int32_differences_do_not_wrap() -> None:
+    """They once did: -2**31 - 5 was 2**31 - 5."""
+    q = np.int32([-(2**31), 2**31 - 1])
+    for dtype in (np.float32, np.float64):
+        got = uf.dequantize_linear(q, 1.0, np.int32(5), dtype=dtype)
+        np.testing.assert_array_equal(got, (q.astype(np.int64) - 5).astype(dtype))
+    assert uf.requantize(q, 1.0, 5, 1e7, dtype="int16").tolist() == [-215, 215]
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float16])
 def test_other_floats(dtype: type) -> None:
     x = np.linspace(-20, 20, 1001).astype(dtype)

@@ -137,7 +137,15 @@ def test_rows_that_are_none() -> None:
     ("arguments", "error", "message"),
     [
         ({"scheme": "int5"}, ValueError, "'scheme': expected one of int8, uint8"),
-        ({"scheme": "uint8", "symmetric": True}, ValueError, "'symmetric': uint8 codes are not"),
+        ({"scheme": "uint8", "symmetric": True}, ValueError, "none of them negative.*symmetric=Fa"),
+        ({"symmetric": "no"}, TypeError, "'symmetric': expected a bool or None, got 'no'"),
+        ({"observer": uf.observers.MinMax}, TypeError, "'observer': expected an observer that has"),
+        ({"observer": "mse"}, TypeError, "'observer': expected an observer that has seen data"),
+        (
+            {"observer": uf.observers.MinMax(axis=0).update(np.ones((3, 4)))},
+            ValueError,
+            r"'observer': expected ranges of shape \(\).*give both the same axis",
+        ),
         ({"scheme": "float8_e5m2", "symmetric": False}, ValueError, "codes are symmetric"),
         ({"block_size": 4}, ValueError, "'axis': expected the axis that blocks"),
         ({"axis": 2}, np.exceptions.AxisError, "axis 2 is out of bounds"),
@@ -182,3 +190,15 @@ def test_the_record_is_checked() -> None:
     ):
         with pytest.raises(error, match=r"ufuse\.QuantizedArray: .*" + message):
             uf.QuantizedArray(*arguments)
+
+
+def test_observers_give_the_scale() -> None:
+    x = sample((6, 40))
+    seen = uf.observers.MinMax(axis=0).update(2 * x)
+    for scheme in ("int8", "uint4"):
+        q = uf.quantize(x, scheme, axis=0, observer=seen)
+        np.testing.assert_array_equal(q.scale, seen.scale_zero_point(scheme).scale)
+        np.testing.assert_array_equal(q.scale, uf.quantize(2 * x, scheme, axis=0).scale)
+    x[2, 3] = np.nan
+    with pytest.raises(ValueError, match="'x': expected finite values"):
+        uf.quantize(x, axis=0, observer=seen)

@@ -138,8 +138,13 @@ struct fake_quantize {
 struct dequantize_linear {
   template <class R, class Q>
   static UFUSE_INLINE R apply(Q q, R scale, Q zero_point) {
-    using I = rebind_t<R, int32_t>;
-    return convert<R>(convert<I>(q) - convert<I>(zero_point)) * scale;
+    if constexpr (sizeof(lane_t<Q>) == 4) {  // the difference of two int32 may not be one
+      using W = rebind_t<R, double>;
+      return convert<R>(convert<W>(q) - convert<W>(zero_point)) * scale;
+    } else {
+      using I = rebind_t<R, int32_t>;
+      return convert<R>(convert<I>(q) - convert<I>(zero_point)) * scale;
+    }
   }
 };
 

@@ -124,10 +124,10 @@ quantize_linear = quantizer(conventions.quantize_onnx)
 
 
 def dequantize_linear(q: Array, scale: Array, zero_point: Array) -> Array:
-    """ONNX DequantizeLinear: the difference is exact in int32, the product rounds once."""
+    """ONNX DequantizeLinear: the difference is exact, the product rounds once."""
     difference = q.astype(np.int64) - zero_point.astype(np.int64)
     with np.errstate(invalid="ignore", over="ignore"):
-        return difference.astype(np.int32).astype(scale.dtype) * scale
+        return difference.astype(scale.dtype) * scale
 
 
 def fake_quantize(x: Array, scale: Array, zero_point: Array, limits: Array) -> Array:

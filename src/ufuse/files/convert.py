@@ -55,9 +55,9 @@ def quantize_model(
     to: str,
     *,
     block_size: int | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    drop: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    drop: str | Sequence[str] = (),
     importance: str | Path | Mapping[str, ArrayLike] | None = None,
     architecture: str | None = None,
     overwrite: bool = False,
@@ -79,10 +79,10 @@ def quantize_model(
     block_size : int, optional
         For a scheme of `ufuse.quantize`: elements of a row that share a scale. By default 32 for
         codes of 4 bits, and otherwise one scale for each index of the first axis.
-    include, exclude : sequence of str
+    include, exclude : str or sequence of str
         Patterns (``"*.weight"``) of tensors to quantize, all by default, and not to: others are
         copied.
-    drop : sequence of str
+    drop : str or sequence of str
         Patterns of tensors to leave out of the file.
     importance : path_like or mapping, optional
         Weights of the columns of tensors, by name: an .npz file or arrays of shape (D,). For the
@@ -123,6 +123,10 @@ def quantize_model(
     >>> import ufuse as uf
     >>> rows = uf.files.quantize_model("model.safetensors", "m.gguf", "Q4_K")  # doctest: +SKIP
     """
+    include, exclude, drop = (
+        (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        for patterns in (include, exclude, drop)
+    )
     path, output = Path(source), None if target is None else Path(target)
     kind, to_gguf = _read_target(to, output, dry_run)
     if block_size is not None and (kind not in LINEAR or block_size < 1):

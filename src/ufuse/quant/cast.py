@@ -64,8 +64,9 @@ def cast(
     dtype : dtype_like or str
         One of the same types, or the name of one.
     saturate : bool
-        Whether what is too large for `dtype`, and infinity, becomes its largest number. Otherwise
-        infinity, or NaN in types without: what `astype` gives.
+        Whether what is too large for `dtype`, and infinity, becomes its largest number (but
+        float32 and float64 keep the infinities of types no wider). Otherwise infinity, or NaN in
+        types without: what `astype` gives.
     rounding : {"half_even", "half_away", "toward_zero", "down", "up", "stochastic"}
         ``"stochastic"`` rounds away from zero with the probability of what is cut off. float32
         and float64 results are rounded half to even alone.

@@ -396,7 +396,7 @@ def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> Dynami
     TypeError
         If `x` is not float32.
     ValueError
-        If `x` has NaN: there is no range.
+        If `x` has NaN or infinity: there is no range.
 
     Notes
     -----
@@ -417,10 +417,10 @@ def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> Dynami
             "convert it with x.astype(np.float32)"
         )
     low, high = minmax(array) if array.size else (np.float32(0), np.float32(0))
-    if np.isnan(low):
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(
-            f"ufuse.{function}: argument 'x': expected numbers, got NaN; replace them "
-            "(np.nan_to_num), or give quantize_linear a scale"
+            f"ufuse.{function}: argument 'x': expected finite numbers, got NaN or infinity; "
+            "replace them (np.nan_to_num), or give quantize_linear a scale"
         )
     with np.errstate(all="ignore"):
         scale, zero = choose_scale_onnx(np.asarray(low), np.asarray(high), 0, 255, False)
@@ -493,6 +493,12 @@ def requantize(
         )
     wide = "f8" if spec == "litert" else "f4"
     operands = read_operands(array, scale, zero_point, axis, None, wide, given, function)
+    shapes = [np.shape(value) for value in (out_scale, out_zero_point) if value is not None]
+    if any(shapes):
+        raise ValueError(
+            f"ufuse.{function}: argument 'out_scale': expected a scalar, and so out_zero_point, "
+            f"got shapes {shapes}"
+        )
     last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function)
     target = read_output(out, array.shape, code.dtype, function)
     if out is not None:

@@ -132,20 +132,27 @@ def _quantize(
         )
     if axis is not None:
         axis = read_axis(axis, array.ndim, "quantize")
+    if isinstance(block_size, list):
+        block_size = tuple(block_size)
     blocks = read_blocks(array.shape, axis, block_size, "quantize")
     two_sided = code.low < 0 or code.is_float
     if symmetric is None:
         symmetric = two_sided
+    if symmetric not in (True, False):
+        raise TypeError(
+            f"ufuse.quantize: argument 'symmetric': expected a bool or None, got {symmetric!r}"
+        )
     if symmetric != two_sided and (symmetric or code.is_float):
+        kind = "symmetric" if code.is_float else "none of them negative"
+        remedy = "leave it out" if code.is_float else "pass symmetric=False, or a signed scheme"
         raise ValueError(
-            f"ufuse.quantize: argument 'symmetric': {scheme} codes are "
-            f"{'symmetric' if code.is_float else 'not negative'}, got {symmetric}"
+            f"ufuse.quantize: argument 'symmetric': {scheme} codes are {kind}, got {symmetric}; "
+            f"{remedy}"
         )
     if observer is None:
         scale, zero = _from_data(array, axis, blocks, code, symmetric)
     else:
-        found = observer.scale_zero_point(scheme, symmetric=symmetric)
-        scale, zero = found.scale, found.zero_point.astype(code.storage)
+        scale, zero = _from_observer(observer, array, axis, blocks, scheme, symmetric)
     low, high = code.low, code.high
     if symmetric and not code.is_float:
         low = -high
@@ -186,6 +193,36 @@ def _from_data(
     scale = np.maximum(scale, _LEAST_SCALE)
     zero = np.rint(code.low - low.astype(np.float64) / scale)
     return np.asarray(scale), np.clip(zero, code.low, code.high).astype(code.storage)
+
+
+def _from_observer(
+    observer: Any,
+    x: Array,
+    axis: int | None,
+    blocks: Blocks | None,
+    scheme: str,
+    symmetric: bool,
+) -> tuple[Array, Array]:
+    """Return scale and zero point of what an observer has seen."""
+    if isinstance(observer, (str, type)) or not hasattr(observer, "scale_zero_point"):
+        raise TypeError(
+            "ufuse.quantize: argument 'observer': expected an observer that has seen data, such as "
+            f"ufuse.observers.MSE().update(batch), got {observer!r}"
+        )
+    found = observer.scale_zero_point(scheme, symmetric=symmetric)
+    expected = () if axis is None else x.shape[axis : axis + 1]
+    expected = expected if blocks is None else blocks.grid
+    if found.scale.shape != expected:
+        raise ValueError(
+            f"ufuse.quantize: argument 'observer': expected ranges of shape {expected}, as "
+            f"axis= and block_size= say, got those of {observer!r}, of shape "
+            f"{found.scale.shape}; give both the same axis"
+        )
+    if x.size and not np.all(np.isfinite(minmax(x))):
+        raise ValueError(
+            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
+        )
+    return found.scale, found.zero_point.astype(CODES[scheme].storage)
 
 
 def _largest_float(code: CodeType) -> float:
