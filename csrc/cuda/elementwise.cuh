@@ -33,10 +33,9 @@ UFUSE_INLINE storage<Out> at(const ElementwiseCall& call, std::int64_t i) {
 
 template <class F, DType Out, DType A, DType B, DType C, DType D>
 UFUSE_INLINE storage<Out> at(const ElementwiseCall& call, std::int64_t i) {
-  return F::template apply<storage<Out>>(static_cast<const storage<A>*>(call.in[0])[i],
-                                         static_cast<const storage<B>*>(call.in[1])[i],
-                                         static_cast<const storage<C>*>(call.in[2])[i],
-                                         static_cast<const storage<D>*>(call.in[3])[i]);
+  return F::template apply<storage<Out>>(
+      static_cast<const storage<A>*>(call.in[0])[i], static_cast<const storage<B>*>(call.in[1])[i],
+      static_cast<const storage<C>*>(call.in[2])[i], static_cast<const storage<D>*>(call.in[3])[i]);
 }
 
 /// Contiguous operands; a grid-stride loop, so that any grid covers any count.

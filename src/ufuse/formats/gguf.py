@@ -351,9 +351,11 @@ def _weights(importance: ArrayLike, row: Format, length: int) -> Array:
             f"{name}: expected shape {(length,)}, a weight for each element of the last axis of "
             f"'x'; got shape {weights.shape}"
         )
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(weights, np.float32)
     if not (weights >= 0).all() or not np.isfinite(weights).all():
-        raise ValueError(f"{name}: expected finite weights that are not negative")
-    return np.ascontiguousarray(weights, np.float32)
+        raise ValueError(f"{name}: expected weights that are finite in float32 and not negative")
+    return weights
 
 
 def _contiguous_rows(data: Array) -> bool:

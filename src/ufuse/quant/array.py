@@ -199,7 +199,7 @@ class QuantizedArray:
 
     def _dequantize_pairs(self, target: Array) -> bool:
         """Write the numbers, two codes at a time, where two have one scale; return whether so."""
-        if self.code.bits != 4 or self.code.is_float or executors.overlap(target, self.data):
+        if self.code.bits != 4 or self.code.is_float:
             return False
         operands = read_operands(
             target, self.scale, self.zero_point, self.axis, self.block_size, "f4", self.code,
@@ -210,7 +210,7 @@ class QuantizedArray:
             return False
         over_pairs, pairs = found
         program = nibble_dequantizer(self.code.storage)
-        for data, scale, zero, out in over_pairs._replace(x=self.data).parts(pairs):
+        for data, scale, zero, out in over_pairs._replace(x=self.data).apart(pairs).parts(pairs):
             executors.run_program(program, (data, scale, zero), (out,))
         return True
 
@@ -233,6 +233,11 @@ class QuantizedArray:
                 "indices share scales; dequantize() first"
             )
         data = self.data[rows]
+        if data.ndim > self.data.ndim:
+            raise IndexError(
+                "ufuse.QuantizedArray: expected an int, a slice, or a 1-d array of indices of the "
+                f"first axis, got an array of {np.ndim(rows)} dimensions"
+            )
         shape = (*data.shape[:-1], self.shape[-1]) if self.is_packed else data.shape
         scale, zero = self.scale, self.zero_point
         if blocks is not None or self.axis == 0:

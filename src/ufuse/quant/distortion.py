@@ -29,7 +29,7 @@ class QuantizationError(NamedTuple):
     ----------
     sqnr_db : ndarray
         Signal to quantization noise, ``10 log10(sum(x**2) / sum((x - y)**2))``, in decibels;
-        infinite where there is no error.
+        infinite where there is no error, NaN of zeros alone.
     mse, mae, max_abs : ndarray
         Mean squared, mean absolute and largest absolute error.
     cosine : ndarray

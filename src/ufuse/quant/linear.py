@@ -502,7 +502,7 @@ def requantize(
     last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function)
     target = read_output(out, array.shape, code.dtype, function)
     if out is not None:
-        operands = operands.apart(target)
+        operands, last = operands.apart(target), last.apart(target)
     codes = as_stored(target, code)
     if spec == "litert":
         numbers = operands.x if given.bits >= 8 else np.asarray(x).astype(np.int8)
