@@ -237,9 +237,9 @@ def test_dynamic(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(got.codes, uf.quantize_linear(x, scale, zero))
     out = np.empty(shape, np.uint8)
     assert uf.dynamic_quantize_linear(x, out=out).codes is out
-    for bad in (np.nan, np.inf, -np.inf):
-        with pytest.raises(ValueError, match="expected finite numbers, got NaN or infinity"):
-            uf.dynamic_quantize_linear(np.float32([1, bad]))
+    with pytest.raises(ValueError, match="expected numbers, got NaN"):
+        uf.dynamic_quantize_linear(np.float32([1, np.nan]))
+    assert uf.dynamic_quantize_linear(np.float32([1, np.inf])).scale == np.inf
 
 
 @integers

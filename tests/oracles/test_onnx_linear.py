@@ -354,7 +354,7 @@ def test_dynamic_zeros_and_nan():
         codes, scale, zero = uf.dynamic_quantize_linear(x)
         assert scale == np.float32(1) / np.float32(255) and zero == 0 and not codes.any()
     assert ort_dynamic(np.zeros(3, np.float32))[1] == 1
-    with pytest.raises(ValueError, match="expected finite numbers, got NaN"):
+    with pytest.raises(ValueError, match="expected numbers, got NaN"):
         uf.dynamic_quantize_linear(np.float32([1, np.nan, 2]))
 
 
