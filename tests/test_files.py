@@ -270,6 +270,21 @@ def test_include_and_exclude_choose_what_is_quantized(source: Path, tmp_path: Pa
     assert quantized == {"long.weight", "short.weight", "half.weight", "brain.weight"}
 
 
+def test_copied_tensors_with_a_suffix_of_another_kind_are_loaded(tmp_path: Path) -> None:
+    """Every suffix of every kind was once taken for a part, and such tensors vanished."""
+    x = np.ones((2, 64), np.float32)
+    tensors = {"w": x, "w.zero_point": x[0], "w.tensor_scale": x[1]}
+    source = write(tmp_path / "a.safetensors", tensors)
+    for to, copied in (
+        ("mxfp4", {"w.zero_point", "w.tensor_scale"}),
+        ("nvfp4", {"w.zero_point"}),
+        ("int8", {"w.tensor_scale"}),
+    ):
+        drop = sorted({*tensors} - copied - {"w"})
+        uf.files.quantize_model(source, tmp_path / f"{to}.safetensors", to, drop=drop)
+        assert set(uf.files.load_model(tmp_path / f"{to}.safetensors")) == {"w", *copied}
+
+
 def test_values_that_have_no_scale_name_the_tensor(tmp_path: Path) -> None:
     x = np.ones((2, 32), np.float32)
     x[1, 3] = np.nan

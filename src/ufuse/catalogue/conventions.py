@@ -99,7 +99,7 @@ def quantize_onnx(
     """
     compute = _compute_dtype(x) if precision is None else np.dtype(precision)
     ratio = x.astype(compute) / scale.astype(compute)
-    return _codes(np.rint(_widened(ratio)), zero_point, low, high, low)
+    return _codes(np.rint(widened(ratio)), zero_point, low, high, low)
 
 
 def quantize_torch(
@@ -143,7 +143,7 @@ def quantize_torch_fake(
 
 def _torch_terms(x: Array, scale: Array, zero_point: Array) -> tuple[Array, Array, Array]:
     """Numbers, the inverse of their scale, which is rounded to float32, and the zero point."""
-    wide = _widened(x)
+    wide = widened(x)
     inverse = (np.float32(1) / scale.astype(np.float32)).astype(wide.dtype)
     return wide, inverse, zero_point.astype(wide.dtype)
 
@@ -159,10 +159,10 @@ def quantize_torchao(
     float16 makes 32768 of 32767, and wraps it to -32768; here it stays `high`.) NaN gives code 0.
     """
     dtype = _promoted(x.dtype, scale.dtype)
-    inverse = _rounded(np.float32(1) / _widened(scale), scale.dtype)
-    rounded = np.rint(_rounded(_widened(x) * inverse, dtype))
-    shift = _rounded(zero_point.astype(rounded.dtype), dtype)
-    return _codes(_rounded(rounded + shift, dtype), 0, low, high, 0)
+    inverse = rounded_to(np.float32(1) / widened(scale), scale.dtype)
+    rounded = np.rint(rounded_to(widened(x) * inverse, dtype))
+    shift = rounded_to(zero_point.astype(rounded.dtype), dtype)
+    return _codes(rounded_to(rounded + shift, dtype), 0, low, high, 0)
 
 
 def quantize_litert(
@@ -174,7 +174,7 @@ def quantize_litert(
     gives code 0. Symmetric weights of 8 bits and more have `low` at ``-high``, fewer bits the full
     range.
     """
-    wide = _widened(x)
+    wide = widened(x)
     ratio = wide / scale.astype(wide.dtype)
     return _codes(np.rint(ratio + zero_point.astype(wide.dtype)), 0, low, high, 0)
 
@@ -189,7 +189,7 @@ def quantize_litert_away(
     multiply by the reciprocal and round half to even per tensor: as `quantize_torchao`, but NaN
     gives `high` in XNNPACK.)
     """
-    wide = _widened(x)
+    wide = widened(x)
     return _codes(half_away(wide / scale.astype(wide.dtype)), zero_point, low, high, low)
 
 
@@ -214,11 +214,13 @@ def dequantize(
         if spec == "torchao":
             out = np.dtype(np.float32 if dtype is None else dtype)
             wide = np.float64 if out == np.float64 else np.float32
-            difference = _rounded(codes.astype(wide), out) - _rounded(zero_point.astype(wide), out)
-            product = _rounded(difference, out) * _widened(scale)
-            return _rounded(product, _promoted(out, scale.dtype)).astype(out)
+            difference = rounded_to(codes.astype(wide), out) - rounded_to(
+                zero_point.astype(wide), out
+            )
+            product = rounded_to(difference, out) * widened(scale)
+            return rounded_to(product, _promoted(out, scale.dtype)).astype(out)
         out = np.dtype(scale.dtype if dtype is None else dtype)
-        wide_scale = _widened(scale)
+        wide_scale = widened(scale)
         exact = codes.astype(np.int64) - zero_point.astype(np.int64)
         return (exact.astype(wide_scale.dtype) * wide_scale).astype(out)
 
@@ -238,7 +240,7 @@ def fake_quantize(
     """
     with np.errstate(all="ignore"):
         if spec == "torch":
-            single, wide = scale.astype(np.float32), _widened(x)
+            single, wide = scale.astype(np.float32), widened(x)
             codes = quantize_torch_fake(x, scale, zero_point, low, high)
             last = single.astype(wide.dtype) if per_axis else single
             return dequantize(codes, last, zero_point, "onnx", x.dtype)
@@ -247,7 +249,7 @@ def fake_quantize(
         )
         numbers = dequantize(codes, scale, zero_point, spec, x.dtype)
         if spec == "torchao":
-            numbers = np.where(np.isnan(_widened(x)), np.asarray(np.nan, x.dtype), numbers)
+            numbers = np.where(np.isnan(widened(x)), np.asarray(np.nan, x.dtype), numbers)
         return numbers
 
 
@@ -319,13 +321,13 @@ def _compute_dtype(x: Array) -> np.dtype[Any]:
     return np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
 
 
-def _widened(x: Array) -> Array:
+def widened(x: Array) -> Array:
     return x.astype(_compute_dtype(x), copy=False)
 
 
-def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+def rounded_to(values: Array, dtype: np.dtype[Any]) -> Array:
     """Round float32 `values` to `dtype`, and widen them again."""
-    return _widened(values.astype(dtype))
+    return widened(values.astype(dtype))
 
 
 def _promoted(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:

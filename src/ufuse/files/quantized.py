@@ -114,8 +114,21 @@ def records_of(reader: Reader) -> dict[str, dict[str, Any]]:
     return found
 
 
-def record(reader: Reader, name: str, about: Mapping[str, Any]) -> Record:
+def record(
+    reader: Reader, name: str, about: Mapping[str, Any], parts: set[str] | None = None
+) -> Record:
     """Return a quantized tensor of a file; its arrays are views of the memory map.
+
+    Parameters
+    ----------
+    reader : Reader
+        The file.
+    name : str
+        Name of the tensor.
+    about : mapping
+        What `records_of` says of it.
+    parts : set of str, optional
+        Gets the names of the arrays that the record is made of.
 
     Raises
     ------
@@ -124,6 +137,8 @@ def record(reader: Reader, name: str, about: Mapping[str, Any]) -> Record:
     """
 
     def part(suffix: str) -> Array:
+        if parts is not None:
+            parts.add(name + suffix)
         return np.require(reader.array(name + suffix), requirements="A")
 
     return _checked(reader.path, name, lambda: restored(about, part))
@@ -160,8 +175,10 @@ def load_model(path: str | Path) -> dict[str, Any]:
     """
     reader = Reader(Path(path))
     records = records_of(reader)
-    parts = {name + suffix for name in records for suffix in ("", SCALE, ZERO_POINT, TENSOR_SCALE)}
-    found: dict[str, Any] = {name: record(reader, name, about) for name, about in records.items()}
+    parts: set[str] = set()
+    found: dict[str, Any] = {
+        name: record(reader, name, about, parts) for name, about in records.items()
+    }
     found.update({name: reader.array(name) for name in reader.entries if name not in parts})
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion.program import Program
-from ..quant.distortion import _joined, _measures, _sums
+from ..quant.distortion import joined, measures, sums_of
 
 Array = NDArray[Any]
 
@@ -57,14 +57,14 @@ class Meter:
 
     def add(self, x: Array, decoded: Array) -> None:
         """Take in a tile and what its codes stand for, both float32."""
-        self._sums = _joined(self._sums, _sums(_UNCHANGED, x, [decoded], 0)[0])
+        self._sums = joined(self._sums, sums_of(_UNCHANGED, x, [decoded], 0)[0])
         self._count += x.size
 
     def result(self) -> tuple[float | None, float | None]:
         """Return sqnr_db and max_abs."""
         if not self._count:
             return None, None
-        found = _measures(self._sums[np.newaxis], self._count)
+        found = measures(self._sums[np.newaxis], self._count)
         return float(found.sqnr_db[0]), float(found.max_abs[0])
 
 

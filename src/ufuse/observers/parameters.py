@@ -8,16 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..quant.codes import CODE_TYPES, code_type
+from ..quant.scales import scale_of_range
 
 Array = NDArray[Any]
 
 #: The codes to quantize to: integers.
 KINDS: Final = tuple(row.name for row in CODE_TYPES if not row.is_float)
-
-_F4: Final = np.float32
-
-#: What a scale that underflows is raised to, as `ufuse.quantize` does.
-_LEAST_SCALE: Final = _F4(1e-45)
 
 
 class Parameters(NamedTuple):
@@ -76,22 +72,6 @@ def read_kind(function: str, dtype: Any, symmetric: Any) -> CodeKind:
 
 
 def parameters_of(low: Array, high: Array, kind: CodeKind) -> Parameters:
-    """Return scales (float32) and zero points of ranges, float32 arrays of one shape.
-
-    Symmetric: the larger magnitude is the largest code, as in `ufuse.quantize`. Else the range is
-    widened to hold 0 and goes from the least code to the largest, in float32 as ONNX's
-    DynamicQuantizeLinear computes it. The scale of zeros alone is 1.
-    """
-    low, high = np.minimum(low, _F4(0)), np.maximum(high, _F4(0))
-    with np.errstate(over="ignore"):
-        extent = np.maximum(-low, high) if kind.symmetric else high - low
-    scale = np.asarray(extent / _F4(kind.steps), _F4)
-    wide = ~np.isfinite(scale)  # of finite ends: a difference beyond float32
-    if wide.any():
-        wider = (high.astype(np.float64) - low) / kind.steps
-        scale = np.where(wide, wider.astype(_F4), scale)
-    scale = np.where(extent == 0, _F4(1), np.maximum(scale, _LEAST_SCALE)).astype(_F4)
-    if kind.symmetric:
-        return Parameters(scale, np.zeros(scale.shape, kind.dtype))
-    zero = np.clip(np.rint(_F4(kind.least) - low / scale), kind.least, kind.most)
-    return Parameters(scale, np.asarray(zero).astype(np.int32).astype(kind.dtype))
+    """Return scales (float32) and zero points of ranges, float32 arrays of one shape."""
+    scale, zero = scale_of_range(low, high, kind.least, kind.most, kind.symmetric)
+    return Parameters(scale, zero.astype(kind.dtype))

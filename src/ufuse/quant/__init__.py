@@ -3,14 +3,10 @@
 from .array import QuantizedArray
 from .cast import cast
 from .distortion import QuantizationError, quantization_error
-from .linear import (
-    dequantize_linear,
-    dynamic_quantize_linear,
-    fake_quantize,
-    quantize_linear,
-    requantize,
-)
+from .dynamic import dynamic_quantize_linear
+from .linear import dequantize_linear, fake_quantize, quantize_linear
 from .packing import pack, unpack
+from .requantize import requantize
 from .schemes import quantize
 
 __all__ = [

@@ -108,11 +108,11 @@ def quantization_error(
     if array.size:
         _add_sums(array, q, axis, sums)
     count = array.size // lanes if lanes else 0
-    result = _measures(sums, count)
+    result = measures(sums, count)
     return result if axis is not None else QuantizationError(*(value[0] for value in result))
 
 
-def _measures(sums: Array, count: int) -> QuantizationError:
+def measures(sums: Array, count: int) -> QuantizationError:
     xx, yy, xy, squares, magnitudes, largest = sums.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return QuantizationError(
@@ -147,17 +147,17 @@ def _add_sums(x: Array, q: QuantizedArray, axis: int | None, sums: Array) -> Non
     ):
         arrays = [part, scale, zero]
         if index is None:
-            sums[0] = _joined(sums[0], _sums(program, x_part, arrays, 0)[0])
+            sums[0] = joined(sums[0], sums_of(program, x_part, arrays, 0)[0])
             continue
         blocks: Blocks | None = operands.blocks
         assert axis is not None
         places = (axis,) if blocks is None else blocks.places(axis)
         arrays = [_in_front(a, x_part.ndim, places) for a in arrays]
-        found = _sums(program, _in_front(x_part, x_part.ndim, places), arrays, len(places))
+        found = sums_of(program, _in_front(x_part, x_part.ndim, places), arrays, len(places))
         lanes = _in_front(rest[0], x_part.ndim, places)
         lanes = lanes[(...,) + (0,) * (x_part.ndim - len(places))].reshape(-1)
         for lane, row in zip(lanes, found, strict=True):
-            sums[lane] = _joined(sums[lane], row)
+            sums[lane] = joined(sums[lane], row)
 
 
 def _in_front(array: Array, ndim: int, places: tuple[int, ...]) -> Array:
@@ -174,14 +174,14 @@ def _indices(operands: Operands, axis: int) -> Array:
     return np.broadcast_to(along, shape)
 
 
-def _joined(one: Array, other: Array) -> Array:
+def joined(one: Array, other: Array) -> Array:
     """Return the sums of both; of the largest errors the larger."""
     total = one + other
     total[5] = max(one[5], other[5])
     return total
 
 
-def _sums(program: Program, x: Array, inputs: list[Array], lanes: int) -> Array:
+def sums_of(program: Program, x: Array, inputs: list[Array], lanes: int) -> Array:
     """Return the sums of x beside what a program makes of its inputs, for each of the lanes."""
     inputs = [a.reshape((1,) * x.ndim) if a.ndim == 0 else a for a in inputs]
     if executors.native is not None:
@@ -198,7 +198,7 @@ def _sums(program: Program, x: Array, inputs: list[Array], lanes: int) -> Array:
             numbers = x[cut]
             decoded = np.empty(numbers.shape, x.dtype)
             executors.run_program(program, [np.asarray(a[cut]) for a in full], [decoded])
-            sums[lane] = _joined(sums[lane], _compared(np.asarray(numbers), decoded))
+            sums[lane] = joined(sums[lane], _compared(np.asarray(numbers), decoded))
     return sums
 
 

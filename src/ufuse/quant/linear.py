@@ -6,7 +6,7 @@ axis and per block are the same pass over memory.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .. import executors
 from ..catalogue import conventions
 from ..interop import accepts_buffers
-from ..reduce import minmax
 from .arguments import (
     Operands,
     as_stored,
@@ -31,8 +30,7 @@ from .arguments import (
 )
 from .codes import BY_NAME as CODES
 from .codes import CodeType
-from .programs import OPERATIONS, dequantizer, faker, quantizer, requantizer
-from .scales import choose_scale_onnx
+from .programs import OPERATIONS, dequantizer, faker, quantizer
 
 Array = NDArray[Any]
 
@@ -365,156 +363,3 @@ def _fake_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, targ
         out[...] = conventions.fake_quantize(
             numbers, scales.astype(own), zero, code.low, code.high, "torchao"
         )
-
-
-class DynamicallyQuantized(NamedTuple):
-    """What `dynamic_quantize_linear` gives."""
-
-    codes: Array
-    scale: np.float32
-    zero_point: np.uint8
-
-
-@accepts_buffers("x")
-def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> DynamicallyQuantized:
-    """Quantize to uint8 with the scale and zero point that the range of the data asks for.
-
-    Parameters
-    ----------
-    x : array_like
-        float32, any shape and strides.
-    out : ndarray, optional
-        uint8, shape of `x`: the codes are written to it.
-
-    Returns
-    -------
-    DynamicallyQuantized
-        A named tuple: `codes` (uint8), `scale` (float32), `zero_point` (uint8).
-
-    Raises
-    ------
-    TypeError
-        If `x` is not float32.
-    ValueError
-        If `x` has NaN: there is no range. (An infinity makes the scale infinite, as in
-        onnxruntime.)
-
-    Notes
-    -----
-    ONNX DynamicQuantizeLinear-11: the range is widened to hold 0, ``scale = (max - min) / 255``
-    (1/255 where all is 0), ``zero_point = round_half_even(saturate(-min / scale))``.
-
-    Examples
-    --------
-    >>> import numpy as np, ufuse as uf
-    >>> uf.dynamic_quantize_linear(np.float32([-1, 0, 1.55])).codes
-    array([  0, 100, 255], dtype=uint8)
-    """
-    function = "dynamic_quantize_linear"
-    array, source = read_numbers(x, function)
-    if source != "f4":
-        raise TypeError(
-            f"ufuse.{function}: argument 'x': expected float32, got dtype {np.asarray(x).dtype}; "
-            "convert it with x.astype(np.float32)"
-        )
-    low, high = minmax(array) if array.size else (np.float32(0), np.float32(0))
-    if np.isnan(low):
-        raise ValueError(
-            f"ufuse.{function}: argument 'x': expected numbers, got NaN; replace them "
-            "(np.nan_to_num), or give quantize_linear a scale"
-        )
-    with np.errstate(all="ignore"):
-        scale, zero = choose_scale_onnx(np.asarray(low), np.asarray(high), 0, 255, False)
-    codes = quantize_linear(array, np.float32(scale), np.uint8(zero), out=out)
-    return DynamicallyQuantized(codes, np.float32(scale), np.uint8(zero))
-
-
-@accepts_buffers("x", "scale", "zero_point", "out_scale", "out_zero_point")
-def requantize(
-    x: ArrayLike,
-    scale: ArrayLike,
-    zero_point: ArrayLike | None,
-    out_scale: ArrayLike,
-    out_zero_point: ArrayLike | None = None,
-    *,
-    axis: int | None = None,
-    dtype: DTypeLike | str | None = None,
-    spec: str = "onnx",
-    out: Array | None = None,
-) -> Array:
-    """Turn codes, or int32 sums of products, of one scale into codes of another.
-
-    Parameters
-    ----------
-    x : array_like
-        Integer codes, or int32 accumulators, whose scale is the product of their factors' scales.
-    scale, zero_point : array_like
-        Of `x`: scalars, or with `axis` one value per index of that axis.
-    out_scale, out_zero_point : array_like
-        Of the result: scalars.
-    axis : int, optional
-        The axis of `x` that a 1-d `scale` belongs to.
-    dtype : dtype_like or str, optional
-        Of the result; by default that of `out_zero_point`, or uint8.
-    spec : {"onnx", "torch", "torchao", "litert"}
-        ``"litert"`` stays in integers, as TFLite's reference kernels (a doubling high product and a
-        rounding shift); the others are onnxruntime's QLinear operators.
-    out : ndarray, optional
-        Written to and returned; shape of `x`, dtype of the codes.
-
-    Returns
-    -------
-    ndarray
-        Codes in the shape of `x`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `quantize_linear`.
-
-    Notes
-    -----
-    ``saturate(round_half_even(float32(x - zero_point) * (scale / out_scale)) + out_zero_point)``,
-    the quotient of the scales rounded to float32: not the same as dequantizing and quantizing.
-
-    Examples
-    --------
-    >>> import numpy as np, ufuse as uf
-    >>> uf.requantize(np.int32([1000, -1000, 300]), 0.01, 0, 0.1, dtype=np.int8)
-    array([ 100, -100,   30], dtype=int8)
-    """
-    function = "requantize"
-    array, given = read_codes(x, function)
-    code = codes_wanted(dtype, out_zero_point, function)
-    read_spec(spec, function)
-    if given.is_float or code.is_float:
-        raise TypeError(
-            f"ufuse.{function}: argument 'x': expected integer codes to integer codes, got "
-            f"{given.name} to {code.name}"
-        )
-    wide = "f8" if spec == "litert" else "f4"
-    operands = read_operands(array, scale, zero_point, axis, None, wide, given, function)
-    shapes = [np.shape(value) for value in (out_scale, out_zero_point) if value is not None]
-    if any(shapes):
-        raise ValueError(
-            f"ufuse.{function}: argument 'out_scale': expected a scalar, and so out_zero_point, "
-            f"got shapes {shapes}"
-        )
-    last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function)
-    target = read_output(out, array.shape, code.dtype, function)
-    if out is not None:
-        operands, last = operands.apart(target), last.apart(target)
-    codes = as_stored(target, code)
-    if spec == "litert":
-        numbers = operands.x if given.bits >= 8 else np.asarray(x).astype(np.int8)
-        found = conventions.requantize(
-            numbers, operands.scale, operands.zero_point, last.scale, last.zero_point,
-            code.low, code.high, "litert",
-        )  # fmt: skip
-        codes[...] = low_bits(found, code)
-        return target
-    with np.errstate(all="ignore"):
-        factor = np.asarray(operands.scale / last.scale)
-    inputs = (operands.x, factor, operands.zero_point, last.zero_point)
-    executors.run_program(requantizer(given, code), inputs, (codes,))
-    return target

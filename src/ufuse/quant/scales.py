@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue.conventions import Spec, _rounded, _widened
+from ..catalogue.conventions import Spec, rounded_to, widened
 
 Array = NDArray[Any]
 Parameters = tuple[Array, NDArray[np.int32]]
@@ -21,6 +21,36 @@ Parameters = tuple[Array, NDArray[np.int32]]
 TORCH_EPS: Final = np.float32(2.0**-23)
 #: ai-edge-quantizer: the smallest range.
 LITERT_RANGE: Final = 1e-9
+
+
+#: What a scale that underflows is raised to: the smallest float32.
+_LEAST_SCALE: Final = np.float32(1e-45)
+
+
+def scale_of_range(
+    low: Array, high: Array, least: int, most: float, symmetric: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return ufuse's own scales and zero points of ranges: of records and of observers.
+
+    Symmetric: the larger magnitude is the code `most`, and the zero point 0. Else the range is
+    widened to hold 0 and goes from `least` to `most`, in float32 as ONNX's DynamicQuantizeLinear
+    computes it. Neither infinite nor 0 for finite ranges; 1 for zeros alone.
+    """
+    single = np.float32
+    low, high = np.minimum(low, single(0)), np.maximum(high, single(0))
+    steps = most if symmetric else most - least
+    with np.errstate(over="ignore"):
+        extent = np.maximum(-low, high) if symmetric else high - low
+    scale = np.asarray(extent / single(steps), single)
+    wide = ~np.isfinite(scale)  # of finite ends: a difference beyond float32
+    if wide.any():
+        wider = (high.astype(np.float64) - low) / steps
+        scale = np.where(wide, wider.astype(single), scale)
+    scale = np.where(extent == 0, single(1), np.maximum(scale, _LEAST_SCALE)).astype(single)
+    if symmetric:
+        return scale, np.zeros(scale.shape, np.int32)
+    zero = np.clip(np.rint(single(least) - low / scale), least, most)
+    return scale, np.asarray(zero).astype(np.int32)
 
 
 def choose_scale(
@@ -112,9 +142,9 @@ def choose_scale_torchao(
     dtype = low.dtype
 
     def step(values: Array) -> Array:
-        return _rounded(values, dtype)
+        return rounded_to(values, dtype)
 
-    low, high = _around_zero(np.minimum(_widened(low), 0), np.maximum(_widened(high), 0))
+    low, high = _around_zero(np.minimum(widened(low), 0), np.maximum(widened(high), 0))
     smallest = _smallest_normal(dtype)
     if symmetric:
         scale = np.maximum(

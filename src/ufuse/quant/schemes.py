@@ -18,11 +18,9 @@ from .codes import CodeType
 from .grid import Blocks
 from .linear import quantize_linear
 from .packing import nibble_quantizer, pack, packed_shape, paired
+from .scales import scale_of_range
 
 Array = NDArray[Any]
-
-#: What a scale that underflows is raised to.
-_LEAST_SCALE = np.float32(1e-45)
 
 
 @overload
@@ -180,19 +178,9 @@ def _from_data(
         raise ValueError(
             "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
         )
-    if symmetric:
-        largest = np.maximum(np.abs(low), np.abs(high))
-        most = np.float32(_largest_float(code) if code.is_float else code.high)
-        # A scale of 1 for zeros alone; one that underflows to 0 is raised to the smallest float32.
-        scale = np.where(largest == 0, np.float32(1), np.maximum(largest / most, _LEAST_SCALE))
-        return np.asarray(scale, np.float32), np.zeros((), code.storage)
-    low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-    # In float64, so that a range beyond float32 has a scale.
-    wide = (high.astype(np.float64) - low) / (code.high - code.low)
-    scale = np.where(wide == 0, 1, wide).astype(np.float32)
-    scale = np.maximum(scale, _LEAST_SCALE)
-    zero = np.rint(code.low - low.astype(np.float64) / scale)
-    return np.asarray(scale), np.clip(zero, code.low, code.high).astype(code.storage)
+    most = _largest_float(code) if code.is_float else code.high
+    scale, zero = scale_of_range(low, high, code.low, most, symmetric)
+    return scale, np.zeros((), code.storage) if symmetric else zero.astype(code.storage)
 
 
 def _from_observer(

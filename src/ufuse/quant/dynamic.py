@@ -1,0 +1,80 @@
+"""Linear quantization by the range of the data: ONNX's DynamicQuantizeLinear."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..interop import accepts_buffers
+from ..reduce import minmax
+from .arguments import (
+    read_numbers,
+)
+from .linear import quantize_linear
+from .scales import choose_scale_onnx
+
+Array = NDArray[Any]
+
+
+class DynamicallyQuantized(NamedTuple):
+    """What `dynamic_quantize_linear` gives."""
+
+    codes: Array
+    scale: np.float32
+    zero_point: np.uint8
+
+
+@accepts_buffers("x")
+def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> DynamicallyQuantized:
+    """Quantize to uint8 with the scale and zero point that the range of the data asks for.
+
+    Parameters
+    ----------
+    x : array_like
+        float32, any shape and strides.
+    out : ndarray, optional
+        uint8, shape of `x`: the codes are written to it.
+
+    Returns
+    -------
+    DynamicallyQuantized
+        A named tuple: `codes` (uint8), `scale` (float32), `zero_point` (uint8).
+
+    Raises
+    ------
+    TypeError
+        If `x` is not float32.
+    ValueError
+        If `x` has NaN: there is no range. (An infinity makes the scale infinite, as in
+        onnxruntime.)
+
+    Notes
+    -----
+    ONNX DynamicQuantizeLinear-11: the range is widened to hold 0, ``scale = (max - min) / 255``
+    (1/255 where all is 0), ``zero_point = round_half_even(saturate(-min / scale))``.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.dynamic_quantize_linear(np.float32([-1, 0, 1.55])).codes
+    array([  0, 100, 255], dtype=uint8)
+    """
+    function = "dynamic_quantize_linear"
+    array, source = read_numbers(x, function)
+    if source != "f4":
+        raise TypeError(
+            f"ufuse.{function}: argument 'x': expected float32, got dtype {np.asarray(x).dtype}; "
+            "convert it with x.astype(np.float32)"
+        )
+    low, high = minmax(array) if array.size else (np.float32(0), np.float32(0))
+    if np.isnan(low):
+        raise ValueError(
+            f"ufuse.{function}: argument 'x': expected numbers, got NaN; replace them "
+            "(np.nan_to_num), or give quantize_linear a scale"
+        )
+    with np.errstate(all="ignore"):
+        scale, zero = choose_scale_onnx(np.asarray(low), np.asarray(high), 0, 255, False)
+    codes = quantize_linear(array, np.float32(scale), np.uint8(zero), out=out)
+    return DynamicallyQuantized(codes, np.float32(scale), np.uint8(zero))
