@@ -129,7 +129,7 @@ def test_bad_input() -> None:
     q = uf.quantize(x)
     for call, error, message in (
         (lambda: uf.quantization_error(x[:3], q), ValueError, r"'q': expected the shape of x, \(3"),
-        (lambda: uf.quantization_error(x.astype("f8"), q), TypeError, "'x': expected float32"),
+        (lambda: uf.quantization_error(x.astype("i4"), q), TypeError, "'x': expected float32"),
         (lambda: uf.quantization_error(x, x), TypeError, "'q': expected a QuantizedArray"),
         (lambda: uf.quantization_error(x, q, axis=2), np.exceptions.AxisError, "axis 2"),
     ):

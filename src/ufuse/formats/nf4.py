@@ -106,7 +106,7 @@ class NF4Array(Record):
         if self.nested is not None:
             groups = (-(-blocks // dynamic.BLOCK),)
             arguments.checked(self.nested, _SINGLE, groups, "nested", _RECORD)
-            object.__setattr__(self, "offset", np.float32(self.offset))
+            object.__setattr__(self, "offset", np.float32(np.asarray(self.offset).reshape(())))
 
     @property
     def double(self) -> bool:

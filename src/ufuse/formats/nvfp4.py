@@ -147,7 +147,7 @@ class NVFP4Array(Record):
 
     def _every_code(self) -> NVFP4Array:
         every = pack(np.arange(16, dtype=np.uint8), "uint4")
-        return NVFP4Array(every, np.uint8([_E4M3_ONE]), np.float32(1), (16,))
+        return NVFP4Array(every, np.array([_E4M3_ONE], np.uint8), np.float32(1), (16,))
 
     @classmethod
     def _read(cls, name: str, array: Array, about: Mapping[str, Any]) -> Array:

@@ -185,7 +185,10 @@ class QuantizedArray(Record):
         parts = (self.data, self.scale, self.zero_point)
         apart = [executors.apart(part, target) for part in parts]
         how = (self.axis, self.block_size, self.scheme, self.shape)
-        kept = self if all(map(operator.is_, apart, parts)) else QuantizedArray(*apart, *how)
+        kept = self
+        if not all(map(operator.is_, apart, parts)):
+            data, scale, zero = apart
+            kept = QuantizedArray(data, scale, zero, *how)
         for box in self._boxes(_SLAB):
             part = kept._box(box)
             part._decode_codes(part.codes(), target[box])
@@ -279,9 +282,8 @@ class QuantizedArray(Record):
         code = self.code
         every = np.arange(1 << code.bits).astype(f"u{np.dtype(code.storage).itemsize}")
         data = pack(every, code.name) if self.is_packed else every.view(code.dtype)
-        return QuantizedArray(
-            data, np.float32(1), np.zeros((), code.storage), None, None, self.scheme
-        )
+        one, zero = np.ones((), np.float32), np.zeros((), code.storage)
+        return QuantizedArray(data, one, zero, None, None, self.scheme)
 
     def _written(self, name: str) -> Array:
         # Without ml_dtypes' dtypes, which may not be there.
