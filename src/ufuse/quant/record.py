@@ -254,9 +254,10 @@ class Record:
         if out is None:
             return executors.empty(self.shape, wanted or np.dtype(np.float32))
         if not isinstance(out, np.ndarray):
+            remedy = how_to_convert(out, "out") if is_of_torch(out) else ""
+            remedy = f"; pass dtype={out!r}" if isinstance(out, (str, type, np.dtype)) else remedy
             raise TypeError(
-                f"{function}: argument 'out': expected an ndarray, got {type(out).__name__}"
-                f"{how_to_convert(out, 'out')}"
+                f"{function}: argument 'out': expected an ndarray, got {type(out).__name__}{remedy}"
             )
         if out.shape != self.shape:
             raise ValueError(
@@ -338,9 +339,14 @@ def scaled(box: Box, axis: int, times: int, per: int) -> Box:
     return (*box[:axis], cut, *box[axis + 1 :])
 
 
+def is_of_torch(value: Any) -> bool:
+    """Tell whether a value is a tensor, or of torch at all, without importing it."""
+    return type(value).__module__.partition(".")[0] == "torch"
+
+
 def how_to_convert(value: Any, name: str) -> str:
     """Return how a message goes on where something else than an ndarray has come."""
-    if type(value).__module__.partition(".")[0] == "torch":
+    if is_of_torch(value):
         return f"; {name}.numpy() is one over the same memory"
     if isinstance(value, (list, tuple, int, float)) or hasattr(type(value), "__array__"):
         return f"; np.asarray({name}, dtype) makes one"
