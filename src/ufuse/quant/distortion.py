@@ -179,8 +179,7 @@ def _add_sums(x: Array, q: QuantizedArray, axis: int | None, sums: Array) -> Non
         found = sums_of(program, _in_front(x_part, x_part.ndim, places), arrays, len(places))
         lanes = _in_front(rest[0], x_part.ndim, places)
         lanes = lanes[(...,) + (0,) * (x_part.ndim - len(places))].reshape(-1)
-        for lane, row in zip(lanes, found, strict=True):
-            sums[lane] = joined(sums[lane], row)
+        sums[lanes] = joined(sums[lanes], found)  # no index twice: a part has each at most once
 
 
 def _in_front(array: Array, ndim: int, places: tuple[int, ...]) -> Array:
@@ -200,7 +199,7 @@ def _indices(operands: Operands, axis: int) -> Array:
 def joined(one: Array, other: Array) -> Array:
     """Return the sums of both; of the largest errors the larger."""
     total = one + other
-    total[5] = max(one[5], other[5])
+    total[..., 5] = np.maximum(one[..., 5], other[..., 5])
     return total
 
 
