@@ -336,13 +336,9 @@ def test_scales_with_kept_dimensions_are_told_their_shape() -> None:
     ("shape", "units", "size"),
     [((10, 20), (1, 1), 50), ((10, 20), (3, 7), 50), ((4, 5, 6), (1, 2, 6), 12), ((), (), 9)],
 )
-@pytest.mark.parametrize("last", [None, 0, -1])
-def test_boxes_are_a_partition(
-    shape: tuple[int, ...], units: tuple[int, ...], size: int, last: int | None
-) -> None:
-    last = last if last is None or not shape else last % len(shape)
+def test_boxes_are_a_partition(shape: tuple[int, ...], units: tuple[int, ...], size: int) -> None:
     seen = np.zeros(shape, int)
-    for box in boxes(shape, units, size, last):
+    for box in boxes(shape, units, size):
         seen[box] += 1
         assert seen[box].size <= max(size, np.prod(units))
         assert all(along.start % unit == 0 for along, unit in zip(box, units, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from .. import executors
 from ..interop import accepts_buffers
 from ..quant.packing import pack, unpack_into
-from ..quant.record import Box, Record, boxes, extents, refuse_record
+from ..quant.record import Box, Record, extents, refuse_record
 from . import arguments, dynamic
 from .blocks import Array, Layout
 from .reference.nf4 import encode_rest
@@ -144,12 +143,10 @@ class NF4Array(Record):
         """Tell whether the last axis has whole blocks."""
         return bool(self.shape) and self.shape[-1] % self.block_size == 0
 
-    def _boxes(self, size: int, last: int | None = None) -> Iterator[Box]:
-        units = [1] * len(self.shape)
+    def _units(self) -> tuple[int, ...]:
         if not self._row_blocks():
-            return boxes(self.shape, tuple(units), size)  # each of them consecutive elements
-        units[-1] = self.block_size
-        return boxes(self.shape, tuple(units), size, last)
+            return (1,) * len(self.shape)  # boxes are consecutive elements
+        return (*(1,) * (len(self.shape) - 1), self.block_size)
 
     def _box(self, box: Box) -> NF4Array:
         """Return whole blocks as a record; where rows are none, with what is before and behind."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..executors import empty
 from .cast import cast
-from .distortion import sums_of
+from .distortion import joined, sums_of
 from .programs import caster
 from .record import Box, Record, extents
 
@@ -37,25 +37,23 @@ def add_sums(x: Array, q: Record, axis: int | None, sums: Array) -> None:
         float64, shape (indices of the axis or 1, 6): added to.
     """
     same = caster("f4", "f4", "half_even", False)
-    for box, numbers, decoded in slabs(x, q, axis):
+    for box, numbers, decoded in slabs(x, q):
         if axis is None:
-            rows, found = slice(0, 1), sums_of(same, numbers, [decoded], 0)
+            sums[:] = joined(sums, sums_of(same, numbers, [decoded], 0))
         else:  # a lane for each index that the slab has
-            first = [np.moveaxis(a, axis, 0) for a in (numbers, decoded)]
-            rows, found = box[axis], sums_of(same, first[0], first[1:], 1)
-        sums[rows, :5] += found[:, :5]
-        np.maximum(sums[rows, 5], found[:, 5], out=sums[rows, 5])
+            lanes, *inputs = (np.moveaxis(a, axis, 0) for a in (numbers, decoded))
+            sums[box[axis]] = joined(sums[box[axis]], sums_of(same, lanes, inputs, 1))
 
 
-def slabs(x: Array, q: Record, last: int | None = None) -> Iterator[tuple[Box, Array, Array]]:
+def slabs(x: Array, q: Record) -> Iterator[tuple[Box, Array, Array]]:
     """Yield parts of two arrays, and where they are: of x as float32, and of what q stands for.
 
-    The arrays are written over by the next ones. An axis `last` is the first that is cut.
+    The arrays are written over by the next ones.
     """
     q = q._plain()
     scratch, converted = np.empty(0, _SINGLE), np.empty(0, _SINGLE)
     single = x.dtype.newbyteorder("=") == _SINGLE
-    for box in q._boxes(SLAB, last):
+    for box in q._boxes(SLAB):
         shape = extents(box)
         size = int(np.prod(shape, dtype=np.int64))
         if size > scratch.size:  # of the first box: others are no larger

@@ -52,9 +52,9 @@ class Record:
         """Return the lengths that a part of the array has to have a multiple of, by axis."""
         raise NotImplementedError
 
-    def _boxes(self, size: int, last: int | None = None) -> Iterator[Box]:
+    def _boxes(self, size: int) -> Iterator[Box]:
         """Cut the array into parts that `_decode_box` takes: see `boxes`."""
-        return boxes(self.shape, self._units(), size, last)
+        return boxes(self.shape, self._units(), size)
 
     def _plain(self) -> Self:
         """Return a record of the same numbers whose parts are found without work on all of it."""
@@ -296,12 +296,10 @@ def _restored(kind: type[Record], about: dict[str, Any], parts: dict[str, Array]
     return kind._of(about, parts.__getitem__)
 
 
-def boxes(
-    shape: tuple[int, ...], units: tuple[int, ...], size: int, last: int | None = None
-) -> Iterator[Box]:
+def boxes(shape: tuple[int, ...], units: tuple[int, ...], size: int) -> Iterator[Box]:
     """Cut an array into boxes of whole units that have `size` elements at most, or one unit.
 
-    Axes are kept whole from the last one on, but that the axis `last` is cut first.
+    Axes are kept whole from the last one on: with units of 1, a box is consecutive elements.
 
     Parameters
     ----------
@@ -309,15 +307,13 @@ def boxes(
         Of the array, and by axis what the length of a box is a multiple of.
     size : int
         Elements.
-    last : int, optional
-        An axis.
     """
     axes = range(len(shape))
     lengths = [min(unit, extent) for unit, extent in zip(units, shape, strict=True)]
     elements = int(np.prod(lengths, dtype=np.int64))
     if elements == 0:
         return
-    for i in sorted(axes, key=lambda i: (i == last, -i)):
+    for i in reversed(axes):
         times = max(1, size // elements)
         elements //= lengths[i]
         lengths[i] = min(shape[i], lengths[i] * times)
