@@ -6,7 +6,8 @@ A *kind* is a format by its name in GGUF, such as ``"Q4_0"``, in any case. `kind
 from __future__ import annotations
 
 import warnings
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,9 +16,19 @@ from .. import executors
 from ..catalogue.formats import GGUF, Format
 from ..interop import accepts_buffers
 from ..interop.lowprecision import coding
+from ..quant.record import Box, Record, how_to_convert, refuse_record, scaled
 from .blocks import Array, Layout
 
-__all__ = ["block_size", "dequantize", "kinds", "quantize", "quantized_shape", "shape", "type_size"]
+__all__ = [
+    "GGUFArray",
+    "block_size",
+    "dequantize",
+    "kinds",
+    "quantize",
+    "quantized_shape",
+    "shape",
+    "type_size",
+]
 
 _KINDS: Final = {row.name: row for row in GGUF}
 _BY_UPPER: Final = {name.upper(): row for name, row in _KINDS.items()}
@@ -41,6 +52,87 @@ _HALVES: Final = {
 }
 
 _UINT8: Final = np.dtype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class GGUFArray(Record):
+    """The bytes of a tensor of a GGUF file with their kind: a record of what `quantize` gives.
+
+    Attributes
+    ----------
+    data : ndarray
+        uint8 of shape (..., n): whole blocks along the last axis.
+    kind : str
+        One of ``kinds()``.
+    shape : tuple of int
+        Of the array; what `data` has blocks for by default.
+
+    Raises
+    ------
+    TypeError
+        If `data` is not an array of uint8.
+    ValueError
+        If there is no such kind, or shapes disagree.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
+    >>> q = uf.formats.gguf.GGUFArray(uf.formats.gguf.quantize(x, "Q8_0"), "Q8_0")
+    >>> q
+    GGUFArray(shape=(2, 32), Q8_0, blocks of 32, 68 bytes)
+    >>> bool(uf.quantization_error(x, q).sqnr_db > 40)
+    True
+    """
+
+    _name: ClassVar = "ufuse.formats.gguf.GGUFArray"
+    _kept_as: ClassVar = "gguf"
+    _suffixes: ClassVar = {"data": ""}
+
+    data: Array
+    kind: str
+    shape: tuple[int, ...] = None  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, np.ndarray) or self.data.dtype != _UINT8:
+            raise TypeError(
+                f"{self._name}: attribute 'data': expected an ndarray of uint8, got "
+                f"{getattr(self.data, 'dtype', type(self.data).__name__)}"
+                f"{how_to_convert(self.data, 'data')}"
+            )
+        row = _row_of("GGUFArray", self.kind)
+        found = _shape("GGUFArray", "data", self.data.shape, row)
+        if self.shape is not None and tuple(self.shape) != found:
+            raise ValueError(
+                f"{self._name}: attribute 'data': expected the blocks of an array of shape "
+                f"{tuple(self.shape)}, got shape {self.data.shape}, those of {found}"
+            )
+        object.__setattr__(self, "kind", row.name)  # the record itself is frozen
+        object.__setattr__(self, "shape", found)
+
+    def _decode(self, target: Array) -> None:
+        dequantize(self.data, self.kind, dtype=target.dtype, out=target)
+
+    def _units(self) -> tuple[int, ...]:
+        return (*(1,) * (len(self.shape) - 1), _KINDS[self.kind].block)
+
+    def _box(self, box: Box) -> GGUFArray:
+        row = _KINDS[self.kind]
+        return GGUFArray(self.data[scaled(box, len(box) - 1, row.nbytes, row.block)], self.kind)
+
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> GGUFArray:
+        if len(self.shape) == 1:
+            raise self._no_rows("an array of one axis has no rows to take")
+        return GGUFArray(self.data[rows], self.kind)
+
+    def _codes_in(self, box: Box) -> None:
+        return None  # a block's fields differ from kind to kind
+
+    def _every_code(self) -> None:
+        return None
+
+    def _says(self) -> str:
+        return f"{self.kind}, blocks of {_KINDS[self.kind].block}"
 
 
 def kinds(*, encodes: bool = False) -> tuple[str, ...]:
@@ -106,7 +198,7 @@ def shape(data_shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
     return _shape("shape", "data_shape", tuple(data_shape), _row_of("shape", kind))
 
 
-@accepts_buffers("x", "importance", function="ufuse.formats.gguf.quantize")
+@accepts_buffers("x", "importance", function="ufuse.formats.gguf.quantize", check=refuse_record)
 def quantize(
     x: ArrayLike, kind: str, *, importance: ArrayLike | None = None, out: Array | None = None
 ) -> Array:
@@ -196,7 +288,7 @@ def quantize(
     return target
 
 
-@accepts_buffers("data", function="ufuse.formats.gguf.dequantize")
+@accepts_buffers("data", function="ufuse.formats.gguf.dequantize", check=refuse_record)
 def dequantize(
     data: ArrayLike, kind: str, *, dtype: DTypeLike = np.float32, out: Array | None = None
 ) -> Array:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from .. import executors
 from ..interop import accepts_buffers
+from ..quant.packing import pack, unpack_into
+from ..quant.record import Box, Record, extents, how_to_convert, refuse_record, scaled
 from ..reduce import minmax
 from . import arguments
 from .blocks import Array, Layout
@@ -22,13 +25,14 @@ _TILE_ROWS: Final = 128
 _TILE_COLUMNS: Final = 4
 #: Below this a block's factor, ``(1 / tensor_scale) / scale``, could overflow.
 _SMALLEST: Final = np.float32(2.0**-120)
+_E4M3_ONE: Final = 0x38
 _BYTES: Final = np.dtype(np.uint8)
 _RECORD: Final = "ufuse.formats.nvfp4.NVFP4Array"
 _QUANTIZE: Final = "ufuse.formats.nvfp4.quantize"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class NVFP4Array:
+class NVFP4Array(Record):
     """An array in NVFP4: a record of codes and scales, not an array class.
 
     Attributes
@@ -57,6 +61,10 @@ class NVFP4Array:
     numpy.exceptions.AxisError
         If the array has no such axis.
 
+    Notes
+    -----
+    Numbers are ``element * (tensor_scale * scale)``, both products rounded to float32.
+
     Examples
     --------
     >>> import numpy as np
@@ -65,6 +73,10 @@ class NVFP4Array:
     >>> record.dequantize()
     array([1., 2.], dtype=float32)
     """
+
+    _name: ClassVar = _RECORD
+    _kept_as: ClassVar = "nvfp4"
+    _suffixes: ClassVar = {"codes": "", "scales": ".scale", "tensor_scale": ".tensor_scale"}
 
     codes: Array
     scales: Array
@@ -85,70 +97,69 @@ class NVFP4Array:
         arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)
         arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of codes and scales, the array's own included."""
-        return self.codes.nbytes + self.scales.nbytes + 4
-
-    def dequantize(self, *, dtype: DTypeLike | None = None, out: Array | None = None) -> Array:
-        """Return the numbers that codes and scales stand for.
-
-        Parameters
-        ----------
-        dtype : dtype_like, optional
-            float32 (default), float16 or bfloat16, of the result.
-        out : ndarray, optional
-            Written to and returned: the shape of the array, any strides.
-
-        Returns
-        -------
-        ndarray
-            ``element * (tensor_scale * scale)``, both products rounded to float32.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `dtype` is none of those above, or `out` does not fit.
-        """
-        function = "ufuse.formats.nvfp4.NVFP4Array.dequantize"
-        target = arguments.target_of(out, dtype, self.shape, function)
-        scales = self.scales
-        if self.swizzled:
-            wanted = _part_shapes(self.shape, self.axis)[1]
-            matrix = from_blocked(scales, *_matrix_shape(wanted, self.axis))
-            lead = (*wanted[: self.axis], *wanted[self.axis + 1 :])
-            rows = matrix.reshape(*lead, wanted[self.axis])
-        else:
-            rows = arguments.readable_rows(scales, self.axis)
-        if target.size == 0:
-            return target
+    def _decode(self, target: Array) -> None:
+        plain = self._plain()
         executors.of(__package__).decode(
             _layout(self.tensor_scale),
             executors.apart(arguments.readable_rows(self.codes, self.axis), target),
             arguments.rows_of(target, self.axis),
-            executors.apart(rows, target),
+            executors.apart(arguments.readable_rows(plain.scales, self.axis), target),
         )
-        return target
 
-    # Operators of arrays with it are refused, as those of `QuantizedArray` are.
-    __array_ufunc__ = None
+    def _plain(self) -> NVFP4Array:
+        """Return the record with scales that are not in tiles."""
+        if not self.swizzled:
+            return self
+        wanted = _part_shapes(self.shape, self.axis)[1]
+        matrix = from_blocked(self.scales, *_matrix_shape(wanted, self.axis))
+        lead = (*wanted[: self.axis], *wanted[self.axis + 1 :])
+        scales = np.moveaxis(matrix.reshape(*lead, wanted[self.axis]), -1, self.axis)
+        return replace(self, scales=scales, swizzled=False)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return arguments.as_array(self.dequantize(), dtype, copy, _RECORD)
+    def _units(self) -> tuple[int, ...]:
+        return arguments.along((1,) * len(self.shape), self.axis, BLOCK)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = (self.codes, self.scales, self.tensor_scale, self.shape, self.axis, self.swizzled)
-        return NVFP4Array, parts
+    def _box(self, box: Box) -> NVFP4Array:
+        plain = self._plain()
+        codes = plain.codes[scaled(box, self.axis, 1, 2)]
+        scales = plain.scales[scaled(box, self.axis, 1, BLOCK)]
+        return replace(plain, codes=codes, scales=scales, shape=extents(box))
 
-    def __repr__(self) -> str:
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> NVFP4Array:
+        if self.axis == 0:
+            raise self._no_rows(
+                f"blocks of {BLOCK} run along the first axis, whose indices share scales"
+            )
+        plain, axis = self._plain(), self.axis - len(self.shape) + len(shape)
+        codes, scales = plain.codes[rows], plain.scales[rows]
+        if self.swizzled:
+            matrix = _matrix_shape(scales.shape, axis)
+            scales = to_blocked(arguments.rows_of(scales, axis).reshape(matrix))
+        return replace(self, codes=codes, scales=scales, shape=shape, axis=axis)
+
+    def _codes_in(self, box: Box) -> Array:
+        along = box[self.axis]
+        rows = self.codes[scaled(box, self.axis, 1, 2)]
+        rows = arguments.readable_rows(rows, self.axis)
+        codes = np.empty((*rows.shape[:-1], along.stop - along.start), np.uint8)
+        unpack_into(rows, codes, 4)
+        return codes
+
+    def _every_code(self) -> NVFP4Array:
+        every = pack(np.arange(16, dtype=np.uint8), "uint4")
+        return NVFP4Array(every, np.array([_E4M3_ONE], np.uint8), np.float32(1), (16,))
+
+    @classmethod
+    def _read(cls, name: str, array: Array, about: Mapping[str, Any]) -> Array:
+        return array.view(np.uint8) if name == "scales" else array  # float8 in safetensors
+
+    def _says(self) -> str:
         swizzled = ", swizzled scales" if self.swizzled else ""
-        return (
-            f"NVFP4Array(shape={self.shape}, tensor_scale={self.tensor_scale:.6g}, blocks of "
-            f"{BLOCK} on axis {self.axis}{swizzled}, {self.nbytes} bytes)"
-        )
+        scale = f"tensor_scale={self.tensor_scale:.6g}"
+        return f"{scale}, blocks of {BLOCK} on axis {self.axis}{swizzled}"
 
 
-@accepts_buffers("x", out="", function=_QUANTIZE)
+@accepts_buffers("x", out="", function=_QUANTIZE, check=refuse_record)
 def quantize(
     x: ArrayLike,
     *,
@@ -274,6 +285,7 @@ def to_blocked(scales: Array) -> Array:
         raise ValueError(
             f"{function}: argument 'scales': expected a matrix of single bytes, got "
             f"{getattr(scales, 'dtype', type(scales).__name__)} of shape {np.shape(scales)}"
+            f"{'' if isinstance(scales, np.ndarray) else how_to_convert(scales, 'scales')}"
         )
     rows, columns = scales.shape
     tall, wide = -(-rows // _TILE_ROWS), -(-columns // _TILE_COLUMNS)

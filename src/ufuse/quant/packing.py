@@ -16,6 +16,7 @@ from .arguments import Operands, as_stored, read_code_type, read_codes, read_out
 from .codes import CodeType
 from .grid import Blocks
 from .programs import Steps
+from .record import refuse_record
 
 Array = NDArray[Any]
 
@@ -54,7 +55,7 @@ def _read_narrow(code: CodeType, ndim: int, function: str) -> CodeType:
     return code
 
 
-@accepts_buffers("x")
+@accepts_buffers("x", check=refuse_record)
 def pack(
     x: ArrayLike,
     dtype: DTypeLike | str | None = None,
@@ -151,7 +152,7 @@ def _pack_whole(codes: Array, target: Array, bits: int, high_first: bool) -> Non
     executors.run_program(program, (codes.view(together),), (target,))
 
 
-@accepts_buffers("x")
+@accepts_buffers("x", check=refuse_record)
 def unpack(
     x: ArrayLike,
     dtype: DTypeLike | str,

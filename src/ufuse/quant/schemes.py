@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
 from ..executors import empty
 from ..interop import asarray
 from ..reduce import minmax
-from .arguments import Operands, as_stored, read_axis, read_blocks, read_operands
+from .arguments import Operands, as_stored, float_name, read_axis, read_blocks, read_operands
 from .array import PACKED, QuantizedArray
 from .codes import BY_NAME as CODES
-from .codes import CodeType
+from .codes import CodeType, code_type
 from .grid import Blocks
 from .linear import quantize_linear
 from .packing import nibble_quantizer, pack, packed_shape, paired
+from .record import refuse_record
 from .scales import scale_of_range
 
 Array = NDArray[Any]
@@ -26,7 +27,7 @@ Array = NDArray[Any]
 @overload
 def quantize(
     x: list[Array] | tuple[Array, ...],
-    scheme: str = ...,
+    scheme: DTypeLike | str = ...,
     *,
     axis: int | None = ...,
     block_size: int | tuple[int, ...] | None = ...,
@@ -36,7 +37,7 @@ def quantize(
 @overload
 def quantize(
     x: ArrayLike,
-    scheme: str = ...,
+    scheme: DTypeLike | str = ...,
     *,
     axis: int | None = ...,
     block_size: int | tuple[int, ...] | None = ...,
@@ -45,7 +46,7 @@ def quantize(
 ) -> QuantizedArray: ...
 def quantize(
     x: Any,
-    scheme: str = "int8",
+    scheme: DTypeLike | str = "int8",
     *,
     axis: int | None = None,
     block_size: int | tuple[int, ...] | None = None,
@@ -57,11 +58,13 @@ def quantize(
     Parameters
     ----------
     x : array_like, or list of arrays
-        float32, any shape, strides and byte order; finite. Of a list of arrays each is quantized
-        alike, and the results are a list.
-    scheme : str
+        float32, float16, bfloat16 or float64, any shape, strides and byte order; finite in float32.
+        Lists of numbers are read as float64. Of a list of arrays each is quantized alike, and the
+        results are a list.
+    scheme : str or dtype_like
         What the codes are: ``"int8" "uint8" "int16" "uint16" "int4" "uint4" "int2" "uint2"``, or
-        a float of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``...
+        a float of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``... Or such a
+        dtype: ``np.int8``, ``ml_dtypes.int4``.
     axis : int, optional
         One scale per index of this axis (0 for the output channels of a weight of shape
         (out, in)), or the axis that blocks run along; one scale for all by default.
@@ -86,7 +89,13 @@ def quantize(
     ValueError
         If the scheme is unknown, `x` is not finite, or scales and `x` do not fit.
     TypeError
-        If `x` is not float32.
+        If `x` is of none of those dtypes.
+
+    Notes
+    -----
+    Scales are float32 whatever `x` is. float16 and bfloat16 are quantized as the float32 they are.
+    Of float64 the range is rounded to float32, and a magnitude beyond that type's is an error; what
+    is divided by the scale is float64, and rounded once.
 
     Examples
     --------
@@ -110,24 +119,15 @@ def quantize(
 
 def _quantize(
     x: Any,
-    scheme: str,
+    scheme: DTypeLike | str,
     *,
     axis: int | None,
     block_size: int | tuple[int, ...] | None,
     symmetric: bool | None,
     observer: Any,
 ) -> QuantizedArray:
-    if scheme not in CODES:
-        raise ValueError(
-            f"ufuse.quantize: argument 'scheme': expected one of {', '.join(CODES)}, got {scheme!r}"
-        )
-    code = CODES[scheme]
-    array = asarray(x, function="ufuse.quantize", argument="x")
-    if array.dtype.newbyteorder("=") != np.float32:
-        raise TypeError(
-            f"ufuse.quantize: argument 'x': expected float32, got dtype {array.dtype}; convert it "
-            "with x.astype(np.float32)"
-        )
+    code = _read_scheme(scheme)
+    scheme, array = code.name, _read_numbers(x)
     if axis is not None:
         axis = read_axis(axis, array.ndim, "quantize")
     if isinstance(block_size, list):
@@ -165,6 +165,32 @@ def _quantize(
     return QuantizedArray(data, scale, zero, axis, block_size, scheme, array.shape)
 
 
+def _read_scheme(scheme: DTypeLike | str) -> CodeType:
+    try:
+        code = code_type(scheme)
+    except (TypeError, ValueError):
+        code = None
+    if code is None:
+        raise (ValueError if isinstance(scheme, (str, np.dtype, type)) else TypeError)(
+            f"ufuse.quantize: argument 'scheme': expected one of {', '.join(CODES)}, got {scheme!r}"
+        )
+    return code
+
+
+def _read_numbers(x: Any) -> Array:
+    """Return floats in the machine's byte order or the other."""
+    refuse_record(x, "ufuse.quantize", "x")
+    array = asarray(x, function="ufuse.quantize", argument="x")
+    if array.dtype.kind in "iu" and isinstance(x, (list, tuple, int)):
+        return array.astype(np.float64)
+    if float_name(array.dtype.newbyteorder("=")) not in ("f4", "f8", "float16", "bfloat16"):
+        raise TypeError(
+            "ufuse.quantize: argument 'x': expected float32, float64, float16 or bfloat16, got "
+            f"dtype {array.dtype}; convert it with x.astype(np.float32)"
+        )
+    return array
+
+
 def _from_data(
     x: Array, axis: int | None, blocks: Blocks | None, code: CodeType, symmetric: bool
 ) -> tuple[Array, Array]:
@@ -175,9 +201,7 @@ def _from_data(
         return np.ones(shape, np.float32), np.zeros((), code.storage)
     low, high = _ranges(x, axis, blocks)
     if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
-        raise ValueError(
-            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
-        )
+        raise _not_finite(x)
     most = _largest_float(code) if code.is_float else code.high
     scale, zero = scale_of_range(low, high, code.low, most, symmetric)
     return scale, np.zeros((), code.storage) if symmetric else zero.astype(code.storage)
@@ -206,11 +230,16 @@ def _from_observer(
             f"axis= and block_size= say, got those of {observer!r}, of shape "
             f"{found.scale.shape}; give both the same axis"
         )
-    if x.size and not np.all(np.isfinite(minmax(x))):
-        raise ValueError(
-            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
-        )
+    if x.size and not np.all(np.isfinite(_single(minmax(x)))):
+        raise _not_finite(x)
     return found.scale, found.zero_point.astype(CODES[scheme].storage)
+
+
+def _not_finite(x: Array) -> ValueError:
+    beyond = ", or what is infinite in float32" if x.itemsize == 8 else ""
+    return ValueError(
+        f"ufuse.quantize: argument 'x': expected finite values, got NaN or infinity{beyond}"
+    )
 
 
 def _largest_float(code: CodeType) -> float:
@@ -225,16 +254,21 @@ def _ranges(x: Array, axis: int | None, blocks: Blocks | None) -> tuple[Array, A
     if blocks is None:
         others = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
         found = minmax(x, axis=others)
-        return np.asarray(found[0]), np.asarray(found[1])
+        return _single(found[0]), _single(found[1])
     low, high = np.empty(blocks.grid, np.float32), np.empty(blocks.grid, np.float32)
     for part, lows, highs in blocks.parts(x, low, high):
         within = tuple(i for i in range(part.ndim) if lows.shape[i] == 1 != part.shape[i])
         if within:
             least, most = minmax(part, axis=within, keepdims=True)
-            lows[...], highs[...] = least, most
+            lows[...], highs[...] = _single(least), _single(most)
         else:
-            lows[...] = highs[...] = part
+            lows[...] = highs[...] = _single(part)
     return low, high
+
+
+def _single(ends: Any) -> Array:
+    with np.errstate(over="ignore"):  # of float64: infinity is an error later
+        return np.asarray(ends).astype(np.float32, copy=False)
 
 
 def _packed(
@@ -252,7 +286,7 @@ def _packed(
             f"ufuse.quantize: argument 'x': expected at least one axis to pack {code.name} codes "
             "along, got 0-d"
         )
-    if code.bits == 4 and not code.is_float:
+    if code.bits == 4 and not code.is_float and x.dtype.newbyteorder("=") == np.float32:
         operands: Operands = read_operands(x, scale, zero, axis, block_size, "f4", code, "quantize")
         found = paired(operands, x)
         if found is not None:
