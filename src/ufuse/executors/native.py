@@ -65,6 +65,14 @@ def distortion(
     return sums
 
 
+def quantize_ranged(
+    program: Program, parts: Sequence[tuple[Any, ...]], rule: str, least: float, most: float
+) -> bool:
+    """Quantize parts by their ranges; see `ufuse.quant.ranged`."""
+    fine: bool = _core.quantize_ranged(compiled(program).address, parts, rule, least, most)
+    return fine
+
+
 def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgram:
     """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions."""
     return _fast.FastProgram(
