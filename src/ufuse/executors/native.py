@@ -94,6 +94,11 @@ def fast_linear(general: Any, programs: Mapping[str, Program]) -> _fast.LinearCa
     return _fast.LinearCall(general, fast, codes, general.__name__ != "dequantize_linear")
 
 
+def fast_dynamic(general: Any, program: Program, kind: type) -> _fast.DynamicCall:
+    """Return `general` (dynamic_quantize_linear) behind its fast entry."""
+    return _fast.DynamicCall(general, fast_program(program, (-1, 0, 0)), kind)
+
+
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])
 
 

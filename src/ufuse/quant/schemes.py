@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -119,23 +119,19 @@ def quantize(
     return _quantize([_read_numbers(x)], how, observer)[0]
 
 
-class _How(NamedTuple):
-    """How arrays are quantized."""
+class _How:
+    """How arrays are quantized: what is the same for all of them."""
 
-    code: CodeType
-    axis: int | None
-    block_size: Any
-    symmetric: bool
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """The smallest and the largest code."""
-        return -self.code.high if self.symmetric else self.code.low, self.code.high
-
-    @property
-    def most(self) -> float:
-        """What the largest code means with scale 1."""
-        return _largest_float(self.code) if self.code.is_float else self.code.high
+    def __init__(self, code: CodeType, axis: int | None, block_size: Any, symmetric: bool) -> None:
+        self.code, self.axis, self.block_size, self.symmetric = code, axis, block_size, symmetric
+        self.dtype = code.dtype
+        self.storage = np.dtype(code.storage)
+        #: The smallest and the largest code.
+        self.limits = (-code.high if symmetric else code.low, code.high)
+        #: What the largest code means with scale 1.
+        self.most = _largest_float(code) if code.is_float else code.high
+        kept = limited(code, None if code.is_float else self.limits, "quantize")
+        self.program = quantizer("quantize_linear", "f4", kept)
 
 
 def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedArray]:
@@ -157,7 +153,9 @@ def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedAr
     rule: Rule = "symmetric" if how.symmetric else "asymmetric"
     for program, parts in calls.items():
         if not quantize_ranged(program, parts, rule, how.code.low, how.most):
-            raise _not_finite(parts[0].x)
+            bad = [i for i, x in enumerate(arrays) if not _is_finite(x)]
+            place = "x" if len(arrays) == 1 else f"x[{bad[0]}]"
+            raise _not_finite(arrays[bad[0]], place)
     return [array.record() for array in planned]
 
 
@@ -187,17 +185,16 @@ class _Planned:
 
     def lay_out(self) -> tuple[Program, list[Part]]:
         """Make room for scales, zero points and codes; return what writes the codes, and where."""
-        code, x, limits = self.how.code, self.x, self.how.limits
+        code, x = self.how.code, self.x
         self.scale = np.empty(self.grid, np.float32)
-        self.zero = np.zeros(() if self.how.symmetric else self.grid, code.storage)
+        self.zero = np.zeros(() if self.how.symmetric else self.grid, self.how.storage)
         laid = Operands(x, self._laid(self.scale), self._laid(self.zero), self.blocks)
         pairs = paired(laid, x) if code.bits == 4 and not code.is_float else None
         if pairs is None:
-            kept = limited(code, None if code.is_float else limits, "quantize")
-            program, operands = quantizer("quantize_linear", "f4", kept), laid
-            self.codes = empty(x.shape, np.dtype(code.storage))
+            program, operands = self.how.program, laid
+            self.codes = empty(x.shape, self.how.storage)
         else:
-            program, operands, self.is_packed = nibble_quantizer(*limits), pairs[0], True
+            program, operands, self.is_packed = nibble_quantizer(*self.how.limits), pairs[0], True
             self.codes = empty(packed_shape(x.shape, 4), np.dtype(np.uint8))
         parts = []
         for of, inputs in zip(laid.parts(), operands.parts(self.codes), strict=True):
@@ -228,7 +225,7 @@ class _Planned:
                 f"axis= and block_size= say, got those of {observer!r}, of shape "
                 f"{found.scale.shape}; give both the same axis"
             )
-        if self.x.size and not np.all(np.isfinite(_single(minmax(self.x)))):
+        if not _is_finite(self.x):
             raise _not_finite(self.x)
         zero = found.zero_point.astype(self.how.code.storage)
         return found.scale, np.zeros((), zero.dtype) if self.how.symmetric else zero
@@ -261,10 +258,10 @@ class _Planned:
         """Return what has been written."""
         code, data = self.how.code, self.codes
         if code.name not in PACKED:
-            data = data.view(code.dtype)
+            data = data if data.dtype == self.how.dtype else data.view(self.how.dtype)
         elif not self.is_packed:
             data = pack(data, code.name)
-        return QuantizedArray(
+        return QuantizedArray._made(
             data, self.scale, self.zero, self.axis, self.block_size, code.name, self.x.shape
         )
 
@@ -313,10 +310,14 @@ def _read_symmetric(symmetric: bool | None, code: CodeType) -> bool:
     return bool(symmetric)
 
 
-def _not_finite(x: Array) -> ValueError:
+def _is_finite(x: Array) -> bool:
+    return x.size == 0 or bool(np.all(np.isfinite(_single(minmax(x)))))
+
+
+def _not_finite(x: Array, place: str = "x") -> ValueError:
     beyond = ", or what is infinite in float32" if x.itemsize == 8 else ""
     return ValueError(
-        f"ufuse.quantize: argument 'x': expected finite values, got NaN or infinity{beyond}"
+        f"ufuse.quantize: argument '{place}': expected finite values, got NaN or infinity{beyond}"
     )
 
 
