@@ -371,6 +371,18 @@ def test_errors_of_every_record(
             break
 
 
+@pytest.mark.parametrize("quantize", [uf.quantize, nf4.quantize])
+def test_records_without_axes(quantize: Any) -> None:
+    x = np.asarray(np.float32(2.5))
+    q = quantize(x)
+    for numbers in (x, x.astype(np.float16), x.astype(np.float64), np.float32(2.5)):
+        assert uf.quantization_error(numbers, q).max_abs == 0
+    with pytest.raises(IndexError, match="no axes has no rows"):
+        q[0]
+    with pytest.raises(TypeError, match="unsized"):
+        len(q)
+
+
 @every
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16, ">f8"], ids=str)
 def test_errors_of_other_floats(name: str, dtype: Any) -> None:
