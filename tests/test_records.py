@@ -176,6 +176,20 @@ def test_files(name: str, suffix: str, tmp_path: Path) -> None:
         other.load(path)
 
 
+def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:
+    """A block size that was a NumPy integer was once no JSON."""
+    x = np.ones((4, 64), np.float32)
+    for q in (
+        uf.quantize(x, axis=1, block_size=np.int64(32)),
+        uf.quantize(x, block_size=(np.int32(2), np.uint8(32))),
+        mx.quantize(x, "mxfp8", block_size=np.int16(32)),
+        nf4.quantize(x, block_size=np.int64(32)),
+    ):
+        for suffix in (".npz", ".safetensors"):
+            q.save(tmp_path / f"q{suffix}")
+            np.testing.assert_array_equal(type(q).load(tmp_path / f"q{suffix}"), q)
+
+
 @every
 def test_changed_files_are_refused_or_make_a_record(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)

@@ -93,7 +93,7 @@ def read_values(x: Array) -> Array:
 def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return a dtype that blocks are read to."""
     try:
-        result = low_precision_dtype(dtype) if dtype == "bfloat16" else np.dtype(dtype)
+        result = low_precision_dtype("bfloat16") if dtype == "bfloat16" else np.dtype(dtype)
     except TypeError:
         result = None
     if result is None or not (result.type is np.float32 or coding(result) in ("half", "bfloat16")):
