@@ -2,7 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <array>
+#include <algorithm>
 #include <stdexcept>
 #include <tuple>
 #include <vector>
@@ -23,7 +23,7 @@ using PartArrays =
 /// A part with the strides it points at.
 struct Part {
   RangedPart part;
-  std::int64_t shape[kMaxAxes], strides[3][kMaxAxes], code_shape[kMaxAxes], code_strides[4][kMaxAxes];
+  std::vector<std::int64_t> numbers;
 };
 
 void broadcast_to(const py::array& array, const py::array& x, std::int64_t* strides) {
@@ -42,40 +42,47 @@ void read_part(const PartArrays& arrays, const Program& program, Part& to) {
   if (x.ndim() >= kMaxReduceAxes || codes.ndim() > kMaxAxes || x.itemsize() != 4 || scale.itemsize() != 4 ||
       x.size() == 0 || !scale.writeable() || !codes.writeable())
     throw std::invalid_argument("ufuse ranged: unlike arrays");
+  // Shape and strides of x, strides of scales and zero points, then shape and strides of the operands.
+  const py::ssize_t axes = x.ndim(), code_axes = codes.ndim();
+  to.numbers.resize(static_cast<std::size_t>(4 * axes + 5 * code_axes));
+  std::int64_t* const shape = to.numbers.data();
+  std::int64_t *const strides = shape + axes, *const scale_strides = strides + axes,
+                      *const zero_strides = scale_strides + axes, *const code_shape = zero_strides + axes;
   RangedPart& part = to.part;
   part = {};
   part.x = data_of(x);
   part.swapped = x.dtype().byteorder() == '>';
-  part.axes = static_cast<int>(x.ndim());
-  broadcast_to(scale, x, to.strides[1]);
-  for (py::ssize_t i = 0; i < x.ndim(); ++i) {
-    to.shape[i] = x.shape(i);
-    to.strides[0][i] = x.strides(i);
+  part.axes = static_cast<int>(axes);
+  broadcast_to(scale, x, scale_strides);
+  for (py::ssize_t i = 0; i < axes; ++i) {
+    shape[i] = x.shape(i);
+    strides[i] = x.strides(i);
     if (scale.shape(i) == 1) part.reduced |= std::uint64_t{1} << i;
   }
-  part.shape = to.shape;
-  part.strides = to.strides[0];
+  part.shape = shape;
+  part.strides = strides;
   part.scale = data_of(scale);
-  part.scale_strides = to.strides[1];
+  part.scale_strides = scale_strides;
   if (zero) {
-    broadcast_to(*zero, x, to.strides[2]);
+    broadcast_to(*zero, x, zero_strides);
     bool fits = zero->writeable() && zero->itemsize() <= 4;
     for (py::ssize_t i = 0; i < x.ndim(); ++i) fits &= zero->shape(i) == scale.shape(i);
     if (!fits) throw std::invalid_argument("ufuse ranged: unlike arrays");
     part.zero = data_of(*zero);
-    part.zero_strides = to.strides[2];
+    part.zero_strides = zero_strides;
     part.zero_size = static_cast<int>(zero->itemsize());
   }
   const py::array* const operands[4] = {&codes, &numbers, &scales, &zeros};
-  part.code_axes = static_cast<int>(codes.ndim());
-  for (py::ssize_t i = 0; i < codes.ndim(); ++i) to.code_shape[i] = codes.shape(i);
-  part.code_shape = to.code_shape;
+  part.code_axes = static_cast<int>(code_axes);
+  for (py::ssize_t i = 0; i < code_axes; ++i) code_shape[i] = codes.shape(i);
+  part.code_shape = code_shape;
   for (int k = 0; k < 4; ++k) {
     const DType type = k == 0 ? program.output_dtype(0) : program.input_dtype(k - 1);
     if (operands[k]->itemsize() != static_cast<py::ssize_t>(item_size(type)))
       throw std::invalid_argument("ufuse ranged: unlike arrays and program");
-    broadcast_to(*operands[k], codes, to.code_strides[k]);
-    part.operands[k] = {data_of(*operands[k]), to.code_strides[k], operands[k]->dtype().byteorder() == '>'};
+    std::int64_t* const operand_strides = code_shape + (k + 1) * code_axes;
+    broadcast_to(*operands[k], codes, operand_strides);
+    part.operands[k] = {data_of(*operands[k]), operand_strides, operands[k]->dtype().byteorder() == '>'};
   }
 }
 

@@ -168,7 +168,9 @@ class Operands(NamedTuple):
             yield (self.x, self.scale, self.zero_point, *others)
             return
         grid = self.blocks.grid
-        zero = np.broadcast_to(self.zero_point, grid)
+        zero = self.zero_point
+        if zero.shape != grid:
+            zero = np.broadcast_to(zero, grid)
         yield from self.blocks.parts(self.x, self.scale, zero, *others)
 
 
