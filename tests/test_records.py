@@ -295,6 +295,7 @@ def test_records_are_refused_where_arrays_are_wanted() -> None:
         (lambda: uf.quantize_linear(q, 1.0), "x"),
         (lambda: uf.quantize_linear(np.ones(3, np.float32), q), "scale"),
         (lambda: uf.fake_quantize(q, 1.0), "x"),
+        (lambda: uf.dynamic_quantize_linear(q), "x"),
         (lambda: uf.requantize(q, 1.0, 0, 1.0, 0), "x"),
         (lambda: uf.cast(q, "float16"), "x"),
         (lambda: uf.pack(q, "int4"), "x"),
