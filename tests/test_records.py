@@ -321,6 +321,11 @@ def test_messages_say_what_to_convert_with() -> None:
         (lambda: q.dequantize(torch), r"out\.numpy\(\) is one"),
         (lambda: q.dequantize(np.float16), r"pass dtype=<class 'numpy.float16'>"),
         (lambda: nvfp4.to_blocked([[1]]), r"np.asarray\(scales, dtype\)"),
+        (lambda: nvfp4.from_blocked([1] * 512, 2, 2), r"np.asarray\(blocked, dtype\)"),
+        (lambda: gguf.dequantize([0] * 18, "Q4_0"), r"np.asarray\(data, np.uint8\)"),
+        (lambda: uf.dequantize_linear([1, 2], 0.5), r"np.asarray\(x, np.int8\)"),
+        (lambda: uf.pack([1, 2], "int4"), r"np.asarray\(x, np.int8\)"),
+        (lambda: uf.unpack([1, 2], "int4"), r"np.asarray\(x, np.uint8\)"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
             call()

@@ -319,7 +319,8 @@ def dequantize(
     if codes.dtype != UINT8:
         raise TypeError(
             f"ufuse.formats.gguf.dequantize: argument 'data': expected uint8, got {codes.dtype}; "
-            "the bytes of another array are array.view(np.uint8)"
+            "of a list make np.asarray(data, np.uint8); the bytes of another array are "
+            "array.view(np.uint8)"
         )
     result = result_dtype(dtype)
     target = target_of(

@@ -75,6 +75,8 @@ def from_blocked(blocked: Array, rows: int, columns: int) -> Array:
 
     Raises
     ------
+    TypeError
+        If `blocked` is no ndarray.
     ValueError
         If `blocked` has not as many bytes as such a matrix gives.
 
@@ -88,6 +90,11 @@ def from_blocked(blocked: Array, rows: int, columns: int) -> Array:
            [4, 5, 6]], dtype=uint8)
     """
     shape = blocked_shape(rows, columns)
+    if not isinstance(blocked, np.ndarray):
+        raise TypeError(
+            "ufuse.formats.nvfp4.from_blocked: argument 'blocked': expected an ndarray of single "
+            f"bytes, got {type(blocked).__name__}{how_to_convert(blocked, 'blocked')}"
+        )
     if blocked.itemsize != 1 or blocked.size != shape[0] * shape[1]:
         raise ValueError(
             "ufuse.formats.nvfp4.from_blocked: argument 'blocked': expected "
