@@ -176,6 +176,20 @@ def test_files(name: str, suffix: str, tmp_path: Path) -> None:
         other.load(path)
 
 
+def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:
+    """A block size that was a NumPy integer was once no JSON."""
+    x = np.ones((4, 64), np.float32)
+    for q in (
+        uf.quantize(x, axis=1, block_size=np.int64(32)),
+        uf.quantize(x, block_size=(np.int32(2), np.uint8(32))),
+        mx.quantize(x, "mxfp8", block_size=np.int16(32)),
+        nf4.quantize(x, block_size=np.int64(32)),
+    ):
+        for suffix in (".npz", ".safetensors"):
+            q.save(tmp_path / f"q{suffix}")
+            np.testing.assert_array_equal(type(q).load(tmp_path / f"q{suffix}"), q)
+
+
 @every
 def test_changed_files_are_refused_or_make_a_record(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
@@ -281,6 +295,7 @@ def test_records_are_refused_where_arrays_are_wanted() -> None:
         (lambda: uf.quantize_linear(q, 1.0), "x"),
         (lambda: uf.quantize_linear(np.ones(3, np.float32), q), "scale"),
         (lambda: uf.fake_quantize(q, 1.0), "x"),
+        (lambda: uf.dynamic_quantize_linear(q), "x"),
         (lambda: uf.requantize(q, 1.0, 0, 1.0, 0), "x"),
         (lambda: uf.cast(q, "float16"), "x"),
         (lambda: uf.pack(q, "int4"), "x"),
@@ -306,6 +321,11 @@ def test_messages_say_what_to_convert_with() -> None:
         (lambda: q.dequantize(torch), r"out\.numpy\(\) is one"),
         (lambda: q.dequantize(np.float16), r"pass dtype=<class 'numpy.float16'>"),
         (lambda: nvfp4.to_blocked([[1]]), r"np.asarray\(scales, dtype\)"),
+        (lambda: nvfp4.from_blocked([1] * 512, 2, 2), r"np.asarray\(blocked, dtype\)"),
+        (lambda: gguf.dequantize([0] * 18, "Q4_0"), r"np.asarray\(data, np.uint8\)"),
+        (lambda: uf.dequantize_linear([1, 2], 0.5), r"np.asarray\(x, np.int8\)"),
+        (lambda: uf.pack([1, 2], "int4"), r"np.asarray\(x, np.int8\)"),
+        (lambda: uf.unpack([1, 2], "int4"), r"np.asarray\(x, np.uint8\)"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
             call()
@@ -369,6 +389,18 @@ def test_errors_of_every_record(
         check(layout, q, numbers)
         if not NATIVE:
             break
+
+
+@pytest.mark.parametrize("quantize", [uf.quantize, nf4.quantize])
+def test_records_without_axes(quantize: Any) -> None:
+    x = np.asarray(np.float32(2.5))
+    q = quantize(x)
+    for numbers in (x, x.astype(np.float16), x.astype(np.float64), np.float32(2.5)):
+        assert uf.quantization_error(numbers, q).max_abs == 0
+    with pytest.raises(IndexError, match="no axes has no rows"):
+        q[0]
+    with pytest.raises(TypeError, match="unsized"):
+        len(q)
 
 
 @every

@@ -61,8 +61,12 @@ def codes_dtype(code: CodeType, is_packed: bool) -> str:
 
 
 def metadata_of(records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Return the metadata of a file, given what `described` says of each record."""
-    return {VERSION_KEY: str(VERSION), RECORDS_KEY: json.dumps(records, separators=(",", ":"))}
+    """Return the metadata of a file, given what is said of each record."""
+    return {VERSION_KEY: str(VERSION), RECORDS_KEY: _as_json(records)}
+
+
+def _as_json(words: Mapping[str, Any]) -> str:
+    return json.dumps(words, separators=(",", ":"), default=np.generic.item)
 
 
 def class_of(about: Mapping[str, Any]) -> type[Record]:
@@ -174,7 +178,7 @@ def save(q: Record, path: str | Path) -> None:
         if suffix == ".npz":
             named: dict[str, Any] = {_member(suffix): part for suffix, part in parts.items()}
             with beside.open("wb") as file:
-                np.savez(file, version=VERSION, about=json.dumps(about), **named)
+                np.savez(file, version=VERSION, about=_as_json(about), **named)
             return
         tensors = {
             _ALONE + suffix: (_dtype_of(q, suffix, part), part.shape)

@@ -291,7 +291,7 @@ def read_codes(x: Any, function: str) -> tuple[Array, CodeType]:
     if code is None:
         raise TypeError(
             f"ufuse.{function}: argument 'x': expected codes: int32, {NAMES}; got dtype "
-            f"{array.dtype}"
+            f"{array.dtype}; np.asarray(x, np.int8) makes codes of integers"
         )
     return as_stored(array, code), code
 

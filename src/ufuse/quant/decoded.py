@@ -61,7 +61,7 @@ def slabs(x: Array, q: Record) -> Iterator[tuple[Box, Array, Array]]:
             converted = converted if single else empty((size,), _SINGLE)
         decoded = scratch[:size].reshape(shape)
         q._decode_box(box, decoded)
-        part = x[box]
+        part = np.asarray(x[box])  # of no axes a number
         if not single:
             part = cast(part, _SINGLE, saturate=False, out=converted[:size].reshape(shape))
         yield box, part, decoded

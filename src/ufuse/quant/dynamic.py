@@ -14,6 +14,7 @@ from .arguments import read_numbers
 from .codes import BY_NAME as CODES
 from .linear import quantize_linear
 from .programs import quantizer
+from .record import refuse_record
 from .scales import choose_scale_onnx
 
 Array = NDArray[Any]
@@ -28,7 +29,7 @@ class DynamicallyQuantized(NamedTuple):
 
 
 @executors.fast_dynamic(quantizer("quantize_linear", "f4", CODES["uint8"]), DynamicallyQuantized)
-@accepts_buffers("x")
+@accepts_buffers("x", check=refuse_record)
 def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> DynamicallyQuantized:
     """Quantize to uint8 with the scale and zero point that the range of the data asks for.
 

@@ -110,7 +110,8 @@ def pack(
         code = read_code_type(dtype, "pack")
         if array.dtype.itemsize != 1:
             raise TypeError(
-                f"ufuse.pack: argument 'x': expected a byte per code, got dtype {array.dtype}"
+                f"ufuse.pack: argument 'x': expected a byte per code, got dtype {array.dtype}; "
+                "convert it with np.asarray(x, np.int8), or np.uint8"
             )
         codes = array
     _read_narrow(code, codes.ndim, "pack")
@@ -200,7 +201,10 @@ def unpack(
     code = read_code_type(dtype, "unpack")
     array = np.asarray(x)
     if array.dtype != np.uint8:
-        raise TypeError(f"ufuse.unpack: argument 'x': expected uint8, got dtype {array.dtype}")
+        raise TypeError(
+            f"ufuse.unpack: argument 'x': expected uint8, got dtype {array.dtype}; convert it with "
+            "np.asarray(x, np.uint8)"
+        )
     _read_narrow(code, array.ndim, "unpack")
     most = array.shape[-1] * 8 // code.bits
     count = most if size is None else size
