@@ -158,7 +158,7 @@ def test_zero_points_of_records_go_with_floating_codes(scheme: str) -> None:
     pytest.importorskip("ml_dtypes")
     q = uf.quantize(np.float32([[1, 2], [3, -4]]), scheme, axis=0)
     same(uf.dequantize_linear(q.data, q.scale, q.zero_point, axis=0), q.dequantize())
-    with pytest.raises(ValueError, match="'zero_point'.*got 1 to 1"):
+    with pytest.raises(ValueError, match=r"'zero_point'.*got 1 to 1"):
         uf.dequantize_linear(q.data, q.scale, np.ones((), np.uint8), axis=0)
 
 
@@ -172,3 +172,46 @@ def test_dequantize_has_the_specs_of_quantize() -> None:
     same(got, want)
     with pytest.raises(ValueError, match="'spec': expected one of onnx, torch, torchao, litert"):
         uf.dequantize_linear(codes, 0.1, spec="tflite")
+
+
+MOST = float(np.finfo(np.float32).max)
+SCHEMES = ["int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2"]
+FLOATS = ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float4_e2m1fn", "float6_e3m2fn"]
+
+
+@pytest.mark.parametrize("ends", [(-MOST, MOST), (-3.4e38, 3.4e38), (-MOST, 1), (-1, MOST)])
+@pytest.mark.parametrize("where", [{}, {"axis": 0}, {"axis": 1, "block_size": 4}])
+@pytest.mark.parametrize("symmetric", [None, False])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_codes_of_the_largest_numbers_stand_for_finite_ones(
+    scheme: str, symmetric: bool | None, where: dict[str, Any], ends: tuple[float, float]
+) -> None:
+    pytest.importorskip("ml_dtypes")
+    x = np.tile(np.float32([*ends, 0, 3e37, -3e37]), (2, 4))
+    q = uf.quantize(x, scheme, symmetric=symmetric, **where)
+    back = q.dequantize()
+    assert np.isfinite(q.scale).all() and np.isfinite(back).all()
+    step = q.scale.max() * np.float64(1.51)  # a step at an end, else half of one
+    assert np.abs(back.astype(np.float64) - x).max() <= step
+    assert (back[x == 0] == 0).all()
+    every = np.arange(q.code.low + (symmetric is None and scheme[0] == "i"), q.code.high + 1)
+    zero = q.zero_point.astype(np.int64).reshape(-1, 1)
+    with np.errstate(over="raise"):
+        (every - zero).astype(np.float32) * q.scale.reshape(-1, 1)
+
+
+@pytest.mark.parametrize("scheme", FLOATS)
+def test_floating_codes_of_the_largest_numbers_stand_for_finite_ones(scheme: str) -> None:
+    pytest.importorskip("ml_dtypes")
+    x = np.float32([[MOST, -MOST, 0, 1e38, -2e38, 3.4e38]])
+    back = uf.quantize(x, scheme).dequantize()
+    assert np.isfinite(back).all()
+    np.testing.assert_allclose(back, x, rtol=0.26)
+
+
+@pytest.mark.parametrize("codes", ["int8", "uint8", "int4"])
+def test_observers_of_the_largest_numbers_give_finite_scales(codes: str) -> None:
+    x = np.float32([-MOST, 0, MOST])
+    found = uf.observers.MinMax().update(x).scale_zero_point(codes, symmetric=False)
+    q = uf.quantize_linear(x, found.scale, found.zero_point, dtype=codes)
+    assert np.isfinite(uf.dequantize_linear(q, found.scale, found.zero_point)).all()
