@@ -366,7 +366,7 @@ def _warn_of_scales(row: Format, x: Array, packed: Array) -> None:
     """Warn where finite numbers gave a scale that is not."""
     if not packed.size:
         return
-    blocks = packed.reshape(*packed.shape[:-1], -1, row.nbytes)
+    blocks = packed.reshape(-1, row.nbytes)
     beyond = np.zeros(blocks.shape[:-1], bool)
     for at in _HALVES[row.name]:
         if row.name == "BF16":
@@ -375,7 +375,7 @@ def _warn_of_scales(row: Format, x: Array, packed: Array) -> None:
             beyond |= blocks[..., at + 1] & 0x7C == 0x7C
     if not beyond.any():
         return
-    groups = x.reshape(*x.shape[:-1], -1, row.block)[beyond]
+    groups = x.reshape(-1, row.block)[beyond]
     finite = np.isfinite(groups).all(axis=-1)
     if finite.any():
         count = int(finite.sum())
