@@ -249,7 +249,8 @@ def _unpack_six(array: Array, high_first: bool) -> Array:
     word = (parts << shifts).sum(axis=-1, dtype=np.uint32)
     places = np.array([18, 12, 6, 0] if high_first else [0, 6, 12, 18], np.uint32)
     codes = (word[..., np.newaxis] >> places) & np.uint32(63)
-    return codes.astype(np.uint8).reshape(*array.shape[:-1], array.shape[-1] // 3 * 4)
+    result: Array = codes.astype(np.uint8)
+    return result.reshape(*array.shape[:-1], array.shape[-1] // 3 * 4)
 
 
 # --- quantized and packed in one pass -----------------------------------------------------------
