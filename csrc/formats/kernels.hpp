@@ -25,7 +25,8 @@ struct FormatOptions {
   int scale_mode = 0;            // how a power of two is made of the largest magnitude: MX's ScaleMode
 };
 
-/// What is known of the float16 numbers of some codes. Kernels that do not look leave it at `unknown`.
+/// Whether values, or the float16 numbers of their codes, are not finite. Kernels that do not look leave it at
+/// `unknown`.
 enum class Overflow : std::uint8_t { none, some, unknown };
 
 /// `blocks` blocks, one after another. Nothing overlaps; pointers have no alignment but that of their type.
@@ -39,7 +40,7 @@ struct EncodeCall {
   // Where `together` blocks may be of several rows: their weights are those of `period` blocks over and over,
   // from block `phase` of these on.
   std::int64_t period = 0, phase = 0;
-  Overflow* overflow = nullptr;  // where to say whether a float16 of the codes is infinite or NaN
+  Overflow* overflow = nullptr;  // where to say whether a value or a float16 of the codes is not finite
 };
 
 struct DecodeCall {

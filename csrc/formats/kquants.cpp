@@ -70,6 +70,18 @@ struct Batch {
     for (int i = 0; i < size * kLanes; i += kLine) __builtin_prefetch(next + sub * size * kLanes + i, 0, 3);
   }
 
+  /// Whether a value is not finite, or so large that a float16 scale might not be. No scale of a fit is larger
+  /// than the values it is of.
+  bool beyond() const {
+    I most = splat<I>(0);
+    for (int i = 0; i < kElements; ++i) most = larger(most, bitcast<I>(magnitude(row(x, i))));
+    alignas(64) std::int32_t each[kLanes];
+    most.store(each);
+    bool found = false;
+    for (const std::int32_t bits : each) found |= bits >= __builtin_bit_cast(std::int32_t, 32768.0F);
+    return found;
+  }
+
   V energy() const {
     V sum = splat<V>(0);
     for (int i = 0; i < kElements; ++i) sum = sum + row(x, i) * row(x, i);
@@ -354,10 +366,12 @@ template <class Kind>
 void encode(const EncodeCall& call) {
   Found found;
   found.keeps_levels = false;
+  bool beyond = false;
   for (std::int64_t first = 0; first < call.blocks; first += kLanes) {
     const std::int64_t left = call.blocks - first;
     const int count = left < kLanes ? static_cast<int>(left) : kLanes;
     Batch batch(call, first, count);
+    beyond |= batch.beyond();
     if constexpr (Kind::kShifted)
       find<Kind>(batch, found);
     else
@@ -368,6 +382,7 @@ void encode(const EncodeCall& call) {
       Kind::write(found, lane, levels, call.codes + (first + lane) * Kind::kBytes);
     }
   }
+  *call.overflow = beyond ? Overflow::some : Overflow::none;
 }
 
 }  // namespace

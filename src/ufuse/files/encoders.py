@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalogue.formats import BY_NAME
 from ..formats import gguf, mx, nvfp4
 from ..quant import quantize, quantize_linear
 from ..quant.array import PACKED, QuantizedArray
@@ -88,7 +89,7 @@ class Blocks:
 
     def encode(self, matrix: Matrix, at: Tile, x: Array) -> Encoded:
         weights = None if self._importance is None else self._importance[at.left : at.right]
-        data = gguf.quantize(x, self.kind, importance=weights)
+        data, _ = gguf.encoded(x, BY_NAME[self.kind], weights, None)  # the meter finds what is lost
         start = (at.first * self.columns + at.left) // self.block * gguf.type_size(self.kind)
         return Encoded([("", start, data)], lambda out: gguf.dequantize(data, self.kind, out=out))
 

@@ -6,7 +6,7 @@ A *kind* is a format by its name in GGUF, such as ``"Q4_0"``, in any case. `kind
 from __future__ import annotations
 
 import warnings
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -142,7 +142,8 @@ def quantize(
     -----
     RuntimeWarning
         If numbers that are all finite gave a block with a scale that is not: float16 scales
-        overflow, in Q4_0 from magnitudes of 524 160 on. The bytes are still those of the format.
+        overflow, in Q4_0 from magnitudes of 524 160 on. And if numbers are NaN or infinite, but in
+        F32, F16 and BF16, which have both: see Notes. The bytes are still those of the format.
 
     Notes
     -----
@@ -150,7 +151,8 @@ def quantize(
     depend on threads, strides or CPU. So are their limits: magnitudes below 3.7e-6 in Q8_0 (and
     the like in others) give a scale of zero and are read back as zeros. NVFP4, which the package
     does not write, follows llama.cpp's reference: a scale for every 16 elements, a sixth of their
-    largest magnitude rounded to e4m3 with ties upwards (from 256 on, 448), no scale for the tensor;
+    largest magnitude rounded to e4m3 with ties upwards (from 256 on, 448), no scale for the tensor:
+    magnitudes above 2688 saturate;
     codes are the nearest, of two equally near the one of smaller magnitude.
 
     A block with a NaN: the scale is NaN in Q4_0 to Q8_0 and the ternary kinds, with the sign of
@@ -183,16 +185,9 @@ def quantize(
             f"ufuse.formats.gguf.quantize: argument 'kind': {row.name} is read only; expected one "
             f"of {', '.join(kinds(encodes=True))}"
         )
-    values = _values(np.asarray(x))
-    target = _target("quantize", out, _quantized_shape("quantize", "x", values.shape, row), _UINT8)
-    weights = None if importance is None else _weights(importance, row, values.shape[-1])
-    apart = values if out is None or not executors.overlap(values, target) else values.copy()
-    packed = target if _contiguous_rows(target) else executors.empty(target.shape, _UINT8)
-    overflow = executors.of(__package__).encode(_layout(row), apart, packed, None, weights)
-    if packed is not target:
-        target[...] = packed
-    if overflow and row.name in _HALVES:
-        _warn_of_scales(row, apart, packed)
+    target, lost = encoded(x, row, importance, out)
+    if lost is not None:
+        _warn(row, lost)
     return target
 
 
@@ -252,6 +247,41 @@ def dequantize(
         codes = np.ascontiguousarray(codes)
     executors.of(__package__).decode(_layout(row), codes, target)
     return target
+
+
+class Lost(NamedTuple):
+    """What a kind could not hold.
+
+    Attributes
+    ----------
+    overflowed : int
+        Blocks (numbers, where a block is one) of finite numbers that are not read back as such.
+    largest : float
+        The largest magnitude in them.
+    nonfinite : int
+        Numbers that are NaN or infinite.
+    """
+
+    overflowed: int
+    largest: float
+    nonfinite: int
+
+
+def encoded(
+    x: ArrayLike, row: Format, importance: ArrayLike | None, out: Array | None
+) -> tuple[Array, Lost | None]:
+    """Do what `quantize` does but warn: of a kind that is written."""
+    values = _values(np.asarray(x))
+    target = _target("quantize", out, _quantized_shape("quantize", "x", values.shape, row), _UINT8)
+    weights = None if importance is None else _weights(importance, row, values.shape[-1])
+    apart = values if out is None or not executors.overlap(values, target) else values.copy()
+    packed = target if _contiguous_rows(target) else executors.empty(target.shape, _UINT8)
+    suspected = executors.of(__package__).encode(_layout(row), apart, packed, None, weights)
+    if packed is not target:
+        target[...] = packed
+    if not suspected or not packed.size or row.name == "F32":
+        return target, None
+    return target, _lost(row, apart, packed)
 
 
 def _row_of(function: str, kind: str) -> Format:
@@ -362,28 +392,44 @@ def _contiguous_rows(data: Array) -> bool:
     return data.shape[-1] <= 1 or data.strides[-1] == data.itemsize
 
 
-def _warn_of_scales(row: Format, x: Array, packed: Array) -> None:
-    """Warn where finite numbers gave a scale that is not."""
-    if not packed.size:
-        return
+def _lost(row: Format, x: Array, packed: Array) -> Lost | None:
+    """Look for numbers that are not finite, and for finite ones that gave a scale that is not."""
+    with np.errstate(over="ignore"):  # float64 is read as float32
+        groups = np.ascontiguousarray(x, np.float32).reshape(-1, row.block)
+    finite = np.isfinite(groups)
+    whole = finite.all(axis=1)
     blocks = packed.reshape(-1, row.nbytes)
-    beyond = np.zeros(blocks.shape[:-1], bool)
-    for at in _HALVES[row.name]:
+    beyond = np.zeros(whole.shape, bool)
+    for at in _HALVES.get(row.name, ()):
         if row.name == "BF16":
-            beyond |= (blocks[..., at + 1] & 0x7F == 0x7F) & (blocks[..., at] >= 0x80)
+            beyond |= (blocks[:, at + 1] & 0x7F == 0x7F) & (blocks[:, at] >= 0x80)
         else:
-            beyond |= blocks[..., at + 1] & 0x7C == 0x7C
-    if not beyond.any():
-        return
-    groups = x.reshape(-1, row.block)[beyond]
-    finite = np.isfinite(groups).all(axis=-1)
-    if finite.any():
-        count = int(finite.sum())
-        what = f"{count} numbers" if row.block == 1 else f"the float16 scales of {count} blocks"
+            beyond |= blocks[:, at + 1] & 0x7C == 0x7C
+    beyond &= whole
+    largest = float(np.abs(groups[beyond]).max(initial=0))
+    keeps = row.block == 1  # NaN and infinity
+    found = Lost(int(beyond.sum()), largest, 0 if keeps else int((~finite).sum()))
+    return found if found.overflowed or found.nonfinite else None
+
+
+def _warn(row: Format, lost: Lost) -> None:
+    """Warn of what is lost, once of each sort."""
+    function = "ufuse.formats.gguf.quantize"
+    if lost.overflowed:
+        numbers = f"{lost.overflowed} numbers"
+        blocks = f"the float16 scales of {lost.overflowed} blocks"
         warnings.warn(
-            f"ufuse.formats.gguf.quantize: {what} overflow in {row.name} and read back as "
-            f"infinities or NaN, of magnitudes up to {np.abs(groups[finite]).max():g}; scale the "
-            "array down, or use a kind with a wider range, such as BF16 or F32",
+            f"{function}: {numbers if row.block == 1 else blocks} overflow in {row.name} and read "
+            f"back as infinities or NaN, of magnitudes up to {lost.largest:g}; scale the array "
+            "down, or use a kind with a wider range, such as BF16 or F32",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    if lost.nonfinite:
+        warnings.warn(
+            f"{function}: {lost.nonfinite} numbers are NaN or infinite in float32, which "
+            f"{row.name} does not have: blocks of {row.block} with one of them read back as other "
+            "numbers, or as NaN; replace them (np.nan_to_num), or use F16, BF16 or F32",
             RuntimeWarning,
             stacklevel=4,
         )
