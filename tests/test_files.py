@@ -295,6 +295,34 @@ def test_values_that_have_no_scale_name_the_tensor(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.safetensors"]
 
 
+@pytest.mark.parametrize(("to", "suffix"), [("mxfp4", "safetensors"), ("Q8_0", "gguf")])
+def test_lost_numbers_are_in_the_table_and_named(
+    to: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], tile: int
+) -> None:
+    if suffix == "gguf":
+        pytest.importorskip("gguf")
+    x = np.random.default_rng(5).normal(size=(40, 64)).astype(np.float32)
+    bad, large = x.copy(), x.copy()
+    bad[3, 5], bad[39, 63], bad[7, 7] = np.nan, np.inf, -np.inf
+    large[9, 9] = 1e30
+    source = write(tmp_path / "a.safetensors", {"bad": bad, "good": x, "large": large})
+    target = tmp_path / f"o.{suffix}"
+    rows = {row.name: row for row in uf.files.quantize_model(source, target, to)}
+    assert rows["bad"].nonfinite == 3 and rows["bad"].note.startswith("3 NaN or infinite")
+    assert rows["good"].note == "" and rows["good"].nonfinite == rows["good"].spoilt == 0
+    overflows = to == "Q8_0"
+    assert rows["large"].spoilt == (32 if overflows else 0)
+    assert rows["large"].note == ("32 finite read back as NaN or infinite" if overflows else "")
+    assert main(["quantize", str(source), "--to", to, "-o", str(target), "--force"]) == 0
+    out, err = capsys.readouterr()
+    assert "3 NaN or infinite" in out
+    names = "bad, large" if overflows else "bad"
+    assert err == (
+        f"ufuse quantize: warning: NaN, infinity or overflow in {1 + overflows} of 3 tensors: "
+        f"{names}\n"
+    )
+
+
 def test_tensors_that_are_not_aligned_are_read(tmp_path: Path) -> None:
     x = np.random.default_rng(4).normal(size=(3, 64)).astype(np.float32)
     source = tmp_path / "odd.safetensors"

@@ -39,9 +39,9 @@ class TensorReport(NamedTuple):
         None for what was copied, and in a dry run.
     note : str
         Why it is not what was asked for, and what was lost; else empty.
-    nonfinite, overflowed : int
-        Elements that are NaN or infinite as float32, and others that are read back so because the
-        format's scales do not reach as far. 0 of what was copied.
+    nonfinite, spoilt : int
+        Elements that are NaN or infinite as float32, and others that are read back so: of a block
+        with one of those, or whose scale overflows. 0 of what was copied, and in a dry run.
     """
 
     name: str
@@ -54,7 +54,7 @@ class TensorReport(NamedTuple):
     max_abs: float | None = None
     note: str = ""
     nonfinite: int = 0
-    overflowed: int = 0
+    spoilt: int = 0
 
 
 class Meter:
@@ -63,7 +63,7 @@ class Meter:
     def __init__(self) -> None:
         self._sums = np.zeros(6)
         self._count = 0
-        self.nonfinite = self.overflowed = 0  # as `TensorReport` has them
+        self.nonfinite = self.spoilt = 0  # as `TensorReport` has them
 
     def add(self, x: Array, decoded: Array) -> None:
         """Take in a tile and what its codes stand for, both float32."""
@@ -73,7 +73,7 @@ class Meter:
         if not np.isfinite(found[:2]).all():  # the squares of x, and of what is read back
             wrong = ~np.isfinite(x)
             self.nonfinite += int(wrong.sum())
-            self.overflowed += int((~np.isfinite(decoded) & ~wrong).sum())
+            self.spoilt += int((~np.isfinite(decoded) & ~wrong).sum())
 
     def result(self) -> tuple[float | None, float | None]:
         """Return sqnr_db and max_abs."""
@@ -85,7 +85,7 @@ class Meter:
 
 def format_losses(rows: Sequence[TensorReport]) -> str:
     """Return a line that names the tensors of which numbers are no numbers any more; or nothing."""
-    names = [row.name for row in rows if row.nonfinite or row.overflowed]
+    names = [row.name for row in rows if row.nonfinite or row.spoilt]
     if not names:
         return ""
     listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -45,11 +45,11 @@ def report_of(job: Job, meter: Meter) -> TensorReport:
     notes = [job.note] if job.note else []
     if meter.nonfinite:
         notes.append(f"{meter.nonfinite:,} NaN or infinite")
-    if meter.overflowed:
-        notes.append(f"{meter.overflowed:,} overflow: read back as infinite or NaN")
+    if meter.spoilt:
+        notes.append(f"{meter.spoilt:,} finite read back as NaN or infinite")
     return TensorReport(
         tensor.name, tensor.shape, tensor.dtype, job.kind, before, after, *meter.result(),
-        "; ".join(notes), meter.nonfinite, meter.overflowed,
+        "; ".join(notes), meter.nonfinite, meter.spoilt,
     )  # fmt: skip
 
 
