@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The file is on disk before it gets the name, so that a power cut leaves the old one or the new
     one. Where the block raises, of an interrupt too, the new file is removed and the old one stays.
-    Who may read and write the old file may do so with the new one; of a first one the umask decides.
+    Who may use the old file may use the new one alike; of a first one the umask decides.
     """
     target = path.resolve()  # a link stays a link
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")

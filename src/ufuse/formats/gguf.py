@@ -22,24 +22,6 @@ __all__ = ["block_size", "dequantize", "kinds", "quantize", "quantized_shape", "
 _KINDS: Final = {row.name: row for row in GGUF}
 _BY_UPPER: Final = {name.upper(): row for name, row in _KINDS.items()}
 
-#: Where the float16 (or bfloat16) scales and least values of a block are, in bytes.
-_HALVES: Final = {
-    "Q4_0": (0,),
-    "Q4_1": (0, 2),
-    "Q5_0": (0,),
-    "Q5_1": (0, 2),
-    "Q8_0": (0,),
-    "Q2_K": (80, 82),
-    "Q3_K": (108,),
-    "Q4_K": (0, 2),
-    "Q5_K": (0, 2),
-    "Q6_K": (208,),
-    "TQ1_0": (52,),
-    "TQ2_0": (64,),
-    "F16": (0,),
-    "BF16": (0,),
-}
-
 _UINT8: Final = np.dtype(np.uint8)
 
 
@@ -400,7 +382,7 @@ def _lost(row: Format, x: Array, packed: Array) -> Lost | None:
     whole = finite.all(axis=1)
     blocks = packed.reshape(-1, row.nbytes)
     beyond = np.zeros(whole.shape, bool)
-    for at in _HALVES.get(row.name, ()):
+    for at in row.halves:
         if row.name == "BF16":
             beyond |= (blocks[:, at + 1] & 0x7F == 0x7F) & (blocks[:, at] >= 0x80)
         else:
