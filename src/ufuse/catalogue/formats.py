@@ -46,13 +46,45 @@ _BITSANDBYTES: Final = "bitsandbytes 0.50, functional.py"
 _GGML: Final = "llama.cpp, ggml-common.h"
 
 FORMATS: Final[tuple[Format, ...]] = (
-    Format("Q4_0", 32, 18, True, "float16 scale of the largest, 4-bit codes", _GGML, halves=(0,)),
     Format(
-        "Q4_1", 32, 20, True, "float16 scale and least value, 4-bit codes", _GGML, halves=(0, 2)
+        "Q4_0",
+        32,
+        18,
+        True,
+        "float16 scale of the largest, 4-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0,),
     ),
-    Format("Q5_0", 32, 22, True, "float16 scale of the largest, 5-bit codes", _GGML, halves=(0,)),
     Format(
-        "Q5_1", 32, 24, True, "float16 scale and least value, 5-bit codes", _GGML, halves=(0, 2)
+        "Q4_1",
+        32,
+        20,
+        True,
+        "float16 scale and least value, 4-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0, 2),
+    ),
+    Format(
+        "Q5_0",
+        32,
+        22,
+        True,
+        "float16 scale of the largest, 5-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0,),
+    ),
+    Format(
+        "Q5_1",
+        32,
+        24,
+        True,
+        "float16 scale and least value, 5-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0, 2),
     ),
     Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", _GGML, halves=(0,)),
     Format(

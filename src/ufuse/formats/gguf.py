@@ -103,7 +103,7 @@ def quantize(
         One of ``kinds(encodes=True)``; its block divides D.
     importance : array_like, optional
         Shape (D,): how much an error of each element of a row matters, the same for all rows; not
-        negative. For the kinds that search for the best scale.
+        negative. For Q4_0 to Q5_1 and Q2_K to Q6_K, which then search for the best scale.
     out : ndarray, optional
         Written to and returned: uint8, of any strides. It may overlap `x`.
 
@@ -144,10 +144,11 @@ def quantize(
 
     Q2_K to Q6_K, which the package does not write either, try several scales for every 16 or 32
     elements and keep the best, as llama.cpp's ``quantize_row_q*_K_ref`` does; with `importance`
-    as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). Products and sums are rounded
-    one by one: a llama.cpp whose compiler fuses them, as it may on AVX2, makes other choices where
-    two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in
-    others.
+    as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). So do Q4_0 to Q5_1 with
+    `importance` alone (``quantize_row_q4_0_impl``), where an error counts ``importance *
+    sqrt(mean of the row's squares + x**2)``. Products and sums are rounded one by one: a llama.cpp
+    whose compiler fuses them, as it may on AVX2, makes other choices where two scales are about as
+    good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in others.
 
     Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
 
