@@ -11,38 +11,14 @@
 
 #include "formats/kquants_affine.hpp"
 #include "formats/kquants_pack.hpp"
+#include "formats/kquants_rows.hpp"
 #include "formats/kquants_symmetric.hpp"
-#include "scan/transpose.hpp"
-#include "simd/half.hpp"
+#include "formats/kquants_weighted.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 namespace kquants {
 namespace {
-
-/// Element i of the (super-)blocks as row i; lanes without one are zeros.
-template <int kCount = kElements, class BlockOf>
-void turn(float* rows, BlockOf block_of) {
-  constexpr int kSide = kLanes < 8 ? kLanes : 8;
-  using Side = Vec<float, kSide>;
-  const float* block[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) block[lane] = block_of(lane);
-  for (int lane = 0; lane < kLanes; lane += kSide)
-    for (int i = 0; i < kCount; i += kSide) {
-      Side square[kSide];
-      for (int k = 0; k < kSide; ++k)
-        square[k] = block[lane + k] != nullptr ? Side::load(block[lane + k] + i) : splat<Side>(0);
-      transpose(square);
-      for (int k = 0; k < kSide; ++k) square[k].store(rows + (i + k) * kLanes + lane);
-    }
-}
-
-/// Whether of some rows a value is not finite or has a magnitude from `bound` on.
-bool some_from(const float* rows, int count, float bound) {
-  I most = splat<I>(0);
-  for (int i = 0; i < count; ++i) most = larger(most, bitcast<I>(magnitude(row(rows, i))));
-  return any(most >= splat<I>(__builtin_bit_cast(std::int32_t, bound)));
-}
 
 /// Super-blocks whose scales are sought.
 struct Batch {
@@ -62,9 +38,10 @@ struct Batch {
 
   Batch(const EncodeCall& call, std::int64_t first, int count)
       : weighted(call.importance != nullptr), next(call.values + (first + kLanes) * kElements) {
-    turn(x, [&](int lane) { return lane < count ? call.values + (first + lane) * kElements : nullptr; });
+    turn<kElements>(
+        x, [&](int lane) { return lane < count ? call.values + (first + lane) * kElements : nullptr; });
     if (weighted)
-      turn(importance, [&](int lane) {
+      turn<kElements>(importance, [&](int lane) {
         const std::int64_t at = (call.phase + first + lane) % call.period;
         return lane < count ? call.importance + at * kElements : nullptr;
       });
@@ -95,13 +72,6 @@ struct Batch {
     sum.store(sum_to);
   }
 };
-
-/// Stores a scale as a float16; returns what it keeps of it.
-UFUSE_INLINE V put_halves(V value, std::uint16_t* to) {
-  const Vec<std::uint16_t, kLanes> half = float_to_half(value);
-  half.store(to);
-  return half_to_float(half);
-}
 
 UFUSE_INLINE void keep(Found& found, int sub, const Fit& fit) {
   store_row(found.inverse, sub, fit.inverse);
@@ -380,84 +350,6 @@ void encode(const EncodeCall& call) {
   }
   *call.overflow = beyond ? Overflow::some : Overflow::none;
 }
-
-// --- Q4_0 to Q5_1 with importance -------------------------------------------------------------------------
-
-/// A scale, and with `Offset` a smallest value, for 32 elements: searched as those of sub-blocks are, and
-/// stored as they are found. As many blocks as a register has lanes are encoded together, a lane each.
-template <int Bits, bool Offset>
-struct Weighted {
-  static constexpr int kBlock = 32, kRows = kBlock * kLanes, kMiddle = 1 << (Bits - 1),
-                       kHead = Offset ? 4 : 2;
-  static constexpr int kTop = Offset ? (1 << Bits) - 1 : kMiddle;
-  static constexpr int kBytes = kHead + (Bits == 5 ? 4 : 0) + 16;
-
-  static void encode(const EncodeCall& call) {
-    alignas(64) float x[kAbreast * kRows], weights[kAbreast * kRows], levels[kAbreast * kRows];
-    bool beyond = false;
-    // Which NaN comes of two is a matter of the order of operands, which compilers choose. One of a row with
-    // a NaN is that, and what infinities and overflow make is negative, as x86 has it.
-    const V nan = splat<V>(__builtin_copysignf(__builtin_nanf(""), call.variance == call.variance ? -1 : 1));
-    for (std::int64_t first = 0; first < call.blocks; first += kAbreast * kLanes) {
-      const auto block_of = [&](const float* values, int lane) {
-        return first + lane < call.blocks ? values + (first + lane) * kBlock : nullptr;
-      };
-      for (int m = 0; m < kAbreast; ++m) {
-        turn<kBlock>(x + m * kRows, [&](int lane) { return block_of(call.values, m * kLanes + lane); });
-        turn<kBlock>(weights + m * kRows,
-                     [&](int lane) { return block_of(call.importance, m * kLanes + lane); });
-      }
-      for (int i = 0; i < kAbreast * kBlock; ++i) {
-        const V v = row(x, i);
-        store_row(weights, i, row(weights, i) * sqrt(splat<V>(call.variance) + v * v));
-      }
-      // A smallest value may be 31 times as large as the elements.
-      beyond |= some_from(x, kAbreast * kBlock, 1024);
-      Fit fits[kAbreast];
-      if constexpr (Offset)
-        fit_affine<kBlock, kTop, false>(x, weights, levels, {-0.9F, 0.05F, 36}, fits);
-      else
-        for (int m = 0; m < kAbreast; ++m)
-          fits[m] = fit_symmetric<kTop>(x + m * kRows, weights + m * kRows, kBlock);
-      for (int m = 0; m < kAbreast; ++m) {
-        const std::int64_t at = first + m * kLanes, left = call.blocks - at;
-        if (left > 0)
-          put(x + m * kRows, fits[m], nan, left < kLanes ? static_cast<int>(left) : kLanes,
-              call.codes + at * kBytes);
-      }
-    }
-    *call.overflow = beyond ? Overflow::some : Overflow::none;
-  }
-
- private:
-  static void put(const float* x, const Fit& fit, V nan, int count, std::uint8_t* to) {
-    alignas(64) std::int32_t codes[kRows];
-    const Mask some = fit.inverse == fit.inverse;
-    for (int i = 0; i < kBlock; ++i) {
-      V v = row(x, i);
-      if constexpr (Offset) v = v - fit.origin;
-      const I level = nearest(fit.inverse * v);
-      const I code = Offset ? clamp(level, 0, kTop) : clamp(level, -kTop, kTop - 1) + splat<I>(kTop);
-      store_row(codes, i, select(some, code, splat<I>(0)));
-    }
-    alignas(64) std::uint16_t scale[kLanes], low[kLanes];
-    put_halves(select(fit.scale == fit.scale, fit.scale, nan), scale);
-    if constexpr (Offset) put_halves(select(fit.shift == fit.shift, -fit.shift, nan), low);
-    for (int lane = 0; lane < count; ++lane) {
-      std::uint8_t* at = put_half(to + lane * kBytes, scale[lane]);
-      if constexpr (Offset) at = put_half(at, low[lane]);
-      const auto code = [&](int i) { return static_cast<std::uint32_t>(codes[i * kLanes + lane]); };
-      if constexpr (Bits == 5) {
-        std::uint32_t fifth = 0;
-        for (int i = 0; i < kBlock; ++i) fifth |= (code(i) >> 4) << i;
-        __builtin_memcpy(at, &fifth, sizeof fifth);
-        at += sizeof fifth;
-      }
-      for (int i = 0; i < 16; ++i)
-        at[i] = static_cast<std::uint8_t>((code(i) & 15) | (code(i + 16) & 15) << 4);
-    }
-  }
-};
 
 }  // namespace
 }  // namespace kquants

@@ -5,8 +5,7 @@ A *kind* is a format by its name in GGUF, such as ``"Q4_0"``, in any case. `kind
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -16,6 +15,7 @@ from ..catalogue.formats import GGUF, Format
 from ..interop import accepts_buffers
 from ..interop.lowprecision import coding
 from .blocks import Array, Layout
+from .losses import Lost, lost_of, warn_of
 
 __all__ = ["block_size", "dequantize", "kinds", "quantize", "quantized_shape", "shape", "type_size"]
 
@@ -170,7 +170,7 @@ def quantize(
         )
     target, lost = encoded(x, row, importance, out)
     if lost is not None:
-        _warn(row, lost)
+        warn_of(row, lost)
     return target
 
 
@@ -232,24 +232,6 @@ def dequantize(
     return target
 
 
-class Lost(NamedTuple):
-    """What a kind could not hold.
-
-    Attributes
-    ----------
-    overflowed : int
-        Blocks (numbers, where a block is one) of finite numbers that are not read back as such.
-    largest : float
-        The largest magnitude in them.
-    nonfinite : int
-        Numbers that are NaN or infinite.
-    """
-
-    overflowed: int
-    largest: float
-    nonfinite: int
-
-
 def encoded(
     x: ArrayLike, row: Format, importance: ArrayLike | None, out: Array | None
 ) -> tuple[Array, Lost | None]:
@@ -264,7 +246,7 @@ def encoded(
         target[...] = packed
     if not suspected or not packed.size or row.name == "F32":
         return target, None
-    return target, _lost(row, apart, packed)
+    return target, lost_of(row, apart, packed)
 
 
 def _row_of(function: str, kind: str) -> Format:
@@ -373,46 +355,3 @@ def _weights(importance: ArrayLike, row: Format, length: int) -> Array:
 
 def _contiguous_rows(data: Array) -> bool:
     return data.shape[-1] <= 1 or data.strides[-1] == data.itemsize
-
-
-def _lost(row: Format, x: Array, packed: Array) -> Lost | None:
-    """Look for numbers that are not finite, and for finite ones that gave a scale that is not."""
-    with np.errstate(over="ignore"):  # float64 is read as float32
-        groups = np.ascontiguousarray(x, np.float32).reshape(-1, row.block)
-    finite = np.isfinite(groups)
-    whole = finite.all(axis=1)
-    blocks = packed.reshape(-1, row.nbytes)
-    beyond = np.zeros(whole.shape, bool)
-    for at in row.halves:
-        if row.name == "BF16":
-            beyond |= (blocks[:, at + 1] & 0x7F == 0x7F) & (blocks[:, at] >= 0x80)
-        else:
-            beyond |= blocks[:, at + 1] & 0x7C == 0x7C
-    beyond &= whole
-    largest = float(np.abs(groups[beyond]).max(initial=0))
-    keeps = row.block == 1  # NaN and infinity
-    found = Lost(int(beyond.sum()), largest, 0 if keeps else int((~finite).sum()))
-    return found if found.overflowed or found.nonfinite else None
-
-
-def _warn(row: Format, lost: Lost) -> None:
-    """Warn of what is lost, once of each sort."""
-    function = "ufuse.formats.gguf.quantize"
-    if lost.overflowed:
-        numbers = f"{lost.overflowed} numbers"
-        blocks = f"the float16 scales of {lost.overflowed} blocks"
-        warnings.warn(
-            f"{function}: {numbers if row.block == 1 else blocks} overflow in {row.name} and read "
-            f"back as infinities or NaN, of magnitudes up to {lost.largest:g}; scale the array "
-            "down, or use a kind with a wider range, such as BF16 or F32",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-    if lost.nonfinite:
-        warnings.warn(
-            f"{function}: {lost.nonfinite} numbers are NaN or infinite in float32, which "
-            f"{row.name} does not have: blocks of {row.block} with one of them read back as other "
-            "numbers, or as NaN; replace them (np.nan_to_num), or use F16, BF16 or F32",
-            RuntimeWarning,
-            stacklevel=4,
-        )
