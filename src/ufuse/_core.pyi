@@ -89,8 +89,11 @@ def count_leading(
 def squared_errors(
     points: Any,
     numbers: Any,
+    point_start: Any,
     edges: Any,
     jumps: Any,
+    edge_start: Any,
+    levels: tuple[int, float],
     scale: Any,
     least: Any,
     most: Any,

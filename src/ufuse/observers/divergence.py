@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .counted import Counted
-from .observer import read_size
+from .layout import read_size
 from .parameters import Array, CodeKind
 from .spread import Spread
 
@@ -21,7 +21,14 @@ class Entropy(Counted):
     Parameters
     ----------
     axis : int, optional
-        One range per index of this axis; one for the tensor by default.
+        One range per index of this axis, or the axis that blocks run along; one range for the
+        tensor by default.
+    block_size : int or tuple of int, optional
+        One range per block of so many elements along `axis`, or, a number for each axis, per such
+        block; the last of an axis may be shorter. All batches then have one shape.
+    memory : int, optional
+        Bytes that ranges per index or block may take, 64 MiB by default. A batch that would need
+        more is refused.
     bins : int, optional
         Bins of equal width over both signs, odd, so that one of them is around 0.
     quantized_bins : int, optional
@@ -58,7 +65,15 @@ class Entropy(Counted):
     bins: int
     quantized_bins: int
 
-    def __init__(self, *, axis: Any = None, bins: int = 2049, quantized_bins: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        axis: Any = None,
+        block_size: Any = None,
+        bins: int = 2049,
+        quantized_bins: int = 128,
+        memory: int | None = None,
+    ) -> None:
         function = self._named()
         self.quantized_bins = read_size(function, "quantized_bins", quantized_bins, 2) or 128
         self.bins = read_size(function, "bins", bins, self.quantized_bins + 1) or 2049
@@ -67,10 +82,10 @@ class Entropy(Counted):
                 f"{function}: expected an odd number of bins, one of them around 0, and an even "
                 f"one of quantized_bins; got bins={bins!r}, quantized_bins={quantized_bins!r}"
             )
-        super().__init__(axis)
+        super().__init__(axis=axis, block_size=block_size, memory=memory)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"axis": self.axis, "bins": self.bins, "quantized_bins": self.quantized_bins}
+        return {**super()._arguments(), "bins": self.bins, "quantized_bins": self.quantized_bins}
 
     def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
         largest = spread.largest

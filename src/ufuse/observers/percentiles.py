@@ -19,7 +19,14 @@ class Percentile(Counted):
         ends at that percentile of the magnitudes; else half of the others are left out at each end:
         99.99 goes from percentile 0.005 to percentile 99.995.
     axis : int, optional
-        One range per index of this axis; one for the tensor by default.
+        One range per index of this axis, or the axis that blocks run along; one range for the
+        tensor by default.
+    block_size : int or tuple of int, optional
+        One range per block of so many elements along `axis`, or, a number for each axis, per such
+        block; the last of an axis may be shorter. All batches then have one shape.
+    memory : int, optional
+        Bytes that ranges per index or block may take, 64 MiB by default. A batch that would need
+        more is refused.
 
     Notes
     -----
@@ -42,17 +49,24 @@ class Percentile(Counted):
 
     percentile: float
 
-    def __init__(self, percentile: float = 99.99, *, axis: Any = None) -> None:
+    def __init__(
+        self,
+        percentile: float = 99.99,
+        *,
+        axis: Any = None,
+        block_size: Any = None,
+        memory: int | None = None,
+    ) -> None:
         if not 0 < percentile <= 100:
             raise ValueError(
                 f"{self._named()}: argument 'percentile': expected more than 0 and at most 100, "
                 f"got {percentile!r}"
             )
         self.percentile = float(percentile)
-        super().__init__(axis)
+        super().__init__(axis=axis, block_size=block_size, memory=memory)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"percentile": self.percentile, "axis": self.axis}
+        return {"percentile": self.percentile, **super()._arguments()}
 
     def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
         if kind.symmetric:
