@@ -45,9 +45,11 @@ class Entropy(Counted):
     is very sensitive to empty bins, and nearly flat around its least, so that the range can differ
     by some percent from that of the elements themselves, at nearly the same divergence.
 
-    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index of an axis 10
-    KiB, in which elements less than a millionth of the largest of all indices count as 0. To find
-    the range takes some 0.1 s, per index too.
+    Levels are of equal width, as those of integers are: for floating codes there is no range.
+
+    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index or block the
+    elements themselves while they are few, then 5 KiB. See ``docs/calibration.md``. To find the
+    range takes some 0.1 s, per index and block too.
 
     References
     ----------
@@ -86,6 +88,15 @@ class Entropy(Counted):
 
     def _arguments(self) -> dict[str, Any]:
         return {**super()._arguments(), "bins": self.bins, "quantized_bins": self.quantized_bins}
+
+    def _kind(self, function: str, dtype: Any, symmetric: Any) -> CodeKind:
+        kind = super()._kind(function, dtype, symmetric)
+        if kind.levels.fraction >= 0:
+            raise TypeError(
+                f"{function}: argument 'dtype': expected integer codes, whose levels are of equal "
+                f"width, got {kind.name}; take MSE or Percentile for floating codes"
+            )
+        return kind
 
     def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
         largest = spread.largest

@@ -48,7 +48,7 @@ class MSE(Counted):
     codes have the error of their rounding.
 
     Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index or block the
-    elements themselves while they are few, then 10 KiB. See ``docs/calibration.md``.
+    elements themselves while they are few, then 5 KiB. See ``docs/calibration.md``.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class MSE(Counted):
     >>> x[0] = 50  # one outlier, which would cost all others ten times the error
     >>> observer = uf.observers.MSE().update(x)
     >>> round(float(observer.clip_range("int4").high), 1)
-    2.4
+    2.5
     """
 
     def __init__(

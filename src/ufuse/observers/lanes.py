@@ -47,11 +47,13 @@ class LaneCounts:
     FRACTION_BITS: Final = 5
     OCTAVES: Final = 20
     #: What the counts of one stream take.
-    BYTES: Final = 8 * (2 * (OCTAVES << FRACTION_BITS) + 1)
-    #: Elements of a stream that are kept, where counts have room: a quarter of what those take.
-    KEPT: Final = 640
+    BYTES: Final = 4 * (2 * (OCTAVES << FRACTION_BITS) + 1)
+    #: Elements of a stream that are kept, where counts have room: two fifths of what those take.
+    KEPT: Final = 512
     #: What the extremes of one stream take.
     EXTREMES: Final = 8
+    #: From so many elements of a stream on counts are int64: twice the bytes.
+    WIDE: Final = 1 << 32
     #: All octaves are those of normal numbers.
     LEAST_TOP: Final = -126 + OCTAVES
 
@@ -66,7 +68,7 @@ class LaneCounts:
         # Of each part of the layout one matrix per batch: streams, elements.
         self._kept: list[list[Array]] = []
         # Of each stream: negative ones from the most negative on, those near 0, then positive ones.
-        self._counts = np.zeros((0, self._bins), np.int64)
+        self._counts = np.zeros((0, self._bins), np.uint32)
         self._top = self.LEAST_TOP  # all elements are less than 2**top
 
     @property
@@ -88,7 +90,7 @@ class LaneCounts:
         form = self._form_of(f"{function}: argument 'batch'", low.size, self._seen + x.size)
         if self.shape is None:
             self._begin(self._layout.fixed(x, axis), low.shape)
-        self._change_to(form)
+        self._change_to(form, self._seen + x.size)
         self._extend(low, high)
         parts = self._layout.parts(x, axis)
         if form.kept:
@@ -124,26 +126,37 @@ class LaneCounts:
             "or fewer indices, or take MinMax, which keeps 8 bytes per range"
         )
 
-    def _change_to(self, form: Form) -> None:
-        """Keep what is there in another form."""
-        if form == self._form:
-            return
-        if form == _NARROW:
+    def _change_to(self, form: Form, seen: int) -> None:
+        """Keep what is there as `form`, with room for so many elements in all."""
+        if not form.kept:
+            wide = np.uint32 if self._longest(seen) < self.WIDE else np.int64
+            if self._form.kept:
+                self._counts = np.zeros((self.low.size, self._bins), wide)
+                self._raise_top()
+                self._count_kept(self._kept, forget=True)
+            elif self._counts.dtype != wide:
+                self._counts = self._counts.astype(wide)
+        elif form != self._form:
             for kept in self._kept:
                 for i, matrix in enumerate(kept):
                     kept[i] = _narrowed(matrix)
-        else:
-            self._counts = np.zeros((self.low.size, self._bins), np.int64)
-            self._raise_top()
-            self._count_kept(self._kept)
-            self._kept = [[] for _ in self._kept]
         self._form = form
 
-    def _count_kept(self, kept: list[list[Array]]) -> None:
-        """Count exact elements."""
+    def _longest(self, seen: int) -> int:
+        """Return how many of so many elements the longest stream has."""
+        assert self.shape is not None
+        blocks = self._layout.blocks(self.shape)
+        if blocks is None:
+            return seen // self.low.size
+        each = [min(size, extent) for size, extent in zip(blocks.size, blocks.shape, strict=True)]
+        return seen // int(np.prod(blocks.shape)) * int(np.prod(each))
+
+    def _count_kept(self, kept: list[list[Array]], forget: bool) -> None:
+        """Count exact elements; let go of each batch then."""
         for (numbers, _, _), matrices in zip(self._numbered(), kept, strict=True):
-            for matrix in matrices:
-                self._count(numbers.reshape(-1), matrix, (0,))
+            left = matrices if forget else matrices[:]
+            while left:
+                self._count(numbers.reshape(-1), left.pop(), (0,))
 
     def _numbered(self) -> Iterator[tuple[Array, Array, tuple[int, ...]]]:
         assert self.shape is not None
@@ -161,9 +174,11 @@ class LaneCounts:
             some = numbers[(slice(None),) * longest + (which,)].reshape(-1)
             found = count(x[(slice(None),) * over[longest] + (which,)], over, octaves)
             if some[-1] - some[0] + 1 == some.size:
-                self._counts[some[0] : some[-1] + 1] += found.reshape(some.size, -1)
+                _add(self._counts[some[0] : some[-1] + 1], found)
             else:
-                self._counts[some] += found.reshape(some.size, -1)
+                sums = self._counts[some]
+                _add(sums, found)
+                self._counts[some] = sums
 
     def _extend(self, low: Array, high: Array) -> None:
         self.low = np.minimum(self.low, low)
@@ -186,7 +201,7 @@ class LaneCounts:
         if self.shape is None:
             assert other.shape is not None
             self._begin(other.shape, other.lanes)
-        self._change_to(form)
+        self._change_to(form, seen)
         self._extend(other.low, other.high)
         self._seen = seen
         if form.kept:
@@ -194,14 +209,14 @@ class LaneCounts:
                 same = other._form == form
                 mine.extend(theirs if same else [_narrowed(matrix) for matrix in theirs])
         elif other._form.kept:
-            self._count_kept(other._kept)
+            self._count_kept(other._kept, forget=False)
         else:
             step = (self._top - other._top) << self.FRACTION_BITS
             size = max(1, _TEMPORARY // self.BYTES)
             for first in range(0, len(self._counts), size):
                 part = other._counts[first : first + size].copy()
                 _move(part, step)
-                self._counts[first : first + size] += part
+                _add(self._counts[first : first + size], part)
 
     @property
     def nbytes(self) -> int:
@@ -280,6 +295,10 @@ def _elements(x: Array, over: tuple[int, ...], form: Form) -> Array:
 def _narrowed(rows: Array) -> Array:
     """Return the leading 16 bits of float32 numbers; NaN stay so."""
     return (np.ascontiguousarray(rows).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+
+
+def _add(counts: Array, found: Array) -> None:
+    np.add(counts, found.reshape(counts.shape), out=counts, casting="unsafe")
 
 
 def _move(counts: Array, step: int) -> None:

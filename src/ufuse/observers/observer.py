@@ -181,7 +181,7 @@ class Observer(ABC):
         ValueError
             If nothing was seen, `symmetric` is asked of unsigned codes, or refused for floats.
         TypeError
-            If `dtype` is none of these.
+            If `dtype` is none of these; for `Entropy`, if it is a float.
         """
         kind, low, high = self._found("scale_zero_point", dtype, symmetric)
         return parameters_of(low, high, kind)
@@ -205,7 +205,7 @@ class Observer(ABC):
 
     def _found(self, method: str, dtype: Any, symmetric: Any) -> tuple[CodeKind, Array, Array]:
         function = self._named(method)
-        kind = read_kind(function, dtype, symmetric)
+        kind = self._kind(function, dtype, symmetric)
         if self.batches == 0:
             raise ValueError(f"{function}: nothing has been seen yet; update(batch) comes first")
         low, high = self._range(kind)
@@ -213,6 +213,10 @@ class Observer(ABC):
         low = np.where(nothing, np.float32(0), low).astype(np.float32)
         high = np.where(nothing, np.float32(0), high).astype(np.float32)
         return kind, low, high
+
+    def _kind(self, function: str, dtype: Any, symmetric: Any) -> CodeKind:
+        """Return the codes to quantize to; raise for those that there is no range for."""
+        return read_kind(function, dtype, symmetric)
 
     @property
     @abstractmethod
