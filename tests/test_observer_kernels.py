@@ -175,3 +175,26 @@ def test_streams_over_two_axes_are_counted() -> None:
             np.testing.assert_array_equal(
                 found[index], in_numpy.count_octaves(row, (0,), octaves)[0]
             )
+
+
+@pytest.mark.parametrize(("bins", "levels"), [(257, 64), (130, 32), (65, 2)])
+def test_divergences_are_those_of_numpy(bins: int, levels: int) -> None:
+    rows = [
+        rng.normal(size=10_000),
+        rng.laplace(size=50),
+        np.abs(rng.normal(size=3000)),
+        np.ones(5),
+    ]
+    edges = [np.linspace(-np.abs(row).max(), np.abs(row).max(), bins + 1) for row in rows]
+    counts = np.array(
+        [np.histogram(row, edge)[0] for row, edge in zip(rows, edges, strict=True)], float
+    )
+    found = executors.of("ufuse.observers").divergences(counts, levels)
+    assert found.shape == (4, bins // 2 + 1 - levels // 2)
+    np.testing.assert_allclose(found, in_numpy.divergences(counts, levels), 1e-9, 1e-12)
+    for threads in (1, 3):
+        with uf.threads(threads):
+            again = executors.of("ufuse.observers").divergences(counts, levels)
+            np.testing.assert_array_equal(found, again)
+    with pytest.raises(ValueError, match="unlike sizes"):
+        pytest.importorskip("ufuse._core").divergences(counts, levels, np.zeros((4, 1)))

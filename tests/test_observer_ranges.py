@@ -119,6 +119,14 @@ def test_entropy_is_nearly_that_of_a_histogram_of_all(data: str) -> None:
     assert float(found) <= largest
 
 
+def test_of_equal_elements_entropy_clips_none() -> None:
+    for axis in (None, 1):
+        low, high = Entropy(axis=axis).update(np.full((5, 1), 3.5)).clip_range("uint8")
+        assert (low, high) == (3.5, 3.5)
+        low, high = Entropy(axis=axis).update(np.full((5, 1), -3.5)).clip_range("int8")
+        assert (low, high) == (-3.5, -3.5)
+
+
 def test_entropy_is_clipped_at_the_extremes() -> None:
     low, high = Entropy(bins=257).update(DATA["after a relu"]).clip_range("uint8")
     assert low == 0

@@ -44,4 +44,10 @@ struct Spread {
 UFUSE_API void squared_errors(const Spread& spread, const Levels& levels, std::int64_t count,
                               const double* scale, const double* least, const double* most, double* out);
 
+/// Kullback-Leibler divergences of histograms (rows of `bins` equal bins, the counts of which are whole
+/// numbers) from what quantizing to so many levels makes of them: for each stream, of the ranges of `levels /
+/// 2` to `bins / 2` bins to either side of the middle one.
+UFUSE_API void divergences(const double* counts, std::int64_t streams, std::int64_t bins, std::int64_t levels,
+                           double* out);
+
 }  // namespace ufuse

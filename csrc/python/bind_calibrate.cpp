@@ -74,6 +74,15 @@ void squared_errors_of(const Doubles& points, const Doubles& numbers, const Star
   });
 }
 
+void divergences_of(const Doubles& counts, std::int64_t levels, Doubles out) {
+  const bool fits = counts.ndim() == 2 && levels > 1 && levels < counts.shape(1) && out.ndim() == 2 &&
+                    out.shape(0) == counts.shape(0) && out.shape(1) == counts.shape(1) / 2 + 1 - levels / 2;
+  if (!fits) throw std::invalid_argument("ufuse divergences: arrays of unlike sizes");
+  double* const to = out.mutable_data();
+  without_gil(out.size() * counts.shape(1),
+              [&] { divergences(counts.data(), counts.shape(0), counts.shape(1), levels, to); });
+}
+
 }  // namespace
 
 void register_calibrate(py::module_& m) {
@@ -92,6 +101,9 @@ void register_calibrate(py::module_& m) {
         "What it costs to quantize points and intervals: see csrc/calibrate/calibrate.hpp. float64, starts "
         "int64;\n"
         "`levels` are bits of the fraction (-1 of integers) and the smallest normal number.");
+  m.def("divergences", &divergences_of, py::arg("counts").noconvert(), py::arg("levels"),
+        py::arg("out").noconvert(),
+        "How much histograms diverge from what quantizing makes of them: see csrc/calibrate/calibrate.hpp.");
 }
 
 }  // namespace ufuse

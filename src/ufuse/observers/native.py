@@ -45,3 +45,10 @@ def squared_errors(
     out = np.empty(scale.shape)
     _core.squared_errors(*streams, levels, scale, least, most, out)
     return out
+
+
+def divergences(counts: Array, levels: int) -> Array:
+    """See `reference.divergences`."""
+    out = np.empty((len(counts), counts.shape[1] // 2 + 1 - levels // 2))
+    _core.divergences(counts, levels, out)
+    return out

@@ -194,3 +194,75 @@ def _nearest(x: Array, levels: Levels) -> tuple[Array, Array]:
     down, up = size - floats[below], floats[above] - size
     index = np.where((up < down) | ((up == down) & (below % 2 == 1)), above, below)
     return np.copysign(floats[index], x), np.copysign(integrals[index], x)
+
+
+#: What an empty bin counts instead of 0, taken from the others.
+_SMOOTHING: Final = 1e-4
+
+
+def divergences(counts: Array, levels: int) -> Array:
+    """Return how much histograms diverge from what quantizing makes of them (Kullback-Leibler).
+
+    Parameters
+    ----------
+    counts : ndarray
+        float64: of each stream how many elements are in each of some bins of equal width.
+    levels : int
+        How many levels they are quantized to.
+
+    Returns
+    -------
+    ndarray
+        Of each stream, for ranges of ``levels // 2`` bins to either side of the middle one, and one
+        more each, up to all. What is beyond counts at its ends.
+    """
+    streams, bins = counts.shape
+    middle = bins // 2
+    sums = np.concatenate([np.zeros((streams, 1)), np.cumsum(counts, 1)], 1)
+    result = np.empty((streams, middle + 1 - levels // 2))
+    for stream in range(streams):
+        for k, half in enumerate(range(levels // 2, middle + 1)):
+            first, last = middle - half, min(middle + half + 1, bins)
+            inside = counts[stream, first:last]
+            clipped = inside.copy()
+            clipped[0] += sums[stream, first]
+            clipped[-1] += sums[stream, -1] - sums[stream, last]
+            result[stream, k] = _divergence(clipped, _levels(inside, clipped != 0, levels))
+    return result
+
+
+def _levels(counts: Array, filled: Array, number: int) -> Array:
+    """Return what quantizing to so many levels, and back, makes of counts.
+
+    A level's count is shared out evenly among all its bins, in whole numbers, by how many of them
+    are filled. What is left of the bins when they are dealt to levels counts with the last level,
+    and gets nothing.
+    """
+    width = counts.size // number
+    whole = width * number
+    level = counts[:whole].reshape(number, width).sum(1)
+    level[-1] += counts[whole:].sum()
+    among = np.count_nonzero(filled[:whole].reshape(number, width), axis=1)
+    share = np.where(among > 0, np.floor(level / np.maximum(among, 1)), 0)
+    result = np.zeros(counts.size)
+    result[:whole] = np.repeat(share, width)
+    return result
+
+
+def _divergence(counts: Array, quantized: Array) -> float:
+    p, q = _smoothed(counts), _smoothed(quantized)
+    if p is None or q is None:
+        return float(np.inf)
+    p, q = p / p.sum(), q / q.sum()
+    return float(np.sum(p * np.log(p / q)))
+
+
+def _smoothed(counts: Array) -> Array | None:
+    """Return the counts with a little in empty bins; None where others do not have that much."""
+    empty = counts == 0
+    number = np.count_nonzero(empty)
+    if number == counts.size:
+        return None
+    taken = _SMOOTHING * number / (counts.size - number)
+    result = np.where(empty, _SMOOTHING, counts - taken)
+    return result if result.min() > 0 else None
