@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ufuse.catalogue.floats import BY_NAME as FLOATS
+from ufuse.catalogue.floats import SATURATE
 from ufuse.observers import MSE, Entropy, MinMax, MovingAverage, Observer, Percentile
 from ufuse.observers.parameters import parameters_of
+from ufuse.quant.codes import BY_NAME
 
 rng = np.random.default_rng(20)
 NORMAL = rng.normal(size=100_003).astype(np.float32)
@@ -60,9 +63,13 @@ def some_axis(x: np.ndarray) -> np.ndarray:
 
 
 def true_error(x: np.ndarray, low: Any, high: Any, kind: Any) -> float:
-    """Mean squared error, of the elements themselves."""
+    """Mean squared error of what `ufuse.quantize` makes of the elements, one by one."""
     scale, zero = parameters_of(np.float32(low), np.float32(high), kind)
-    zero = int(zero)
     scaled = x.astype(np.float64) / float(scale)
-    codes = np.clip(np.rint(scaled) + zero, kind.least, kind.most)
-    return float(np.mean(((codes - zero) - scaled) ** 2)) * float(scale) ** 2
+    if kind.levels.fraction >= 0:
+        row = FLOATS[kind.name]
+        codes = row.decode(row.encode(scaled, SATURATE)).astype(np.float64)
+    else:
+        least = -kind.most if kind.symmetric else BY_NAME[kind.name].low
+        codes = np.clip(np.rint(scaled) + int(zero), least, kind.most) - int(zero)
+    return float(np.mean((codes - scaled) ** 2)) * float(scale) ** 2

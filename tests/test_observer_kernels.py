@@ -15,7 +15,7 @@ from ufuse.catalogue.floats import SATURATE
 from ufuse.observers import errors
 from ufuse.observers import reference as in_numpy
 from ufuse.observers.parameters import Levels, read_kind
-from ufuse.observers.spread import Cells
+from ufuse.observers.spread import Spread
 
 rng = np.random.default_rng(24)
 FLOATS = {name: row for name, row in ALL_FLOATS.items() if row.bits <= 8}
@@ -66,10 +66,13 @@ def test_costs_are_the_same_on_every_tier(levels: str, streams: int, tier: str) 
 
 @pytest.mark.parametrize("code", ["int8", *FLOATS])
 def test_costs_are_those_of_the_elements(code: str) -> None:
-    # Elements spread over two intervals and a point, one by one.
+    # Elements spread over two intervals, a point, and the extremes: one by one.
     cells = [(-1.5, -0.25, 100_000), (0.5, 0.5, 3000), (0.75, 3.0, 100_000)]
     x = np.concatenate([low + (high - low) * (np.arange(n) + 0.5) / n for low, high, n in cells])
-    columns = errors._points_and_steps(Cells(*np.array(cells, float).T))
+    x = np.append(x, [-1.5, 3.0])
+    bins = np.array([[0.25, 0.5, 0.75], [1.5, 0.5, 3.0]])
+    negative, positive = np.array([[100_001, 0, 0], [0, 3000, 100_001]])
+    columns = errors._points_and_steps(Spread(*bins, negative, positive, -1.5, 3.0, False))
     starts = [np.array([0, columns[i].size]) for i in (0, 2)]
     streams = in_numpy.Streams(*columns[:2], starts[0], *columns[2:], starts[1])
     if code == "int8":

@@ -27,6 +27,34 @@ def test_parameters_are_those_of_the_formula(dtype: str) -> None:
         assert zero.dtype == stored
 
 
+@every
+@pytest.mark.parametrize("dtype", [row.name for row in CODE_TYPES if row.is_float])
+def test_floats_have_scales_of_their_largest(name: str, dtype: str) -> None:
+    x = np.float32([[-1.5, 0.5], [4.25, 0.0]])
+    observer = MAKERS[name](axis=0).update(x)
+    if name == "Entropy":
+        match = rf"Entropy.scale_zero_point: argument 'dtype': expected integer codes.* got {dtype}"
+        with pytest.raises(TypeError, match=match):
+            observer.scale_zero_point(dtype)
+        with pytest.raises(TypeError, match="take MSE or Percentile"):
+            observer.clip_range(getattr(ml_dtypes, dtype))
+        return
+    scale, zero = observer.scale_zero_point(dtype)
+    low, high = observer.clip_range(dtype)
+    largest = np.float32(ml_dtypes.finfo(dtype).max)
+    np.testing.assert_array_equal(scale, np.maximum(-low, high) / largest)
+    assert zero.dtype == getattr(ml_dtypes, dtype)
+    np.testing.assert_array_equal(zero.astype(np.float32), [0, 0])
+    if name in ("MinMax", "MovingAverage"):
+        np.testing.assert_array_equal(scale, np.float32([1.5, 4.25]) / largest)
+    elif name == "Percentile":
+        np.testing.assert_allclose(scale, np.float32([1.5, 4.25]) / largest, 1e-3)
+    for error in (observer.scale_zero_point(np.dtype(dtype)), observer.scale_zero_point(dtype)):
+        np.testing.assert_array_equal(error.scale, scale)
+    with pytest.raises(ValueError, match=rf"'symmetric': {dtype} codes are symmetric, got False"):
+        observer.scale_zero_point(dtype, symmetric=False)
+
+
 def test_the_range_holds_zero() -> None:
     scale, zero = MinMax().update([3.0, 5.1]).scale_zero_point("uint8")
     assert (float(scale), int(zero)) == (pytest.approx(0.02), 0)

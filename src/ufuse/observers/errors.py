@@ -10,13 +10,14 @@ from .. import executors
 from .counted import Counted
 from .parameters import Array, CodeKind, parameters_of
 from .reference import Streams
-from .spread import Cells, Histograms, Rows
+from .spread import Histograms, Rows, Spread
 
 #: Candidates of the first look: ends are the extremes by so many powers of two, in such steps.
 _OCTAVES, _STEPS, _STEPS_OF_TWO = 24, 8, 2
 #: Each later look has so many candidates to either side of the best, closer by that factor.
 _BESIDE, _CLOSER = 4, 4
 _LOOKS = 6
+_LARGEST = float(np.finfo(np.float32).max)
 #: Candidates at a time.
 _PIECE = 1 << 17
 
@@ -40,10 +41,12 @@ class MSE(Counted):
     -----
     The error of a candidate range is that of its scale and zero point, rounded as they are
     returned, integrated over the histogram in closed form: over an interval of evenly spread
-    elements, rounding to a step s costs s**2 / 12 on average, and clipping the cube of a distance.
+    elements, rounding to a step s costs s**2 / 12 on average, and clipping the cube of a distance;
+    the smallest and the largest element count where they are.
     Of bfloat16, and of integers of up to 8 bits, the elements themselves are known, and the error
-    is theirs. Candidates are the extremes by powers of two down to 2**-24, and looked at more
-    closely around the best; for a range with both signs, both ends. Codes are those that
+    is theirs. Candidates are the extremes by powers of two down to 2**-24 (of floating codes up to
+    2, too), and looked at more closely around the best; for a range with both signs, both ends.
+    Codes are those that
     `ufuse.quantize` uses: of int8 -127 to 127 where it is symmetric, else -128 to 127. Floating
     codes have the error of their rounding.
 
@@ -72,7 +75,7 @@ class MSE(Counted):
         both = (low < 0) & (high > 0) if not kind.symmetric else np.zeros(low.size, bool)
         for two_ends in (False, True):
             which = np.flatnonzero(both == two_ends)
-            size = _PIECE // (_first(two_ends).size ** (1 + two_ends))
+            size = _PIECE // (_first(kind, two_ends).size ** (1 + two_ends))
             for first in range(0, which.size, size):
                 part = which[first : first + size]
                 streams = streams_of(piece, part)
@@ -101,7 +104,7 @@ def streams_of(piece: Rows | Histograms, which: Array) -> Streams:
                 }
             )
         )
-    columns = [_points_and_steps(piece.spreads[i].signed()) for i in which]
+    columns = [_points_and_steps(piece.spreads[i]) for i in which]
     points, numbers, edges, jumps = (
         np.concatenate(column) for column in zip(*columns, strict=True)
     )
@@ -109,14 +112,24 @@ def streams_of(piece: Rows | Histograms, which: Array) -> Streams:
     return Streams(points, numbers, starts[0], edges, jumps, starts[1])
 
 
-def _points_and_steps(cells: Cells) -> tuple[Array, Array, Array, Array]:
-    wide = cells.high > cells.low
+def _points_and_steps(spread: Spread) -> tuple[Array, Array, Array, Array]:
+    """Return the elements of a stream, the smallest and the largest at their places."""
+    cells = spread.signed()
+    number = cells.number.copy()
+    ends = []
+    if not spread.points and number.sum() > 1:
+        ends = [spread.low, spread.high]
+        number[0] -= 1
+        number[-1] -= 1
+    wide = (cells.high > cells.low) & (number > 0)
     low, high = cells.low[wide], cells.high[wide]
-    density = cells.number[wide] / (high - low)
+    density = number[wide] / (high - low)
     edges, which = np.unique(np.concatenate([low, high]), return_inverse=True)
     jumps = np.zeros(edges.size)
     np.add.at(jumps, which, np.concatenate([-density, density]))
-    return cells.low[~wide], cells.number[~wide], edges, jumps
+    known = (cells.high == cells.low) & (number > 0)
+    points = np.concatenate([cells.low[known], ends])
+    return points, np.concatenate([number[known], np.ones(len(ends))]), edges, jumps
 
 
 def _streams_of_rows(rows: Rows) -> Streams:
@@ -133,11 +146,21 @@ def _streams_of_rows(rows: Rows) -> Streams:
     return Streams(points, np.ones(points.size), known, ends.reshape(-1), jumps, spread)
 
 
-def _first(two_ends: bool) -> Array:
-    """Return how many octaves below the extremes the first candidates end."""
+def _first(kind: CodeKind, two_ends: bool) -> Array:
+    """Return how many octaves below the extremes the first candidates end.
+
+    Of integers the extremes are the widest that is worth it. Floats are as dense beyond: there is
+    another octave, and in it ends that make the largest element one of the floats.
+    """
     if two_ends:
         return np.arange(0, _OCTAVES / 2 + 1 / _STEPS_OF_TWO, 1 / _STEPS_OF_TWO)
-    return np.arange(0, _OCTAVES + 1 / _STEPS, 1 / _STEPS)
+    below = np.arange(0, _OCTAVES + 1 / _STEPS, 1 / _STEPS)
+    if kind.levels.fraction < 0:
+        return below
+    fractions = np.arange(1 << kind.levels.fraction) / (1 << kind.levels.fraction)
+    met = np.log2(1 + fractions) - np.log2(2 * np.frexp(kind.most)[0])
+    met -= met > 0  # of the octave below the largest float
+    return np.concatenate([below, -below[1 : _STEPS + 1], met])
 
 
 def _least_errors(
@@ -150,7 +173,8 @@ def _least_errors(
         high = np.maximum(-low, high)
         low = -high
     step = 1 / (_STEPS_OF_TWO if two_ends else _STEPS)
-    down = up = _first(two_ends)[None]
+    down = up = _first(kind, two_ends)[None]
+    widest = down.min()
     every = np.arange(streams.size)
     least = np.full(streams.size, np.inf)
     best = np.zeros((2, streams.size))
@@ -161,8 +185,8 @@ def _least_errors(
             down, up = np.tile(down, size), np.repeat(up, size, axis=1)
         else:
             up = down
-        lows = (low[:, None] * np.exp2(-down)).astype(np.float32)
-        highs = (high[:, None] * np.exp2(-up)).astype(np.float32)
+        lows = np.maximum(low[:, None] * np.exp2(-down), -_LARGEST).astype(np.float32)
+        highs = np.minimum(high[:, None] * np.exp2(-up), _LARGEST).astype(np.float32)
         scale, zero = (a.astype(np.float64) for a in parameters_of(lows, highs, kind))
         found = squared_errors(streams, kind.levels, scale, kind.least - zero, kind.most - zero)
         index = np.argmin(found, 1)
@@ -173,5 +197,5 @@ def _least_errors(
         ends = np.where(better, np.stack([lows[every, index], highs[every, index]]), ends)
         around = np.arange(-_BESIDE, _BESIDE + 1) * (step / _CLOSER)
         step /= _CLOSER
-        down, up = np.maximum(best[:, :, None] + around, 0)
+        down, up = np.maximum(best[:, :, None] + around, widest)
     return ends[0], ends[1]

@@ -149,6 +149,12 @@ class Rows(NamedTuple):
         negative = np.signbit(inner)
         low, high = np.where(negative, outer, inner), np.where(negative, inner, outer)
         cut = _cut(low, high, low, self.low[:, None], self.high[:, None])
+        # The smallest and the largest are known.
+        count = np.count_nonzero(~np.isnan(self.values), 1)
+        some = np.flatnonzero(count)
+        for ends in (cut.low, cut.high):
+            ends[some, 0] = self.low[some]
+            ends[some, count[some] - 1] = self.high[some]
         return cut.low, cut.high
 
     @property
