@@ -129,7 +129,7 @@ def _errors(expected: np.ndarray, ends: np.ndarray) -> np.ndarray:
     counts, edges = expected[:_BINS], expected[_BINS:]
     middles = (edges[1:] + edges[:-1]) / 2
     scale = ends[:, None] / _TOP
-    codes = np.clip(np.rint(middles / scale), -_TOP - 1, _TOP)
+    codes = np.clip(np.rint(middles / scale), -_TOP, _TOP)
     return np.asarray((counts * (codes * scale - middles) ** 2).sum(1) / counts.sum())
 
 
