@@ -311,7 +311,7 @@ def test_quantized_array() -> None:
     with pytest.raises(ValueError, match="scheme"):
         uf.quantize(w, "int3")
     with pytest.raises(TypeError, match="float32"):
-        uf.quantize(w.astype(np.float64))
+        uf.quantize(w.astype(np.complex64))
 
 
 # --- records ---

@@ -103,6 +103,68 @@ def test_a_list_is_quantized_one_by_one() -> None:
         np.testing.assert_array_equal(q.data, uf.quantize(x, "int4").data)
 
 
+@pytest.mark.parametrize("code", CODE_TYPES, ids=lambda code: code.name)
+def test_schemes_may_be_dtypes(code: CodeType) -> None:
+    """Names alone were once taken, unlike dtype= elsewhere."""
+    x = sample((4, 8))
+    want = uf.quantize(x, code.name)
+    for scheme in (code.dtype, code.dtype.type):
+        q = uf.quantize(x, scheme)
+        assert q.scheme == code.name
+        np.testing.assert_array_equal(q.data.view("u1"), want.data.view("u1"))
+    assert uf.quantize(x, "i2").scheme == "int16"
+
+
+def test_schemes_that_are_none() -> None:
+    x = sample((4, 8))
+    for scheme, error in ((np.float32, ValueError), ("f4", ValueError), (8, TypeError)):
+        with pytest.raises(error, match="'scheme': expected one of int8, uint8"):
+            uf.quantize(x, scheme)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("scheme", ["int8", "uint8", "int4", "uint2", "float8_e5m2"])
+@pytest.mark.parametrize(("shape", "where"), WHERE)
+@pytest.mark.parametrize("dtype", [np.float16, ">f2", ml_dtypes.bfloat16, np.float64], ids=str)
+def test_other_floats(scheme: str, shape: tuple[int, ...], where: Any, dtype: Any) -> None:
+    """float32 alone was once quantized."""
+    x = sample(shape).astype(dtype)
+    q, single = uf.quantize(x, scheme, **where), uf.quantize(x.astype(np.float32), scheme, **where)
+    np.testing.assert_array_equal(q.scale, single.scale)
+    np.testing.assert_array_equal(q.zero_point, single.zero_point)
+    np.testing.assert_array_equal(q.data, single.data)  # x is a float32, whatever it is kept as
+    if x.size and not q.code.is_float:
+        seen = uf.observers.MinMax().update(x.astype(np.float32))
+        a = uf.quantize(x, scheme, observer=seen)
+        np.testing.assert_array_equal(a.data, uf.quantize(x, scheme).data)
+
+
+def test_float64_is_divided_as_it_is() -> None:
+    """Its scale is float32, and its quotient is rounded once."""
+    x = np.array([254.0, 1 + 1e-12, 1 - 1e-12, 3 - 1e-12])
+    q = uf.quantize(x, "int8")
+    assert q.scale == 2 and q.scale.dtype == np.float32
+    np.testing.assert_array_equal(q.data, [127, 1, 0, 1])
+    np.testing.assert_array_equal(uf.quantize(x.astype(np.float32), "int8").data, [127, 0, 0, 2])
+    for values in ([1e39, 1], [np.nan, 1], [-np.inf, 0]):
+        with pytest.raises(ValueError, match=r"'x': expected finite values, got .*float32"):
+            uf.quantize(np.array(values))
+    with pytest.raises(ValueError, match=r"got NaN or infinity$"):
+        uf.quantize(np.float16([np.inf]))
+
+
+def test_lists_of_numbers() -> None:
+    """They are float64 for NumPy, which was once refused."""
+    want = uf.quantize(np.float32([[1, -2], [3, 4]]), "int8", axis=0)
+    for x in ([[1, -2], [3, 4]], [[1.0, -2.0], (3.0, 4.0)], ((1, -2), (3, 4))):
+        q = uf.quantize(x, "int8", axis=0)
+        assert isinstance(q, uf.QuantizedArray) and repr(q) == repr(want)
+        np.testing.assert_array_equal(q.data, want.data)
+    assert uf.quantize(3).shape == uf.quantize(-2.5).shape == ()
+    for values in (np.arange(3), [True, False], ["a"]):
+        with pytest.raises(TypeError, match="argument 'x'"):
+            uf.quantize(values)
+
+
 ROWS = [2, -1, slice(1, 4), slice(None, None, 2), [0, 3], np.array([True, False] * 3)]
 
 

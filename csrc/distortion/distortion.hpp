@@ -5,6 +5,7 @@
 #include "core/function_ref.hpp"
 #include "core/plan.hpp"
 #include "distortion/kernels.hpp"
+#include "program/program.hpp"
 
 namespace ufuse {
 
@@ -14,6 +15,7 @@ struct Slab {
   int from;
   std::int64_t shape[kMaxAxes];  // of the part, from `from` on
   std::int64_t start[kMaxAxes];  // index of its first element, of all axes
+  bool turned = false;           // written with the first axis of the part as the fastest
 
   std::int64_t size() const {
     std::int64_t n = 1;
@@ -28,6 +30,16 @@ struct Slab {
   }
 };
 
+/// What an operation of the catalogue decodes: broadcast operands of x's shape, in native byte order.
+struct Codes {
+  const CodesRow* row = nullptr;  // null: `decode` alone knows how
+  const char* data[3];            // codes, scales, zero points
+  const std::int64_t* strides[3];
+};
+
+/// The row that decodes as a program does, null where there is none.
+UFUSE_API const CodesRow* codes_row(const Program& program);
+
 struct Distortion {
   int axes = 0;
   const std::int64_t* shape = nullptr;
@@ -36,9 +48,10 @@ struct Distortion {
   const char* x = nullptr;
   const std::int64_t* strides = nullptr;  // in bytes
   bool swapped = false;                   // x: the other byte order
-  /// Writes what the codes of a slab stand for, contiguous.
+  Codes codes;
+  /// Writes what the codes of a slab stand for, one beside the other.
   FunctionRef<void(const Slab&, float*)> decode;
-  /// Copies x's elements of a slab, contiguous, in native byte order.
+  /// Copies x's elements of a slab so, in native byte order.
   FunctionRef<void(const Slab&, float*)> copy;
 };
 

@@ -12,7 +12,7 @@
 #include "formats/kquants_affine.hpp"
 #include "formats/kquants_pack.hpp"
 #include "formats/kquants_symmetric.hpp"
-#include "scan/transpose.hpp"
+#include "simd/transpose.hpp"
 #include "simd/half.hpp"
 
 namespace ufuse {

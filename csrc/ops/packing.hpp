@@ -66,18 +66,35 @@ struct quantize_nibbles {
   }
 };
 
+/// Each lane twice, side by side.
+template <class V>
+UFUSE_INLINE auto twice(V x) {
+  using U = rebind_t<V, uint64_t>;
+  const U bits = convert<U>(bitcast<rebind_t<V, uint32_t>>(x));
+  return bitcast<Vec<lane_t<V>, 2 * V::size>>(bits | (bits << 32));
+}
+
 /// The numbers of two codes of 4 bits, signed as the zero point is.
 struct dequantize_nibbles {
   template <class R, class B, class S, class Z>
   static UFUSE_INLINE R apply(B byte, S scale, Z zero_point) {
     using I = rebind_t<S, int32_t>;
     using U = rebind_t<R, uint64_t>;
-    const I codes = convert<I>(byte), zero = convert<I>(zero_point);
-    const auto number = [&](I code) {
-      if constexpr (static_cast<lane_t<Z>>(-1) < lane_t<Z>{}) code = (code ^ splat<I>(8)) - splat<I>(8);
-      return convert<U>(bitcast<rebind_t<S, uint32_t>>(convert<S>(code - zero) * scale));
-    };
-    return bitcast<R>(number(codes & splat<I>(15)) | (number(codes >> 4) << 32));
+    constexpr bool kSigned = static_cast<lane_t<Z>>(-1) < lane_t<Z>{};
+    constexpr int32_t kSign = kSigned ? 8 : 0;  // a code c is (c ^ 8) - 8
+    const I zero = convert<I>(zero_point) + splat<I>(kSign);
+    if constexpr (is_vector<R>) {  // both codes side by side: half the instructions of one after the other
+      const U bits = convert<U>(byte), both = (bits | (bits << 28)) & splat<U>(0xf0000000full);
+      using Codes = Vec<int32_t, 2 * R::size>;
+      const Codes codes = (bitcast<Codes>(both) ^ splat<Codes>(kSign)) - twice(zero);
+      return bitcast<R>(convert<Vec<float, 2 * R::size>>(codes) * twice(scale));
+    } else {
+      const I codes = convert<I>(byte);
+      const auto number = [&](I code) {
+        return convert<U>(bitcast<uint32_t>(convert<S>((code ^ splat<I>(kSign)) - zero) * scale));
+      };
+      return bitcast<R>(number(codes & splat<I>(15)) | (number(codes >> 4) << 32));
+    }
   }
 };
 

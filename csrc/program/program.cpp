@@ -294,4 +294,16 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
   }
 }
 
+const char* Program::only_operation() const {
+  const ProgramKernels& kernels = program_kernels(active_tier());
+  if (steps_.size() != 1 || outputs() != 1) return nullptr;
+  const Step& step = steps_.front();
+  if (step.kind != StepKind::map || step.kernel >= kernels.count || step.arity > inputs() ||
+      step.out != output_register_.front())
+    return nullptr;
+  for (int i = 0; i < step.arity; ++i)
+    if (step.in[i] != register_of_[static_cast<std::size_t>(i)]) return nullptr;
+  return kernels.rows[step.kernel].name;
+}
+
 }  // namespace ufuse

@@ -62,6 +62,10 @@ class UFUSE_API Program {
   /// Arithmetic weight: instructions per element, for the choice of threads.
   int steps() const noexcept { return static_cast<int>(steps_.size()); }
 
+  /// The name of the operation that makes the result of the first inputs, in their order; null where there is
+  /// more to it.
+  const char* only_operation() const;
+
   /// Runs over `shape`; `operands` are the outputs, then the inputs. Outputs may be inputs' own memory only
   /// with the same strides.
   void run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;

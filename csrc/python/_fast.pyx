@@ -32,6 +32,9 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
     void run_program(const Program* program, int axes, const int64_t* shape,
                      const ProgramOperand* operands, int count) except +
     void set_operand(ProgramOperand& operand, char* data, const int64_t* strides, bint swapped)
+    bint quantize_dynamic(const Program* program, int axes, const int64_t* shape, char* x,
+                          const int64_t* strides, char* codes, const int64_t* code_strides,
+                          float* scale, uint8_t* zero) except +
     object pool_handler_capsule()
     const size_t kPooledBytes
 

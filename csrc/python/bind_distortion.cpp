@@ -29,12 +29,17 @@ void broadcast_to(const py::array& array, const py::array& x, Broadcast& to) {
   }
 }
 
-/// Runs a program over a slab; the result is contiguous.
+/// Runs a program over a slab, and writes the results one beside the other.
 void run_slab(const Program& program, const Slab& slab, float* to, std::int64_t size,
               std::span<const ProgramOperand> inputs) {
   const int axes = slab.axes - slab.from;
   std::int64_t strides[kMaxAxes];
-  for (std::int64_t i = axes - 1, step = size; i >= 0; step *= slab.shape[i--]) strides[i] = step;
+  std::int64_t step = size;
+  if (slab.turned) {
+    strides[0] = step;
+    step *= slab.shape[0];
+  }
+  for (int i = axes - 1; i >= (slab.turned ? 1 : 0); step *= slab.shape[i--]) strides[i] = step;
   ProgramOperand operands[kMaxOperands];
   operands[0] = {reinterpret_cast<char*>(to), strides, false};
   for (std::size_t k = 0; k < inputs.size(); ++k)
@@ -76,6 +81,12 @@ py::array_t<double> distortion_of_program(std::uintptr_t address, const py::arra
   std::vector<DistortionSums> sums(static_cast<std::size_t>(kept));
   const auto decode = [&](const Slab& slab, float* to) { run_slab(program, slab, to, size, operands); };
   const auto copy = [&](const Slab& slab, float* to) { run_slab(same, slab, to, size, {&numbers, 1}); };
+  Codes codes{codes_row(program), {}, {}};
+  for (std::size_t k = 0; k < operands.size() && k < 3; ++k) {
+    if (operands[k].swapped) codes.row = nullptr;
+    codes.data[k] = operands[k].data;
+    codes.strides[k] = operands[k].strides;
+  }
   const Distortion d{static_cast<int>(x.ndim()),
                      shape,
                      lanes,
@@ -83,6 +94,7 @@ py::array_t<double> distortion_of_program(std::uintptr_t address, const py::arra
                      numbers.data,
                      strides.back().strides,
                      numbers.swapped,
+                     codes,
                      decode,
                      copy};
   without_gil(x.size(), [&] { measure_distortion(d, sums.data()); });

@@ -145,3 +145,73 @@ cdef class LinearCall(Entry):
             with nogil:
                 run_program(fast.program, axes, extents, operands, 4)
         return target
+
+
+cdef class DynamicCall(Entry):
+    """Fast entry of dynamic_quantize_linear.
+
+    Parameters
+    ----------
+    general : callable
+        The general function; it defines the signature and the documentation.
+    program : FastProgram
+        (x, scale, zero point) -> uint8.
+    kind : type
+        The named tuple of codes, scale and zero point.
+    """
+    cdef FastProgram program
+    cdef object kind
+
+    def __init__(self, general, program, kind):
+        Entry.__init__(self, general)
+        self.program = program
+        self.kind = kind
+
+    def __call__(self, *args, **kwargs):
+        cdef object result
+        if len(args) == 1 and (not kwargs or (len(kwargs) == 1 and "out" in kwargs)):
+            result = self._run(args[0], kwargs.get("out"))
+            if result is not NotImplemented:
+                return result
+        return self.general(*args, **kwargs)
+
+    cdef object _run(self, object x, object out):
+        cdef cnp.ndarray array, target
+        cdef int axes, axis
+        cdef bint done
+        cdef float scale = 0
+        cdef uint8_t zero = 0
+        cdef const int64_t* shape
+        if not cnp.PyArray_CheckExact(x):
+            return NotImplemented
+        array = x
+        axes = cnp.PyArray_NDIM(array)
+        if (cnp.PyArray_TYPE(array) != cnp.NPY_FLOAT or PyArray_ISBYTESWAPPED(array)
+                or cnp.PyArray_SIZE(array) == 0 or not 0 < axes < 64):
+            return NotImplemented
+        if out is None:
+            target = new_array(axes, cnp.PyArray_DIMS(array), cnp.NPY_UINT8, 1)
+        else:
+            if not cnp.PyArray_CheckExact(out):
+                return NotImplemented
+            target = out
+            if (cnp.PyArray_TYPE(target) != cnp.NPY_UINT8 or not cnp.PyArray_ISWRITEABLE(target)
+                    or cnp.PyArray_NDIM(target) != axes or not cnp.PyArray_IS_C_CONTIGUOUS(target)
+                    or not cnp.PyArray_IS_C_CONTIGUOUS(array) or not _apart(array, target)):
+                return NotImplemented
+            for axis in range(axes):
+                if cnp.PyArray_DIM(target, axis) != cnp.PyArray_DIM(array, axis):
+                    return NotImplemented
+        shape = <const int64_t*>cnp.PyArray_DIMS(array)
+        if cnp.PyArray_SIZE(array) <= SMALL:
+            done = quantize_dynamic(self.program.program, axes, shape, cnp.PyArray_BYTES(array),
+                                    <const int64_t*>cnp.PyArray_STRIDES(array), cnp.PyArray_BYTES(target),
+                                    <const int64_t*>cnp.PyArray_STRIDES(target), &scale, &zero)
+        else:
+            with nogil:
+                done = quantize_dynamic(self.program.program, axes, shape, cnp.PyArray_BYTES(array),
+                                        <const int64_t*>cnp.PyArray_STRIDES(array), cnp.PyArray_BYTES(target),
+                                        <const int64_t*>cnp.PyArray_STRIDES(target), &scale, &zero)
+        if not done:
+            return NotImplemented  # NaN: the general function says so
+        return named_tuple(self.kind, (target, _float32(scale), _uint8(zero)))

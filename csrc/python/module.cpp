@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_softmax(m);
   ufuse::register_exact(m);
   ufuse::register_distortion(m);
+  ufuse::register_ranged(m);
   ufuse::register_formats(m);
   ufuse::register_weighted(m);
   ufuse::register_calibrate(m);

@@ -17,6 +17,7 @@ void register_scan(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
 void register_exact(pybind11::module_& m);
 void register_distortion(pybind11::module_& m);
+void register_ranged(pybind11::module_& m);
 void register_formats(pybind11::module_& m);
 void register_weighted(pybind11::module_& m);
 void register_calibrate(pybind11::module_& m);

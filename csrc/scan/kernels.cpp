@@ -2,7 +2,7 @@
 #include "scan/kernels.hpp"
 
 #include "reduce/reducers.hpp"
-#include "scan/transpose.hpp"
+#include "simd/transpose.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {

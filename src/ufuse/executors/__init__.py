@@ -122,6 +122,15 @@ def fast_linear(programs: Mapping[str, Program]) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_dynamic(program: Program, kind: type) -> Callable[[_F], _F]:
+    """Put the native fast entry before dynamic quantization, by `program`, to a tuple `kind`."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_dynamic(general, program, kind))
+
+    return decorate
+
+
 def fast_reduction(
     reducer: str,
     finish: str,

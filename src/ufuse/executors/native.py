@@ -65,6 +65,14 @@ def distortion(
     return sums
 
 
+def quantize_ranged(
+    program: Program, parts: Sequence[tuple[Any, ...]], rule: str, least: float, most: float
+) -> bool:
+    """Quantize parts by their ranges; see `ufuse.quant.ranged`."""
+    fine: bool = _core.quantize_ranged(compiled(program).address, parts, rule, least, most)
+    return fine
+
+
 def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgram:
     """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions."""
     return _fast.FastProgram(
@@ -84,6 +92,11 @@ def fast_linear(general: Any, programs: Mapping[str, Program]) -> _fast.LinearCa
     }
     fast = {code: fast_program(program, (-1, 0, 0)) for code, program in programs.items()}
     return _fast.LinearCall(general, fast, codes, general.__name__ != "dequantize_linear")
+
+
+def fast_dynamic(general: Any, program: Program, kind: type) -> _fast.DynamicCall:
+    """Return `general` (dynamic_quantize_linear) behind its fast entry."""
+    return _fast.DynamicCall(general, fast_program(program, (-1, 0, 0)), kind)
 
 
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])

@@ -113,7 +113,7 @@ class Linear:
             ZERO_POINT: (storage, () if self._symmetric else scales),
         }
         self.about = {
-            "kind": "linear",
+            "record": "linear",
             "scheme": scheme,
             "axis": len(shape) - 1 if per_row else 0,
             "block_size": block_size,
@@ -176,7 +176,7 @@ class NVFP4:
             SCALE: ("F8_E4M3", (*shape[:-1], scales)),
             TENSOR_SCALE: ("F32", ()),
         }
-        self.about = {"kind": self.kind, "shape": shape, "axis": len(shape) - 1}
+        self.about = {"record": "nvfp4", "shape": shape, "axis": len(shape) - 1}
         self._scale = np.float32(1)
 
     def prepare(self, matrix: Matrix) -> list[tuple[str, int, Array]]:
@@ -208,8 +208,12 @@ class MX:
             SCALE: ("U8", (*shape[:-1], scales)),
         }
         self.about = {
-            "kind": kind, "shape": shape, "axis": len(shape) - 1, "block_size": self.block
-        }  # fmt: skip
+            "record": "mx",
+            "kind": kind,
+            "shape": shape,
+            "axis": len(shape) - 1,
+            "block_size": self.block,
+        }
 
     def prepare(self, matrix: Matrix) -> list[tuple[str, int, Array]]:
         return []

@@ -7,26 +7,27 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..formats.gguf import GGUFArray
 from ..formats.mx import MXArray
+from ..formats.nf4 import NF4Array
 from ..formats.nvfp4 import NVFP4Array
 from ..quant import QuantizedArray
-from ..quant.arguments import as_stored
-from ..quant.array import PACKED
-from ..quant.codes import BY_NAME as CODES
 from ..quant.codes import CodeType
+from ..quant.record import Record
 from .replacing import replacing
 from .safetensors import NAME_OF, Reader, Writer
 
 Array = NDArray[Any]
-Record: TypeAlias = QuantizedArray | NVFP4Array | MXArray
+_R = TypeVar("_R", bound=Record)
 
-#: Of the layout below. A reader refuses any other.
-VERSION: Final = 1
+#: Of the layout below, and those that are read: in 1 the key ``record`` was missing.
+VERSION: Final = 2
+_READABLE: Final = ("1", "2")
 #: Keys of the metadata: the version, and JSON with what each quantized tensor is.
 VERSION_KEY: Final = "ufuse.version"
 RECORDS_KEY: Final = "ufuse.quantized"
@@ -34,6 +35,11 @@ RECORDS_KEY: Final = "ufuse.quantized"
 SCALE: Final = ".scale"
 ZERO_POINT: Final = ".zero_point"
 TENSOR_SCALE: Final = ".tensor_scale"
+
+#: Classes by the word for them.
+_CLASSES: Final[dict[str, type[Record]]] = {
+    kind._kept_as: kind for kind in (QuantizedArray, NVFP4Array, MXArray, NF4Array, GGUFArray)
+}
 
 #: What zipfile and numpy.lib.format raise for files that are corrupt.
 _BROKEN: Final = (
@@ -55,43 +61,22 @@ def codes_dtype(code: CodeType, is_packed: bool) -> str:
 
 
 def metadata_of(records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Return the metadata of a file, given what `described` says of each record."""
-    return {VERSION_KEY: str(VERSION), RECORDS_KEY: json.dumps(records, separators=(",", ":"))}
+    """Return the metadata of a file, given what is said of each record."""
+    return {VERSION_KEY: str(VERSION), RECORDS_KEY: _as_json(records)}
 
 
-def described(q: QuantizedArray) -> dict[str, Any]:
-    """Return what its arrays do not say of a record."""
-    return {
-        "kind": "linear",
-        "scheme": q.scheme,
-        "axis": q.axis,
-        "block_size": q.block_size,
-        "shape": q.shape,
-    }
+def _as_json(words: Mapping[str, Any]) -> str:
+    return json.dumps(words, separators=(",", ":"), default=np.generic.item)
 
 
-def restored(about: Mapping[str, Any], part: Callable[[str], Array]) -> Record:
-    """Make a record of what `described` said, and of its parts by their suffix."""
-    kind, shape = about["kind"], tuple(about["shape"])
-    if kind == "linear":
-        code = CODES[about["scheme"]]
-        block = about["block_size"]
-        data = part("")
-        if code.is_float and code.name not in PACKED and data.dtype == np.uint8:
-            data = data.view(code.dtype)  # stored as bytes: safetensors or NumPy has no word for it
-        return QuantizedArray(
-            data,
-            part(SCALE),
-            part(ZERO_POINT),
-            about["axis"],
-            tuple(block) if isinstance(block, list) else block,
-            code.name,
-            shape,
-        )
-    scales = part(SCALE).view(np.uint8)
-    if kind == "nvfp4":
-        return NVFP4Array(part(""), scales, np.float32(part(TENSOR_SCALE)), shape, about["axis"])
-    return MXArray(part(""), scales, kind, shape, about["axis"], about["block_size"])
+def class_of(about: Mapping[str, Any]) -> type[Record]:
+    """Return the class of a record, given what a file says of it."""
+    word = about["record"] if "record" in about else about["kind"]
+    if "record" not in about and word not in ("linear", "nvfp4"):
+        word = "mx"  # in version 1, whose `kind` was the format's
+    if word not in _CLASSES:
+        raise ValueError(f"expected a record of {', '.join(_CLASSES)}, got {word!r}")
+    return _CLASSES[word]
 
 
 def records_of(reader: Reader) -> dict[str, dict[str, Any]]:
@@ -141,7 +126,7 @@ def record(
             parts.add(name + suffix)
         return np.require(reader.array(name + suffix), requirements="A")
 
-    return _checked(reader.path, name, lambda: restored(about, part))
+    return _checked(reader.path, name, lambda: class_of(about)._of(about, part))
 
 
 def load_model(path: str | Path) -> dict[str, Any]:
@@ -154,8 +139,9 @@ def load_model(path: str | Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to ndarray, QuantizedArray, NVFP4Array or MXArray
-        Arrays are read-only views of a memory map: what is not used is not read.
+    dict of str to ndarray or record
+        Records are `QuantizedArray` and those of `ufuse.formats`. Arrays are read-only views of a
+        memory map: what is not used is not read.
 
     Raises
     ------
@@ -183,51 +169,63 @@ def load_model(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def save(q: QuantizedArray, path: str | Path) -> None:
-    """Write a record to a file, .npz or .safetensors: see `QuantizedArray.save`."""
+def save(q: Record, path: str | Path) -> None:
+    """Write a record to a file, .npz or .safetensors: see `Record.save`."""
     target = Path(path)
-    data = q.data if q.is_packed else as_stored(q.data, q.code)
-    about = described(q)
-    suffix = _suffix(target, "save")
+    about, parts = q._about(), q._stored()
+    suffix = _suffix(target, q, "save")
     with replacing(target) as beside:
         if suffix == ".npz":
-            words = json.dumps(about)
+            named: dict[str, Any] = {_member(suffix): part for suffix, part in parts.items()}
             with beside.open("wb") as file:
-                np.savez(
-                    file, version=VERSION, about=words, data=data, scale=q.scale,
-                    zero_point=q.zero_point,
-                )  # fmt: skip
+                np.savez(file, version=VERSION, about=_as_json(about), **named)
             return
-        parts = {
-            "": (codes_dtype(q.code, q.is_packed), data),
-            SCALE: ("F32", q.scale),
-            ZERO_POINT: (NAME_OF[q.zero_point.dtype.name], q.zero_point),
+        tensors = {
+            _ALONE + suffix: (_dtype_of(q, suffix, part), part.shape)
+            for suffix, part in parts.items()
         }
-        tensors = {_ALONE + name: (dtype, a.shape) for name, (dtype, a) in parts.items()}
         with Writer(beside, tensors, metadata_of({_ALONE: about})) as writer:
-            for name, (_, array) in parts.items():
-                writer.write(_ALONE + name, array)
+            for suffix, part in parts.items():
+                writer.write(_ALONE + suffix, part)
 
 
-def load(path: str | Path) -> QuantizedArray:
-    """Read a record of a file: see `QuantizedArray.load`."""
+def _member(suffix: str) -> str:
+    """Return what a part is called in an .npz file."""
+    return suffix.removeprefix(".") or _ALONE
+
+
+def _dtype_of(q: Record, suffix: str, part: Array) -> str:
+    """Return safetensors' word for a part of a record."""
+    if isinstance(q, QuantizedArray) and not suffix:
+        return codes_dtype(q.code, q.is_packed)
+    if isinstance(q, NVFP4Array) and suffix == SCALE:
+        return "F8_E4M3"
+    return NAME_OF[part.dtype.name]
+
+
+def load(path: str | Path, kind: type[_R]) -> _R:
+    """Read a record of a file: see `Record.load`."""
     source = Path(path)
-    if _suffix(source, "load") == ".npz":
-        return _load_npz(source)
-    reader = Reader(source)
-    records = records_of(reader)
-    if set(records) != {_ALONE}:
+    if _suffix(source, kind, "load") == ".npz":
+        found = _load_npz(source)
+    else:
+        reader = Reader(source)
+        records = records_of(reader)
+        if set(records) != {_ALONE}:
+            raise ValueError(
+                f"{source}: expected a record that {kind.__name__}.save has written, got a file of "
+                f"{len(records)} quantized tensors; ufuse.files.load_model reads them"
+            )
+        found = record(reader, _ALONE, records[_ALONE])
+    if not isinstance(found, kind):
         raise ValueError(
-            f"{source}: expected a record that QuantizedArray.save has written, got a file of "
-            f"{len(records)} quantized tensors; ufuse.files.load_model reads them"
+            f"{source}: expected a record that {kind.__name__}.save has written, got {found!r}; "
+            f"{found._name}.load reads it"
         )
-    found = record(reader, _ALONE, records[_ALONE])
-    if not isinstance(found, QuantizedArray):
-        raise ValueError(f"{source}: expected a QuantizedArray, got {type(found).__name__}")
     return found
 
 
-def _load_npz(path: Path) -> QuantizedArray:
+def _load_npz(path: Path) -> Record:
     members: dict[str, Array] = {}
     with path.open("rb") as file:
         at = file.seek(0, 2)  # where what is missing of a truncated file begins
@@ -241,23 +239,19 @@ def _load_npz(path: Path) -> QuantizedArray:
                         )
         except _BROKEN as error:
             raise ValueError(f"{path}: offset {at}: not a whole .npz file: {error}") from None
-    needed = {"version", "about", "data", "scale", "zero_point"}
     if "version" in members:
         _check_version(path, str(members["version"]))
-    if not needed <= members.keys():
+    if not {"version", "about"} <= members.keys():
         raise ValueError(
-            f"{path}: expected a record that QuantizedArray.save has written, with the arrays "
-            f"{', '.join(sorted(needed))}; got {', '.join(sorted(members)) or 'none'}"
+            f"{path}: expected a record that ufuse has saved, with the arrays version, about, and "
+            f"those of the record; got {', '.join(sorted(members)) or 'none'}"
         )
 
     def make() -> Record:
         about = json.loads(str(members["about"]))
-        parts = {"": members["data"], SCALE: members["scale"], ZERO_POINT: members["zero_point"]}
-        return restored(about, parts.__getitem__)
+        return class_of(about)._of(about, lambda suffix: members[_member(suffix)])
 
-    found = _checked(path, "data", make)
-    assert isinstance(found, QuantizedArray)
-    return found
+    return _checked(path, _ALONE, make)
 
 
 def _checked(path: Path, name: str, make: Callable[[], Record]) -> Record:
@@ -270,18 +264,19 @@ def _checked(path: Path, name: str, make: Callable[[], Record]) -> Record:
 
 
 def _check_version(path: Path, version: str | None) -> None:
-    if version != str(VERSION):
+    if version not in _READABLE:
         raise ValueError(
-            f"{path}: version {version} of the layout; this ufuse reads version {VERSION}: "
-            "convert the array again, or install the ufuse that wrote it"
+            f"{path}: version {version} of the layout; this ufuse reads versions "
+            f"{' and '.join(_READABLE)}: convert the array again, or install the ufuse that wrote "
+            "it"
         )
 
 
-def _suffix(path: Path, method: str) -> str:
+def _suffix(path: Path, kind: Record | type[Record], method: str) -> str:
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".safetensors"):
         raise ValueError(
-            f"ufuse.QuantizedArray.{method}: argument 'path': expected a name that ends in .npz or "
+            f"{kind._name}.{method}: argument 'path': expected a name that ends in .npz or "
             f".safetensors, got {str(path)!r}"
         )
     return suffix

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from .. import executors
-from ..interop.lowprecision import coding, low_precision_dtype
+from ..interop.lowprecision import coding
+from ..quant.record import how_to_convert
 from .blocks import Array
 
 _READ = (np.float32, np.float64, np.float16)
-_WRITTEN = (np.float32, np.float16)
 
 
 def is_float(dtype: np.dtype[Any], types: tuple[type, ...]) -> bool:
@@ -59,7 +58,7 @@ def checked(
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"{record}: attribute '{name}': expected an ndarray of {dtype}, got "
-            f"{type(value).__name__}"
+            f"{type(value).__name__}{how_to_convert(value, name)}"
         )
     if value.dtype != dtype:
         raise TypeError(
@@ -122,47 +121,3 @@ def readable_rows(array: Array, axis: int) -> Array:
     """Return `array` with `axis` last and contiguous; where it is not, a copy."""
     rows = rows_of(array, axis)
     return rows if contiguous_rows(array, axis) else np.ascontiguousarray(rows)
-
-
-def target_of(out: Any, dtype: DTypeLike | None, shape: tuple[int, ...], function: str) -> Array:
-    """Return the array that numbers are written to."""
-    if out is None:
-        wanted = np.dtype(np.float32) if dtype is None else _written_dtype(dtype, function)
-        return executors.empty(shape, wanted)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(
-            f"{function}: argument 'out': expected an ndarray, got {type(out).__name__}"
-        )
-    if out.shape != shape:
-        raise ValueError(
-            f"{function}: argument 'out': expected shape {shape}, got shape {out.shape}"
-        )
-    if not is_float(out.dtype, _WRITTEN) or (
-        dtype is not None and _written_dtype(dtype, function) != out.dtype
-    ):
-        wanted_name = "float32, float16 or bfloat16" if dtype is None else str(dtype)
-        raise TypeError(
-            f"{function}: argument 'out': expected dtype {wanted_name}, got dtype {out.dtype}"
-        )
-    if not out.flags.writeable:
-        raise ValueError(f"{function}: argument 'out': the array is read-only")
-    return out
-
-
-def _written_dtype(dtype: DTypeLike, function: str) -> np.dtype[Any]:
-    try:
-        found = low_precision_dtype("bfloat16") if dtype == "bfloat16" else np.dtype(dtype)
-    except TypeError:
-        found = None
-    if found is None or not is_float(found, _WRITTEN):
-        raise TypeError(
-            f"{function}: argument 'dtype': expected float32, float16 or bfloat16, got {dtype!r}"
-        )
-    return found
-
-
-def as_array(values: Array, dtype: Any, copy: bool | None, record: str) -> Array:
-    """Return what ``np.asarray`` gives of a record whose numbers are `values`."""
-    if copy is False:
-        raise ValueError(f"{record}: dequantizing makes a copy; use copy=None")
-    return values if dtype is None else values.astype(dtype, copy=False)

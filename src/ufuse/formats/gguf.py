@@ -5,42 +5,121 @@ A *kind* is a format by its name in GGUF, such as ``"Q4_0"``, in any case. `kind
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import executors
-from ..catalogue.formats import GGUF, Format
 from ..interop import accepts_buffers
-from ..interop.lowprecision import coding
-from .blocks import Array, Layout
+from ..quant.record import Box, Record, how_to_convert, refuse_record, scaled
+from .blocks import Array, layout_of
+from .gguf_arguments import (
+    KINDS,
+    UINT8,
+    bytes_shape,
+    elements_shape,
+    has_contiguous_rows,
+    read_values,
+    read_weights,
+    result_dtype,
+    row_of,
+    target_of,
+    warn_of_scales,
+)
 
-__all__ = ["block_size", "dequantize", "kinds", "quantize", "quantized_shape", "shape", "type_size"]
+__all__ = [
+    "GGUFArray",
+    "block_size",
+    "dequantize",
+    "kinds",
+    "quantize",
+    "quantized_shape",
+    "shape",
+    "type_size",
+]
 
-_KINDS: Final = {row.name: row for row in GGUF}
-_BY_UPPER: Final = {name.upper(): row for name, row in _KINDS.items()}
 
-#: Where the float16 (or bfloat16) scales and least values of a block are, in bytes.
-_HALVES: Final = {
-    "Q4_0": (0,),
-    "Q4_1": (0, 2),
-    "Q5_0": (0,),
-    "Q5_1": (0, 2),
-    "Q8_0": (0,),
-    "Q2_K": (80, 82),
-    "Q3_K": (108,),
-    "Q4_K": (0, 2),
-    "Q5_K": (0, 2),
-    "Q6_K": (208,),
-    "TQ1_0": (52,),
-    "TQ2_0": (64,),
-    "F16": (0,),
-    "BF16": (0,),
-}
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class GGUFArray(Record):
+    """The bytes of a tensor of a GGUF file with their kind: a record of what `quantize` gives.
 
-_UINT8: Final = np.dtype(np.uint8)
+    Attributes
+    ----------
+    data : ndarray
+        uint8 of shape (..., n): whole blocks along the last axis.
+    kind : str
+        One of ``kinds()``.
+    shape : tuple of int
+        Of the array; what `data` has blocks for by default.
+
+    Raises
+    ------
+    TypeError
+        If `data` is not an array of uint8.
+    ValueError
+        If there is no such kind, or shapes disagree.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
+    >>> q = uf.formats.gguf.GGUFArray(uf.formats.gguf.quantize(x, "Q8_0"), "Q8_0")
+    >>> q
+    GGUFArray(shape=(2, 32), Q8_0, blocks of 32, 68 bytes)
+    >>> bool(uf.quantization_error(x, q).sqnr_db > 40)
+    True
+    """
+
+    _name: ClassVar = "ufuse.formats.gguf.GGUFArray"
+    _kept_as: ClassVar = "gguf"
+    _suffixes: ClassVar = {"data": ""}
+
+    data: Array
+    kind: str
+    shape: tuple[int, ...] = None  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, np.ndarray) or self.data.dtype != UINT8:
+            raise TypeError(
+                f"{self._name}: attribute 'data': expected an ndarray of uint8, got "
+                f"{getattr(self.data, 'dtype', type(self.data).__name__)}"
+                f"{how_to_convert(self.data, 'data')}"
+            )
+        row = row_of("GGUFArray", self.kind)
+        found = elements_shape("GGUFArray", "data", self.data.shape, row)
+        if self.shape is not None and tuple(self.shape) != found:
+            raise ValueError(
+                f"{self._name}: attribute 'data': expected the blocks of an array of shape "
+                f"{tuple(self.shape)}, got shape {self.data.shape}, those of {found}"
+            )
+        object.__setattr__(self, "kind", row.name)  # the record itself is frozen
+        object.__setattr__(self, "shape", found)
+
+    def _decode(self, target: Array) -> None:
+        dequantize(self.data, self.kind, dtype=target.dtype, out=target)
+
+    def _units(self) -> tuple[int, ...]:
+        return (*(1,) * (len(self.shape) - 1), KINDS[self.kind].block)
+
+    def _box(self, box: Box) -> GGUFArray:
+        row = KINDS[self.kind]
+        return GGUFArray(self.data[scaled(box, len(box) - 1, row.nbytes, row.block)], self.kind)
+
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> GGUFArray:
+        if len(self.shape) == 1:
+            raise self._no_rows("an array of one axis has no rows to take")
+        return GGUFArray(self.data[rows], self.kind)
+
+    def _codes_in(self, box: Box) -> None:
+        return None  # a block's fields differ from kind to kind
+
+    def _every_code(self) -> None:
+        return None
+
+    def _says(self) -> str:
+        return f"{self.kind}, blocks of {KINDS[self.kind].block}"
 
 
 def kinds(*, encodes: bool = False) -> tuple[str, ...]:
@@ -57,17 +136,17 @@ def kinds(*, encodes: bool = False) -> tuple[str, ...]:
     >>> "Q4_0" in uf.formats.gguf.kinds(encodes=True)
     True
     """
-    return tuple(row.name for row in _KINDS.values() if row.encodes or not encodes)
+    return tuple(row.name for row in KINDS.values() if row.encodes or not encodes)
 
 
 def block_size(kind: str) -> int:
     """Return how many elements of a row a block of `kind` holds: 32 for Q4_0."""
-    return _row_of("block_size", kind).block
+    return row_of("block_size", kind).block
 
 
 def type_size(kind: str) -> int:
     """Return how many bytes a block of `kind` takes: 18 for Q4_0."""
-    return _row_of("type_size", kind).nbytes
+    return row_of("type_size", kind).nbytes
 
 
 def quantized_shape(shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
@@ -84,9 +163,7 @@ def quantized_shape(shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
     >>> uf.formats.gguf.quantized_shape((10, 64), "Q4_0")
     (10, 36)
     """
-    return _quantized_shape(
-        "quantized_shape", "shape", tuple(shape), _row_of("quantized_shape", kind)
-    )
+    return bytes_shape("quantized_shape", "shape", tuple(shape), row_of("quantized_shape", kind))
 
 
 def shape(data_shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
@@ -103,10 +180,10 @@ def shape(data_shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
     >>> uf.formats.gguf.shape((10, 36), "Q4_0")
     (10, 64)
     """
-    return _shape("shape", "data_shape", tuple(data_shape), _row_of("shape", kind))
+    return elements_shape("shape", "data_shape", tuple(data_shape), row_of("shape", kind))
 
 
-@accepts_buffers("x", "importance", function="ufuse.formats.gguf.quantize")
+@accepts_buffers("x", "importance", function="ufuse.formats.gguf.quantize", check=refuse_record)
 def quantize(
     x: ArrayLike, kind: str, *, importance: ArrayLike | None = None, out: Array | None = None
 ) -> Array:
@@ -177,26 +254,26 @@ def quantize(
     >>> bool(np.abs(uf.formats.gguf.dequantize(data, "Q8_0") - x).max() < 0.005)
     True
     """
-    row = _row_of("quantize", kind)
+    row = row_of("quantize", kind)
     if not row.encodes:
         raise ValueError(
             f"ufuse.formats.gguf.quantize: argument 'kind': {row.name} is read only; expected one "
             f"of {', '.join(kinds(encodes=True))}"
         )
-    values = _values(np.asarray(x))
-    target = _target("quantize", out, _quantized_shape("quantize", "x", values.shape, row), _UINT8)
-    weights = None if importance is None else _weights(importance, row, values.shape[-1])
+    values = read_values(np.asarray(x))
+    target = target_of("quantize", out, bytes_shape("quantize", "x", values.shape, row), UINT8)
+    weights = None if importance is None else read_weights(importance, row, values.shape[-1])
     apart = values if out is None or not executors.overlap(values, target) else values.copy()
-    packed = target if _contiguous_rows(target) else executors.empty(target.shape, _UINT8)
-    overflow = executors.of(__package__).encode(_layout(row), apart, packed, None, weights)
+    packed = target if has_contiguous_rows(target) else executors.empty(target.shape, UINT8)
+    overflow = executors.of(__package__).encode(layout_of(row.name), apart, packed, None, weights)
     if packed is not target:
         target[...] = packed
-    if overflow and row.name in _HALVES:
-        _warn_of_scales(row, apart, packed)
+    if overflow:
+        warn_of_scales(row, apart, packed)
     return target
 
 
-@accepts_buffers("data", function="ufuse.formats.gguf.dequantize")
+@accepts_buffers("data", function="ufuse.formats.gguf.dequantize", check=refuse_record)
 def dequantize(
     data: ArrayLike, kind: str, *, dtype: DTypeLike = np.float32, out: Array | None = None
 ) -> Array:
@@ -237,153 +314,21 @@ def dequantize(
     >>> uf.formats.gguf.dequantize(block, "Q4_0")[:4]
     array([-8., -7., -6., -5.], dtype=float32)
     """
-    row = _row_of("dequantize", kind)
+    row = row_of("dequantize", kind)
     codes = np.asarray(data)
-    if codes.dtype != _UINT8:
+    if codes.dtype != UINT8:
         raise TypeError(
             f"ufuse.formats.gguf.dequantize: argument 'data': expected uint8, got {codes.dtype}; "
-            "the bytes of another array are array.view(np.uint8)"
+            "of a list make np.asarray(data, np.uint8); the bytes of another array are "
+            "array.view(np.uint8)"
         )
-    result = _result_dtype(dtype)
-    target = _target("dequantize", out, _shape("dequantize", "data", codes.shape, row), result)
+    result = result_dtype(dtype)
+    target = target_of(
+        "dequantize", out, elements_shape("dequantize", "data", codes.shape, row), result
+    )
     if out is not None and executors.overlap(codes, target):
         codes = codes.copy()
-    if not _contiguous_rows(codes):
+    if not has_contiguous_rows(codes):
         codes = np.ascontiguousarray(codes)
-    executors.of(__package__).decode(_layout(row), codes, target)
+    executors.of(__package__).decode(layout_of(row.name), codes, target)
     return target
-
-
-def _row_of(function: str, kind: str) -> Format:
-    row = _BY_UPPER.get(kind.upper()) if isinstance(kind, str) else None
-    if row is None:
-        raise (ValueError if isinstance(kind, str) else TypeError)(
-            f"ufuse.formats.gguf.{function}: argument 'kind': expected one of {', '.join(_KINDS)}; "
-            f"got {kind!r}"
-        )
-    return row
-
-
-def _layout(row: Format) -> Layout:
-    return Layout(row.name, row.block, row.nbytes)
-
-
-def _quantized_shape(
-    function: str, argument: str, shape: tuple[int, ...], row: Format
-) -> tuple[int, ...]:
-    if not shape:
-        raise ValueError(
-            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected at least one axis, "
-            "got a scalar"
-        )
-    if shape[-1] % row.block:
-        fit = [name for name in kinds(encodes=True) if shape[-1] % _KINDS[name].block == 0]
-        raise ValueError(
-            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected a last axis of whole "
-            f"blocks of {row.block} elements for {row.name}, got shape {shape}; {shape[-1]} "
-            f"elements are whole blocks of {', '.join(fit)}"
-        )
-    return (*shape[:-1], shape[-1] // row.block * row.nbytes)
-
-
-def _shape(function: str, argument: str, shape: tuple[int, ...], row: Format) -> tuple[int, ...]:
-    if not shape or shape[-1] % row.nbytes:
-        raise ValueError(
-            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected a last axis of whole "
-            f"blocks of {row.nbytes} bytes for {row.name}, got shape {shape}"
-        )
-    return (*shape[:-1], shape[-1] // row.nbytes * row.block)
-
-
-def _values(x: Array) -> Array:
-    if x.dtype.type in (np.float32, np.float64) or coding(x.dtype) in ("half", "bfloat16"):
-        return x
-    raise TypeError(
-        "ufuse.formats.gguf.quantize: argument 'x': expected float32, float64, float16 or "
-        f"bfloat16, got {x.dtype}; x.astype(np.float32) converts it"
-    )
-
-
-def _result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        result = np.dtype(dtype)
-    except TypeError:
-        result = None
-    if result is None or not (result.type is np.float32 or coding(result) in ("half", "bfloat16")):
-        raise TypeError(
-            "ufuse.formats.gguf.dequantize: argument 'dtype': expected float32, float16 or "
-            f"bfloat16, got {dtype!r}"
-        )
-    return result
-
-
-def _target(
-    function: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
-    if out is None:
-        return executors.empty(shape, dtype)
-    if not isinstance(out, np.ndarray) or out.dtype.newbyteorder("=") != dtype.newbyteorder("="):
-        raise TypeError(
-            f"ufuse.formats.gguf.{function}: argument 'out': expected an array of {dtype}, got "
-            f"{getattr(out, 'dtype', type(out).__name__)}"
-        )
-    if out.shape != shape:
-        raise ValueError(
-            f"ufuse.formats.gguf.{function}: argument 'out': expected shape {shape}, got "
-            f"{out.shape}"
-        )
-    return out
-
-
-def _weights(importance: ArrayLike, row: Format, length: int) -> Array:
-    name = "ufuse.formats.gguf.quantize: argument 'importance'"
-    if not row.weighs:
-        weighing = ", ".join(other.name for other in _KINDS.values() if other.weighs)
-        raise ValueError(
-            f"{name}: {row.name} is written without weights; kinds that search for the scale of "
-            f"least weighted error: {weighing}"
-        )
-    weights = np.asarray(importance)
-    if weights.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: expected real numbers, got {weights.dtype}")
-    if weights.shape != (length,):
-        raise ValueError(
-            f"{name}: expected shape {(length,)}, a weight for each element of the last axis of "
-            f"'x'; got shape {weights.shape}"
-        )
-    with np.errstate(over="ignore"):
-        weights = np.ascontiguousarray(weights, np.float32)
-    if not (weights >= 0).all() or not np.isfinite(weights).all():
-        raise ValueError(f"{name}: expected weights that are finite in float32 and not negative")
-    return weights
-
-
-def _contiguous_rows(data: Array) -> bool:
-    return data.shape[-1] <= 1 or data.strides[-1] == data.itemsize
-
-
-def _warn_of_scales(row: Format, x: Array, packed: Array) -> None:
-    """Warn where finite numbers gave a scale that is not."""
-    if not packed.size:
-        return
-    blocks = packed.reshape(*packed.shape[:-1], -1, row.nbytes)
-    beyond = np.zeros(blocks.shape[:-1], bool)
-    for at in _HALVES[row.name]:
-        if row.name == "BF16":
-            beyond |= (blocks[..., at + 1] & 0x7F == 0x7F) & (blocks[..., at] >= 0x80)
-        else:
-            beyond |= blocks[..., at + 1] & 0x7C == 0x7C
-    if not beyond.any():
-        return
-    groups = x.reshape(*x.shape[:-1], -1, row.block)[beyond]
-    finite = np.isfinite(groups).all(axis=-1)
-    if finite.any():
-        count = int(finite.sum())
-        what = f"{count} numbers" if row.block == 1 else f"the float16 scales of {count} blocks"
-        warnings.warn(
-            f"ufuse.formats.gguf.quantize: {what} overflow in {row.name} and read back as "
-            f"infinities or NaN, of magnitudes up to {np.abs(groups[finite]).max():g}; scale the "
-            "array down, or use a kind with a wider range, such as BF16 or F32",
-            RuntimeWarning,
-            stacklevel=4,
-        )

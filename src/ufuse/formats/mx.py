@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from .. import executors
 from ..interop import accepts_buffers
+from ..quant.packing import pack, unpack_into
+from ..quant.record import Box, Record, extents, refuse_record, scaled
 from . import arguments
 from .blocks import Array, Layout
 from .elements import ELEMENTS, SCALE_MODES
@@ -24,7 +26,7 @@ _QUANTIZE: Final = "ufuse.formats.mx.quantize"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class MXArray:
+class MXArray(Record):
     """An array in an MX format: a record of codes and scales, not an array class.
 
     Attributes
@@ -60,7 +62,8 @@ class MXArray:
     Notes
     -----
     Codes and scales that `quantize` has made are contiguous along `axis`, whichever that is, as
-    matrix products that run along it want them.
+    matrix products that run along it want them. Numbers are ``element * scale``, exact but where
+    float32 overflows or underflows; NaN in all of a block whose scale is NaN.
 
     Examples
     --------
@@ -70,6 +73,10 @@ class MXArray:
     >>> record.dequantize()
     array([[2., 4.]], dtype=float32)
     """
+
+    _name: ClassVar = _RECORD
+    _kept_as: ClassVar = "mx"
+    _suffixes: ClassVar = {"codes": "", "scales": ".scale"}
 
     codes: Array
     scales: Array
@@ -89,64 +96,57 @@ class MXArray:
         arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)
         arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of codes and scales."""
-        return self.codes.nbytes + self.scales.nbytes
+    def _laid(self) -> Layout:
+        return _layout(self.kind, self.block_size, self.packed, "floor", _RECORD)[1]
 
-    def dequantize(self, *, dtype: DTypeLike | None = None, out: Array | None = None) -> Array:
-        """Return the numbers that codes and scales stand for.
-
-        Parameters
-        ----------
-        dtype : dtype_like, optional
-            float32 (default), float16 or bfloat16, of the result.
-        out : ndarray, optional
-            Written to and returned: the shape of the array, any strides.
-
-        Returns
-        -------
-        ndarray
-            ``element * scale``, exact but where float32 overflows or underflows; NaN in all of a
-            block whose scale is NaN.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `dtype` is none of those above, or `out` does not fit.
-        """
-        function = "ufuse.formats.mx.MXArray.dequantize"
-        _, layout = _layout(self.kind, self.block_size, self.packed, "floor", function)
-        target = arguments.target_of(out, dtype, self.shape, function)
-        if target.size == 0:
-            return target
+    def _decode(self, target: Array) -> None:
         executors.of(__package__).decode(
-            layout,
+            self._laid(),
             executors.apart(arguments.readable_rows(self.codes, self.axis), target),
             arguments.rows_of(target, self.axis),
             executors.apart(arguments.readable_rows(self.scales, self.axis), target),
         )
-        return target
 
-    # Operators of arrays with it are refused, as those of `QuantizedArray` are.
-    __array_ufunc__ = None
+    def _units(self) -> tuple[int, ...]:
+        return arguments.along((1,) * len(self.shape), self.axis, self.block_size)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return arguments.as_array(self.dequantize(), dtype, copy, _RECORD)
+    def _box(self, box: Box) -> MXArray:
+        layout = self._laid()
+        codes = self.codes[scaled(box, self.axis, layout.nbytes, layout.block)]
+        scales = self.scales[scaled(box, self.axis, 1, layout.block)]
+        return replace(self, codes=codes, scales=scales, shape=extents(box))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = (self.codes, self.scales, self.kind, self.shape, self.axis, self.block_size)
-        return MXArray, (*parts, self.packed)
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> MXArray:
+        if self.axis == 0:
+            raise self._no_rows(
+                f"blocks of {self.block_size} run along the first axis, whose indices share scales"
+            )
+        axis = self.axis - len(self.shape) + len(shape)
+        codes, scales = self.codes[rows], self.scales[rows]
+        return replace(self, codes=codes, scales=scales, shape=shape, axis=axis)
 
-    def __repr__(self) -> str:
+    def _codes_in(self, box: Box) -> Array:
+        part, bits = self._box(box), ELEMENTS[self.kind].bits
+        if bits == 8 or (bits == 6 and not self.packed):
+            return part.codes & ((1 << bits) - 1)
+        rows = arguments.readable_rows(part.codes, self.axis)
+        codes = np.empty((*rows.shape[:-1], part.shape[self.axis]), np.uint8)
+        unpack_into(rows, codes, bits)
+        return codes
+
+    def _every_code(self) -> MXArray:
+        bits = ELEMENTS[self.kind].bits
+        every = np.arange(1 << bits, dtype=np.uint8)
+        codes = pack(every, "uint4") if bits == 4 else every
+        scales = np.full(-(-every.size // 32), 127, np.uint8)
+        return MXArray(codes, scales, self.kind, every.shape)
+
+    def _says(self) -> str:
         packed = ", packed" if self.packed else ""
-        return (
-            f"MXArray(shape={self.shape}, {self.kind}{packed}, blocks of {self.block_size} on axis "
-            f"{self.axis}, {self.nbytes} bytes)"
-        )
+        return f"{self.kind}{packed}, blocks of {self.block_size} on axis {self.axis}"
 
 
-@accepts_buffers("x", out="", function=_QUANTIZE)
+@accepts_buffers("x", out="", function=_QUANTIZE, check=refuse_record)
 def quantize(
     x: ArrayLike,
     kind: str,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from .. import executors
 from ..interop import accepts_buffers
+from ..quant.packing import pack, unpack_into
+from ..quant.record import Box, Record, extents, refuse_record
 from . import arguments, dynamic
 from .blocks import Array, Layout
 from .reference.nf4 import encode_rest
@@ -26,7 +28,7 @@ _QUANTIZE: Final = "ufuse.formats.nf4.quantize"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class NF4Array:
+class NF4Array(Record):
     """An array in NF4 or FP4: a record of codes and scales, not an array class.
 
     Attributes
@@ -58,7 +60,9 @@ class NF4Array:
     Notes
     -----
     The parts are those of bitsandbytes' ``quantize_4bit``: its tensor (flattened) and, of its
-    ``QuantState``, ``absmax``, ``state2.absmax`` and ``offset``.
+    ``QuantState``, ``absmax``, ``state2.absmax`` and ``offset``. Numbers are ``value * absmax``,
+    rounded to float32. Rows can be taken where they are whole blocks; those of a record whose
+    `absmax` is quantized have them as float32.
 
     Examples
     --------
@@ -67,6 +71,12 @@ class NF4Array:
     >>> nf4.NF4Array(np.uint8([0xF7]), np.float32([3.0]), "nf4", (2,)).dequantize()
     array([3., 0.], dtype=float32)
     """
+
+    _name: ClassVar = _RECORD
+    _kept_as: ClassVar = "nf4"
+    _suffixes: ClassVar = {
+        "codes": "", "absmax": ".absmax", "nested": ".nested_absmax", "offset": ".offset"
+    }  # fmt: skip
 
     codes: Array
     absmax: Array
@@ -95,18 +105,12 @@ class NF4Array:
         if self.nested is not None:
             groups = (-(-blocks // dynamic.BLOCK),)
             arguments.checked(self.nested, _SINGLE, groups, "nested", _RECORD)
-            object.__setattr__(self, "offset", np.float32(self.offset))
+            object.__setattr__(self, "offset", np.float32(np.asarray(self.offset).reshape(())))
 
     @property
     def double(self) -> bool:
         """Whether the largest magnitudes are quantized themselves."""
         return self.nested is not None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of codes and of all that scales them."""
-        nested = 0 if self.nested is None else self.nested.nbytes + 4
-        return self.codes.nbytes + self.absmax.nbytes + nested
 
     def scales(self) -> Array:
         """Return the largest magnitude of each block, float32, as `dequantize` takes it."""
@@ -115,30 +119,7 @@ class NF4Array:
         assert self.offset is not None
         return dynamic.decode(self.absmax, self.nested) + self.offset
 
-    def dequantize(self, *, dtype: DTypeLike | None = None, out: Array | None = None) -> Array:
-        """Return the numbers that codes and scales stand for.
-
-        Parameters
-        ----------
-        dtype : dtype_like, optional
-            float32 (default), float16 or bfloat16, of the result.
-        out : ndarray, optional
-            Written to and returned: the shape of the array, any strides.
-
-        Returns
-        -------
-        ndarray
-            ``value * absmax``, rounded to float32.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `dtype` is none of those above, or `out` does not fit.
-        """
-        function = "ufuse.formats.nf4.NF4Array.dequantize"
-        target = arguments.target_of(out, dtype, self.shape, function)
-        if target.size == 0:
-            return target
+    def _decode(self, target: Array) -> None:
         codes = executors.apart(np.ascontiguousarray(self.codes), target)
         scales = executors.apart(np.ascontiguousarray(self.scales()), target)
         engine, layout = executors.of(__package__), _layout(self.kind, self.block_size)
@@ -152,27 +133,84 @@ class NF4Array:
             numbers = executors.empty((target.size,), target.dtype)
             engine.decode(layout, codes, numbers, scales)
             target[...] = numbers.reshape(target.shape)
-        return target
 
-    # Operators of arrays with it are refused, as those of `QuantizedArray` are.
-    __array_ufunc__ = None
+    def _plain(self) -> NF4Array:
+        if not self.double:
+            return self
+        return NF4Array(self.codes, self.scales(), self.kind, self.shape, self.block_size)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return arguments.as_array(self.dequantize(), dtype, copy, _RECORD)
+    def _row_blocks(self) -> bool:
+        """Tell whether the last axis has whole blocks."""
+        return bool(self.shape) and self.shape[-1] % self.block_size == 0
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = (self.codes, self.absmax, self.kind, self.shape, self.block_size)
-        return NF4Array, (*parts, self.nested, self.offset)
+    def _units(self) -> tuple[int, ...]:
+        if not self._row_blocks():
+            return (1,) * len(self.shape)  # boxes are consecutive elements
+        return (*(1,) * (len(self.shape) - 1), self.block_size)
 
-    def __repr__(self) -> str:
+    def _box(self, box: Box) -> NF4Array:
+        """Return whole blocks as a record; where rows are none, with what is before and behind."""
+        codes, scales, block = self.codes, self.scales(), self.block_size
+        if self._row_blocks():
+            per_row = self.shape[-1] // block
+            scales = scales.reshape(*self.shape[:-1], per_row)[_of_blocks(box, block, 1)]
+            codes = codes.reshape(*self.shape[:-1], per_row * block // 2)
+            codes = codes[_of_blocks(box, block, block // 2)]
+            shape = extents(box)
+        else:
+            start, stop = self._span(box)
+            first, last = start // block, -(-stop // block)
+            scales, codes = scales[first:last], codes[first * block // 2 : last * block // 2]
+            shape = (min(last * block, math.prod(self.shape)) - first * block,)
+        return NF4Array(codes.reshape(-1), scales.reshape(-1), self.kind, shape, block)
+
+    def _span(self, box: Box) -> tuple[int, int]:
+        """Return where the elements of a box of consecutive ones begin and end."""
+        start = 0
+        for along, extent in zip(box, self.shape, strict=True):
+            start = start * extent + along.start
+        return start, start + math.prod(extents(box))
+
+    def _decode_box(self, box: Box, target: Array) -> None:
+        part = self._box(box)
+        if self._row_blocks():
+            part._decode(target)
+            return
+        start, stop = self._span(box)
+        before = start % self.block_size
+        target[...] = part.dequantize()[before : before + stop - start].reshape(target.shape)
+
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> NF4Array:
+        inside, block = math.prod(self.shape[1:]), self.block_size
+        if inside % block:
+            raise self._no_rows(
+                f"blocks of {block} run over the ends of rows of {inside} elements, which share "
+                "scales"
+            )
+        codes = self.codes.reshape(self.shape[0], inside // 2)[rows]
+        scales = self.scales().reshape(self.shape[0], inside // block)[rows]
+        return NF4Array(codes.reshape(-1), scales.reshape(-1), self.kind, shape, block)
+
+    def _codes_in(self, box: Box) -> Array:
+        part = self._box(box)
+        codes = np.empty(math.prod(part.shape), np.uint8)
+        unpack_into(part.codes, codes, 4, high_first=True)
+        if self._row_blocks():
+            return codes
+        start, stop = self._span(box)
+        before = start % self.block_size
+        return codes[before : before + stop - start]
+
+    def _every_code(self) -> NF4Array:
+        every = pack(np.arange(16, dtype=np.uint8), "uint4", order="high_first")
+        return NF4Array(every, np.ones(1, np.float32), self.kind, (16,))
+
+    def _says(self) -> str:
         double = ", scales quantized" if self.double else ""
-        return (
-            f"NF4Array(shape={self.shape}, {self.kind}, blocks of {self.block_size}{double}, "
-            f"{self.nbytes} bytes)"
-        )
+        return f"{self.kind}, blocks of {self.block_size}{double}"
 
 
-@accepts_buffers("x", out="", function=_QUANTIZE)
+@accepts_buffers("x", out="", function=_QUANTIZE, check=refuse_record)
 def quantize(
     x: ArrayLike,
     *,
@@ -291,6 +329,12 @@ def _rows(array: Array, block: int) -> tuple[Array | None, Array | None]:
     if array.ndim and array.shape[-1] % block == 0:
         return array, None
     return None, array.reshape(-1) if array.flags.c_contiguous else None
+
+
+def _of_blocks(box: Box, block: int, times: int) -> Box:
+    """Return the box of what each block of a row has `times` of."""
+    along = box[-1]
+    return (*box[:-1], slice(along.start // block * times, along.stop // block * times))
 
 
 def _parts(codes: Array, scales: Array, rows: Array, layout: Layout) -> tuple[Array, Array]:

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from .. import executors
 from ..interop import accepts_buffers
+from ..quant.packing import pack, unpack_into
+from ..quant.record import Box, Record, extents, refuse_record, scaled
 from ..reduce import minmax
 from . import arguments
 from .blocks import Array, Layout
+from .swizzle import blocked_shape, from_blocked, to_blocked
 
 __all__ = ["NVFP4Array", "from_blocked", "quantize", "to_blocked"]
 
 BLOCK: Final = 16
 _LAYOUT_BYTES: Final = 8
-_TILE_ROWS: Final = 128
-_TILE_COLUMNS: Final = 4
 #: Below this a block's factor, ``(1 / tensor_scale) / scale``, could overflow.
 _SMALLEST: Final = np.float32(2.0**-120)
+_E4M3_ONE: Final = 0x38
 _BYTES: Final = np.dtype(np.uint8)
 _RECORD: Final = "ufuse.formats.nvfp4.NVFP4Array"
 _QUANTIZE: Final = "ufuse.formats.nvfp4.quantize"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class NVFP4Array:
+class NVFP4Array(Record):
     """An array in NVFP4: a record of codes and scales, not an array class.
 
     Attributes
@@ -57,6 +60,10 @@ class NVFP4Array:
     numpy.exceptions.AxisError
         If the array has no such axis.
 
+    Notes
+    -----
+    Numbers are ``element * (tensor_scale * scale)``, both products rounded to float32.
+
     Examples
     --------
     >>> import numpy as np
@@ -65,6 +72,10 @@ class NVFP4Array:
     >>> record.dequantize()
     array([1., 2.], dtype=float32)
     """
+
+    _name: ClassVar = _RECORD
+    _kept_as: ClassVar = "nvfp4"
+    _suffixes: ClassVar = {"codes": "", "scales": ".scale", "tensor_scale": ".tensor_scale"}
 
     codes: Array
     scales: Array
@@ -81,74 +92,73 @@ class NVFP4Array:
             object.__setattr__(self, name, value)  # the record itself is frozen
         codes, scales = _part_shapes(shape, axis)
         if self.swizzled:
-            scales = _blocked_shape(*_matrix_shape(scales, axis))
+            scales = blocked_shape(*_matrix_shape(scales, axis))
         arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)
         arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of codes and scales, the array's own included."""
-        return self.codes.nbytes + self.scales.nbytes + 4
-
-    def dequantize(self, *, dtype: DTypeLike | None = None, out: Array | None = None) -> Array:
-        """Return the numbers that codes and scales stand for.
-
-        Parameters
-        ----------
-        dtype : dtype_like, optional
-            float32 (default), float16 or bfloat16, of the result.
-        out : ndarray, optional
-            Written to and returned: the shape of the array, any strides.
-
-        Returns
-        -------
-        ndarray
-            ``element * (tensor_scale * scale)``, both products rounded to float32.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `dtype` is none of those above, or `out` does not fit.
-        """
-        function = "ufuse.formats.nvfp4.NVFP4Array.dequantize"
-        target = arguments.target_of(out, dtype, self.shape, function)
-        scales = self.scales
-        if self.swizzled:
-            wanted = _part_shapes(self.shape, self.axis)[1]
-            matrix = from_blocked(scales, *_matrix_shape(wanted, self.axis))
-            lead = (*wanted[: self.axis], *wanted[self.axis + 1 :])
-            rows = matrix.reshape(*lead, wanted[self.axis])
-        else:
-            rows = arguments.readable_rows(scales, self.axis)
-        if target.size == 0:
-            return target
+    def _decode(self, target: Array) -> None:
+        plain = self._plain()
         executors.of(__package__).decode(
             _layout(self.tensor_scale),
             executors.apart(arguments.readable_rows(self.codes, self.axis), target),
             arguments.rows_of(target, self.axis),
-            executors.apart(rows, target),
+            executors.apart(arguments.readable_rows(plain.scales, self.axis), target),
         )
-        return target
 
-    # Operators of arrays with it are refused, as those of `QuantizedArray` are.
-    __array_ufunc__ = None
+    def _plain(self) -> NVFP4Array:
+        """Return the record with scales that are not in tiles."""
+        if not self.swizzled:
+            return self
+        wanted = _part_shapes(self.shape, self.axis)[1]
+        matrix = from_blocked(self.scales, *_matrix_shape(wanted, self.axis))
+        lead = (*wanted[: self.axis], *wanted[self.axis + 1 :])
+        scales = np.moveaxis(matrix.reshape(*lead, wanted[self.axis]), -1, self.axis)
+        return replace(self, scales=scales, swizzled=False)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return arguments.as_array(self.dequantize(), dtype, copy, _RECORD)
+    def _units(self) -> tuple[int, ...]:
+        return arguments.along((1,) * len(self.shape), self.axis, BLOCK)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = (self.codes, self.scales, self.tensor_scale, self.shape, self.axis, self.swizzled)
-        return NVFP4Array, parts
+    def _box(self, box: Box) -> NVFP4Array:
+        plain = self._plain()
+        codes = plain.codes[scaled(box, self.axis, 1, 2)]
+        scales = plain.scales[scaled(box, self.axis, 1, BLOCK)]
+        return replace(plain, codes=codes, scales=scales, shape=extents(box))
 
-    def __repr__(self) -> str:
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> NVFP4Array:
+        if self.axis == 0:
+            raise self._no_rows(
+                f"blocks of {BLOCK} run along the first axis, whose indices share scales"
+            )
+        plain, axis = self._plain(), self.axis - len(self.shape) + len(shape)
+        codes, scales = plain.codes[rows], plain.scales[rows]
+        if self.swizzled:
+            matrix = _matrix_shape(scales.shape, axis)
+            scales = to_blocked(arguments.rows_of(scales, axis).reshape(matrix))
+        return replace(self, codes=codes, scales=scales, shape=shape, axis=axis)
+
+    def _codes_in(self, box: Box) -> Array:
+        along = box[self.axis]
+        rows = self.codes[scaled(box, self.axis, 1, 2)]
+        rows = arguments.readable_rows(rows, self.axis)
+        codes = np.empty((*rows.shape[:-1], along.stop - along.start), np.uint8)
+        unpack_into(rows, codes, 4)
+        return codes
+
+    def _every_code(self) -> NVFP4Array:
+        every = pack(np.arange(16, dtype=np.uint8), "uint4")
+        return NVFP4Array(every, np.array([_E4M3_ONE], np.uint8), np.float32(1), (16,))
+
+    @classmethod
+    def _read(cls, name: str, array: Array, about: Mapping[str, Any]) -> Array:
+        return array.view(np.uint8) if name == "scales" else array  # float8 in safetensors
+
+    def _says(self) -> str:
         swizzled = ", swizzled scales" if self.swizzled else ""
-        return (
-            f"NVFP4Array(shape={self.shape}, tensor_scale={self.tensor_scale:.6g}, blocks of "
-            f"{BLOCK} on axis {self.axis}{swizzled}, {self.nbytes} bytes)"
-        )
+        scale = f"tensor_scale={self.tensor_scale:.6g}"
+        return f"{scale}, blocks of {BLOCK} on axis {self.axis}{swizzled}"
 
 
-@accepts_buffers("x", out="", function=_QUANTIZE)
+@accepts_buffers("x", out="", function=_QUANTIZE, check=refuse_record)
 def quantize(
     x: ArrayLike,
     *,
@@ -241,94 +251,6 @@ def quantize(
     return NVFP4Array(codes, plain, factor, values.shape, place, bool(swizzle))
 
 
-def to_blocked(scales: Array) -> Array:
-    """Lay a matrix of block scales in tiles of 128 rows by 4, as block-scaled matrix products do.
-
-    Parameters
-    ----------
-    scales : ndarray
-        One byte each, shape (rows, columns).
-
-    Returns
-    -------
-    ndarray
-        Shape ``(32 * ceil(rows / 128), 16 * ceil(columns / 4))``, missing scales 0. In memory tile
-        follows tile, in C order; within a tile, that of row r and column c is at byte
-        ``16 * (r % 32) + 4 * (r // 32) + c`` (cuBLAS, "1D Block Scaling Factors Layout").
-
-    Raises
-    ------
-    ValueError
-        If `scales` is not a matrix of single bytes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ufuse.formats import nvfp4
-    >>> scales = np.arange(128 * 4, dtype=np.uint16).reshape(128, 4).astype(np.uint8)
-    >>> nvfp4.to_blocked(scales)[0, :8]
-    array([  0,   1,   2,   3, 128, 129, 130, 131], dtype=uint8)
-    """
-    function = "ufuse.formats.nvfp4.to_blocked"
-    if not isinstance(scales, np.ndarray) or scales.ndim != 2 or scales.itemsize != 1:
-        raise ValueError(
-            f"{function}: argument 'scales': expected a matrix of single bytes, got "
-            f"{getattr(scales, 'dtype', type(scales).__name__)} of shape {np.shape(scales)}"
-        )
-    rows, columns = scales.shape
-    tall, wide = -(-rows // _TILE_ROWS), -(-columns // _TILE_COLUMNS)
-    padded = np.zeros((tall * _TILE_ROWS, wide * _TILE_COLUMNS), scales.dtype)
-    padded[:rows, :columns] = scales
-    # The four columns of a tile stay together: they move as one word.
-    words = padded.view(np.uint32).reshape(tall, 4, 32, wide)
-    tiles = np.ascontiguousarray(words.transpose(0, 3, 2, 1))
-    return tiles.view(scales.dtype).reshape(_blocked_shape(rows, columns))
-
-
-def from_blocked(blocked: Array, rows: int, columns: int) -> Array:
-    """Return the matrix of scales that `to_blocked` laid in tiles.
-
-    Parameters
-    ----------
-    blocked : ndarray
-        What `to_blocked` returned, or its bytes in any shape.
-    rows, columns : int
-        Shape of the matrix.
-
-    Returns
-    -------
-    ndarray
-        Shape (rows, columns).
-
-    Raises
-    ------
-    ValueError
-        If `blocked` has not as many bytes as such a matrix gives.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ufuse.formats import nvfp4
-    >>> scales = np.uint8([[1, 2, 3], [4, 5, 6]])
-    >>> nvfp4.from_blocked(nvfp4.to_blocked(scales), 2, 3)
-    array([[1, 2, 3],
-           [4, 5, 6]], dtype=uint8)
-    """
-    shape = _blocked_shape(rows, columns)
-    if blocked.itemsize != 1 or blocked.size != shape[0] * shape[1]:
-        raise ValueError(
-            "ufuse.formats.nvfp4.from_blocked: argument 'blocked': expected "
-            f"{shape[0] * shape[1]} bytes for {rows} rows and {columns} columns, got "
-            f"{blocked.size} elements of {blocked.itemsize} bytes"
-        )
-    tall, wide = shape[0] // 32, shape[1] // 16
-    words = np.ascontiguousarray(blocked).reshape(-1).view(np.uint32).reshape(tall, wide, 32, 4)
-    padded = np.ascontiguousarray(words.transpose(0, 3, 2, 1)).view(blocked.dtype)
-    return np.ascontiguousarray(
-        padded.reshape(tall * _TILE_ROWS, wide * _TILE_COLUMNS)[:rows, :columns]
-    )
-
-
 def _layout(tensor_scale: np.float32) -> Layout:
     return Layout("nvfp4", BLOCK, _LAYOUT_BYTES, tensor_scale=float(tensor_scale))
 
@@ -348,10 +270,6 @@ def _matrix_shape(scales: tuple[int, ...], axis: int) -> tuple[int, int]:
     for i, extent in enumerate(scales):
         rows *= 1 if i == axis else extent
     return rows, scales[axis]
-
-
-def _blocked_shape(rows: int, columns: int) -> tuple[int, int]:
-    return 32 * -(-rows // _TILE_ROWS), 16 * -(-columns // _TILE_COLUMNS)
 
 
 def _default_scale(values: Array) -> np.float32:

@@ -55,7 +55,10 @@ def _as_tensors(result: Any) -> Any:
 
 
 def accepts_buffers(
-    *arguments: str, out: str = "out", function: str | None = None
+    *arguments: str,
+    out: str = "out",
+    function: str | None = None,
+    check: Callable[[object, str, str], None] | None = None,
 ) -> Callable[[Callable[_P, Any]], Callable[_P, Any]]:
     r"""Let a function written for ndarrays take, and give back, other libraries' arrays.
 
@@ -69,6 +72,9 @@ def accepts_buffers(
         body writes to views of them; where it returns such a view, the caller gets what was given.
     function : str, optional
         Name for messages; by default ``ufuse.`` and the name of the decorated function.
+    check : callable, optional
+        Raises where an argument is not to be read: called with it, `function` and its name, unless
+        it is an ndarray or a Python scalar.
 
     Returns
     -------
@@ -106,6 +112,8 @@ def accepts_buffers(
             def read(value: object, name: str) -> object:
                 if type(value) in _PASSED_AS_THEY_ARE:
                     return value
+                if check is not None:
+                    check(value, label, name)
                 templates.append(value)
                 return asarray(value, function=label, argument=name)
 

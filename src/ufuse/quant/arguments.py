@@ -168,7 +168,9 @@ class Operands(NamedTuple):
             yield (self.x, self.scale, self.zero_point, *others)
             return
         grid = self.blocks.grid
-        zero = np.broadcast_to(self.zero_point, grid)
+        zero = self.zero_point
+        if zero.shape != grid:
+            zero = np.broadcast_to(zero, grid)
         yield from self.blocks.parts(self.x, self.scale, zero, *others)
 
 
@@ -207,14 +209,30 @@ def _zeros(zero_point: Any, code: CodeType, function: str) -> Array:
     return zeros.astype(code.storage, copy=False)
 
 
+def keepdims_remedy(shape: tuple[int, ...], wanted: tuple[int, ...], name: str) -> str:
+    """Return how a message goes on where a shape is what `keepdims=True` makes of another."""
+    if shape == wanted or tuple(n for n in shape if n != 1) != tuple(n for n in wanted if n != 1):
+        return ""
+    if len(wanted) == 1:
+        return f"; pass {name}.reshape(-1)"
+    return f"; pass {name}.reshape({wanted})" if wanted else f"; pass np.squeeze({name})"
+
+
 def _along_axis(value: Array, x: Array, axis: int | None, name: str, function: str) -> Array:
     """Shape a scalar or 1-d `value` so that it broadcasts against `x` along `axis`."""
     if value.ndim == 0 or (value.size == 1 and axis is None):
         return value.reshape(())
     if value.ndim != 1:
+        many = [place for place, extent in enumerate(value.shape) if extent != 1]
+        along = axis if axis is not None or len(many) != 1 else many[0]
+        wanted = () if along is None else x.shape[along : along + 1]
+        remedy = keepdims_remedy(value.shape, wanted, name)
+        if remedy and axis is None:
+            remedy += f" and axis={along}"
         raise ValueError(
             f"ufuse.{function}: argument '{name}': expected a scalar or one value per index of "
-            f"axis, got shape {value.shape}; scales of blocks need block_size="
+            f"axis{f', shape {wanted}' if remedy else ''}, got shape {value.shape}"
+            f"{remedy or '; scales of blocks need block_size='}"
         )
     if axis is None:
         raise ValueError(
@@ -255,6 +273,7 @@ def read_operands(
             raise ValueError(
                 f"ufuse.{function}: argument 'scale': expected shape {blocks.grid}, one per block "
                 f"of {blocks.size} of x, whose shape is {x.shape}, got shape {scales.shape}"
+                f"{keepdims_remedy(scales.shape, blocks.grid, 'scale')}"
             )
         return Operands(x, scales, zeros, blocks)
     return Operands(
@@ -272,7 +291,7 @@ def read_codes(x: Any, function: str) -> tuple[Array, CodeType]:
     if code is None:
         raise TypeError(
             f"ufuse.{function}: argument 'x': expected codes: int32, {NAMES}; got dtype "
-            f"{array.dtype}"
+            f"{array.dtype}; np.asarray(x, np.int8) makes codes of integers"
         )
     return as_stored(array, code), code
 

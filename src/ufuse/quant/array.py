@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import executors
 from ..executors import empty
-from .arguments import as_stored, read_axis, read_blocks, read_operands, read_output
+from .arguments import as_stored, keepdims_remedy, read_axis, read_blocks, read_operands
 from .codes import BY_NAME as CODES
 from .codes import CodeType
 from .linear import dequantize_linear
-from .packing import nibble_dequantizer, packed_shape, paired, unpack_into
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from .packing import nibble_dequantizer, pack, packed_shape, paired, unpack_into
+from .record import Box, Record, extents, how_to_convert, scaled
 
 Array = NDArray[Any]
+
+#: Codes that are unpacked at a time.
+_SLAB = 1 << 18
 
 #: Schemes whose codes of 4 and 2 bits are packed.
 PACKED = ("int4", "uint4", "int2", "uint2", "float4_e2m1fn")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class QuantizedArray:
+class QuantizedArray(Record):
     """Codes with their scales: a record of arrays, not an array class.
 
     Attributes
@@ -75,6 +78,11 @@ class QuantizedArray:
            [ 6. ,  8. ]], dtype=float32)
     """
 
+    _name: ClassVar = "ufuse.QuantizedArray"
+    _kept_as: ClassVar = "linear"
+    _suffixes: ClassVar = {"data": "", "scale": ".scale", "zero_point": ".zero_point"}
+    _floats: ClassVar = (np.float32, np.float64, np.float16)
+
     data: Array
     scale: Array
     zero_point: Array
@@ -108,12 +116,13 @@ class QuantizedArray:
             raise ValueError(
                 f"ufuse.QuantizedArray: attribute 'scale': expected shape {expected} for data of "
                 f"shape {shape}, axis={self.axis} and block_size={self.block_size}, got shape "
-                f"{scale.shape}"
+                f"{scale.shape}{keepdims_remedy(scale.shape, expected, 'scale')}"
             )
         if zero.shape not in ((), expected):
             raise ValueError(
                 f"ufuse.QuantizedArray: attribute 'zero_point': expected a 0-d array or the shape "
                 f"of scale, {expected}, got shape {zero.shape}"
+                f"{keepdims_remedy(zero.shape, expected, 'zero_point')}"
             )
         low, high = code.low, code.high
         if zero.size and not (zero.min() >= low and zero.max() <= high):
@@ -122,13 +131,23 @@ class QuantizedArray:
                 f"{high} ({code.name}), got {zero.min()} to {zero.max()}"
             )
 
+    @classmethod
+    def _made(cls, *attributes: Any) -> QuantizedArray:
+        """Return a record of new arrays that are known to fit: 2 us, of 14 with a look at each."""
+        record = object.__new__(cls)
+        for array in attributes[:3]:
+            array.flags.writeable = False
+        for name, value in zip(_ATTRIBUTES, (*attributes, {}), strict=True):
+            object.__setattr__(record, name, value)
+        return record
+
     def _frozen(self, name: str, dtype: np.dtype[Any]) -> Array:
         """Put a read-only view in place of an attribute, checked, and return it."""
         value = getattr(self, name)
         if not isinstance(value, (np.ndarray, np.generic)):
             raise TypeError(
                 f"ufuse.QuantizedArray: attribute {name!r}: expected an ndarray of {dtype}, got "
-                f"{type(value).__name__}"
+                f"{type(value).__name__}{how_to_convert(value, name)}"
             )
         if value.dtype != dtype:
             raise TypeError(
@@ -164,42 +183,36 @@ class QuantizedArray:
         """Whether `data` has several codes to a byte."""
         return self.scheme in PACKED
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of codes, scales and zero points."""
-        return self.data.nbytes + self.scale.nbytes + self.zero_point.nbytes
-
-    def dequantize(self, out: Array | None = None) -> Array:
-        """Return the numbers the codes stand for.
-
-        Parameters
-        ----------
-        out : ndarray, optional
-            float32, in the shape of the array: written to and returned.
-
-        Returns
-        -------
-        ndarray
-            float32.
-        """
-        where: dict[str, Any] = {"axis": self.axis, "block_size": self.block_size}
+    def _decode(self, target: Array) -> None:
+        if not target.dtype.isnative:
+            target[...] = self.dequantize(dtype=target.dtype.newbyteorder("="))
+            return
         if not self.is_packed:
-            zero = self.zero_point.view(self.data.dtype)
-            result: Array = dequantize_linear(self.data, self.scale, zero, out=out, **where)
-            return result
-        target = read_output(out, self.shape, np.dtype(np.float32), "QuantizedArray.dequantize")
-        if self._dequantize_pairs(target):
-            return target
-        codes = empty(self.shape, np.dtype(np.uint8))
-        unpack_into(self.data, codes, self.code.bits)
-        codes = codes.view(self.code.dtype)
-        zero = self.zero_point.view(self.code.dtype)
-        dequantize_linear(codes, self.scale, zero, out=target, **where)
-        return target
+            self._decode_codes(self.data, target)
+            return
+        if self._decode_pairs(target):
+            return
+        parts = (self.data, self.scale, self.zero_point)
+        apart = [executors.apart(part, target) for part in parts]
+        how = (self.axis, self.block_size, self.scheme, self.shape)
+        kept = self
+        if not all(map(operator.is_, apart, parts)):
+            data, scale, zero = apart
+            kept = QuantizedArray(data, scale, zero, *how)
+        for box in self._boxes(_SLAB):
+            part = kept._box(box)
+            part._decode_codes(part.codes(), target[box])
 
-    def _dequantize_pairs(self, target: Array) -> bool:
+    def _decode_codes(self, codes: Array, target: Array) -> None:
+        zero = self.zero_point.view(codes.dtype)
+        dequantize_linear(
+            codes, self.scale, zero, axis=self.axis, block_size=self.block_size,
+            dtype=target.dtype, out=target,
+        )  # fmt: skip
+
+    def _decode_pairs(self, target: Array) -> bool:
         """Write the numbers, two codes at a time, where two have one scale; return whether so."""
-        if self.code.bits != 4 or self.code.is_float:
+        if self.code.bits != 4 or self.code.is_float or target.dtype != np.float32:
             return False
         operands = read_operands(
             target, self.scale, self.zero_point, self.axis, self.block_size, "f4", self.code,
@@ -214,31 +227,43 @@ class QuantizedArray:
             executors.run_program(program, (data, scale, zero), (out,))
         return True
 
-    def __getitem__(self, rows: Any) -> QuantizedArray:
-        """Return some of the indices of the first axis: an int, a slice, or an array of either."""
-        if isinstance(rows, tuple) or rows is None or rows is Ellipsis:
-            raise IndexError(
-                "ufuse.QuantizedArray: expected indices of the first axis (an int, a slice, an "
-                f"array of ints or bools), got {rows!r}; dequantize() first"
+    def _blocks(self) -> tuple[int, ...] | None:
+        """Return the elements of a block along each axis; None where there are no blocks."""
+        found = read_blocks(self.shape, self.axis, self.block_size, "QuantizedArray")
+        return None if found is None else found.size
+
+    def _units(self) -> tuple[int, ...]:
+        units = self._blocks() or (1,) * len(self.shape)
+        if not self.is_packed:
+            return units
+        return (*units[:-1], math.lcm(units[-1], 8 // self.code.bits))
+
+    def _box(self, box: Box) -> QuantizedArray:
+        blocks, scale, zero = self._blocks(), self.scale, self.zero_point
+        bits = self.code.bits if self.is_packed else 8
+        data = self.data[scaled(box, len(box) - 1, bits, 8) if self.is_packed else box]
+        cut: Box = ()
+        if blocks is not None:
+            pairs = zip(box, blocks, strict=True)
+            cut = tuple(slice(along.start // n, -(-along.stop // n)) for along, n in pairs)
+        elif self.axis is not None:
+            cut = (box[self.axis],)
+        if cut:
+            scale = scale[cut]
+            zero = zero[cut] if zero.ndim else zero
+        how = (self.axis, self.block_size, self.scheme, extents(box))
+        return QuantizedArray(data, scale, zero, *how)
+
+    def _rows(self, rows: Any, shape: tuple[int, ...]) -> QuantizedArray:
+        if self.is_packed and len(self.shape) == 1:
+            raise self._no_rows(
+                f"an array of shape {self.shape} and scheme {self.scheme} has no rows to take"
             )
-        if not self.shape or (self.is_packed and len(self.shape) == 1):
-            raise IndexError(
-                f"ufuse.QuantizedArray: an array of shape {self.shape} and scheme {self.scheme} "
-                "has no rows to take; dequantize() first"
+        blocks = self._blocks()
+        if blocks is not None and blocks[0] > 1:
+            raise self._no_rows(
+                f"blocks of {blocks[0]} run along the first axis, whose indices share scales"
             )
-        blocks = read_blocks(self.shape, self.axis, self.block_size, "QuantizedArray")
-        if blocks is not None and blocks.size[0] > 1:
-            raise IndexError(
-                f"ufuse.QuantizedArray: blocks of {blocks.size[0]} run along the first axis, whose "
-                "indices share scales; dequantize() first"
-            )
-        data = self.data[rows]
-        if data.ndim > self.data.ndim:
-            raise IndexError(
-                "ufuse.QuantizedArray: expected an int, a slice, or a 1-d array of indices of the "
-                f"first axis, got an array of {np.ndim(rows)} dimensions"
-            )
-        shape = (*data.shape[:-1], self.shape[-1]) if self.is_packed else data.shape
         scale, zero = self.scale, self.zero_point
         if blocks is not None or self.axis == 0:
             scale = np.asarray(scale[rows])
@@ -246,13 +271,9 @@ class QuantizedArray:
         axis, block_size = self.axis, self.block_size
         if len(shape) < len(self.shape):
             axis = None if axis == 0 or blocks is not None or axis is None else axis - 1
-            block_size = None if blocks is None else blocks.size[1:]
+            block_size = None if blocks is None else blocks[1:]
+        data = np.asarray(self.data[rows])
         return QuantizedArray(data, scale, zero, axis, block_size, self.scheme, shape)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of an unsized QuantizedArray")
-        return self.shape[0]
 
     def codes(self) -> Array:
         """Return the codes, one to an element: `data`, or what it unpacks to."""
@@ -262,69 +283,30 @@ class QuantizedArray:
         unpack_into(self.data, codes, self.code.bits)
         return codes.view(self.code.dtype)
 
-    # Operators of arrays with it are refused (`x @ q`): `linear` multiplies, `dequantize` converts.
-    __array_ufunc__ = None
+    def _codes_in(self, box: Box) -> Array:
+        codes = self._box(box).codes()
+        stored: Array = codes.view(f"u{codes.itemsize}") & ((1 << self.code.bits) - 1)
+        return stored
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if copy is False:
-            raise ValueError("QuantizedArray: dequantizing makes a copy; use copy=None")
-        return self.dequantize().astype(dtype or np.float32, copy=False)
+    def _every_code(self) -> QuantizedArray:
+        code = self.code
+        every = np.arange(1 << code.bits).astype(f"u{np.dtype(code.storage).itemsize}")
+        data = pack(every, code.name) if self.is_packed else every.view(code.dtype)
+        one, zero = np.ones((), np.float32), np.zeros((), code.storage)
+        return QuantizedArray(data, one, zero, None, None, self.scheme)
 
-    def save(self, path: str | Path) -> None:
-        """Write the record to a file, and replace what is there once it is complete.
-
-        Parameters
-        ----------
-        path : path_like
-            Ends in .npz or .safetensors.
-
-        Raises
-        ------
-        ValueError
-            If `path` ends otherwise.
-
-        Examples
-        --------
-        >>> import os, tempfile, numpy as np, ufuse as uf
-        >>> q = uf.quantize(np.float32([[1, 2], [3, 4]]), "int8", axis=0)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "weight.npz")
-        ...     q.save(path)
-        ...     uf.QuantizedArray.load(path)
-        QuantizedArray(shape=(2, 2), int8 symmetric, 2 scales on axis 0, 13 bytes)
-        """
-        from ..files.quantized import save
-
-        save(self, path)
+    def _written(self, name: str) -> Array:
+        # Without ml_dtypes' dtypes, which may not be there.
+        value: Array = getattr(self, name)
+        return as_stored(value, self.code) if name == "data" and not self.is_packed else value
 
     @classmethod
-    def load(cls, path: str | Path) -> QuantizedArray:
-        """Read a record that `save` has written.
+    def _read(cls, name: str, array: Array, about: Mapping[str, Any]) -> Array:
+        code = CODES[about["scheme"]]
+        stored = name == "data" and code.is_float and code.name not in PACKED
+        return array.view(code.dtype) if stored and array.dtype == np.uint8 else array
 
-        Parameters
-        ----------
-        path : path_like
-            Ends in .npz or .safetensors. Arrays of the latter are views of a memory map.
-
-        Raises
-        ------
-        ValueError
-            If the file is corrupt, truncated, or of another version; the message has the offset
-            where it is known.
-        ImportError
-            If the dtype of the codes is one of ml_dtypes', which is not installed.
-        """
-        from ..files.quantized import load
-
-        return load(path)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Without ml_dtypes' dtypes, which may not be there.
-        data = self.data if self.is_packed else as_stored(self.data, self.code)
-        state = (self.scale, self.zero_point, self.axis, self.block_size, self.scheme, self.shape)
-        return _restored, (data, *state)
-
-    def __repr__(self) -> str:
+    def _says(self) -> str:
         if self.block_size is not None:
             scales = f"{self.scale.size} scales, blocks of {self.block_size}"
             scales += "" if self.axis is None else f" on axis {self.axis}"
@@ -332,13 +314,9 @@ class QuantizedArray:
             scales = "one scale"
         else:
             scales = f"{self.scale.size} scales on axis {self.axis}"
-        scheme = self.scheme
-        if not self.code.is_float:
-            scheme += " asymmetric" if self.zero_point.any() else " symmetric"
-        return f"QuantizedArray(shape={self.shape}, {scheme}, {scales}, {self.nbytes} bytes)"
+        if self.code.is_float:
+            return f"{self.scheme}, {scales}"
+        return f"{self.scheme} {'asymmetric' if self.zero_point.any() else 'symmetric'}, {scales}"
 
 
-def _restored(data: Array, *state: Any) -> QuantizedArray:
-    """Make a record of what was pickled."""
-    code = CODES[state[4]]
-    return QuantizedArray(data if code.name in PACKED else data.view(code.dtype), *state)
+_ATTRIBUTES = tuple(attribute.name for attribute in fields(QuantizedArray))

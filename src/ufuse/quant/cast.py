@@ -14,6 +14,7 @@ from ..interop import accepts_buffers
 from ..interop.lowprecision import low_precision_dtype
 from .arguments import float_name, read_output, stored
 from .programs import E8M0, caster, storage_of
+from .record import refuse_record
 
 Array = NDArray[Any]
 
@@ -44,7 +45,7 @@ def _called(name: str) -> np.dtype[Any]:
     return np.dtype(np.float16) if name == "float16" else low_precision_dtype(name)
 
 
-@accepts_buffers("x")
+@accepts_buffers("x", check=refuse_record)
 def cast(
     x: ArrayLike,
     dtype: DTypeLike | str,

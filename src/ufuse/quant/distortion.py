@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from .. import executors
 from ..fusion.program import Program
 from ..interop import asarray
-from .arguments import Operands, as_stored, read_axis, read_operands
+from .arguments import Operands, as_stored, float_name, read_axis, read_operands
 from .array import QuantizedArray
 from .grid import Blocks
 from .packing import nibble_dequantizer, paired
 from .programs import dequantizer
+from .record import Record
 
 Array = NDArray[Any]
 
@@ -43,17 +44,17 @@ class QuantizationError(NamedTuple):
     cosine: Any
 
 
-def quantization_error(
-    x: ArrayLike, q: QuantizedArray, *, axis: int | None = None
-) -> QuantizationError:
+def quantization_error(x: ArrayLike, q: Record, *, axis: int | None = None) -> QuantizationError:
     """Measure what quantization has lost, in one read of both.
 
     Parameters
     ----------
     x : array_like
-        float32: the numbers, of any strides.
-    q : QuantizedArray
-        What they were quantized to, of the same shape.
+        The numbers: float32, float16, bfloat16 or float64, of any strides. float64 is rounded to
+        float32 first, so that its own rounding errors do not count.
+    q : QuantizedArray, MXArray, NVFP4Array, NF4Array or GGUFArray
+        What they were quantized to, of the same shape. Bytes of `ufuse.formats.gguf.quantize` are
+        one with their kind: ``gguf.GGUFArray(data, "Q4_K")``.
     axis : int, optional
         Measure each index of this axis; all together by default.
 
@@ -65,7 +66,7 @@ def quantization_error(
     Raises
     ------
     TypeError
-        If `x` is not float32 or `q` is none of those above.
+        If `x` or `q` is none of those above.
     ValueError
         If the shapes differ.
     numpy.exceptions.AxisError
@@ -73,9 +74,9 @@ def quantization_error(
 
     Notes
     -----
-    What the codes stand for is decoded into cache, 32768 elements at a time. Sums are right to a
-    few parts in a million; the same bits for any number of threads. A NaN makes every measure of
-    its index NaN.
+    What the codes stand for is decoded into cache, 32768 elements at a time, or 262144 where
+    formats are decoded or `x` is converted. Sums are right to a few parts in a million; the same
+    bits for any number of threads. A NaN makes every measure of its index NaN.
 
     Examples
     --------
@@ -87,15 +88,16 @@ def quantization_error(
     """
     function = "ufuse.quantization_error"
     array = asarray(x, function=function, argument="x")
-    if array.dtype.newbyteorder("=") != np.float32:
+    if float_name(array.dtype.newbyteorder("=")) not in ("f4", "f8", "float16", "bfloat16"):
         raise TypeError(
-            f"{function}: argument 'x': expected float32, got dtype {array.dtype}; convert it with "
-            "x.astype(np.float32)"
+            f"{function}: argument 'x': expected float32, float64, float16 or bfloat16, got dtype "
+            f"{array.dtype}; convert it with x.astype(np.float32)"
         )
-    if not isinstance(q, QuantizedArray):
+    if not isinstance(q, Record):
         raise TypeError(
-            f"{function}: argument 'q': expected a QuantizedArray (ufuse.quantize makes one), got "
-            f"{type(q).__name__}"
+            f"{function}: argument 'q': expected a QuantizedArray (ufuse.quantize makes one), or "
+            f"another record of codes with scales, got {type(q).__name__}; bytes of GGUF are one "
+            "with their kind: ufuse.formats.gguf.GGUFArray(data, kind)"
         )
     if q.shape != array.shape:
         raise ValueError(
@@ -105,11 +107,32 @@ def quantization_error(
         axis = read_axis(axis, array.ndim, "quantization_error")
     lanes = 1 if axis is None else array.shape[axis]
     sums = np.zeros((lanes, 6))
-    if array.size:
+    if array.size and isinstance(q, QuantizedArray) and _is_read_as_it_lies(array, q, axis):
         _add_sums(array, q, axis, sums)
+    elif array.size:
+        from .decoded import add_sums  # which asks this module for sums
+
+        add_sums(array, q, axis, sums)
     count = array.size // lanes if lanes else 0
     result = measures(sums, count)
     return result if axis is not None else QuantizationError(*(value[0] for value in result))
+
+
+def _is_read_as_it_lies(x: Array, q: QuantizedArray, axis: int | None) -> bool:
+    """Tell whether a program makes numbers of the codes as they lie.
+
+    That depends on no strides, and so do the bits of the sums.
+    """
+    if x.dtype.newbyteorder("=") != np.float32:
+        return False
+    if not q.is_packed:
+        return True
+    if q.code.bits != 4 or q.code.is_float or x.shape[-1] % 2:
+        return False
+    if axis == x.ndim - 1:
+        return False
+    blocks = q._blocks()  # two neighbours, a byte of codes, are to have one scale
+    return q.axis != x.ndim - 1 if blocks is None else min(blocks[-1], x.shape[-1]) % 2 == 0
 
 
 def measures(sums: Array, count: int) -> QuantizationError:
@@ -156,8 +179,7 @@ def _add_sums(x: Array, q: QuantizedArray, axis: int | None, sums: Array) -> Non
         found = sums_of(program, _in_front(x_part, x_part.ndim, places), arrays, len(places))
         lanes = _in_front(rest[0], x_part.ndim, places)
         lanes = lanes[(...,) + (0,) * (x_part.ndim - len(places))].reshape(-1)
-        for lane, row in zip(lanes, found, strict=True):
-            sums[lane] = joined(sums[lane], row)
+        sums[lanes] = joined(sums[lanes], found)  # no index twice: a part has each at most once
 
 
 def _in_front(array: Array, ndim: int, places: tuple[int, ...]) -> Array:
@@ -177,7 +199,7 @@ def _indices(operands: Operands, axis: int) -> Array:
 def joined(one: Array, other: Array) -> Array:
     """Return the sums of both; of the largest errors the larger."""
     total = one + other
-    total[5] = max(one[5], other[5])
+    total[..., 5] = np.maximum(one[..., 5], other[..., 5])
     return total
 
 

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import executors
 from ..interop import accepts_buffers
 from ..reduce import minmax
-from .arguments import (
-    read_numbers,
-)
+from .arguments import read_numbers
+from .codes import BY_NAME as CODES
 from .linear import quantize_linear
+from .programs import quantizer
+from .record import refuse_record
 from .scales import choose_scale_onnx
 
 Array = NDArray[Any]
@@ -26,7 +28,8 @@ class DynamicallyQuantized(NamedTuple):
     zero_point: np.uint8
 
 
-@accepts_buffers("x")
+@executors.fast_dynamic(quantizer("quantize_linear", "f4", CODES["uint8"]), DynamicallyQuantized)
+@accepts_buffers("x", check=refuse_record)
 def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> DynamicallyQuantized:
     """Quantize to uint8 with the scale and zero point that the range of the data asks for.
 

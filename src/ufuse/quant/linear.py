@@ -31,6 +31,7 @@ from .arguments import (
 from .codes import BY_NAME as CODES
 from .codes import CodeType
 from .programs import OPERATIONS, dequantizer, faker, quantizer
+from .record import refuse_record
 
 Array = NDArray[Any]
 
@@ -67,7 +68,7 @@ def _run(program: Any, operands: Operands, target: Array, *others: Array) -> Non
 @executors.fast_linear(
     {zero: quantizer("quantize_linear", "f4", code) for zero, code in _EIGHT_BITS.items()}
 )
-@accepts_buffers("x", "scale", "zero_point")
+@accepts_buffers("x", "scale", "zero_point", check=refuse_record)
 def quantize_linear(
     x: ArrayLike,
     scale: ArrayLike,
@@ -204,7 +205,7 @@ def _run_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, codes
 
 
 @executors.fast_linear({zero: dequantizer(code, "f4") for zero, code in _EIGHT_BITS.items()})
-@accepts_buffers("x", "scale", "zero_point")
+@accepts_buffers("x", "scale", "zero_point", check=refuse_record)
 def dequantize_linear(
     x: ArrayLike,
     scale: ArrayLike,
@@ -288,7 +289,7 @@ def dequantize_linear(
 
 
 @executors.fast_linear({zero: faker("onnx", "f4", code) for zero, code in _EIGHT_BITS.items()})
-@accepts_buffers("x", "scale", "zero_point")
+@accepts_buffers("x", "scale", "zero_point", check=refuse_record)
 def fake_quantize(
     x: ArrayLike,
     scale: ArrayLike,

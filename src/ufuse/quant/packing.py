@@ -16,6 +16,7 @@ from .arguments import Operands, as_stored, read_code_type, read_codes, read_out
 from .codes import CodeType
 from .grid import Blocks
 from .programs import Steps
+from .record import refuse_record
 
 Array = NDArray[Any]
 
@@ -54,7 +55,7 @@ def _read_narrow(code: CodeType, ndim: int, function: str) -> CodeType:
     return code
 
 
-@accepts_buffers("x")
+@accepts_buffers("x", check=refuse_record)
 def pack(
     x: ArrayLike,
     dtype: DTypeLike | str | None = None,
@@ -109,7 +110,8 @@ def pack(
         code = read_code_type(dtype, "pack")
         if array.dtype.itemsize != 1:
             raise TypeError(
-                f"ufuse.pack: argument 'x': expected a byte per code, got dtype {array.dtype}"
+                f"ufuse.pack: argument 'x': expected a byte per code, got dtype {array.dtype}; "
+                "convert it with np.asarray(x, np.int8), or np.uint8"
             )
         codes = array
     _read_narrow(code, codes.ndim, "pack")
@@ -151,7 +153,7 @@ def _pack_whole(codes: Array, target: Array, bits: int, high_first: bool) -> Non
     executors.run_program(program, (codes.view(together),), (target,))
 
 
-@accepts_buffers("x")
+@accepts_buffers("x", check=refuse_record)
 def unpack(
     x: ArrayLike,
     dtype: DTypeLike | str,
@@ -199,7 +201,10 @@ def unpack(
     code = read_code_type(dtype, "unpack")
     array = np.asarray(x)
     if array.dtype != np.uint8:
-        raise TypeError(f"ufuse.unpack: argument 'x': expected uint8, got dtype {array.dtype}")
+        raise TypeError(
+            f"ufuse.unpack: argument 'x': expected uint8, got dtype {array.dtype}; convert it with "
+            "np.asarray(x, np.uint8)"
+        )
     _read_narrow(code, array.ndim, "unpack")
     most = array.shape[-1] * 8 // code.bits
     count = most if size is None else size

@@ -20,11 +20,12 @@ from .arguments import (
     read_spec,
 )
 from .programs import requantizer
+from .record import refuse_record
 
 Array = NDArray[Any]
 
 
-@accepts_buffers("x", "scale", "zero_point", "out_scale", "out_zero_point")
+@accepts_buffers("x", "scale", "zero_point", "out_scale", "out_zero_point", check=refuse_record)
 def requantize(
     x: ArrayLike,
     scale: ArrayLike,

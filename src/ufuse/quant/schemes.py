@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
 from ..executors import empty
+from ..fusion.program import Program
 from ..interop import asarray
 from ..reduce import minmax
-from .arguments import Operands, as_stored, read_axis, read_blocks, read_operands
+from .arguments import Operands, as_stored, float_name, limited, read_axis, read_blocks
 from .array import PACKED, QuantizedArray
 from .codes import BY_NAME as CODES
-from .codes import CodeType
-from .grid import Blocks
+from .codes import CodeType, code_type
+from .grid import Blocks, per_axis
 from .linear import quantize_linear
 from .packing import nibble_quantizer, pack, packed_shape, paired
+from .programs import quantizer
+from .ranged import Part, Rule, quantize_ranged
+from .record import refuse_record
 from .scales import scale_of_range
 
 Array = NDArray[Any]
@@ -26,7 +30,7 @@ Array = NDArray[Any]
 @overload
 def quantize(
     x: list[Array] | tuple[Array, ...],
-    scheme: str = ...,
+    scheme: DTypeLike | str = ...,
     *,
     axis: int | None = ...,
     block_size: int | tuple[int, ...] | None = ...,
@@ -36,7 +40,7 @@ def quantize(
 @overload
 def quantize(
     x: ArrayLike,
-    scheme: str = ...,
+    scheme: DTypeLike | str = ...,
     *,
     axis: int | None = ...,
     block_size: int | tuple[int, ...] | None = ...,
@@ -45,7 +49,7 @@ def quantize(
 ) -> QuantizedArray: ...
 def quantize(
     x: Any,
-    scheme: str = "int8",
+    scheme: DTypeLike | str = "int8",
     *,
     axis: int | None = None,
     block_size: int | tuple[int, ...] | None = None,
@@ -57,11 +61,13 @@ def quantize(
     Parameters
     ----------
     x : array_like, or list of arrays
-        float32, any shape, strides and byte order; finite. Of a list of arrays each is quantized
-        alike, and the results are a list.
-    scheme : str
+        float32, float16, bfloat16 or float64, any shape, strides and byte order; finite in float32.
+        Lists of numbers are read as float64. Of a list of arrays each is quantized alike, and the
+        results are a list.
+    scheme : str or dtype_like
         What the codes are: ``"int8" "uint8" "int16" "uint16" "int4" "uint4" "int2" "uint2"``, or
-        a float of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``...
+        a float of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``... Or such a
+        dtype: ``np.int8``, ``ml_dtypes.int4``.
     axis : int, optional
         One scale per index of this axis (0 for the output channels of a weight of shape
         (out, in)), or the axis that blocks run along; one scale for all by default.
@@ -86,7 +92,13 @@ def quantize(
     ValueError
         If the scheme is unknown, `x` is not finite, or scales and `x` do not fit.
     TypeError
-        If `x` is not float32.
+        If `x` is of none of those dtypes.
+
+    Notes
+    -----
+    Scales are float32 whatever `x` is. float16 and bfloat16 are quantized as the float32 they are.
+    Of float64 the range is rounded to float32, and a magnitude beyond that type's is an error; what
+    is divided by the scale is float64, and rounded once.
 
     Examples
     --------
@@ -100,42 +112,190 @@ def quantize(
     >>> uf.quantize(np.ones((2, 64), np.float32), "int4", axis=1, block_size=32)
     QuantizedArray(shape=(2, 64), int4 symmetric, 4 scales, blocks of 32 on axis 1, 81 bytes)
     """
+    code = _read_scheme(scheme)
+    how = _How(code, axis, block_size, _read_symmetric(symmetric, code))
     if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
-        how: dict[str, Any] = {"axis": axis, "block_size": block_size, "symmetric": symmetric}
-        return [_quantize(part, scheme, observer=observer, **how) for part in x]
-    return _quantize(
-        x, scheme, axis=axis, block_size=block_size, symmetric=symmetric, observer=observer
-    )
+        return _quantize([_read_numbers(part) for part in x], how, observer)
+    return _quantize([_read_numbers(x)], how, observer)[0]
 
 
-def _quantize(
-    x: Any,
-    scheme: str,
-    *,
-    axis: int | None,
-    block_size: int | tuple[int, ...] | None,
-    symmetric: bool | None,
-    observer: Any,
-) -> QuantizedArray:
-    if scheme not in CODES:
-        raise ValueError(
+class _How:
+    """How arrays are quantized: what is the same for all of them."""
+
+    def __init__(self, code: CodeType, axis: int | None, block_size: Any, symmetric: bool) -> None:
+        self.code, self.axis, self.block_size, self.symmetric = code, axis, block_size, symmetric
+        self.dtype = code.dtype
+        self.storage = np.dtype(code.storage)
+        #: The smallest and the largest code.
+        self.limits = (-code.high if symmetric else code.low, code.high)
+        #: What the largest code means with scale 1.
+        self.most = _largest_float(code) if code.is_float else code.high
+        kept = limited(code, None if code.is_float else self.limits, "quantize")
+        self.program = quantizer("quantize_linear", "f4", kept)
+
+
+def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedArray]:
+    """Quantize arrays; the ranges of all are found, and their codes written, in one call."""
+    planned = [_Planned(x, how) for x in arrays]
+    calls: dict[Program, list[Part]] = {}
+    for array in planned:
+        if array.x.size == 0 or array.x.dtype.newbyteorder("=") != np.float32:
+            array.quantize_by_steps(observer)
+            continue
+        program, parts = array.lay_out()
+        if observer is None:
+            calls.setdefault(program, []).extend(parts)
+            continue
+        array.scale[...], array.zero[...] = array.observed(observer)
+        for part in parts:
+            inputs = (part.numbers, part.scales, part.zero_points)
+            executors.run_program(program, inputs, (part.codes,))
+    rule: Rule = "symmetric" if how.symmetric else "asymmetric"
+    for program, parts in calls.items():
+        if not quantize_ranged(program, parts, rule, how.code.low, how.most):
+            bad = [i for i, x in enumerate(arrays) if not _is_finite(x)]
+            place = "x" if len(arrays) == 1 else f"x[{bad[0]}]"
+            raise _not_finite(arrays[bad[0]], place)
+    return [array.record() for array in planned]
+
+
+class _Planned:
+    """An array on its way to codes."""
+
+    scale: Array
+    zero: Array
+    codes: Array  # as the core holds them
+    is_packed = False  # whether they are packed already: two are written at a time
+
+    def __init__(self, x: Array, how: _How) -> None:
+        axis, block_size = how.axis, how.block_size
+        self.x, self.how = x, how
+        self.axis = None if axis is None else read_axis(axis, x.ndim, "quantize")
+        self.block_size = tuple(block_size) if isinstance(block_size, list) else block_size
+        self.blocks = read_blocks(x.shape, axis, self.block_size, "quantize")
+        if self.blocks is not None:
+            self.grid = self.blocks.grid
+        else:
+            self.grid = () if self.axis is None else x.shape[self.axis : self.axis + 1]
+        if how.code.name in PACKED and x.ndim == 0:
+            raise ValueError(
+                f"ufuse.quantize: argument 'x': expected at least one axis to pack {how.code.name} "
+                "codes along, got 0-d"
+            )
+
+    def lay_out(self) -> tuple[Program, list[Part]]:
+        """Make room for scales, zero points and codes; return what writes the codes, and where."""
+        code, x = self.how.code, self.x
+        self.scale = np.empty(self.grid, np.float32)
+        self.zero = np.zeros(() if self.how.symmetric else self.grid, self.how.storage)
+        laid = Operands(x, self._laid(self.scale), self._laid(self.zero), self.blocks)
+        pairs = paired(laid, x) if code.bits == 4 and not code.is_float else None
+        if pairs is None:
+            program, operands = self.how.program, laid
+            self.codes = empty(x.shape, self.how.storage)
+        else:
+            program, operands, self.is_packed = nibble_quantizer(*self.how.limits), pairs[0], True
+            self.codes = empty(packed_shape(x.shape, 4), np.dtype(np.uint8))
+        parts = []
+        for of, inputs in zip(laid.parts(), operands.parts(self.codes), strict=True):
+            numbers, scales, zeros, codes = inputs
+            zero_point = None if self.how.symmetric else of[2]
+            parts.append(Part(of[0], of[1], zero_point, codes, numbers, scales, zeros))
+        return program, parts
+
+    def _laid(self, value: Array) -> Array:
+        """Shape scales or zero points so that they broadcast against the array, or its blocks."""
+        if value.ndim == 0:
+            return value.reshape((1,) * self.x.ndim)
+        if self.blocks is not None or self.axis is None:
+            return value
+        return per_axis(value, self.x.shape, self.axis)
+
+    def observed(self, observer: Any) -> tuple[Array, Array]:
+        """Return scales and zero points of what an observer has seen."""
+        if isinstance(observer, (str, type)) or not hasattr(observer, "scale_zero_point"):
+            raise TypeError(
+                "ufuse.quantize: argument 'observer': expected an observer that has seen data, "
+                f"such as ufuse.observers.MSE().update(batch), got {observer!r}"
+            )
+        found = observer.scale_zero_point(self.how.code.name, symmetric=self.how.symmetric)
+        if found.scale.shape != self.grid:
+            raise ValueError(
+                f"ufuse.quantize: argument 'observer': expected ranges of shape {self.grid}, as "
+                f"axis= and block_size= say, got those of {observer!r}, of shape "
+                f"{found.scale.shape}; give both the same axis"
+            )
+        if not _is_finite(self.x):
+            raise _not_finite(self.x)
+        zero = found.zero_point.astype(self.how.code.storage)
+        return found.scale, np.zeros((), zero.dtype) if self.how.symmetric else zero
+
+    def quantize_by_steps(self, observer: Any) -> None:
+        """Quantize floats of other types than float32: ranges, then scales, then codes."""
+        code, x = self.how.code, self.x
+        if observer is not None:
+            self.scale, self.zero = self.observed(observer)
+        elif x.size == 0:
+            self.scale = np.ones(self.grid, np.float32)
+            self.zero = np.zeros((), code.storage)
+        else:
+            low, high = _ranges(x, self.axis, self.blocks)
+            if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
+                raise _not_finite(x)
+            how = self.how
+            self.scale, zero = scale_of_range(low, high, code.low, how.most, how.symmetric)
+            self.zero = (
+                zero.astype(code.storage) if not how.symmetric else np.zeros((), code.storage)
+            )
+        codes = quantize_linear(
+            x, self.scale, None if code.is_float else self.zero, axis=self.axis,
+            block_size=self.block_size, dtype=code.name,
+            limits=None if code.is_float else self.how.limits,
+        )  # fmt: skip
+        self.codes = as_stored(codes, code)
+
+    def record(self) -> QuantizedArray:
+        """Return what has been written."""
+        code, data = self.how.code, self.codes
+        if code.name not in PACKED:
+            data = data if data.dtype == self.how.dtype else data.view(self.how.dtype)
+        elif not self.is_packed:
+            data = pack(data, code.name)
+        return QuantizedArray._made(
+            data, self.scale, self.zero, self.axis, self.block_size, code.name, self.x.shape
+        )
+
+
+def _read_scheme(scheme: DTypeLike | str) -> CodeType:
+    try:
+        code = code_type(scheme)
+    except (TypeError, ValueError):
+        code = None
+    if code is None:
+        raise (ValueError if isinstance(scheme, (str, np.dtype, type)) else TypeError)(
             f"ufuse.quantize: argument 'scheme': expected one of {', '.join(CODES)}, got {scheme!r}"
         )
-    code = CODES[scheme]
+    return code
+
+
+def _read_numbers(x: Any) -> Array:
+    """Return floats in the machine's byte order or the other."""
+    refuse_record(x, "ufuse.quantize", "x")
     array = asarray(x, function="ufuse.quantize", argument="x")
-    if array.dtype.newbyteorder("=") != np.float32:
+    if array.dtype.kind in "iu" and isinstance(x, (list, tuple, int)):
+        return array.astype(np.float64)
+    if float_name(array.dtype.newbyteorder("=")) not in ("f4", "f8", "float16", "bfloat16"):
         raise TypeError(
-            f"ufuse.quantize: argument 'x': expected float32, got dtype {array.dtype}; convert it "
-            "with x.astype(np.float32)"
+            "ufuse.quantize: argument 'x': expected float32, float64, float16 or bfloat16, got "
+            f"dtype {array.dtype}; convert it with x.astype(np.float32)"
         )
-    if axis is not None:
-        axis = read_axis(axis, array.ndim, "quantize")
-    if isinstance(block_size, list):
-        block_size = tuple(block_size)
-    blocks = read_blocks(array.shape, axis, block_size, "quantize")
+    return array
+
+
+def _read_symmetric(symmetric: bool | None, code: CodeType) -> bool:
     two_sided = code.low < 0 or code.is_float
     if symmetric is None:
-        symmetric = two_sided
+        return two_sided
     if symmetric not in (True, False):
         raise TypeError(
             f"ufuse.quantize: argument 'symmetric': expected a bool or None, got {symmetric!r}"
@@ -144,73 +304,21 @@ def _quantize(
         kind = "symmetric" if code.is_float else "none of them negative"
         remedy = "leave it out" if code.is_float else "pass symmetric=False, or a signed scheme"
         raise ValueError(
-            f"ufuse.quantize: argument 'symmetric': {scheme} codes are {kind}, got {symmetric}; "
+            f"ufuse.quantize: argument 'symmetric': {code.name} codes are {kind}, got {symmetric}; "
             f"{remedy}"
         )
-    if observer is None:
-        scale, zero = _from_data(array, axis, blocks, code, symmetric)
-    else:
-        scale, zero = _from_observer(observer, array, axis, blocks, scheme, symmetric)
-    low, high = code.low, code.high
-    if symmetric and not code.is_float:
-        low = -high
-    if scheme in PACKED:
-        data = _packed(array, scale, zero, axis, block_size, code, (low, high))
-    else:
-        limits = None if code.is_float else (low, high)
-        data = quantize_linear(
-            array, scale, None if code.is_float else zero, axis=axis, block_size=block_size,
-            dtype=scheme, limits=limits,
-        )  # fmt: skip
-    return QuantizedArray(data, scale, zero, axis, block_size, scheme, array.shape)
+    return bool(symmetric)
 
 
-def _from_data(
-    x: Array, axis: int | None, blocks: Blocks | None, code: CodeType, symmetric: bool
-) -> tuple[Array, Array]:
-    """Return scale and zero point of the ranges of `x`."""
-    if x.size == 0:
-        shape = () if axis is None else x.shape[axis : axis + 1]
-        shape = shape if blocks is None else blocks.grid
-        return np.ones(shape, np.float32), np.zeros((), code.storage)
-    low, high = _ranges(x, axis, blocks)
-    if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
-        raise ValueError(
-            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
-        )
-    most = _largest_float(code) if code.is_float else code.high
-    scale, zero = scale_of_range(low, high, code.low, most, symmetric)
-    return scale, np.zeros((), code.storage) if symmetric else zero.astype(code.storage)
+def _is_finite(x: Array) -> bool:
+    return x.size == 0 or bool(np.all(np.isfinite(_single(minmax(x)))))
 
 
-def _from_observer(
-    observer: Any,
-    x: Array,
-    axis: int | None,
-    blocks: Blocks | None,
-    scheme: str,
-    symmetric: bool,
-) -> tuple[Array, Array]:
-    """Return scale and zero point of what an observer has seen."""
-    if isinstance(observer, (str, type)) or not hasattr(observer, "scale_zero_point"):
-        raise TypeError(
-            "ufuse.quantize: argument 'observer': expected an observer that has seen data, such as "
-            f"ufuse.observers.MSE().update(batch), got {observer!r}"
-        )
-    found = observer.scale_zero_point(scheme, symmetric=symmetric)
-    expected = () if axis is None else x.shape[axis : axis + 1]
-    expected = expected if blocks is None else blocks.grid
-    if found.scale.shape != expected:
-        raise ValueError(
-            f"ufuse.quantize: argument 'observer': expected ranges of shape {expected}, as "
-            f"axis= and block_size= say, got those of {observer!r}, of shape "
-            f"{found.scale.shape}; give both the same axis"
-        )
-    if x.size and not np.all(np.isfinite(minmax(x))):
-        raise ValueError(
-            "ufuse.quantize: argument 'x': expected finite values, got NaN or infinity"
-        )
-    return found.scale, found.zero_point.astype(CODES[scheme].storage)
+def _not_finite(x: Array, place: str = "x") -> ValueError:
+    beyond = ", or what is infinite in float32" if x.itemsize == 8 else ""
+    return ValueError(
+        f"ufuse.quantize: argument '{place}': expected finite values, got NaN or infinity{beyond}"
+    )
 
 
 def _largest_float(code: CodeType) -> float:
@@ -225,45 +333,18 @@ def _ranges(x: Array, axis: int | None, blocks: Blocks | None) -> tuple[Array, A
     if blocks is None:
         others = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
         found = minmax(x, axis=others)
-        return np.asarray(found[0]), np.asarray(found[1])
+        return _single(found[0]), _single(found[1])
     low, high = np.empty(blocks.grid, np.float32), np.empty(blocks.grid, np.float32)
     for part, lows, highs in blocks.parts(x, low, high):
         within = tuple(i for i in range(part.ndim) if lows.shape[i] == 1 != part.shape[i])
         if within:
             least, most = minmax(part, axis=within, keepdims=True)
-            lows[...], highs[...] = least, most
+            lows[...], highs[...] = _single(least), _single(most)
         else:
-            lows[...] = highs[...] = part
+            lows[...] = highs[...] = _single(part)
     return low, high
 
 
-def _packed(
-    x: Array,
-    scale: Array,
-    zero: Array,
-    axis: int | None,
-    block_size: int | tuple[int, ...] | None,
-    code: CodeType,
-    limits: tuple[int, int],
-) -> Array:
-    """Return packed codes: in one pass where two neighbours share a scale and a byte."""
-    if x.ndim == 0:
-        raise ValueError(
-            f"ufuse.quantize: argument 'x': expected at least one axis to pack {code.name} codes "
-            "along, got 0-d"
-        )
-    if code.bits == 4 and not code.is_float:
-        operands: Operands = read_operands(x, scale, zero, axis, block_size, "f4", code, "quantize")
-        found = paired(operands, x)
-        if found is not None:
-            data = empty(packed_shape(x.shape, 4), np.dtype(np.uint8))
-            over_pairs, _ = found
-            for pairs, scales, zeros, out in over_pairs.parts(data):
-                executors.run_program(nibble_quantizer(*limits), (pairs, scales, zeros), (out,))
-            return data
-    codes = quantize_linear(
-        x, scale, None if code.is_float else zero, axis=axis, block_size=block_size,
-        dtype=code.name, limits=None if code.is_float else limits,
-    )  # fmt: skip
-    packed: Array = pack(as_stored(codes, code), code.name)
-    return packed
+def _single(ends: Any) -> Array:
+    with np.errstate(over="ignore"):  # of float64: infinity is an error later
+        return np.asarray(ends).astype(np.float32, copy=False)

@@ -1,0 +1,179 @@
+"""What the functions of `gguf` ask of their arguments."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .. import executors
+from ..catalogue.formats import GGUF, Format
+from ..interop.lowprecision import coding, low_precision_dtype
+from .blocks import Array
+
+KINDS: Final = {row.name: row for row in GGUF}
+_BY_UPPER: Final = {name.upper(): row for name, row in KINDS.items()}
+
+#: Where the float16 (or bfloat16) scales and least values of a block are, in bytes.
+_HALVES: Final = {
+    "Q4_0": (0,),
+    "Q4_1": (0, 2),
+    "Q5_0": (0,),
+    "Q5_1": (0, 2),
+    "Q8_0": (0,),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q4_K": (0, 2),
+    "Q5_K": (0, 2),
+    "Q6_K": (208,),
+    "TQ1_0": (52,),
+    "TQ2_0": (64,),
+    "F16": (0,),
+    "BF16": (0,),
+}
+
+UINT8: Final = np.dtype(np.uint8)
+
+
+def row_of(function: str, kind: str) -> Format:
+    """Return the row of a kind, in any case."""
+    row = _BY_UPPER.get(kind.upper()) if isinstance(kind, str) else None
+    if row is None:
+        raise (ValueError if isinstance(kind, str) else TypeError)(
+            f"ufuse.formats.gguf.{function}: argument 'kind': expected one of {', '.join(KINDS)}; "
+            f"got {kind!r}"
+        )
+    return row
+
+
+def bytes_shape(
+    function: str, argument: str, shape: tuple[int, ...], row: Format
+) -> tuple[int, ...]:
+    """Return the shape of the bytes of an array."""
+    if not shape:
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected at least one axis, "
+            "got a scalar"
+        )
+    if shape[-1] % row.block:
+        written = (other for other in KINDS.values() if other.encodes)
+        fit = [other.name for other in written if shape[-1] % other.block == 0]
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected a last axis of whole "
+            f"blocks of {row.block} elements for {row.name}, got shape {shape}; {shape[-1]} "
+            f"elements are whole blocks of {', '.join(fit)}"
+        )
+    return (*shape[:-1], shape[-1] // row.block * row.nbytes)
+
+
+def elements_shape(
+    function: str, argument: str, shape: tuple[int, ...], row: Format
+) -> tuple[int, ...]:
+    """Return the shape of the array of some bytes."""
+    if not shape or shape[-1] % row.nbytes:
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument {argument!r}: expected a last axis of whole "
+            f"blocks of {row.nbytes} bytes for {row.name}, got shape {shape}"
+        )
+    return (*shape[:-1], shape[-1] // row.nbytes * row.block)
+
+
+def read_values(x: Array) -> Array:
+    """Return numbers of a dtype that blocks are made of."""
+    if x.dtype.type in (np.float32, np.float64) or coding(x.dtype) in ("half", "bfloat16"):
+        return x
+    raise TypeError(
+        "ufuse.formats.gguf.quantize: argument 'x': expected float32, float64, float16 or "
+        f"bfloat16, got {x.dtype}; x.astype(np.float32) converts it"
+    )
+
+
+def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return a dtype that blocks are read to."""
+    try:
+        result = low_precision_dtype("bfloat16") if dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result is None or not (result.type is np.float32 or coding(result) in ("half", "bfloat16")):
+        raise TypeError(
+            "ufuse.formats.gguf.dequantize: argument 'dtype': expected float32, float16 or "
+            f"bfloat16, got {dtype!r}"
+        )
+    return result
+
+
+def target_of(
+    function: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Array:
+    """Return the array to write."""
+    if out is None:
+        return executors.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.dtype.newbyteorder("=") != dtype.newbyteorder("="):
+        raise TypeError(
+            f"ufuse.formats.gguf.{function}: argument 'out': expected an array of {dtype}, got "
+            f"{getattr(out, 'dtype', type(out).__name__)}"
+        )
+    if out.shape != shape:
+        raise ValueError(
+            f"ufuse.formats.gguf.{function}: argument 'out': expected shape {shape}, got "
+            f"{out.shape}"
+        )
+    return out
+
+
+def read_weights(importance: ArrayLike, row: Format, length: int) -> Array:
+    """Return the weights of the elements of a row."""
+    name = "ufuse.formats.gguf.quantize: argument 'importance'"
+    if not row.weighs:
+        weighing = ", ".join(other.name for other in KINDS.values() if other.weighs)
+        raise ValueError(
+            f"{name}: {row.name} is written without weights; kinds that search for the scale of "
+            f"least weighted error: {weighing}"
+        )
+    weights = np.asarray(importance)
+    if weights.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected real numbers, got {weights.dtype}")
+    if weights.shape != (length,):
+        raise ValueError(
+            f"{name}: expected shape {(length,)}, a weight for each element of the last axis of "
+            f"'x'; got shape {weights.shape}"
+        )
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(weights, np.float32)
+    if not (weights >= 0).all() or not np.isfinite(weights).all():
+        raise ValueError(f"{name}: expected weights that are finite in float32 and not negative")
+    return weights
+
+
+def has_contiguous_rows(data: Array) -> bool:
+    """Tell whether the elements of a row follow one another."""
+    return data.shape[-1] <= 1 or data.strides[-1] == data.itemsize
+
+
+def warn_of_scales(row: Format, x: Array, packed: Array) -> None:
+    """Warn where finite numbers gave a scale that is not."""
+    if row.name not in _HALVES or not packed.size:
+        return
+    blocks = packed.reshape(*packed.shape[:-1], -1, row.nbytes)
+    beyond = np.zeros(blocks.shape[:-1], bool)
+    for at in _HALVES[row.name]:
+        if row.name == "BF16":
+            beyond |= (blocks[..., at + 1] & 0x7F == 0x7F) & (blocks[..., at] >= 0x80)
+        else:
+            beyond |= blocks[..., at + 1] & 0x7C == 0x7C
+    if not beyond.any():
+        return
+    groups = x.reshape(*x.shape[:-1], -1, row.block)[beyond]
+    finite = np.isfinite(groups).all(axis=-1)
+    if finite.any():
+        count = int(finite.sum())
+        what = f"{count} numbers" if row.block == 1 else f"the float16 scales of {count} blocks"
+        warnings.warn(
+            f"ufuse.formats.gguf.quantize: {what} overflow in {row.name} and read back as "
+            f"infinities or NaN, of magnitudes up to {np.abs(groups[finite]).max():g}; scale the "
+            "array down, or use a kind with a wider range, such as BF16 or F32",
+            RuntimeWarning,
+            stacklevel=4,
+        )
