@@ -129,7 +129,7 @@ def _errors(expected: np.ndarray, ends: np.ndarray) -> np.ndarray:
     counts, edges = expected[:_BINS], expected[_BINS:]
     middles = (edges[1:] + edges[:-1]) / 2
     scale = ends[:, None] / _TOP
-    codes = np.clip(np.rint(middles / scale), -_TOP - 1, _TOP)
+    codes = np.clip(np.rint(middles / scale), -_TOP, _TOP)
     return np.asarray((counts * (codes * scale - middles) ** 2).sum(1) / counts.sum())
 
 
@@ -166,8 +166,24 @@ def _finds_least_divergence(result: np.ndarray, expected: np.ndarray) -> str | N
     return None if abs(found - wanted) <= 0.1 * wanted else f"{found:.4g} instead of {wanted:.4g}"
 
 
+def _finds_percentile(result: np.ndarray, expected: np.ndarray) -> str | None:
+    """Whether an observer's range is that percentile of a histogram's magnitudes: to two bins."""
+    if problem := _keeps_too_much(result):
+        return problem
+    counts, edges = expected[:_BINS], expected[_BINS:]
+    middles = np.abs(edges[1:] + edges[:-1]) / 2
+    order = np.argsort(middles)
+    below = np.cumsum(counts[order]) / counts.sum()
+    observer = result.item()
+    wanted = middles[order][np.searchsorted(below, observer.percentile / 100)]
+    found = float(observer.clip_range("int8").high)
+    near = abs(found - wanted) <= 2 * (edges[1] - edges[0])
+    return None if near else f"{found:.4g} instead of {wanted:.4g}"
+
+
 #: Observers that count, and what is asked of the ranges they find.
 OBSERVERS: dict[str, Callable[[np.ndarray, np.ndarray], str | None]] = {
+    "Percentile": _finds_percentile,
     "MSE": _finds_least_error,
     "Entropy": _finds_least_divergence,
 }

@@ -22,6 +22,8 @@ constexpr std::int64_t kShare = std::int64_t{1} << 18;
 constexpr std::int64_t kSlotsOfTask = 4096;
 // Counts of a thread's tables are uint32: so many elements at most before they are added up.
 constexpr std::int64_t kMostOfRound = std::int64_t{1} << 31;
+// What one task of `squared_errors` looks at: some microseconds of it.
+constexpr std::int64_t kValuesOfTask = 8192;
 // Between tables, so that the same slot of two does not meet in one set of L1.
 constexpr std::int64_t kGap = 2064;
 
@@ -168,17 +170,28 @@ void calibrate(Calibration& c) {
   Calibrator(c, counting).run();
 }
 
-void squared_errors(const Spread& spread, std::int64_t count, const double* scale, const double* least,
-                    const double* most, double* out) {
+void squared_errors(const Spread& spread, const Levels& levels, std::int64_t count, const double* scale,
+                    const double* least, const double* most, double* out) {
   const CalibrateKernels& kernels = calibrate_kernels(active_tier());
-  const std::int64_t bytes = count * 8 * (spread.point_count + spread.edge_count);
-  parallel_for(count, threads_for_bytes(bytes), [&](std::int64_t i) {
-    const double inverse = 1 / scale[i];
-    const double of_points =
-        kernels.of_points(spread.points, spread.numbers, spread.point_count, inverse, least[i], most[i]);
-    const double of_edges =
-        kernels.of_edges(spread.edges, spread.jumps, spread.edge_count, inverse, least[i], most[i]);
-    out[i] = (of_points + of_edges * scale[i]) * scale[i] * scale[i];
+  const auto of_points = kernels.of_points[levels.fraction >= 0];
+  const auto of_edges = kernels.of_edges[levels.fraction >= 0];
+  const std::int64_t all = spread.streams * count;
+  const std::int64_t values = spread.point_start[spread.streams] + spread.edge_start[spread.streams];
+  if (all == 0) return;
+  // A task is so many candidates, of one stream or of several.
+  const std::int64_t task = std::max<std::int64_t>(1, kValuesOfTask * spread.streams / (values + 1));
+  parallel_for((all + task - 1) / task, threads_for_bytes(count * 8 * values), [&](std::int64_t t) {
+    for (std::int64_t i = t * task; i < std::min(all, (t + 1) * task); ++i) {
+      const std::int64_t stream = i / count;
+      const std::int64_t point = spread.point_start[stream], edge = spread.edge_start[stream];
+      const double inverse = 1 / scale[i];
+      const double points =
+          of_points(spread.points + point, spread.numbers + point, spread.point_start[stream + 1] - point,
+                    inverse, least[i], most[i], levels);
+      const double edges = of_edges(spread.edges + edge, spread.jumps + edge,
+                                    spread.edge_start[stream + 1] - edge, inverse, least[i], most[i], levels);
+      out[i] = (points + edges * scale[i]) * scale[i] * scale[i];
+    }
   });
 }
 

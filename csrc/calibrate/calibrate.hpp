@@ -28,18 +28,26 @@ struct Calibration {
 /// Adds the elements' counts to `counts`; or to nothing, where one is infinite as a float32.
 UFUSE_API void calibrate(Calibration& calibration);
 
-/// Elements as a histogram has them: points and how many are at each, and intervals by their edges, each with
-/// the density to its left less that to its right.
+/// Elements of so many streams as histograms have them: points and how many are at each, and intervals by
+/// their edges, each with the density to its left less that to its right. Those of stream i are from place
+/// start[i] to place start[i + 1].
 struct Spread {
+  std::int64_t streams;
   const double *points, *numbers;
-  std::int64_t point_count;
+  const std::int64_t* point_start;
   const double *edges, *jumps;
-  std::int64_t edge_count;
+  const std::int64_t* edge_start;
 };
 
-/// Squared errors of quantizing them to the multiples of `scale` from `least` to `most` times it, for each of
-/// `count` candidates. The same bits for any tier and number of threads.
-UFUSE_API void squared_errors(const Spread& spread, std::int64_t count, const double* scale,
-                              const double* least, const double* most, double* out);
+/// Squared errors of quantizing each stream to `levels` of `scale` from `least` to `most` times it, for each
+/// of its `count` candidates. The same bits for any tier and number of threads.
+UFUSE_API void squared_errors(const Spread& spread, const Levels& levels, std::int64_t count,
+                              const double* scale, const double* least, const double* most, double* out);
+
+/// Kullback-Leibler divergences of histograms (rows of `bins` equal bins, the counts of which are whole
+/// numbers) from what quantizing to so many levels makes of them: for each stream, of the ranges of `levels /
+/// 2` to `bins / 2` bins to either side of the middle one.
+UFUSE_API void divergences(const double* counts, std::int64_t streams, std::int64_t bins, std::int64_t levels,
+                           double* out);
 
 }  // namespace ufuse

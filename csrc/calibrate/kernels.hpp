@@ -23,6 +23,13 @@ struct Seen {
   std::uint32_t bits;  // all bits that any of them has, but of NaN and infinity too
 };
 
+/// What numbers are rounded to, in steps of a scale: integers, or floats with so many bits of the fraction,
+/// the smallest normal one of which is `normal`.
+struct Levels {
+  int fraction = -1;  // of integers -1
+  double normal = 1;
+};
+
 struct CalibrateKernels {
   /// Adds 1 to word `bits >> shift` of one of one or two tables for each of `count` floats. The tables begin
   /// `pitch` words apart and take neighbouring elements in turn: an increment waits for the last one of the
@@ -36,11 +43,11 @@ struct CalibrateKernels {
   using Convert = void (*)(float* to, const void* from, std::int64_t count);
   Convert convert[kCalibrateTypes];
   /// The sum over i of weight[i] * f(at[i] * inverse), added up in eight lanes. With r the distance of a
-  /// place from its level, which is the nearest integer from `least` to `most`, f is r**2 (of points), or the
-  /// integral of that, r**3 / 3 + level / 12 (of edges).
+  /// place from its level, which is the nearest number of `levels` from `least` to `most`, f is r**2 (of
+  /// points), or the integral of that from 0 on (of edges).
   using Errors = double (*)(const double* at, const double* weight, std::int64_t count, double inverse,
-                            double least, double most);
-  Errors of_points, of_edges;
+                            double least, double most, const Levels& levels);
+  Errors of_points[2], of_edges[2];  // of integers; of floats
 };
 
 UFUSE_API const CalibrateKernels& calibrate_kernels(Tier tier);

@@ -45,17 +45,42 @@ py::object count_leading(const py::array& x, py::array counts, const std::string
 }
 
 using Doubles = py::array_t<double, py::array::c_style>;
+using Starts = py::array_t<std::int64_t, py::array::c_style>;
 
-void squared_errors_of(const Doubles& points, const Doubles& numbers, const Doubles& edges,
-                       const Doubles& jumps, const Doubles& scale, const Doubles& least, const Doubles& most,
-                       Doubles out) {
+/// Whether `start` cuts `size` elements into streams.
+bool cuts(const Starts& start, py::ssize_t size) {
+  const std::int64_t* const at = start.data();
+  for (py::ssize_t i = 0; i + 1 < start.size(); ++i)
+    if (at[i] > at[i + 1]) return false;
+  return start.ndim() == 1 && start.size() > 0 && at[0] == 0 && at[start.size() - 1] == size;
+}
+
+void squared_errors_of(const Doubles& points, const Doubles& numbers, const Starts& point_start,
+                       const Doubles& edges, const Doubles& jumps, const Starts& edge_start,
+                       const std::pair<int, double>& levels, const Doubles& scale, const Doubles& least,
+                       const Doubles& most, Doubles out) {
+  const py::ssize_t streams = point_start.size() - 1;
   const bool fits = points.size() == numbers.size() && edges.size() == jumps.size() &&
+                    point_start.size() == edge_start.size() && cuts(point_start, points.size()) &&
+                    cuts(edge_start, edges.size()) && scale.ndim() == 2 && scale.shape(0) == streams &&
                     scale.size() == least.size() && scale.size() == most.size() && scale.size() == out.size();
-  if (!fits) throw std::invalid_argument("ufuse squared_errors: arrays of unlike sizes");
-  const Spread spread{points.data(), numbers.data(), points.size(), edges.data(), jumps.data(), edges.size()};
+  if (!fits || levels.first > 16) throw std::invalid_argument("ufuse squared_errors: arrays of unlike sizes");
+  const Spread spread{streams,      points.data(), numbers.data(),   point_start.data(),
+                      edges.data(), jumps.data(),  edge_start.data()};
   double* const to = out.mutable_data();
-  without_gil(scale.size() * (points.size() + edges.size()),
-              [&] { squared_errors(spread, scale.size(), scale.data(), least.data(), most.data(), to); });
+  without_gil(scale.shape(1) * (points.size() + edges.size()), [&] {
+    squared_errors(spread, {levels.first, levels.second}, scale.shape(1), scale.data(), least.data(),
+                   most.data(), to);
+  });
+}
+
+void divergences_of(const Doubles& counts, std::int64_t levels, Doubles out) {
+  const bool fits = counts.ndim() == 2 && levels > 1 && levels < counts.shape(1) && out.ndim() == 2 &&
+                    out.shape(0) == counts.shape(0) && out.shape(1) == counts.shape(1) / 2 + 1 - levels / 2;
+  if (!fits) throw std::invalid_argument("ufuse divergences: arrays of unlike sizes");
+  double* const to = out.mutable_data();
+  without_gil(out.size() * counts.shape(1),
+              [&] { divergences(counts.data(), counts.shape(0), counts.shape(1), levels, to); });
 }
 
 }  // namespace
@@ -70,9 +95,15 @@ void register_calibrate(py::module_& m) {
       "that one of them has, and how many are NaN, which are not counted. None, and nothing counted, where\n"
       "one is infinite.");
   m.def("squared_errors", &squared_errors_of, py::arg("points").noconvert(), py::arg("numbers").noconvert(),
-        py::arg("edges").noconvert(), py::arg("jumps").noconvert(), py::arg("scale").noconvert(),
+        py::arg("point_start").noconvert(), py::arg("edges").noconvert(), py::arg("jumps").noconvert(),
+        py::arg("edge_start").noconvert(), py::arg("levels"), py::arg("scale").noconvert(),
         py::arg("least").noconvert(), py::arg("most").noconvert(), py::arg("out").noconvert(),
-        "What it costs to quantize points and intervals: see csrc/calibrate/calibrate.hpp. float64.");
+        "What it costs to quantize points and intervals: see csrc/calibrate/calibrate.hpp. float64, starts "
+        "int64;\n"
+        "`levels` are bits of the fraction (-1 of integers) and the smallest normal number.");
+  m.def("divergences", &divergences_of, py::arg("counts").noconvert(), py::arg("levels"),
+        py::arg("out").noconvert(),
+        "How much histograms diverge from what quantizing makes of them: see csrc/calibrate/calibrate.hpp.");
 }
 
 }  // namespace ufuse

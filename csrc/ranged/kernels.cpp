@@ -15,10 +15,36 @@ using V = Register<float>;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-/// The scale of a range whose width float32 does not hold.
-float wide_scale(float low, float high, float steps) {
-  return static_cast<float>((static_cast<double>(high) - static_cast<double>(low)) /
-                            static_cast<double>(steps));
+/// Whether any lane is set.
+template <class M>
+UFUSE_INLINE bool any(M mask) {
+  float flags[V::size], sum = 0;
+  select(mask, splat<V>(1.0F), splat<V>(0.0F)).store(flags);
+  for (int i = 0; i < V::size; ++i) sum += flags[i];
+  return sum != 0;
+}
+
+/// Scales of ranges whose width float32 does not hold.
+void widen(V& scale, V low, V high, V steps) {
+  for (int i = 0; i < V::size; ++i)
+    if (!(scale[i] < kInfinity))
+      scale.v[i] = static_cast<float>((static_cast<double>(high[i]) - static_cast<double>(low[i])) /
+                                      static_cast<double>(steps[i]));
+}
+
+/// Lets `reach` steps of a scale be finite in float32.
+void keep_within_float32(V& scale, V reach) {
+  for (int i = 0; i < V::size; ++i) {
+    if (!(scale[i] * reach[i] >= kInfinity)) continue;
+    const double steps = reach[i] < 1 ? 1 : static_cast<double>(reach[i]);
+    const auto most = static_cast<float>(static_cast<double>(std::numeric_limits<float>::max()) / steps);
+    std::uint32_t bits;  // of the number below
+    std::memcpy(&bits, &most, 4);
+    --bits;
+    float down;
+    std::memcpy(&down, &bits, 4);
+    scale.v[i] = down;
+  }
 }
 
 template <ScaleRule Rule>
@@ -33,7 +59,7 @@ UFUSE_INLINE void scales_of(const CodeRange& codes, V low, V high, V& scale, V& 
     scale = extent / most;
     scale = math::larger(scale, splat<V>(std::numeric_limits<float>::denorm_min()));
     scale = select(extent == none, splat<V>(1.0F), scale);
-    scale = within_float32(scale, most);
+    if (any(scale * most >= splat<V>(kInfinity))) keep_within_float32(scale, most);
     return;
   }
   const V steps = most - least, extent = high - low;
@@ -45,11 +71,12 @@ UFUSE_INLINE void scales_of(const CodeRange& codes, V low, V high, V& scale, V& 
     return;
   }
   scale = extent / steps;
-  if (any(scale >= splat<V>(kInfinity))) scale = wide_scales(low, high, steps, scale);
+  if (any(scale >= splat<V>(kInfinity))) widen(scale, low, high, steps);
   scale = math::larger(scale, splat<V>(std::numeric_limits<float>::denorm_min()));
   scale = select(extent == none, splat<V>(1.0F), scale);
   zero = math::smaller(math::larger(UFUSE_TIER::rint(least - low / scale), least), most);
-  scale = within_float32(scale, math::larger(zero - least, most - zero));
+  const V reach = math::larger(zero - least, most - zero);
+  if (any(scale * reach >= splat<V>(kInfinity))) keep_within_float32(scale, reach);
 }
 
 template <ScaleRule Rule>

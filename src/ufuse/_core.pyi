@@ -86,11 +86,15 @@ def exact_sum(
 def count_leading(
     x: Any, counts: Any, coding: str, values: Any | None
 ) -> tuple[float, float, int, int] | None: ...
+def divergences(counts: Any, levels: int, out: Any) -> None: ...
 def squared_errors(
     points: Any,
     numbers: Any,
+    point_start: Any,
     edges: Any,
     jumps: Any,
+    edge_start: Any,
+    levels: tuple[int, float],
     scale: Any,
     least: Any,
     most: Any,

@@ -17,9 +17,9 @@ class MovingAverage(Extremes):
     ----------
     axis : int, optional
         One range per index of this axis; one for the tensor by default.
-    block_size : int, optional
-        One range per block of so many elements along `axis`, the last of which may be shorter. All
-        batches then have one shape.
+    block_size : int or tuple of int, optional
+        One range per block of so many elements along `axis`, or, a number for each axis, per such
+        block; the last of an axis may be shorter. All batches then have one shape.
     momentum : float, optional
         Weight of a batch, more than 0 and at most 1: ``average += momentum * (extreme - average)``,
         from the extremes of the first batch on. torch's ``averaging_constant``.

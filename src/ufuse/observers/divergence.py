@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import executors
 from .counted import Counted
-from .observer import read_size
+from .errors import extremes_of
+from .layout import read_size
 from .parameters import Array, CodeKind
-from .spread import Spread
-
-#: What an empty bin counts instead of 0, taken from the others.
-_SMOOTHING: Final = 1e-4
+from .spread import Histograms, Rows, Spread
 
 
 class Entropy(Counted):
@@ -21,7 +20,14 @@ class Entropy(Counted):
     Parameters
     ----------
     axis : int, optional
-        One range per index of this axis; one for the tensor by default.
+        One range per index of this axis, or the axis that blocks run along; one range for the
+        tensor by default.
+    block_size : int or tuple of int, optional
+        One range per block of so many elements along `axis`, or, a number for each axis, per such
+        block; the last of an axis may be shorter. All batches then have one shape.
+    memory : int, optional
+        Bytes that ranges per index or block may take, 64 MiB by default. A batch that would need
+        more is refused.
     bins : int, optional
         Bins of equal width over both signs, odd, so that one of them is around 0.
     quantized_bins : int, optional
@@ -38,9 +44,11 @@ class Entropy(Counted):
     is very sensitive to empty bins, and nearly flat around its least, so that the range can differ
     by some percent from that of the elements themselves, at nearly the same divergence.
 
-    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index of an axis 10
-    KiB, in which elements less than a millionth of the largest of all indices count as 0. To find
-    the range takes some 0.1 s, per index too.
+    Levels are of equal width, as those of integers are: for floating codes there is no range.
+
+    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index or block the
+    elements themselves while they are few, then 5 KiB. See ``docs/calibration.md``. To find the
+    range takes some 10 ms, per index and block too.
 
     References
     ----------
@@ -58,7 +66,15 @@ class Entropy(Counted):
     bins: int
     quantized_bins: int
 
-    def __init__(self, *, axis: Any = None, bins: int = 2049, quantized_bins: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        axis: Any = None,
+        block_size: Any = None,
+        bins: int = 2049,
+        quantized_bins: int = 128,
+        memory: int | None = None,
+    ) -> None:
         function = self._named()
         self.quantized_bins = read_size(function, "quantized_bins", quantized_bins, 2) or 128
         self.bins = read_size(function, "bins", bins, self.quantized_bins + 1) or 2049
@@ -67,18 +83,29 @@ class Entropy(Counted):
                 f"{function}: expected an odd number of bins, one of them around 0, and an even "
                 f"one of quantized_bins; got bins={bins!r}, quantized_bins={quantized_bins!r}"
             )
-        super().__init__(axis)
+        super().__init__(axis=axis, block_size=block_size, memory=memory)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"axis": self.axis, "bins": self.bins, "quantized_bins": self.quantized_bins}
+        return {**super()._arguments(), "bins": self.bins, "quantized_bins": self.quantized_bins}
 
-    def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
-        largest = spread.largest
-        if largest == 0:
-            return spread.low, spread.high
-        edges = np.linspace(-largest, largest, self.bins + 1)
-        found = least_divergence(_binned(spread, edges), edges, self.quantized_bins)
-        return max(found.low, spread.low), min(found.high, spread.high)
+    def _kind(self, function: str, dtype: Any, symmetric: Any) -> CodeKind:
+        kind = super()._kind(function, dtype, symmetric)
+        if kind.levels.fraction >= 0:
+            raise TypeError(
+                f"{function}: argument 'dtype': expected integer codes, whose levels are of equal "
+                f"width, got {kind.name}; take MSE or Percentile for floating codes"
+            )
+        return kind
+
+    def _ranges_of(self, piece: Rows | Histograms, kind: CodeKind) -> tuple[Array, Array]:
+        # Of nothing but zeros any edges do.
+        largest = [spread.largest or 1.0 for spread in piece.spreads]
+        edges = np.linspace(-np.array(largest), largest, self.bins + 1, axis=1)
+        counts = [_binned(*both) for both in zip(piece.spreads, edges, strict=True)]
+        found = least_divergence(np.array(counts, np.float64), edges, self.quantized_bins)
+        least, most = extremes_of(piece)
+        low, high = np.maximum(found.low, least), np.minimum(found.high, most)
+        return low.astype(np.float32), high.astype(np.float32)
 
 
 def _binned(spread: Spread, edges: Array) -> Array:
@@ -93,71 +120,30 @@ def _binned(spread: Spread, edges: Array) -> Array:
 
 
 class Divergence(NamedTuple):
-    """A range, and what it costs."""
+    """Ranges, and what they cost."""
 
-    low: float
-    high: float
-    divergence: float
+    low: Array
+    high: Array
+    divergence: Array
 
 
 def least_divergence(counts: Array, edges: Array, quantized_bins: int) -> Divergence:
-    """Return the range around the middle bin whose quantized counts diverge least from all.
+    """Return the ranges around the middle bin whose quantized counts diverge least from all.
 
     Parameters
     ----------
     counts, edges : ndarray
-        A histogram of bins of equal width.
+        Histograms of bins of equal width, along the last axis; of whole numbers.
     quantized_bins : int
         Levels.
     """
-    counts = np.asarray(counts, np.float64)
-    middle = counts.size // 2
-    sums = np.concatenate([[0.0], np.cumsum(counts)])
-    best = Divergence(float(edges[0]), float(edges[-1]), np.inf)
-    for half in range(quantized_bins // 2, middle + 1):
-        first, last = middle - half, min(middle + half + 1, counts.size)
-        inside = counts[first:last]
-        clipped = inside.copy()
-        clipped[0] += sums[first]
-        clipped[-1] += sums[-1] - sums[last]
-        found = _divergence(clipped, _levels(inside, clipped != 0, quantized_bins))
-        if found < best.divergence:
-            best = Divergence(float(edges[first]), float(edges[last]), found)
-    return best
-
-
-def _levels(counts: Array, filled: Array, number: int) -> Array:
-    """Return what quantizing to so many levels, and back, makes of counts.
-
-    A level's count is shared out evenly among all its bins, in whole numbers, by how many of them
-    are filled. What is left of the bins when they are dealt to levels counts with the last level,
-    and gets nothing.
-    """
-    width = counts.size // number
-    whole = width * number
-    level = counts[:whole].reshape(number, width).sum(1)
-    level[-1] += counts[whole:].sum()
-    among = np.count_nonzero(filled[:whole].reshape(number, width), axis=1)
-    share = np.where(among > 0, np.floor(level / np.maximum(among, 1)), 0)
-    result = np.zeros(counts.size)
-    result[:whole] = np.repeat(share, width)
-    return result
-
-
-def _divergence(counts: Array, quantized: Array) -> float:
-    p, q = _smoothed(counts), _smoothed(quantized)
-    if p is None or q is None:
-        return float(np.inf)
-    p, q = p / p.sum(), q / q.sum()
-    return float(np.sum(p * np.log(p / q)))
-
-
-def _smoothed(counts: Array) -> Array | None:
-    """Return the counts with a little in empty bins; None where others do not have that much."""
-    empty = counts == 0
-    number = np.count_nonzero(empty)
-    if number == counts.size:
-        return None
-    taken = _SMOOTHING * number / (counts.size - number)
-    result = np.where(empty, _SMOOTHING, counts - taken)
-    return result if result.min() > 0 else None
+    bins = counts.shape[-1]
+    rows = np.ascontiguousarray(counts.reshape(-1, bins), np.float64)
+    found = executors.of(__package__).divergences(rows, quantized_bins)
+    # Where smoothing fails for all of them, as of equal elements, it is the whole range.
+    best = np.where(np.isinf(found).all(1), found.shape[1] - 1, np.argmin(found, 1))
+    half = best + quantized_bins // 2
+    ends = np.stack([bins // 2 - half, np.minimum(bins // 2 + half + 1, bins)], 1)
+    low, high = np.take_along_axis(edges.reshape(-1, bins + 1), ends, 1).T
+    least = np.take_along_axis(found, best[:, None], 1)
+    return Divergence(*(a.reshape(counts.shape[:-1]) for a in (low, high, least)))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from ..reduce import minmax, nanmax, nanmin, reduce
-from .observer import Observer, read_size, refuse_infinite
+from .layout import Layout
+from .observer import Observer, refuse_infinite, refuse_unlike
 from .parameters import Array, CodeKind
-
-_MOST_AXES: Final = 64  # NumPy's
 
 
 class Extremes(Observer):
@@ -19,20 +18,6 @@ class Extremes(Observer):
     A lane is the tensor, an index of the axis, or a block of it.
     """
 
-    block_size: int | None
-
-    def __init__(self, *, axis: Any = None, block_size: Any = None) -> None:
-        function = self._named()
-        self.block_size = read_size(function, "block_size", block_size, 1)
-        if self.block_size is not None and axis is None:
-            raise ValueError(
-                f"{function}: argument 'block_size': blocks are cut along an axis; pass axis="
-            )
-        super().__init__(axis)
-
-    def _arguments(self) -> dict[str, Any]:
-        return {"axis": self.axis, "block_size": self.block_size}
-
     def _forget(self) -> None:
         self._shape: tuple[int, ...] | None = None  # of batches, as far as it is fixed
         self._low = np.array(np.inf, np.float32)
@@ -40,6 +25,9 @@ class Extremes(Observer):
 
     def _lanes(self) -> tuple[int, ...]:
         return self._low.shape
+
+    def _batch_shape(self) -> tuple[int, ...] | None:
+        return self._shape
 
     def _extremes(self) -> tuple[Array, Array]:
         return self._low, self._high
@@ -51,31 +39,15 @@ class Extremes(Observer):
     def nbytes(self) -> int:
         return self._low.nbytes + self._high.nbytes
 
-    def _fixed(self, x: Array, axis: int | None) -> tuple[int, ...]:
-        """Return what all batches have in common of their shape."""
-        if axis is None:
-            return ()
-        return x.shape[axis : axis + 1] if self.block_size is None else x.shape
-
     def _check(self, function: str, x: Array, axis: int | None) -> None:
-        if self._shape is None or self._fixed(x, axis) == self._shape:
-            return
-        wanted = (
-            f"{self._shape[0]} indices on axis {self.axis}"
-            if self.block_size is None
-            else f"shape {self._shape}"
-        )
-        raise ValueError(
-            f"{function}: argument 'batch': expected {wanted}, as the first batch has, got shape "
-            f"{x.shape}"
-        )
+        refuse_unlike(function, self._layout.expected(self._shape, x, axis), x)
 
     def _take(self, function: str, x: Array, axis: int | None) -> int:
-        low, high, nans = extremes_of(x, axis, self.block_size)
+        low, high, nans = extremes_of(x, self._layout, axis)
         if np.isinf(low[low <= high]).any() or np.isinf(high[low <= high]).any():
             refuse_infinite(function, x)
         if self._shape is None:
-            self._shape = self._fixed(x, axis)
+            self._shape = self._layout.fixed(x, axis)
             self._begin(low.shape)
         self._fold(low, high)
         return nans
@@ -102,9 +74,9 @@ class MinMax(Extremes):
     ----------
     axis : int, optional
         One range per index of this axis; one for the tensor by default.
-    block_size : int, optional
-        One range per block of so many elements along `axis`, the last of which may be shorter. All
-        batches then have one shape.
+    block_size : int or tuple of int, optional
+        One range per block of so many elements along `axis`, or, a number for each axis, per such
+        block; the last of an axis may be shorter. All batches then have one shape.
 
     Notes
     -----
@@ -131,29 +103,19 @@ class MinMax(Extremes):
         self._high = np.maximum(self._high, high)
 
 
-def extremes_of(x: Array, axis: int | None, block: int | None) -> tuple[Array, Array, int]:
+def extremes_of(x: Array, layout: Layout, axis: int | None) -> tuple[Array, Array, int]:
     """Return the extremes of each lane as float32, inf and -inf of none, and how many are NaN."""
-    if block is None or axis is None:
+    blocks = layout.blocks(x.shape)
+    if blocks is None:
         axes = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
         return _reduced(x, axes)
-    if x.ndim == _MOST_AXES and x.size:
-        # One more NumPy has not; an array that is in memory has axes of one element among so many.
-        spare = next(i for i in range(x.ndim) if i != axis and x.shape[i] == 1)
-        low, high, nans = extremes_of(np.squeeze(x, spare), axis - (spare < axis), block)
-        return np.expand_dims(low, spare), np.expand_dims(high, spare), nans
-    length = x.shape[axis]
-    whole = length - length % block
-    before = (slice(None),) * axis
-    parts = []
-    if whole:
-        # To split an axis makes no copy, whatever the strides are.
-        shape = (*x.shape[:axis], whole // block, block, *x.shape[axis + 1 :])
-        parts.append(_reduced(x[(*before, slice(whole))].reshape(shape), (axis + 1,)))
-    if whole < length:
-        low, high, nans = _reduced(x[(*before, slice(whole, None))], (axis,))
-        parts.append((np.expand_dims(low, axis), np.expand_dims(high, axis), nans))
-    lows, highs, nans_of = zip(*parts, strict=True)
-    return np.concatenate(lows, axis), np.concatenate(highs, axis), sum(nans_of)
+    low, high, nans = np.empty(blocks.grid, np.float32), np.empty(blocks.grid, np.float32), 0
+    for numbers, part, over in layout.parts(x, axis):
+        within = tuple(i for i in range(part.ndim) if i not in over)
+        least, most, nans_of = _reduced(part, within)
+        low.reshape(-1)[numbers], high.reshape(-1)[numbers] = least, most
+        nans += nans_of
+    return low, high, nans
 
 
 def _reduced(x: Array, axes: tuple[int, ...] | None) -> tuple[Array, Array, int]:

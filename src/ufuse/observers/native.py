@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import _core
 from ..interop.lowprecision import coding, values_of
-from .parameters import Array
-from .reference import Octaves, Points, Seen, Steps
+from .parameters import Array, Levels
+from .reference import Octaves, Seen, Streams
 
 
 def _readable(x: Array) -> tuple[Array, tuple[str, Any]]:
@@ -29,17 +29,26 @@ def count_leading(x: Array, counts: Array) -> Seen | None:
     return None if found is None else Seen(*found)
 
 
-def count_octaves(x: Array, axis: int, octaves: Octaves) -> Array:
+def count_octaves(x: Array, over: tuple[int, ...], octaves: Octaves) -> Array:
     """See `reference.count_octaves`."""
     elements, how = _readable(x)
-    out = np.empty((x.shape[axis], octaves.bins), np.int64)
-    lanes = ((1 << x.ndim) - 1) ^ (1 << axis)
-    _core.count_octaves(elements, lanes, *octaves, out, how)
+    out = np.empty((*(x.shape[axis] for axis in over), octaves.bins), np.int64)
+    streams = sum(1 << axis for axis in over)
+    _core.count_octaves(elements, ((1 << x.ndim) - 1) ^ streams, *octaves, out, how)
     return out
 
 
-def squared_errors(points: Points, steps: Steps, scale: Array, least: Array, most: Array) -> Array:
+def squared_errors(
+    streams: Streams, levels: Levels, scale: Array, least: Array, most: Array
+) -> Array:
     """See `reference.squared_errors`."""
-    out = np.empty(scale.size)
-    _core.squared_errors(*points, *steps, scale, least, most, out)
+    out = np.empty(scale.shape)
+    _core.squared_errors(*streams, levels, scale, least, most, out)
+    return out
+
+
+def divergences(counts: Array, levels: int) -> Array:
+    """See `reference.divergences`."""
+    out = np.empty((len(counts), counts.shape[1] // 2 + 1 - levels // 2))
+    _core.divergences(counts, levels, out)
     return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
@@ -12,6 +11,7 @@ import numpy as np
 from ..interop import asarray
 from ..interop.lowprecision import is_low_precision
 from ..reduce.request import code_of
+from .layout import Layout
 from .parameters import Array, ClipRange, CodeKind, Parameters, parameters_of, read_kind
 
 
@@ -21,7 +21,9 @@ class Observer(ABC):
     Attributes
     ----------
     axis : int or None
-        The axis that has a range per index; None for one range of all elements.
+        The axis that has a range per index, or that blocks run along.
+    block_size : int, tuple of int, or None
+        Elements of a block that has a range: along `axis`, or along each axis.
     count : int
         Elements seen, NaN included.
     nan_count : int
@@ -31,12 +33,14 @@ class Observer(ABC):
     """
 
     axis: int | None
+    block_size: int | tuple[int, ...] | None
     count: int = 0
     nan_count: int = 0
     batches: int = 0
 
-    def __init__(self, axis: Any = None) -> None:
-        self.axis = _read_integer(self._named(), "axis", axis)
+    def __init__(self, *, axis: Any = None, block_size: Any = None) -> None:
+        self._layout = Layout(self._named(), axis, block_size)
+        self.axis, self.block_size = self._layout.axis, self._layout.block_size
         self.reset()
 
     @classmethod
@@ -65,7 +69,8 @@ class Observer(ABC):
         TypeError
             If the dtype is not real.
         ValueError
-            If an element is infinite, in float32 too; or the shape does not fit.
+            If an element is infinite, in float32 too; the shape does not fit; or there is no room
+            for the elements in the observer's ``memory=``.
         numpy.exceptions.AxisError
             If the batch has no such axis.
 
@@ -83,9 +88,7 @@ class Observer(ABC):
                 f"{function}: argument 'batch': expected real numbers of up to 64 bits, got dtype "
                 f"{x.dtype}"
             )
-        axis = None
-        if self.axis is not None:
-            axis = int(np.lib.array_utils.normalize_axis_index(self.axis, x.ndim, function))
+        axis = self._layout.read_axis(x, function)
         self._check(function, x, axis)
         if x.size > 0:
             self.nan_count += self._take(function, x, axis)
@@ -111,7 +114,8 @@ class Observer(ABC):
         TypeError
             If `other` is of another kind.
         ValueError
-            If its arguments or the shape of its ranges differ.
+            If its arguments or the shape of its ranges differ; or there is no room for both in the
+            observer's ``memory=``. Nothing has changed then.
         """
         function = self._named("merge")
         if type(other) is not type(self):
@@ -129,6 +133,12 @@ class Observer(ABC):
             raise ValueError(
                 f"{function}: argument 'other': expected ranges of shape {self._lanes()}, got "
                 f"{other._lanes()}"
+            )
+        mine, theirs = self._batch_shape(), other._batch_shape()
+        if self.batches > 0 and mine != theirs:
+            raise ValueError(
+                f"{function}: argument 'other': expected ranges of batches of shape {mine}, got "
+                f"{theirs}"
             )
         self._join(copy.deepcopy(other) if other is self else other)
         self.count += other.count
@@ -150,11 +160,13 @@ class Observer(ABC):
         Parameters
         ----------
         dtype : str or dtype, optional
-            The codes: ``"int8" "uint8" "int16" "uint16" "int4" "uint4" "int2" "uint2"``.
+            The codes: ``"int8" "uint8" "int16" "uint16" "int4" "uint4" "int2" "uint2"``, or a float
+            of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``...
         symmetric : bool, optional
             Whether the zero point is 0, and the scale the larger magnitude of the range by the
-            largest code. By default for signed codes. Otherwise the range is widened to hold 0,
-            and goes from the least code to the largest.
+            largest code, or the largest float. By default for signed codes; floats are symmetric
+            always. Otherwise the range is widened to hold 0, and goes from the least code to the
+            largest.
 
         Returns
         -------
@@ -167,9 +179,9 @@ class Observer(ABC):
         Raises
         ------
         ValueError
-            If nothing was seen, or `symmetric` is asked of unsigned codes.
+            If nothing was seen, `symmetric` is asked of unsigned codes, or refused for floats.
         TypeError
-            If `dtype` is none of these.
+            If `dtype` is none of these; for `Entropy`, if it is a float.
         """
         kind, low, high = self._found("scale_zero_point", dtype, symmetric)
         return parameters_of(low, high, kind)
@@ -193,7 +205,7 @@ class Observer(ABC):
 
     def _found(self, method: str, dtype: Any, symmetric: Any) -> tuple[CodeKind, Array, Array]:
         function = self._named(method)
-        kind = read_kind(function, dtype, symmetric)
+        kind = self._kind(function, dtype, symmetric)
         if self.batches == 0:
             raise ValueError(f"{function}: nothing has been seen yet; update(batch) comes first")
         low, high = self._range(kind)
@@ -201,6 +213,10 @@ class Observer(ABC):
         low = np.where(nothing, np.float32(0), low).astype(np.float32)
         high = np.where(nothing, np.float32(0), high).astype(np.float32)
         return kind, low, high
+
+    def _kind(self, function: str, dtype: Any, symmetric: Any) -> CodeKind:
+        """Return the codes to quantize to; raise for those that there is no range for."""
+        return read_kind(function, dtype, symmetric)
 
     @property
     @abstractmethod
@@ -237,9 +253,13 @@ class Observer(ABC):
     def _lanes(self) -> tuple[int, ...]:
         """Return the shape of the ranges."""
 
+    @abstractmethod
+    def _batch_shape(self) -> tuple[int, ...] | None:
+        """Return what all batches have in common of their shape; None before the first."""
+
     def _arguments(self) -> dict[str, Any]:
         """Return what the observer was made with, by name."""
-        return {"axis": self.axis}
+        return {"axis": self.axis, "block_size": self.block_size}
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # batches change the state in place
@@ -257,23 +277,13 @@ class Observer(ABC):
         return f"<{name}: {self.count} elements{nans}, {ends}{ranges}>"
 
 
-def _read_integer(function: str, name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{function}: argument {name!r}: expected an int or None, got {value!r}"
-        ) from None
-
-
-def read_size(function: str, name: str, value: Any, least: int) -> int | None:
-    """Return an integer argument of at least so much, or None."""
-    found = _read_integer(function, name, value)
-    if found is not None and found < least:
-        raise ValueError(f"{function}: argument {name!r}: expected at least {least}, got {value!r}")
-    return found
+def refuse_unlike(function: str, expected: str, x: Array) -> None:
+    """Raise where something else was expected of a batch's shape."""
+    if expected:
+        raise ValueError(
+            f"{function}: argument 'batch': expected {expected}, as the first batch has, got shape "
+            f"{x.shape}"
+        )
 
 
 def refuse_infinite(function: str, x: Array) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .counted import Counted
-from .parameters import CodeKind
-from .spread import Spread
+from .parameters import Array, CodeKind
+from .spread import Histograms, Rows, Spread
 
 
 class Percentile(Counted):
@@ -19,7 +21,14 @@ class Percentile(Counted):
         ends at that percentile of the magnitudes; else half of the others are left out at each end:
         99.99 goes from percentile 0.005 to percentile 99.995.
     axis : int, optional
-        One range per index of this axis; one for the tensor by default.
+        One range per index of this axis, or the axis that blocks run along; one range for the
+        tensor by default.
+    block_size : int or tuple of int, optional
+        One range per block of so many elements along `axis`, or, a number for each axis, per such
+        block; the last of an axis may be shorter. All batches then have one shape.
+    memory : int, optional
+        Bytes that ranges per index or block may take, 64 MiB by default. A batch that would need
+        more is refused.
 
     Notes
     -----
@@ -27,8 +36,9 @@ class Percentile(Counted):
     element within its bin: off by less than 1/128 of the result, per axis 1/32, and mostly far
     less. Percentiles 0 and 100 are exact.
 
-    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index of an axis 10
-    KiB, in which elements less than a millionth of the largest of all indices count as 0.
+    Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index or block the
+    elements themselves while they are few, of which percentiles are exact, then 5 KiB. See
+    ``docs/calibration.md``.
 
     Examples
     --------
@@ -42,17 +52,34 @@ class Percentile(Counted):
 
     percentile: float
 
-    def __init__(self, percentile: float = 99.99, *, axis: Any = None) -> None:
+    def __init__(
+        self,
+        percentile: float = 99.99,
+        *,
+        axis: Any = None,
+        block_size: Any = None,
+        memory: int | None = None,
+    ) -> None:
         if not 0 < percentile <= 100:
             raise ValueError(
                 f"{self._named()}: argument 'percentile': expected more than 0 and at most 100, "
                 f"got {percentile!r}"
             )
         self.percentile = float(percentile)
-        super().__init__(axis)
+        super().__init__(axis=axis, block_size=block_size, memory=memory)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"percentile": self.percentile, "axis": self.axis}
+        return {"percentile": self.percentile, **super()._arguments()}
+
+    def _ranges_of(self, piece: Rows | Histograms, kind: CodeKind) -> tuple[Array, Array]:
+        if isinstance(piece, Histograms) or not piece.exact:
+            return super()._ranges_of(piece, kind)
+        count = np.count_nonzero(~np.isnan(piece.values), 1)
+        if kind.symmetric:
+            end = _at_ranks(np.sort(np.abs(piece.values), 1), count, self.percentile / 100)
+            return -end, end
+        beyond = (100 - self.percentile) / 200
+        return _at_ranks(piece.values, count, beyond), _at_ranks(piece.values, count, 1 - beyond)
 
     def _range_of(self, spread: Spread, kind: CodeKind) -> tuple[float, float]:
         if kind.symmetric:
@@ -65,3 +92,20 @@ class Percentile(Counted):
         beyond = (100 - self.percentile) / 200
         low = cells.at_rank(beyond * last, spread.low, spread.high)
         return low, cells.at_rank((1 - beyond) * last, spread.low, spread.high)
+
+
+def _at_ranks(rows: Array, count: Array, part: float) -> Array:
+    """Return what is at that part of the first `count` elements of each row, which rise; 0 of none.
+
+    Between the elements next to it in rank, as `numpy.percentile`.
+    """
+    rank = part * np.maximum(count - 1, 0)
+    floor = rank.astype(np.int64)
+    share = rank - floor
+    next_one = np.minimum(floor + 1, np.maximum(count - 1, 0))
+    below, above = (
+        np.take_along_axis(rows, at[:, None], 1)[:, 0].astype(np.float64)
+        for at in (floor, next_one)
+    )
+    found = below + share * (above - below)
+    return np.where(count > 0, found, 0.0).astype(np.float32)

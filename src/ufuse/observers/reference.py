@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from .observer import singles
-from .parameters import Array
+from .parameters import Array, Levels
 
 #: Elements of a temporary: candidates times bins.
 _BLOCK: Final = 1 << 17
@@ -74,27 +74,29 @@ class Octaves(NamedTuple):
         return 2 * self.half + 1
 
 
-def count_octaves(x: Array, axis: int, octaves: Octaves) -> Array:
-    """Count the elements of each index of an axis in bins, from the most negative on.
+def count_octaves(x: Array, over: tuple[int, ...], octaves: Octaves) -> Array:
+    """Count the elements of each stream in bins, from the most negative on.
 
     Parameters
     ----------
     x : ndarray
         Real numbers, less than ``2**top`` as float32; NaN are not counted.
-    axis : int
-        The axis.
+    over : tuple of int
+        The axes that have a stream per index, rising.
     octaves : Octaves
         The bins.
 
     Returns
     -------
     ndarray
-        int64: indices of the axis, bins.
+        int64: indices of these axes, bins.
     """
-    result = np.zeros((x.shape[axis], octaves.bins), np.int64)
+    shape = tuple(x.shape[axis] for axis in over)
+    result = np.zeros((*shape, octaves.bins), np.int64)
     below = ((octaves.top - octaves.octaves + 127) << octaves.fraction_bits) - 1
-    for index, lane in enumerate(np.moveaxis(x, axis, 0)):
-        for piece in singles(lane):
+    moved = np.moveaxis(x, over, range(len(over)))
+    for index in np.ndindex(shape):
+        for piece in singles(moved[index]):
             values = piece[~np.isnan(piece)]
             keys = (values.view(np.uint32) & 0x7FFFFFFF) >> np.uint32(23 - octaves.fraction_bits)
             places = np.maximum(keys.astype(np.int64) - below, 0)
@@ -103,45 +105,164 @@ def count_octaves(x: Array, axis: int, octaves: Octaves) -> Array:
     return result
 
 
-class Points(NamedTuple):
-    """Where elements are, and how many."""
+class Streams(NamedTuple):
+    """Elements of some streams: float64, in one dimension; starts are int64, one more than streams.
 
-    at: Array
-    number: Array
+    Attributes
+    ----------
+    points, numbers : ndarray
+        Where elements are that are known, and how many.
+    point_start : ndarray
+        Where in these the streams begin, and where the last one ends.
+    edges, jumps : ndarray
+        The other elements are spread evenly between edges: the density left of each less that
+        right of it.
+    edge_start : ndarray
+        Where in these the streams begin, and where the last one ends.
+    """
 
-
-class Steps(NamedTuple):
-    """Elements spread evenly between edges: the density left of each less that right of it."""
-
+    points: Array
+    numbers: Array
+    point_start: Array
     edges: Array
     jumps: Array
+    edge_start: Array
+
+    @property
+    def size(self) -> int:
+        return self.point_start.size - 1
+
+    def one(self, index: int) -> tuple[Array, Array, Array, Array]:
+        """Return the points, numbers, edges and jumps of one stream."""
+        points = slice(*self.point_start[index : index + 2])
+        edges = slice(*self.edge_start[index : index + 2])
+        return self.points[points], self.numbers[points], self.edges[edges], self.jumps[edges]
 
 
-def squared_errors(points: Points, steps: Steps, scale: Array, least: Array, most: Array) -> Array:
+def squared_errors(
+    streams: Streams, levels: Levels, scale: Array, least: Array, most: Array
+) -> Array:
     """Return the squared errors of quantizing elements, of each candidate.
 
     Parameters
     ----------
-    points : Points
-        Elements of which each is known. All arrays are float64, in one dimension.
-    steps : Steps
-        The others.
+    streams : Streams
+        The elements.
+    levels : Levels
+        What they are rounded to, in steps of a scale.
     scale : ndarray
-        Of each candidate the distance of its levels.
+        float64: of each stream's candidates the scale.
     least, most : ndarray
-        Its levels are the multiples of `scale` from so many times on, up to so many times.
+        The first and the last level of each, in steps of its scale.
     """
-    result = np.empty(scale.size)
-    number = max(1, _BLOCK // max(1, points.at.size + steps.edges.size))
-    for start in range(0, scale.size, number):
-        part = slice(start, start + number)
-        lowest, highest, step = least[part, None], most[part, None], scale[part]
-        place = points.at / step[:, None]
-        place -= np.rint(np.clip(place, lowest, highest))
-        result[part] = ((place * place) @ points.number) * step**2
-        place = steps.edges / step[:, None]
-        level = np.rint(np.clip(place, lowest, highest))
-        place -= level
-        # The integral of the squared distance from 0 on; of a whole step it is 1/12.
-        result[part] += ((place * place * place / 3 + level / 12) @ steps.jumps) * step**3
+    result = np.empty(scale.shape)
+    for index in range(streams.size):
+        points, numbers, edges, jumps = streams.one(index)
+        number = max(1, _BLOCK // max(1, points.size + edges.size))
+        for start in range(0, scale.shape[1], number):
+            part = (index, slice(start, start + number))
+            step = scale[part]
+            inverse, ends = 1 / step[:, None], (least[part][:, None], most[part][:, None])
+            place = points * inverse
+            place -= _nearest(np.clip(place, *ends), levels)[0]
+            found = (place * place) @ numbers
+            place = edges * inverse
+            level, integral = _nearest(np.clip(place, *ends), levels)
+            place -= level
+            found += ((place * place * place / 3 + integral) @ jumps) * step
+            result[part] = found * step**2
     return result
+
+
+def _nearest(x: Array, levels: Levels) -> tuple[Array, Array]:
+    """Return the nearest levels, of two the even ones, and integrals from 0 up to them.
+
+    Of the squared distance to the nearest level: of a whole step of 1 it is 1/12.
+    """
+    if levels.fraction < 0:
+        level = np.rint(x)
+        return level, level / 12
+    # All floats from 0 on, to twice the largest.
+    octaves = 1 if x.size == 0 else max(1, int(np.frexp(np.abs(x).max() / levels.normal)[1]) + 1)
+    parts = np.arange(1 << levels.fraction) / (1 << levels.fraction)
+    normals = np.ldexp(1 + parts, np.arange(octaves)[:, None]).reshape(-1)
+    floats = np.concatenate([parts, normals]) * levels.normal
+    integrals = np.cumsum(np.append(0, np.diff(floats) ** 3 / 12))
+    size = np.abs(x)
+    below = np.searchsorted(floats, size, "right") - 1
+    above = np.minimum(below + 1, floats.size - 1)
+    down, up = size - floats[below], floats[above] - size
+    index = np.where((up < down) | ((up == down) & (below % 2 == 1)), above, below)
+    return np.copysign(floats[index], x), np.copysign(integrals[index], x)
+
+
+#: What an empty bin counts instead of 0, taken from the others.
+_SMOOTHING: Final = 1e-4
+
+
+def divergences(counts: Array, levels: int) -> Array:
+    """Return how much histograms diverge from what quantizing makes of them (Kullback-Leibler).
+
+    Parameters
+    ----------
+    counts : ndarray
+        float64: of each stream how many elements are in each of some bins of equal width.
+    levels : int
+        How many levels they are quantized to.
+
+    Returns
+    -------
+    ndarray
+        Of each stream, for ranges of ``levels // 2`` bins to either side of the middle one, and one
+        more each, up to all. What is beyond counts at its ends.
+    """
+    streams, bins = counts.shape
+    middle = bins // 2
+    sums = np.concatenate([np.zeros((streams, 1)), np.cumsum(counts, 1)], 1)
+    result = np.empty((streams, middle + 1 - levels // 2))
+    for stream in range(streams):
+        for k, half in enumerate(range(levels // 2, middle + 1)):
+            first, last = middle - half, min(middle + half + 1, bins)
+            inside = counts[stream, first:last]
+            clipped = inside.copy()
+            clipped[0] += sums[stream, first]
+            clipped[-1] += sums[stream, -1] - sums[stream, last]
+            result[stream, k] = _divergence(clipped, _levels(inside, clipped != 0, levels))
+    return result
+
+
+def _levels(counts: Array, filled: Array, number: int) -> Array:
+    """Return what quantizing to so many levels, and back, makes of counts.
+
+    A level's count is shared out evenly among all its bins, in whole numbers, by how many of them
+    are filled. What is left of the bins when they are dealt to levels counts with the last level,
+    and gets nothing.
+    """
+    width = counts.size // number
+    whole = width * number
+    level = counts[:whole].reshape(number, width).sum(1)
+    level[-1] += counts[whole:].sum()
+    among = np.count_nonzero(filled[:whole].reshape(number, width), axis=1)
+    share = np.where(among > 0, np.floor(level / np.maximum(among, 1)), 0)
+    result = np.zeros(counts.size)
+    result[:whole] = np.repeat(share, width)
+    return result
+
+
+def _divergence(counts: Array, quantized: Array) -> float:
+    p, q = _smoothed(counts), _smoothed(quantized)
+    if p is None or q is None:
+        return float(np.inf)
+    p, q = p / p.sum(), q / q.sum()
+    return float(np.sum(p * np.log(p / q)))
+
+
+def _smoothed(counts: Array) -> Array | None:
+    """Return the counts with a little in empty bins; None where others do not have that much."""
+    empty = counts == 0
+    number = np.count_nonzero(empty)
+    if number == counts.size:
+        return None
+    taken = _SMOOTHING * number / (counts.size - number)
+    result = np.where(empty, _SMOOTHING, counts - taken)
+    return result if result.min() > 0 else None
