@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -295,6 +296,34 @@ def test_values_that_have_no_scale_name_the_tensor(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.safetensors"]
 
 
+@pytest.mark.parametrize(("to", "suffix"), [("mxfp4", "safetensors"), ("Q8_0", "gguf")])
+def test_lost_numbers_are_in_the_table_and_named(
+    to: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], tile: int
+) -> None:
+    if suffix == "gguf":
+        pytest.importorskip("gguf")
+    x = np.random.default_rng(5).normal(size=(40, 64)).astype(np.float32)
+    bad, large = x.copy(), x.copy()
+    bad[3, 5], bad[39, 63], bad[7, 7] = np.nan, np.inf, -np.inf
+    large[9, 9] = 1e30
+    source = write(tmp_path / "a.safetensors", {"bad": bad, "good": x, "large": large})
+    target = tmp_path / f"o.{suffix}"
+    rows = {row.name: row for row in uf.files.quantize_model(source, target, to)}
+    assert rows["bad"].nonfinite == 3 and rows["bad"].note.startswith("3 NaN or infinite")
+    assert rows["good"].note == "" and rows["good"].nonfinite == rows["good"].spoilt == 0
+    overflows = to == "Q8_0"
+    assert rows["large"].spoilt == (32 if overflows else 0)
+    assert rows["large"].note == ("32 finite read back as NaN or infinite" if overflows else "")
+    assert main(["quantize", str(source), "--to", to, "-o", str(target), "--force"]) == 0
+    out, err = capsys.readouterr()
+    assert "3 NaN or infinite" in out
+    names = "bad, large" if overflows else "bad"
+    assert err == (
+        f"ufuse quantize: warning: NaN, infinity or overflow in {1 + overflows} of 3 tensors: "
+        f"{names}\n"
+    )
+
+
 def test_tensors_that_are_not_aligned_are_read(tmp_path: Path) -> None:
     x = np.random.default_rng(4).normal(size=(3, 64)).astype(np.float32)
     source = tmp_path / "odd.safetensors"
@@ -360,6 +389,61 @@ def test_an_existing_file_is_replaced_on_demand_alone(source: Path, tmp_path: Pa
     assert source.read_bytes() == target.read_bytes()
     with pytest.raises(FileNotFoundError, match="no folder"):
         uf.files.quantize_model(target, tmp_path / "no" / "o.safetensors", "int8")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="bits of the mode are POSIX's")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o664])
+def test_a_replaced_file_keeps_its_mode_and_a_new_one_follows_the_umask(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    target, seen = tmp_path / "o.safetensors", []
+    add = running.Meter.add
+
+    def watched(meter: Any, *args: Any) -> None:
+        (part,) = tmp_path.glob(".*.part")
+        seen.append(stat.S_IMODE(part.stat().st_mode))
+        add(meter, *args)
+
+    monkeypatch.setattr(running.Meter, "add", watched)
+    before = os.umask(0o027)
+    try:
+        uf.files.quantize_model(source, target, "int8")
+        assert stat.S_IMODE(target.stat().st_mode) == 0o640 and set(seen) == {0o640}
+        target.chmod(mode)
+        seen.clear()
+        uf.files.quantize_model(source, target, "int8", overwrite=True)
+        assert stat.S_IMODE(target.stat().st_mode) == mode
+        assert all(bits & ~(mode | 0o200) == 0 for bits in seen)  # never more open than the old one
+        record = tmp_path / "q.npz"
+        q = uf.quantize(np.ones((2, 4), np.float32), "int8")
+        q.save(record)
+        record.chmod(mode)
+        q.save(record)
+        assert stat.S_IMODE(record.stat().st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+def test_a_pattern_of_include_that_matches_nothing_names_the_closest(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "o.safetensors"
+    with pytest.raises(ValueError, match=r"'long\.wieght'; the closest names are long\.weight, "):
+        uf.files.quantize_model(source, target, "int8", include=["short.*", "long.wieght"])
+    arguments = ["quantize", str(source), "--to", "int8", "-o", str(target), "--include", "Odd.*"]
+    assert main(arguments) == 1
+    assert "no tensor matches 'Odd.*'; the closest names are odd.weight" in capsys.readouterr().err
+    assert not target.exists()
+    uf.files.quantize_model(source, target, "int8", include="odd.*", exclude="none", drop="none")
+
+
+def test_a_gguf_file_is_no_safetensors_file_and_the_error_says_what_reads_it(
+    tmp_path: Path,
+) -> None:
+    for name in ("model.gguf", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"GGUF" + bytes([3]) + bytes(60))
+        with pytest.raises(ValueError, match=r"offset 0: a GGUF file.*GGUFReader.*dequantize"):
+            uf.files.load_model(tmp_path / name)
 
 
 def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ WRITTEN = gguf.kinds(encodes=True)
 READ = gguf.kinds()
 SIMPLE = ["Q4_0", "Q5_1", "Q8_0", "MXFP4", "NVFP4", "TQ2_0", "BF16"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* overflow in :RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* overflow in :RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.* NaN or infinite in float32:RuntimeWarning"),
+]
 
 
 def sample(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -248,8 +251,6 @@ def test_large_values_warn_and_small_ones_vanish() -> None:
     np.testing.assert_array_equal(data, encoded(x, "Q4_0"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        x[2] = np.inf  # no surprise
-        gguf.quantize(x, "Q4_0")
         tiny = gguf.quantize(np.full(32, 1e-6, np.float32), "Q8_0")
     assert not gguf.dequantize(tiny, "Q8_0").any()
 
@@ -275,6 +276,82 @@ def test_warnings_begin_where_scales_overflow(kind: str, largest: float) -> None
     x[1, 300] *= np.float32(1.005)
     with pytest.warns(RuntimeWarning, match=f" 1 (blocks|numbers) overflow in {kind}"):
         gguf.quantize(np.asfortranarray(x), kind)
+
+
+def lost(x: np.ndarray, kind: str) -> list[str]:
+    """Return what `quantize` warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gguf.quantize(x, kind)
+    assert all(w.filename == __file__ for w in caught)  # the caller's line
+    return [str(w.message).split(": ", 1)[1] for w in caught]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRITTEN if kind != "F32"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_overflow_is_warned_of_where_finite_numbers_are_read_back_as_others(
+    kind: str, sign: int
+) -> None:
+    x = sample((6, 512), 3)
+    for exponent in (0, 2, 3.9, 4.3, 4.6, 4.8, 4.9, 5.5, 6, 6.3, 6.6, 7, 7.5, 8, 8.5, 9, 20, 38):
+        large = x.copy()
+        large[4, 300] = sign * 10.0**exponent
+        back = gguf.dequantize(gguf.quantize(large, kind), kind)
+        wrong = np.unique(np.argwhere(~np.isfinite(back))[:, 1] // gguf.block_size(kind)).size
+        found = lost(large, kind)
+        what = "1 numbers" if kind.endswith("16") else "the float16 scales of 1 blocks"
+        assert [text.startswith(f"{what} overflow in {kind}") for text in found] == (
+            [True] if wrong else []
+        ), exponent
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_are_counted(kind: str, value: float) -> None:
+    x = sample((5, 768), 4)
+    keeps = kind in ("F32", "F16", "BF16")
+    for places in ([(0, 0)], [(4, 767)], [(1, 300), (1, 301), (3, 5)]):
+        bad = x.copy()
+        for place in places:
+            bad[place] = value
+        for layout in (bad, np.asfortranarray(bad), bad.astype(np.float16), bad.astype(np.float64)):
+            found = lost(layout, kind)
+            assert len(found) == (0 if keeps else 1)
+            if not keeps:
+                what = (
+                    f"{len(places)} numbers are NaN or infinite in float32, which {kind} does not"
+                )
+                assert found[0].startswith(what)
+
+
+def test_float64_beyond_float32_is_infinite() -> None:
+    x = np.ones((2, 256))
+    x[1, 7] = -1e39
+    for kind in ("Q4_0", "MXFP4", "NVFP4", "Q4_K"):
+        (found,) = lost(x, kind)
+        assert found.startswith("1 numbers are NaN or infinite in float32")
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_K", "MXFP4", "NVFP4"])
+def test_overflow_and_numbers_that_are_none_are_two_warnings(kind: str) -> None:
+    x = sample((4, 256), 5)
+    x[1, 3], x[2, 4] = np.nan, 1e30
+    found = lost(x, kind)
+    assert len(found) == (1 if kind.endswith("FP4") else 2)
+    assert "1 numbers are NaN" in found[-1]
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference executor looks at everything")
+@pytest.mark.parametrize("kind", [kind for kind in WRITTEN if kind != "F32"])
+def test_what_is_not_finite_is_found_wherever_it_is(kind: str) -> None:
+    x = sample((40, 2048), 6)
+    for threads in (1, 3):
+        with uf.threads(threads):
+            for place in [*range(0, x.size, 7919), x.size - 1]:
+                bad = x.copy()
+                bad.reshape(-1)[place] = np.nan
+                assert len(lost(bad, kind)) == (0 if kind in ("F16", "BF16") else 1)
+            assert lost(x, kind) == []
 
 
 def test_blocks_with_nan() -> None:

@@ -22,7 +22,10 @@ KINDS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 Values = NDArray[np.float32]
 
 # Hostile blocks have scales beyond float16, which quantize says.
-pytestmark = pytest.mark.filterwarnings("ignore:.*the float16 scales of:RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*the float16 scales of:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.* NaN or infinite in float32:RuntimeWarning"),
+]
 
 
 def _blocks(rng: np.random.Generator, spread: float = 1) -> Values:

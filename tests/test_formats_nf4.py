@@ -250,3 +250,30 @@ def test_every_hostile_value_alone() -> None:
     for value in HOSTILE:
         check(np.full((1,), value))
         check(np.full((64,), value))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+@pytest.mark.parametrize("shape", [(300, 64), (5, 75)])
+def test_values_that_double_refuses_leave_the_record_as_it_was(
+    value: float, shape: tuple[int, int]
+) -> None:
+    x = np.random.default_rng(11).normal(size=shape)
+    record = nf4.quantize(x, double=True)
+    before = [part.copy() for part in (record.codes, record.absmax, record.nested)]
+    x[-1, -1] = value
+    with pytest.raises(ValueError, match=r"'x': expected finite values.*use double=False"):
+        nf4.quantize(-x, double=True, out=record)
+    for part, was in zip((record.codes, record.absmax, record.nested), before, strict=True):
+        same(part, was)
+
+
+def test_double_out_may_overlap() -> None:
+    x = np.random.default_rng(12).normal(size=4096).astype(np.float32)
+    want = nf4.quantize(x, double=True)
+    memory = x.copy()
+    codes, absmax = (
+        memory.view(np.uint8)[100 : 100 + want.codes.size],
+        memory.view(np.uint8)[6000 : 6000 + want.absmax.size],
+    )
+    record = nf4.NF4Array(codes, absmax, "nf4", (4096,), 64, memory[3000:3001], np.float32(0))
+    same_record(nf4.quantize(memory, double=True, out=record), want)

@@ -272,3 +272,53 @@ def test_shapes(shape):
     if len(shape) == 2:
         np.testing.assert_array_equal(encode(x.T, form), encode(x, form).T)
         np.testing.assert_array_equal(encode(x[::-1, ::2], form), encode(x, form)[::-1, ::2])
+
+
+LARGEST, INFINITE, NAN = "the largest", np.inf, np.nan
+OVERFLOWS = {  # of 1e39 and of infinity, saturated; of both, not saturated; of NaN
+    "float64": (1e39, INFINITE, None, NAN),
+    "float32": (LARGEST, LARGEST, INFINITE, NAN),
+    **dict.fromkeys(
+        ["float16", "bfloat16", "float8_e5m2", "float8_e4m3", "float8_e3m4"],
+        (LARGEST, LARGEST, INFINITE, NAN),
+    ),
+    **dict.fromkeys(
+        [
+            "float8_e4m3fn",
+            "float8_e4m3fnuz",
+            "float8_e5m2fnuz",
+            "float8_e4m3b11fnuz",
+            "float8_e8m0fnu",
+        ],
+        (LARGEST, LARGEST, NAN, NAN),
+    ),
+    **dict.fromkeys(
+        ["float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"], (LARGEST, LARGEST, LARGEST, 0.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_overflow_is_what_the_documentation_says(name):
+    """The table of docs/quantization.md; of float64, and of float32 where it reaches."""
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    finite, infinity, wrapped, nan = OVERFLOWS[name]
+    most = float(ml_dtypes.finfo(dtype).max)
+
+    def check(x, want, saturate):
+        got = uf.cast(x, name, saturate=saturate).astype(np.float64)
+        np.testing.assert_array_equal(got, most if want is LARGEST else want)
+
+    huge = np.float64([1e39])
+    check(huge, finite, True)
+    check(np.float64([np.inf]), infinity, True)
+    check(np.float64([np.nan]), nan, True)
+    if wrapped is not None:
+        check(huge, wrapped, False)
+        check(np.float64([np.inf]), wrapped, False)
+    if name not in ("float64", "float32"):
+        check(np.float32([np.inf, np.inf]), infinity, True)
+        check(np.float32([np.inf, np.inf]), wrapped, False)
+    negative = np.nan if name == "float8_e8m0fnu" else -most
+    if finite is LARGEST:
+        np.testing.assert_array_equal(uf.cast(-huge, name).astype(np.float64), negative)

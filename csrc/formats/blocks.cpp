@@ -24,6 +24,10 @@ constexpr std::int64_t kTile = 512;
 constexpr std::int64_t kAcross = 16;
 constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kTasksPerThread = 8;
+// Of kernels that search for scales with importance, and not without: as the K-quants' cost, and blocks that
+// are searched side by side (two registers of AVX-512).
+constexpr int kCostOfSearch = 64;
+constexpr std::int64_t kSearched = 32;
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -83,7 +87,8 @@ class Run {
         move_(program_kernels(active_tier()).move),
         row_(b.shape[b.axes - 1]),
         code_bytes_(b.code_bytes),
-        step_(b.strides[b.axes - 1]) {
+        step_(b.strides[b.axes - 1]),
+        by_variance_(encode && b.importance != nullptr && kernel_.takes_variance) {
     per_row_ = period_ = (row_ + block_ - 1) / block_;
     if (row_ == 1) step_ = size_;
     collect_rows();
@@ -93,8 +98,9 @@ class Run {
     plain_ = short_ == 0 && b.kind == ValueKind::f32 && !b.swapped && step_ == size_;
     const std::int64_t bytes = rows_ * (row_ * size_ + code_bytes_ + per_row_ * scale_bytes_);
     stream_ = bytes > streaming_threshold();
-    threads_ = threads_for_bytes(bytes + (encode ? rows_ * row_ * kernel_.cost : 0));
-    tile_ = std::max<std::int64_t>(encode ? kernel_.together : 1, kTile / block_);
+    const int cost = by_variance_ ? kCostOfSearch : kernel_.cost;
+    threads_ = threads_for_bytes(bytes + (encode ? rows_ * row_ * cost : 0));
+    tile_ = std::max<std::int64_t>(by_variance_ ? kSearched : encode ? kernel_.together : 1, kTile / block_);
   }
 
   void run() const {
@@ -102,7 +108,8 @@ class Run {
     // Tasks of several rows, or of parts of one.
     const std::int64_t wanted = threads_ == 1 ? 1 : threads_ * kTasksPerThread;
     const std::int64_t tiles = (per_row_ + tile_ - 1) / tile_;
-    const std::int64_t parts = std::clamp<std::int64_t>(wanted / groups, 1, tiles);
+    // Where something is made of all of a row its parts are not encoded apart.
+    const std::int64_t parts = by_variance_ ? 1 : std::clamp<std::int64_t>(wanted / groups, 1, tiles);
     const std::int64_t tasks = parts > 1 ? groups * parts : std::min(groups, wanted);
     parallel_for(tasks, threads_, [&](std::int64_t task) {
       if (parts > 1) {
@@ -239,6 +246,19 @@ class Run {
     const ScratchFrame frame(static_cast<std::size_t>((raw + pitch) * rows + room));
     char* const gathered = frame.data() + raw * rows;
     char* const buffer = gathered + pitch * rows;
+    float variance[kAcross] = {};
+    if (by_variance_) {
+      for (std::int64_t at = 0; at < per_row_; at += tile) {
+        const std::int64_t count = std::min(row_, (at + tile) * block_) - at * block_;
+        const char* const from = row.values + at * block_ * step_;
+        if (!plain) gather(frame.data(), gathered, raw, pitch, from, rows, count, count);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const auto* x = reinterpret_cast<const float*>(plain ? from : gathered + r * pitch);
+          for (std::int64_t i = 0; i < count; ++i) variance[r] += x[i] * x[i];  // one by one, as ggml adds
+        }
+      }
+      for (std::int64_t r = 0; r < rows; ++r) variance[r] /= static_cast<float>(row_);
+    }
     bool overflows = false;
     Streamed codes(reinterpret_cast<char*>(row.codes + first * bytes_), buffer, move_.stream);
     for (std::int64_t at = first; at < last; at += tile) {
@@ -266,6 +286,7 @@ class Run {
           call.period = period_;
           call.phase = at % period_;
         }
+        call.variance = variance[r];
         Overflow overflow = Overflow::unknown;
         call.overflow = &overflow;
         kernel_.encode(call);
@@ -382,6 +403,7 @@ class Run {
   int axes_ = 0;
   Axis axis_[kMaxBlockAxes];
   bool plain_ = false, stream_ = false;
+  bool by_variance_;  // of each row
   mutable std::atomic<bool> overflow_{false};
   int threads_ = 1;
   std::int64_t tile_ = 1;  // blocks

@@ -98,10 +98,12 @@ struct MXFP4 {
   static constexpr int kBlock = 32, kRegisters = kBlock / kLanes, kHalf = kRegisters / 2, kBytes = 17;
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;
       std::uint8_t* const to = call.codes + first * kBytes;
       const Int most = fold_blocks<kBlock>(x, n, Magnitude{}, Larger{});
+      beyond |= sign_bits(most >= splat<Int>(kInfinity));
       const Int power = floor_log2(most);
       Int code = power + splat<Int>(125);
       // Scales that a float32 inverse does not hold, NaN and infinity: by search.
@@ -128,6 +130,7 @@ struct MXFP4 {
         for (int b = 0; b < n; ++b)
           if (search >> b & 1) by_search(to + b * kBytes, x + b * kBlock);
     });
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {
@@ -217,9 +220,11 @@ struct NVFP4 {
   static constexpr int kPart = 16, kParts = 4, kBytes = 36;
 
   static void encode(const EncodeCall& call) {
+    std::uint32_t beyond = 0;
     each_group(call.blocks * kParts, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kPart;
       const Int most = fold_blocks<kPart>(x, n, Magnitude{}, Larger{});
+      beyond |= sign_bits(most >= splat<Int>(kInfinity));
       const Int codes = scale_codes(bitcast<Float>(most) / splat<Float>(6.0F));
       // A scale of zero makes all codes 0, as an infinite one would.
       const Float scale = halves(codes), zero = splat<Float>(0.0F);
@@ -246,6 +251,7 @@ struct NVFP4 {
             by_search(call.codes + (first + b) / kParts * kBytes, static_cast<int>((first + b) % kParts),
                       x + b * kPart);
     });
+    report(call, beyond);
   }
 
   static void decode(const DecodeCall& call) {

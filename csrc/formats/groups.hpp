@@ -259,7 +259,7 @@ UFUSE_INLINE std::uint32_t to_halves(std::uint16_t (&to)[kLanes], Float x) {
                    splat<Int>(bitcast<std::int32_t>(65520.0F) - 1));  // which rounds to infinity
 }
 
-/// Says of some codes of a call whether a float16 of them is not finite.
+/// Says of some codes of a call whether a value, or a float16 of the codes, is not finite.
 UFUSE_INLINE void report(const EncodeCall& call, std::uint32_t beyond) {
   *call.overflow = beyond != 0 ? Overflow::some : Overflow::none;
 }

@@ -39,13 +39,16 @@ void to_bfloat16(std::uint16_t* to, const float* from, std::int64_t count) {
 }
 
 /// A format is a struct of its name with `encode` (null where there is none) and `decode`; with `kCost` where
-/// encoding computes more than it moves; with `kTogether` where blocks wait for one another.
+/// encoding computes more than it moves; with `kTogether` where blocks wait for one another; with
+/// `kTakesVariance` where weights are made of importance and a row's mean square.
 template <class F>
 constexpr FormatKernel kernel() {
   int cost = 8, together = 1;
+  bool takes_variance = false;
   if constexpr (requires { F::kCost; }) cost = F::kCost;
   if constexpr (requires { F::kTogether; }) together = F::kTogether;
-  return {F::encode, F::decode, cost, together};
+  if constexpr (requires { F::kTakesVariance; }) takes_variance = F::kTakesVariance;
+  return {F::encode, F::decode, cost, together, takes_variance};
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ struct FormatOptions {
   int scale_mode = 0;            // how a power of two is made of the largest magnitude: MX's ScaleMode
 };
 
-/// What is known of the float16 numbers of some codes. Kernels that do not look leave it at `unknown`.
+/// Whether values, or the float16 numbers of their codes, are not finite. Kernels that do not look leave it
+/// at `unknown`.
 enum class Overflow : std::uint8_t { none, some, unknown };
 
 /// `blocks` blocks, one after another. Nothing overlaps; pointers have no alignment but that of their type.
@@ -39,7 +40,8 @@ struct EncodeCall {
   // Where `together` blocks may be of several rows: their weights are those of `period` blocks over and over,
   // from block `phase` of these on.
   std::int64_t period = 0, phase = 0;
-  Overflow* overflow = nullptr;  // where to say whether a float16 of the codes is infinite or NaN
+  float variance = 0;  // the mean of the squares of the row that the blocks are of, where a kernel takes it
+  Overflow* overflow = nullptr;  // where to say whether a value or a float16 of the codes is not finite
 };
 
 struct DecodeCall {
@@ -56,6 +58,7 @@ struct FormatKernel {
   void (*decode)(const DecodeCall&);
   int cost;      // of encoding: how many bytes of memory could be moved while one of the values is encoded
   int together;  // blocks that are encoded side by side; fewer take as long
+  bool takes_variance;  // with importance: of a row, so that calls are of one row each
 };
 
 struct FormatKernels {

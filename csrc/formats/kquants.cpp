@@ -11,31 +11,14 @@
 
 #include "formats/kquants_affine.hpp"
 #include "formats/kquants_pack.hpp"
+#include "formats/kquants_rows.hpp"
 #include "formats/kquants_symmetric.hpp"
-#include "simd/transpose.hpp"
-#include "simd/half.hpp"
+#include "formats/kquants_weighted.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 namespace kquants {
 namespace {
-
-/// Element i of the super-blocks as row i; lanes without one are zeros.
-template <class BlockOf>
-void turn(float* rows, BlockOf block_of) {
-  constexpr int kSide = kLanes < 8 ? kLanes : 8;
-  using Side = Vec<float, kSide>;
-  const float* block[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) block[lane] = block_of(lane);
-  for (int lane = 0; lane < kLanes; lane += kSide)
-    for (int i = 0; i < kElements; i += kSide) {
-      Side square[kSide];
-      for (int k = 0; k < kSide; ++k)
-        square[k] = block[lane + k] != nullptr ? Side::load(block[lane + k] + i) : splat<Side>(0);
-      transpose(square);
-      for (int k = 0; k < kSide; ++k) square[k].store(rows + (i + k) * kLanes + lane);
-    }
-}
 
 /// Super-blocks whose scales are sought.
 struct Batch {
@@ -55,9 +38,10 @@ struct Batch {
 
   Batch(const EncodeCall& call, std::int64_t first, int count)
       : weighted(call.importance != nullptr), next(call.values + (first + kLanes) * kElements) {
-    turn(x, [&](int lane) { return lane < count ? call.values + (first + lane) * kElements : nullptr; });
+    turn<kElements>(
+        x, [&](int lane) { return lane < count ? call.values + (first + lane) * kElements : nullptr; });
     if (weighted)
-      turn(importance, [&](int lane) {
+      turn<kElements>(importance, [&](int lane) {
         const std::int64_t at = (call.phase + first + lane) % call.period;
         return lane < count ? call.importance + at * kElements : nullptr;
       });
@@ -88,13 +72,6 @@ struct Batch {
     sum.store(sum_to);
   }
 };
-
-/// Stores a scale as a float16; returns what it keeps of it.
-UFUSE_INLINE V put_halves(V value, std::uint16_t* to) {
-  const Vec<std::uint16_t, kLanes> half = float_to_half(value);
-  half.store(to);
-  return half_to_float(half);
-}
 
 UFUSE_INLINE void keep(Found& found, int sub, const Fit& fit) {
   store_row(found.inverse, sub, fit.inverse);
@@ -354,10 +331,13 @@ template <class Kind>
 void encode(const EncodeCall& call) {
   Found found;
   found.keeps_levels = false;
+  bool beyond = false;
   for (std::int64_t first = 0; first < call.blocks; first += kLanes) {
     const std::int64_t left = call.blocks - first;
     const int count = left < kLanes ? static_cast<int>(left) : kLanes;
     Batch batch(call, first, count);
+    // No scale, nor smallest value, is larger than the elements: a float16 overflows from 65520 on.
+    beyond |= some_from(batch.x, kElements, 32768);
     if constexpr (Kind::kShifted)
       find<Kind>(batch, found);
     else
@@ -368,10 +348,18 @@ void encode(const EncodeCall& call) {
       Kind::write(found, lane, levels, call.codes + (first + lane) * Kind::kBytes);
     }
   }
+  *call.overflow = beyond ? Overflow::some : Overflow::none;
 }
 
 }  // namespace
 }  // namespace kquants
+
+void encode_weighted(const EncodeCall& call, int bits, bool offset) {
+  if (bits == 4)
+    offset ? kquants::Weighted<4, true>::encode(call) : kquants::Weighted<4, false>::encode(call);
+  else
+    offset ? kquants::Weighted<5, true>::encode(call) : kquants::Weighted<5, false>::encode(call);
+}
 
 void encode_q2_k(const EncodeCall& call) { kquants::encode<kquants::Q2K>(call); }
 void encode_q3_k(const EncodeCall& call) { kquants::encode<kquants::Q3K>(call); }

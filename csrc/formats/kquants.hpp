@@ -11,6 +11,8 @@ void encode_q3_k(const EncodeCall& call);
 void encode_q4_k(const EncodeCall& call);
 void encode_q5_k(const EncodeCall& call);
 void encode_q6_k(const EncodeCall& call);
+/// Q4_0 to Q5_1 with importance, whose scales are searched like those of the K-quants.
+void encode_weighted(const EncodeCall& call, int bits, bool offset);
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

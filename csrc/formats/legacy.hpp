@@ -2,6 +2,7 @@
 #pragma once
 
 #include "formats/groups.hpp"
+#include "formats/kquants.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -17,8 +18,10 @@ struct Quotients {
   static constexpr int kBlock = 32, kRegisters = kBlock / kLanes, kHalf = kRegisters / 2;
   static constexpr int kHigh = Offset ? 4 : 2, kLow = kHigh + (Bits == 5 ? 4 : 0), kBytes = kLow + 16;
   static constexpr int kMost = (1 << Bits) - 1, kMiddle = 1 << (Bits - 1);
+  static constexpr bool kTakesVariance = true;
 
   static void encode(const EncodeCall& call) {
+    if (call.importance != nullptr) return encode_weighted(call, Bits, Offset);
     std::uint32_t beyond = 0;
     each_group(call.blocks, [&](std::int64_t first, auto n) __attribute__((always_inline)) {
       const float* const x = call.values + first * kBlock;

@@ -218,17 +218,19 @@ void fill(void* block, const void* value, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = x;
 }
 
-/// One value per row, as often as the row has elements.
+/// One value per row, as often as the row has elements. Whole registers are stored, into the next row where
+/// this one ends, which that fills then: rows of 32 bytes one by one took a cycle an element.
 template <class T>
 void spread(void* block, const char* from, std::int64_t stride, std::int64_t rows, std::int64_t columns) {
   using V = Register<T>;
   auto* to = static_cast<T*>(block);
+  const T* const end = to + rows * columns;
   for (std::int64_t r = 0; r < rows; ++r, from += stride, to += columns) {
     T x;
     std::memcpy(&x, from, sizeof x);
     const V all = splat<V>(x);
     std::int64_t i = 0;
-    for (; i + V::size <= columns; i += V::size) all.store(to + i);
+    for (; i < columns && to + i + V::size <= end; i += V::size) all.store(to + i);
     for (; i < columns; ++i) to[i] = x;
   }
 }

@@ -33,6 +33,7 @@ UFUSE_INLINE void scales_of(const CodeRange& codes, V low, V high, V& scale, V& 
     scale = extent / most;
     scale = math::larger(scale, splat<V>(std::numeric_limits<float>::denorm_min()));
     scale = select(extent == none, splat<V>(1.0F), scale);
+    scale = within_float32(scale, most);
     return;
   }
   const V steps = most - least, extent = high - low;
@@ -44,11 +45,11 @@ UFUSE_INLINE void scales_of(const CodeRange& codes, V low, V high, V& scale, V& 
     return;
   }
   scale = extent / steps;
-  for (int i = 0; i < V::size; ++i)
-    if (!(scale[i] < kInfinity)) scale.v[i] = wide_scale(low[i], high[i], steps[i]);
+  if (any(scale >= splat<V>(kInfinity))) scale = wide_scales(low, high, steps, scale);
   scale = math::larger(scale, splat<V>(std::numeric_limits<float>::denorm_min()));
   scale = select(extent == none, splat<V>(1.0F), scale);
   zero = math::smaller(math::larger(UFUSE_TIER::rint(least - low / scale), least), most);
+  scale = within_float32(scale, math::larger(zero - least, most - zero));
 }
 
 template <ScaleRule Rule>
@@ -79,10 +80,7 @@ bool scales_by(const CodeRange& codes, const float* low, const float* high, std:
       std::memcpy(zero + i, found[1], static_cast<std::size_t>(some) * 4);
     }
   }
-  const V flags = select(bad, splat<V>(1.0F), splat<V>(0.0F));
-  bool fine = true;
-  for (int i = 0; i < V::size; ++i) fine &= flags[i] == 0;
-  return fine;
+  return !any(bad);
 }
 
 bool scales(const CodeRange& codes, const float* low, const float* high, std::int64_t count, float* scale,

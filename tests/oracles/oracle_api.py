@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 import ufuse as uf
-from ufuse.catalogue import conventions
 from ufuse.quant.codes import code_type
 
 Array = np.ndarray
@@ -63,14 +62,10 @@ def dequantize_linear(
 ):  # fmt: skip
     x, scale = np.asarray(x), np.asarray(scale)
     dtype = scale.dtype if dtype is None else dtype
-    if spec == "torchao":  # rounds to float16 on the way: not a public function
-        zero = spread(0 if zero_point is None else zero_point, x, axis, block_size)
-        steps = spread(scale, x, axis, block_size)
-        return conventions.dequantize(x.astype(np.int64), steps, zero, spec, dtype)
     zero = _zero(zero_point)
     zero = zero if zero is None else zero.astype(x.dtype)
     return uf.dequantize_linear(
-        x, scale, zero, **_where(scale, axis, block_size), dtype=dtype, out=out
+        x, scale, zero, **_where(scale, axis, block_size), dtype=dtype, spec=spec, out=out
     )
 
 

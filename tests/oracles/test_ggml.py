@@ -24,7 +24,10 @@ from ufuse.formats.blocks import layout_of
 KINDS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 Values = NDArray[np.float32]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*the float16 scales of:RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*the float16 scales of:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.* NaN or infinite in float32:RuntimeWarning"),
+]
 
 
 class _Memory(ctypes.Structure):

@@ -25,6 +25,7 @@ LEFT_OPEN = {"Q4_1": (0, 2), "Q5_1": (0, 2), "Q8_0": (0,), "TQ1_0": (52,), "TQ2_
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* overflow in :RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.* NaN or infinite in float32:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:(overflow|invalid|divide) .*encountered:RuntimeWarning"),
 ]
 

@@ -83,7 +83,9 @@ def test_quantize_axis(aeq):
     np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.37, 1e-40, 1e-45, 3e38, 0.0])
+@pytest.mark.parametrize(
+    "scale", [1.0, 0.37, 1e-40, 1e-45, 3e38, 0.0, -0.0, -0.5, np.inf, -np.inf, np.nan]
+)
 @pytest.mark.parametrize("zero", [0, 3])
 @pytest.mark.parametrize("repeat", [1, 64])
 def test_hostile_numbers(aeq, scale, zero, repeat):

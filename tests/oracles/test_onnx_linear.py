@@ -187,7 +187,9 @@ def test_zero_point_is_added_after_rounding():
 
 
 @pytest.mark.parametrize("name", ["uint8", "int8", "uint16", "int16", "uint4", "int4"])
-@pytest.mark.parametrize("scale", [1.0, 0.37, 1e-40, 1e-45, 3e38, 0.0, np.inf, np.nan, -1.0])
+@pytest.mark.parametrize(
+    "scale", [1.0, 0.37, 1e-40, 1e-45, -1e-45, 3e38, 0.0, -0.0, np.inf, -np.inf, np.nan, -1.0]
+)
 @pytest.mark.parametrize("zero", [0, 1, 3])
 def test_hostile_numbers(name, scale, zero):
     # 26 numbers 3 times: an odd last element of int4 is converted by an undefined cast
@@ -387,3 +389,26 @@ def test_requantize(left, right, result):
             sums = (a.astype(np.int64) - za) @ (b.astype(np.int64) - zb)
             got = uf.requantize(sums, np.float32(sa * sb), 0, sy, zy, dtype=result)
             np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.0, -0.5, np.nan, np.inf, 1e-45])
+@pytest.mark.parametrize("out_step", [1.0, 0.0, -0.0, -0.5, np.nan, np.inf, 1e-45])
+@pytest.mark.parametrize("name", ["int8", "uint8"])
+def test_requantize_hostile(step, out_step, name):
+    """Scales that are zero, negative, NaN or infinite: onnxruntime computes with them."""
+    names = ["a", "sa", "za", "b", "sb", "zb", "sy", "zy"]
+    a = np.tile(np.arange(16), 5).astype(name).reshape(-1, 1)
+    one, zero, three = np.float32(1), np.asarray(0, name), np.asarray(3, name)
+    values = (a, np.float32(step), np.asarray(5, name), np.asarray([[1]], name), one, zero,
+              np.float32(out_step), three)  # fmt: skip
+    constants = [
+        numpy_helper.from_array(np.asarray(v), n)
+        for n, v in zip(names, values, strict=True)
+        if n != "a"
+    ]
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(name))
+    node = helper.make_node("QLinearMatMul", names, ["y"])
+    want = infer([node], constants, {"a": a}, [("y", kind)])[0]
+    sums = a.astype(np.int32) - 5
+    got = uf.requantize(sums, np.float32(step), 0, np.float32(out_step), three, dtype=name)
+    np.testing.assert_array_equal(got, want)

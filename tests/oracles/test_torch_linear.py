@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch deprecates quantized tensors
 CODES = {"int8": torch.qint8, "uint8": torch.quint8}
-SCALES = [1.0, 0.37, 1e-40, 3e-39, 1e-45, 3e38, 0.0, np.inf, np.nan]
+SCALES = [1.0, 0.37, 1e-40, 3e-39, 1e-45, 3e38, 0.0, -0.0, -0.5, np.inf, -np.inf, np.nan]
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,7 @@ def test_fake_quantize(per_channel, dtype, limit):
         assert_same_bits(got.astype(np.float64), want)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.37, 1e-40, 3e-39, 0.0])
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("zero", [0, 3])
 @pytest.mark.parametrize("repeat", [1, 64])
 def test_fake_quantize_hostile_numbers(scale, zero, repeat):

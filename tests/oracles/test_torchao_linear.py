@@ -62,7 +62,9 @@ def test_quantize(primitives, name, dtype, step):
 
 
 @pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize("scale", [1.0, 0.37, 1e-40, 3e-39, 0.0, np.inf, np.nan])
+@pytest.mark.parametrize(
+    "scale", [1.0, 0.37, 1e-40, 3e-39, 0.0, -0.0, -0.5, np.inf, -np.inf, np.nan]
+)
 @pytest.mark.parametrize("zero", [0, 3])
 @pytest.mark.parametrize("repeat", [1, 64])
 def test_hostile_numbers(primitives, name, scale, zero, repeat):

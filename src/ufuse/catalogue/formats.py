@@ -26,6 +26,8 @@ class Format:
         Where the layout comes from.
     weighs : bool
         Whether encoding takes a weight for each value.
+    halves : tuple of int
+        Where in a block that is encoded the 16-bit floats are, in bytes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Format:
     doc: str
     source: str = ""
     weighs: bool = False
+    halves: tuple[int, ...] = ()
 
 
 _OCP: Final = "OCP Microscaling Formats 1.0"
@@ -43,11 +46,47 @@ _BITSANDBYTES: Final = "bitsandbytes 0.50, functional.py"
 _GGML: Final = "llama.cpp, ggml-common.h"
 
 FORMATS: Final[tuple[Format, ...]] = (
-    Format("Q4_0", 32, 18, True, "float16 scale of the largest, 4-bit codes", _GGML),
-    Format("Q4_1", 32, 20, True, "float16 scale and least value, 4-bit codes", _GGML),
-    Format("Q5_0", 32, 22, True, "float16 scale of the largest, 5-bit codes", _GGML),
-    Format("Q5_1", 32, 24, True, "float16 scale and least value, 5-bit codes", _GGML),
-    Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", _GGML),
+    Format(
+        "Q4_0",
+        32,
+        18,
+        True,
+        "float16 scale of the largest, 4-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0,),
+    ),
+    Format(
+        "Q4_1",
+        32,
+        20,
+        True,
+        "float16 scale and least value, 4-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0, 2),
+    ),
+    Format(
+        "Q5_0",
+        32,
+        22,
+        True,
+        "float16 scale of the largest, 5-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0,),
+    ),
+    Format(
+        "Q5_1",
+        32,
+        24,
+        True,
+        "float16 scale and least value, 5-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(0, 2),
+    ),
+    Format("Q8_0", 32, 34, True, "float16 scale, 8-bit codes", _GGML, halves=(0,)),
     Format(
         "Q2_K",
         256,
@@ -56,8 +95,18 @@ FORMATS: Final[tuple[Format, ...]] = (
         "4-bit scales and least values of 16 values, 2-bit codes",
         _GGML,
         weighs=True,
+        halves=(80, 82),
     ),
-    Format("Q3_K", 256, 110, True, "6-bit scales of 16 values, 3-bit codes", _GGML, weighs=True),
+    Format(
+        "Q3_K",
+        256,
+        110,
+        True,
+        "6-bit scales of 16 values, 3-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(108,),
+    ),
     Format(
         "Q4_K",
         256,
@@ -66,6 +115,7 @@ FORMATS: Final[tuple[Format, ...]] = (
         "6-bit scales and least values of 32 values, 4-bit codes",
         _GGML,
         weighs=True,
+        halves=(0, 2),
     ),
     Format(
         "Q5_K",
@@ -75,10 +125,36 @@ FORMATS: Final[tuple[Format, ...]] = (
         "6-bit scales and least values of 32 values, 5-bit codes",
         _GGML,
         weighs=True,
+        halves=(0, 2),
     ),
-    Format("Q6_K", 256, 210, True, "8-bit scales of 16 values, 6-bit codes", _GGML, weighs=True),
-    Format("TQ1_0", 256, 54, True, "float16 scale, five values of -1, 0, 1 to a byte", _GGML),
-    Format("TQ2_0", 256, 66, True, "float16 scale, four values of -1, 0, 1 to a byte", _GGML),
+    Format(
+        "Q6_K",
+        256,
+        210,
+        True,
+        "8-bit scales of 16 values, 6-bit codes",
+        _GGML,
+        weighs=True,
+        halves=(208,),
+    ),
+    Format(
+        "TQ1_0",
+        256,
+        54,
+        True,
+        "float16 scale, five values of -1, 0, 1 to a byte",
+        _GGML,
+        halves=(52,),
+    ),
+    Format(
+        "TQ2_0",
+        256,
+        66,
+        True,
+        "float16 scale, four values of -1, 0, 1 to a byte",
+        _GGML,
+        halves=(64,),
+    ),
     Format("MXFP4", 32, 17, True, "power of two, 4-bit floats", _GGML),
     Format("NVFP4", 64, 36, True, "8-bit float scales of 16 values, 4-bit floats", _GGML),
     Format("IQ1_S", 256, 50, False, "odd 3-bit scales of 32 values, 2048 points of eight", _GGML),
@@ -101,8 +177,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format("IQ4_NL", 32, 18, False, "float16 scale, sixteen levels", _GGML),
     Format("IQ4_XS", 256, 136, False, "6-bit scales of 32 values, sixteen levels", _GGML),
     Format("F32", 1, 4, True, "float32", _GGML),
-    Format("F16", 1, 2, True, "float16", _GGML),
-    Format("BF16", 1, 2, True, "bfloat16", _GGML),
+    Format("F16", 1, 2, True, "float16", _GGML, halves=(0,)),
+    Format("BF16", 1, 2, True, "bfloat16", _GGML, halves=(0,)),
     *(
         Format(f"mx{name}", 0, 0, True, f"power-of-two scale, {elements}", _OCP)
         for name, elements in (

@@ -6,8 +6,9 @@ are not compiled, and it is what tests compare the other executors with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from ..catalogue import operations
 from ..fusion.program import EXPAND, REDUCTIONS, Program, find_ufunc
 
 Array = NDArray[Any]
+
+_MOST_AXES: Final = 31  # formulas may add one
 
 
 def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
@@ -45,6 +48,16 @@ def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Arr
             np.copyto(output, result.copy() if returned_input else result, casting="unsafe")
 
 
+def _applied(formula: Callable[..., Any], args: Sequence[Array]) -> Any:
+    """Apply a formula of elements; to arrays of many axes, which NumPy's `choose` refuses, flat."""
+    if all(arg.ndim <= _MOST_AXES for arg in args):
+        return formula(*args)
+    ends = zip_longest(*(arg.shape[::-1] for arg in args), fillvalue=1)  # `broadcast`: 32 axes
+    shape = tuple(next((n for n in extents if n != 1), 1) for extents in ends)[::-1]
+    flat = [np.broadcast_to(arg, shape).reshape(-1) if arg.ndim else arg for arg in args]
+    return np.asarray(formula(*flat)).reshape(shape)
+
+
 def evaluate(operation: str, dtype: np.dtype[Any], args: Sequence[Array]) -> Array:
     """Apply one operation to whole arrays; the result has `dtype`."""
     if operation in REDUCTIONS:
@@ -56,7 +69,7 @@ def evaluate(operation: str, dtype: np.dtype[Any], args: Sequence[Array]) -> Arr
     elif operation == EXPAND:
         (result,) = args  # NumPy broadcasts
     elif operation in operations.BY_NAME:
-        result = operations.BY_NAME[operation].reference(*args)
+        result = _applied(operations.BY_NAME[operation].reference, args)
     else:
         found = find_ufunc(operation)
         if found is None:

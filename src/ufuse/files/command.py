@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .convert import KINDS, TARGETS, quantize_model
-from .report import format_table
+from .report import format_losses, format_table
 
 
 def add_to(commands: Any) -> None:
@@ -60,5 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     took = time.perf_counter() - begin
     print(format_table(rows))
+    if losses := format_losses(rows):
+        print(f"ufuse quantize: {losses}", file=sys.stderr)
     print("nothing written" if arguments.dry_run else f"{arguments.output}: {took:.2f} s")
     return 0

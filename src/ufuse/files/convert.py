@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +47,7 @@ _BLOCK_OF_FOUR_BITS: Final = 32
 #: The types of GGUF that hold a tensor as it is.
 _COPIED: Final = ("F64", "F32", "F16", "BF16", "I8", "I16", "I32", "I64")
 _MOST_AXES: Final = 4  # GGML_MAX_DIMS
+_CLOSEST: Final = 3  # names that an error lists
 _SCALAR_AXES: Final = 1  # norms and biases are not quantized
 
 
@@ -81,7 +83,7 @@ def quantize_model(
         codes of 4 bits, and otherwise one scale for each index of the first axis.
     include, exclude : str or sequence of str
         Patterns (``"*.weight"``) of tensors to quantize, all by default, and not to: others are
-        copied.
+        copied. Each of `include` matches a tensor.
     drop : str or sequence of str
         Patterns of tensors to leave out of the file.
     importance : path_like or mapping, optional
@@ -104,8 +106,9 @@ def quantize_model(
     Raises
     ------
     ValueError
-        If `to` is unknown or the file's kind does not have it; a file is corrupt or truncated; a
-        tensor cannot be in the file, or has NaN or infinity that the format cannot scale.
+        If `to` is unknown or the file's kind does not have it; a pattern of `include` matches no
+        tensor; a file is corrupt or truncated; a tensor cannot be in the file, or has NaN or
+        infinity that the format cannot scale.
     FileExistsError
         If there is a file at `target`, without `overwrite`.
     ImportError
@@ -143,6 +146,7 @@ def quantize_model(
             raise FileNotFoundError(f"{output}: there is no folder {output.resolve().parent}")
     model = open_source(path)
     weights = _read_importance(importance, kind, to_gguf, {t.name: t for t in model.tensors})
+    _check_patterns(include, [tensor.name for tensor in model.tensors])
 
     def chosen(name: str) -> bool:
         if any(fnmatchcase(name, pattern) for pattern in exclude):
@@ -186,6 +190,17 @@ def _read_target(to: str, output: Path | None, dry_run: bool) -> tuple[str, bool
     else:
         listed = f"one of {', '.join(KINDS)} for .gguf, {', '.join(TARGETS)} for .safetensors"
     raise ValueError(f"{_NAME}: argument 'to': expected {listed}; got {to!r}")
+
+
+def _check_patterns(include: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse patterns that choose nothing: with a typing error all tensors would be copied."""
+    for pattern in include:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            closest = ", ".join(get_close_matches(pattern, names, _CLOSEST, 0.0)) or "none at all"
+            raise ValueError(
+                f"{_NAME}: argument 'include' (--include): no tensor matches {pattern!r}; the "
+                f"closest names are {closest}"
+            )
 
 
 def _is_weight(tensor: Tensor) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalogue.formats import BY_NAME
 from ..formats import gguf, mx, nvfp4
 from ..quant import quantize, quantize_linear
 from ..quant.array import PACKED, QuantizedArray
@@ -76,8 +77,10 @@ class Blocks:
     """A kind of GGUF's: bytes follow bytes."""
 
     def __init__(self, kind: str, shape: tuple[int, ...], importance: Array | None = None) -> None:
-        self.kind, self.block = kind, gguf.block_size(kind)
+        self.kind, self._size = kind, gguf.block_size(kind)
         self.columns = shape[-1] if shape else 1
+        # With importance what errors count depends on all of a row in kinds of blocks of 32.
+        self.block = self._size if importance is None else max(self._size, self.columns)
         self.rows = math.prod(shape[:-1])
         self.parts = {"": ("U8", gguf.quantized_shape((*shape[:-1], self.columns), kind))}
         self.about: dict[str, Any] = {}
@@ -88,8 +91,8 @@ class Blocks:
 
     def encode(self, matrix: Matrix, at: Tile, x: Array) -> Encoded:
         weights = None if self._importance is None else self._importance[at.left : at.right]
-        data = gguf.quantize(x, self.kind, importance=weights)
-        start = (at.first * self.columns + at.left) // self.block * gguf.type_size(self.kind)
+        data, _ = gguf.encoded(x, BY_NAME[self.kind], weights, None)  # the meter finds what is lost
+        start = (at.first * self.columns + at.left) // self._size * gguf.type_size(self.kind)
         return Encoded([("", start, data)], lambda out: gguf.dequantize(data, self.kind, out=out))
 
 

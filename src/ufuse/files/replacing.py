@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_ANYONE: Final = 0o666
 
 
 @contextlib.contextmanager
@@ -17,15 +20,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The file is on disk before it gets the name, so that a power cut leaves the old one or the new
     one. Where the block raises, of an interrupt too, the new file is removed and the old one stays.
+    Who may use the old file may use the new one alike; of a first one the umask decides.
     """
     target = path.resolve()  # a link stays a link
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    # Made here and not by tempfile, whose files only their owner may read.
-    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode)
+    except FileNotFoundError:
+        mode = None
+    # Made here and not by tempfile, whose files only their owner may read. What the old file hides
+    # is hidden while it is written, too.
+    first = _ANYONE if mode is None else mode & _ANYONE | stat.S_IWUSR
+    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, first))
     try:
         yield beside
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
+        if mode is not None:
+            beside.chmod(mode)
         beside.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -17,6 +17,10 @@ Array = NDArray[Any]
 _UNCHANGED: Final = Program(("f4",), (), (), (0,))
 
 
+#: Tensors that a line names.
+_NAMED: Final = 5
+
+
 class TensorReport(NamedTuple):
     """A row of the report.
 
@@ -34,7 +38,10 @@ class TensorReport(NamedTuple):
         Signal to quantization noise and largest error, as `ufuse.quantization_error` defines them.
         None for what was copied, and in a dry run.
     note : str
-        Why it is not what was asked for; empty where it is.
+        Why it is not what was asked for, and what was lost; else empty.
+    nonfinite, spoilt : int
+        Elements that are NaN or infinite as float32, and others that are read back so: of a block
+        with one of those, or whose scale overflows. 0 of what was copied, and in a dry run.
     """
 
     name: str
@@ -46,6 +53,8 @@ class TensorReport(NamedTuple):
     sqnr_db: float | None = None
     max_abs: float | None = None
     note: str = ""
+    nonfinite: int = 0
+    spoilt: int = 0
 
 
 class Meter:
@@ -54,11 +63,17 @@ class Meter:
     def __init__(self) -> None:
         self._sums = np.zeros(6)
         self._count = 0
+        self.nonfinite = self.spoilt = 0  # as `TensorReport` has them
 
     def add(self, x: Array, decoded: Array) -> None:
         """Take in a tile and what its codes stand for, both float32."""
-        self._sums = joined(self._sums, sums_of(_UNCHANGED, x, [decoded], 0)[0])
+        found = sums_of(_UNCHANGED, x, [decoded], 0)[0]
+        self._sums = joined(self._sums, found)
         self._count += x.size
+        if not np.isfinite(found[:2]).all():  # the squares of x, and of what is read back
+            wrong = ~np.isfinite(x)
+            self.nonfinite += int(wrong.sum())
+            self.spoilt += int((~np.isfinite(decoded) & ~wrong).sum())
 
     def result(self) -> tuple[float | None, float | None]:
         """Return sqnr_db and max_abs."""
@@ -66,6 +81,15 @@ class Meter:
             return None, None
         found = measures(self._sums[np.newaxis], self._count)
         return float(found.sqnr_db[0]), float(found.max_abs[0])
+
+
+def format_losses(rows: Sequence[TensorReport]) -> str:
+    """Return a line that names the tensors of which numbers are no numbers any more; or nothing."""
+    names = [row.name for row in rows if row.nonfinite or row.spoilt]
+    if not names:
+        return ""
+    listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"warning: NaN, infinity or overflow in {len(names)} of {len(rows)} tensors: {listed}"
 
 
 def format_table(rows: Sequence[TensorReport]) -> str:

@@ -42,8 +42,15 @@ class Job(NamedTuple):
 def report_of(job: Job, meter: Meter) -> TensorReport:
     tensor = job.tensor
     before, after = tensor.array.nbytes, job.nbytes
-    shape, error = tensor.shape, meter.result()
-    return TensorReport(tensor.name, shape, tensor.dtype, job.kind, before, after, *error, job.note)
+    notes = [job.note] if job.note else []
+    if meter.nonfinite:
+        notes.append(f"{meter.nonfinite:,} NaN or infinite")
+    if meter.spoilt:
+        notes.append(f"{meter.spoilt:,} finite read back as NaN or infinite")
+    return TensorReport(
+        tensor.name, tensor.shape, tensor.dtype, job.kind, before, after, *meter.result(),
+        "; ".join(notes), meter.nonfinite, meter.spoilt,
+    )  # fmt: skip
 
 
 class Run:

@@ -99,6 +99,12 @@ class Reader:
                 )
             # Mapped, and not read: pages that were used can be dropped again.
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if self._map[:4] == b"GGUF":
+            raise ValueError(
+                f"{path}: offset 0: a GGUF file, and no safetensors file; gguf.GGUFReader (of the "
+                "package gguf) gives its tensors and ufuse.formats.gguf.dequantize their numbers, "
+                "and ufuse.files.quantize_model converts it where its name ends in .gguf"
+            )
         length = int.from_bytes(self._map[:_PREFIX], "little")
         if length > _LARGEST_HEADER:
             raise self._wrong(0, f"a header of {length} bytes; the format allows {_LARGEST_HEADER}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,17 +34,20 @@ class Element:
     fraction: int
 
 
-def _element(name: str, largest: float, exponent: int) -> Element:
+def _element(name: str) -> Element:
     row = BY_NAME[name]
+    exponent, digits = divmod(row.largest_code, 1 << row.fraction)
+    exponent -= row.bias
+    largest = math.ldexp((1 << row.fraction) + digits, exponent - row.fraction)
     return Element(row, row.bits, largest, exponent, row.fraction)
 
 
 ELEMENTS: Final = {
-    "mxfp8_e4m3": _element("float8_e4m3fn", 448.0, 8),
-    "mxfp8_e5m2": _element("float8_e5m2", 57344.0, 15),
-    "mxfp6_e2m3": _element("float6_e2m3fn", 7.5, 2),
-    "mxfp6_e3m2": _element("float6_e3m2fn", 28.0, 4),
-    "mxfp4": _element("float4_e2m1fn", 6.0, 2),
+    "mxfp8_e4m3": _element("float8_e4m3fn"),
+    "mxfp8_e5m2": _element("float8_e5m2"),
+    "mxfp6_e2m3": _element("float6_e2m3fn"),
+    "mxfp6_e3m2": _element("float6_e3m2fn"),
+    "mxfp4": _element("float4_e2m1fn"),
     "mxint8": Element(None, 8, 127 / 64, 0, 6),
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import executors
+from ..catalogue.formats import Format
 from ..interop import accepts_buffers
 from ..quant.record import Box, Record, how_to_convert, refuse_record, scaled
 from .blocks import Array, layout_of
@@ -26,8 +27,8 @@ from .gguf_arguments import (
     result_dtype,
     row_of,
     target_of,
-    warn_of_scales,
 )
+from .losses import Lost, lost_of, warn_of
 
 __all__ = [
     "GGUFArray",
@@ -198,7 +199,7 @@ def quantize(
         One of ``kinds(encodes=True)``; its block divides D.
     importance : array_like, optional
         Shape (D,): how much an error of each element of a row matters, the same for all rows; not
-        negative. For the kinds that search for the best scale.
+        negative. For Q4_0 to Q5_1 and Q2_K to Q6_K, which then search for the best scale.
     out : ndarray, optional
         Written to and returned: uint8, of any strides. It may overlap `x`.
 
@@ -219,7 +220,8 @@ def quantize(
     -----
     RuntimeWarning
         If numbers that are all finite gave a block with a scale that is not: float16 scales
-        overflow, in Q4_0 from magnitudes of 524 160 on. The bytes are still those of the format.
+        overflow, in Q4_0 from magnitudes of 524 160 on. And if numbers are NaN or infinite, but in
+        F32, F16 and BF16, which have both: see Notes. The bytes are still those of the format.
 
     Notes
     -----
@@ -227,7 +229,8 @@ def quantize(
     depend on threads, strides or CPU. So are their limits: magnitudes below 3.7e-6 in Q8_0 (and
     the like in others) give a scale of zero and are read back as zeros. NVFP4, which the package
     does not write, follows llama.cpp's reference: a scale for every 16 elements, a sixth of their
-    largest magnitude rounded to e4m3 with ties upwards (from 256 on, 448), no scale for the tensor;
+    largest magnitude rounded to e4m3 with ties upwards (from 256 on, 448), no scale for the tensor:
+    magnitudes above 2688 saturate;
     codes are the nearest, of two equally near the one of smaller magnitude.
 
     A block with a NaN: the scale is NaN in Q4_0 to Q8_0 and the ternary kinds, with the sign of
@@ -237,10 +240,11 @@ def quantize(
 
     Q2_K to Q6_K, which the package does not write either, try several scales for every 16 or 32
     elements and keep the best, as llama.cpp's ``quantize_row_q*_K_ref`` does; with `importance`
-    as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). Products and sums are rounded
-    one by one: a llama.cpp whose compiler fuses them, as it may on AVX2, makes other choices where
-    two scales are about as good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in
-    others.
+    as ``llama-quantize --imatrix`` does (``quantize_row_q*_K_impl``). So do Q4_0 to Q5_1 with
+    `importance` alone (``quantize_row_q4_0_impl``), where an error counts ``importance *
+    sqrt(mean of the row's squares + x**2)``. Products and sums are rounded one by one: a llama.cpp
+    whose compiler fuses them, as it may on AVX2, makes other choices where two scales are about as
+    good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in others.
 
     Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
 
@@ -260,16 +264,9 @@ def quantize(
             f"ufuse.formats.gguf.quantize: argument 'kind': {row.name} is read only; expected one "
             f"of {', '.join(kinds(encodes=True))}"
         )
-    values = read_values(np.asarray(x))
-    target = target_of("quantize", out, bytes_shape("quantize", "x", values.shape, row), UINT8)
-    weights = None if importance is None else read_weights(importance, row, values.shape[-1])
-    apart = values if out is None or not executors.overlap(values, target) else values.copy()
-    packed = target if has_contiguous_rows(target) else executors.empty(target.shape, UINT8)
-    overflow = executors.of(__package__).encode(layout_of(row.name), apart, packed, None, weights)
-    if packed is not target:
-        target[...] = packed
-    if overflow:
-        warn_of_scales(row, apart, packed)
+    target, lost = encoded(x, row, importance, out)
+    if lost is not None:
+        warn_of(row, lost)
     return target
 
 
@@ -332,3 +329,20 @@ def dequantize(
         codes = np.ascontiguousarray(codes)
     executors.of(__package__).decode(layout_of(row.name), codes, target)
     return target
+
+
+def encoded(
+    x: ArrayLike, row: Format, importance: ArrayLike | None, out: Array | None
+) -> tuple[Array, Lost | None]:
+    """Do what `quantize` does but warn: of a kind that is written."""
+    values = read_values(np.asarray(x))
+    target = target_of("quantize", out, bytes_shape("quantize", "x", values.shape, row), UINT8)
+    weights = None if importance is None else read_weights(importance, row, values.shape[-1])
+    apart = values if out is None or not executors.overlap(values, target) else values.copy()
+    packed = target if has_contiguous_rows(target) else executors.empty(target.shape, UINT8)
+    suspected = executors.of(__package__).encode(layout_of(row.name), apart, packed, None, weights)
+    if packed is not target:
+        target[...] = packed
+    if not suspected or not packed.size or row.name == "F32":
+        return target, None
+    return target, lost_of(row, apart, packed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -15,26 +14,6 @@ from .blocks import Array
 
 KINDS: Final = {row.name: row for row in GGUF}
 _BY_UPPER: Final = {name.upper(): row for name, row in KINDS.items()}
-
-#: Where the float16 (or bfloat16) scales and least values of a block are, in bytes.
-_HALVES: Final = {
-    "Q4_0": (0,),
-    "Q4_1": (0, 2),
-    "Q5_0": (0,),
-    "Q5_1": (0, 2),
-    "Q8_0": (0,),
-    "Q2_K": (80, 82),
-    "Q3_K": (108,),
-    "Q4_K": (0, 2),
-    "Q5_K": (0, 2),
-    "Q6_K": (208,),
-    "TQ1_0": (52,),
-    "TQ2_0": (64,),
-    "F16": (0,),
-    "BF16": (0,),
-}
-
-UINT8: Final = np.dtype(np.uint8)
 
 
 def row_of(function: str, kind: str) -> Format:
@@ -150,30 +129,3 @@ def read_weights(importance: ArrayLike, row: Format, length: int) -> Array:
 def has_contiguous_rows(data: Array) -> bool:
     """Tell whether the elements of a row follow one another."""
     return data.shape[-1] <= 1 or data.strides[-1] == data.itemsize
-
-
-def warn_of_scales(row: Format, x: Array, packed: Array) -> None:
-    """Warn where finite numbers gave a scale that is not."""
-    if row.name not in _HALVES or not packed.size:
-        return
-    blocks = packed.reshape(*packed.shape[:-1], -1, row.nbytes)
-    beyond = np.zeros(blocks.shape[:-1], bool)
-    for at in _HALVES[row.name]:
-        if row.name == "BF16":
-            beyond |= (blocks[..., at + 1] & 0x7F == 0x7F) & (blocks[..., at] >= 0x80)
-        else:
-            beyond |= blocks[..., at + 1] & 0x7C == 0x7C
-    if not beyond.any():
-        return
-    groups = x.reshape(*x.shape[:-1], -1, row.block)[beyond]
-    finite = np.isfinite(groups).all(axis=-1)
-    if finite.any():
-        count = int(finite.sum())
-        what = f"{count} numbers" if row.block == 1 else f"the float16 scales of {count} blocks"
-        warnings.warn(
-            f"ufuse.formats.gguf.quantize: {what} overflow in {row.name} and read back as "
-            f"infinities or NaN, of magnitudes up to {np.abs(groups[finite]).max():g}; scale the "
-            "array down, or use a kind with a wider range, such as BF16 or F32",
-            RuntimeWarning,
-            stacklevel=4,
-        )

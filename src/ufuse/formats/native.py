@@ -37,7 +37,7 @@ def encode(
     Returns
     -------
     bool
-        Whether float16 numbers among the codes may be infinite or NaN.
+        Whether values, or float16 numbers among the codes, may be infinite or NaN.
     """
     return _core.encode_blocks(
         layout.name,

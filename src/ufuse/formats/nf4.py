@@ -247,8 +247,8 @@ def quantize(
     TypeError
         If `x` is not of a dtype above, or `out` no record.
     ValueError
-        If `kind` or `block_size` is none of those above, `out` does not fit (nothing has been
-        written then), or with `double` if `x` is not finite.
+        If `kind` or `block_size` is none of those above, `out` does not fit, or with `double` if
+        `x` is not finite in float32. Nothing has been written then.
 
     Notes
     -----
@@ -287,20 +287,24 @@ def quantize(
     else:
         wanted = (kind, values.shape, layout.block, bool(double))
         codes, absmax, nested = _checked_out(out, wanted)
-        parts = [part for part in (codes, absmax, nested) if part is not None]
-        for part in parts:
-            values = executors.apart(values, part)
-    scales = executors.empty((blocks,), _SINGLE) if double else absmax
-    _encode(values, layout, codes, scales)
-    offset = None
-    if nested is not None:
-        offset = scales.mean(dtype=np.float64).astype(np.float32) if blocks else np.float32(0)
-        if not np.isfinite(offset):
-            raise ValueError(
-                f"{_QUANTIZE}: argument 'x': expected finite values, since double=True takes the "
-                "mean of all scales, got NaN or infinity; use double=False"
-            )
-        dynamic.encode(scales - offset, absmax, nested)
+    if nested is None:
+        if out is not None:
+            values = executors.apart(executors.apart(values, codes), absmax)
+        _encode(values, layout, codes, absmax)
+        return NF4Array(codes, absmax, kind, values.shape, layout.block)
+    # Whether the scales have a mean is known at the end: codes of a record that is given wait.
+    scales = executors.empty((blocks,), _SINGLE)
+    found = codes if out is None else executors.empty(codes.shape, _BYTES)
+    _encode(values, layout, found, scales)
+    offset = scales.mean(dtype=np.float64).astype(np.float32) if blocks else np.float32(0)
+    if not np.isfinite(offset):
+        raise ValueError(
+            f"{_QUANTIZE}: argument 'x': expected finite values, since double=True takes the "
+            "mean of all scales, got NaN or infinity; use double=False"
+        )
+    if found is not codes:
+        codes[...] = found
+    dynamic.encode(scales - offset, absmax, nested)
     return NF4Array(codes, absmax, kind, values.shape, layout.block, nested, offset)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from ..reduce import minmax, nanmax, nanmin, reduce
 from .observer import Observer, read_size, refuse_infinite
 from .parameters import Array, CodeKind
+
+_MOST_AXES: Final = 64  # NumPy's
 
 
 class Extremes(Observer):
@@ -134,6 +136,11 @@ def extremes_of(x: Array, axis: int | None, block: int | None) -> tuple[Array, A
     if block is None or axis is None:
         axes = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
         return _reduced(x, axes)
+    if x.ndim == _MOST_AXES and x.size:
+        # One more NumPy has not; an array that is in memory has axes of one element among so many.
+        spare = next(i for i in range(x.ndim) if i != axis and x.shape[i] == 1)
+        low, high, nans = extremes_of(np.squeeze(x, spare), axis - (spare < axis), block)
+        return np.expand_dims(low, spare), np.expand_dims(high, spare), nans
     length = x.shape[axis]
     whole = length - length % block
     before = (slice(None),) * axis

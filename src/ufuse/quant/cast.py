@@ -67,7 +67,8 @@ def cast(
     saturate : bool
         Whether what is too large for `dtype`, and infinity, becomes its largest number (but
         float32 and float64 keep the infinities of types no wider). Otherwise infinity, or NaN in
-        types without: what `astype` gives.
+        types without (float8 ``fn`` and ``fnuz``, e8m0), or the largest number in types without
+        both (float6, float4): what `astype` gives.
     rounding : {"half_even", "half_away", "toward_zero", "down", "up", "stochastic"}
         ``"stochastic"`` rounds away from zero with the probability of what is cut off. float32
         and float64 results are rounded half to even alone.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+_MOST_AXES: Final = 64  # NumPy's
 
 
 class Blocks(NamedTuple):
@@ -26,13 +28,30 @@ class Blocks(NamedTuple):
             for extent, size in zip(self.shape, self.size, strict=True)
         )
 
+    @property
+    def _axes(self) -> list[int]:
+        """Return how many axes of the views of `parts` each axis of the array becomes.
+
+        One whose blocks are single elements, or all of it, stays one; others become two, blocks and
+        elements within. Where these would be more than NumPy has, axes of one element are left out:
+        an array that fits in memory has enough of them (2**47 bytes have 47 axes of two, or 29 of
+        three in two).
+        """
+        counts = [
+            1 if size == 1 or size >= extent else 2
+            for size, extent in zip(self.size, self.shape, strict=True)
+        ]
+        if sum(counts) <= _MOST_AXES:
+            return counts
+        return [
+            count if extent != 1 else 0 for count, extent in zip(counts, self.shape, strict=True)
+        ]
+
     def places(self, axis: int) -> tuple[int, ...]:
         """Return which axes of the views of `parts` an axis of the array has become."""
-        first = 0
-        for size, extent in zip(self.size[:axis], self.shape[:axis], strict=True):
-            first += 1 if size == 1 or size >= extent else 2
-        whole = self.size[axis] == 1 or self.size[axis] >= self.shape[axis]
-        return (first,) if whole else (first, first + 1)
+        counts = self._axes
+        first = sum(counts[:axis])
+        return tuple(range(first, first + counts[axis]))
 
     def parts(self, *arrays: Array) -> Iterator[tuple[Array, ...]]:
         """Cut arrays into views with an axis per block and one within, which NumPy can broadcast.
@@ -45,26 +64,30 @@ class Blocks(NamedTuple):
         Yields
         ------
         tuple of ndarray
-            Views of the same dimensions: whole blocks first, then the ragged ones, by axis.
+            Views of the same dimensions: whole blocks first, then the ragged ones, by axis. None of
+            an array without elements.
         """
+        if 0 in self.shape:
+            return
+        axes = self._axes
         cuts: list[list[tuple[int, int, int]]] = []  # first block, blocks, elements in each
-        for extent, size in zip(self.shape, self.size, strict=True):
-            if size == 1 or size >= extent:
+        for extent, size, count in zip(self.shape, self.size, axes, strict=True):
+            if count < 2:
                 cuts.append([(0, 1, extent)])
                 continue
             whole, rest = divmod(extent, size)
             cuts.append([(0, whole, size)] + ([(whole, 1, rest)] if rest else []))
         for part in product(*cuts):
-            yield tuple(self._part(array, part) for array in arrays)
+            yield tuple(self._part(array, axes, part) for array in arrays)
 
-    def _part(self, array: Array, part: tuple[tuple[int, int, int], ...]) -> Array:
+    def _part(self, array: Array, axes: list[int], part: tuple[tuple[int, int, int], ...]) -> Array:
         full = array.shape == self.shape
         index: list[slice] = []
         shape: list[int] = []
-        for (first, count, elements), size, extent in zip(part, self.size, self.shape, strict=True):
-            if size == 1 or size >= extent:
+        for (first, count, elements), size, become in zip(part, self.size, axes, strict=True):
+            if become < 2:
                 index.append(slice(None))
-                shape.append(array.shape[len(index) - 1])
+                shape += [array.shape[len(index) - 1]] * become
             else:
                 start = first * size if full else first
                 index.append(slice(start, start + count * (elements if full else 1)))

@@ -139,7 +139,9 @@ def quantize_linear(
     -----
     ``"onnx"`` is QuantizeLinear-25 as onnxruntime computes it: a true division, half to even, the
     zero point added after rounding, clamped before the conversion to integers. NaN gives the
-    smallest code, infinities the ends; floating codes are ``saturate(x / scale)``. ``"torch"`` is
+    smallest code, infinities the ends; floating codes are ``saturate(x / scale)``. Scales that are
+    zero, negative, infinite or NaN are divided by likewise, as those libraries do: the page on
+    quantization has a table. ``"torch"`` is
     ``torch.quantize_per_tensor``, with `axis` ``torch.quantize_per_channel``: times the rounded
     inverse of the scale, the zero point added before rounding. ``"torchao"`` is
     ``quantize_affine``: times the inverse, the zero point after rounding. ``"litert"`` is
@@ -193,6 +195,13 @@ def _is_narrow(source: str, scale: Any) -> bool:
     return source != "f4" or (own is not None and float_name(own) in ("float16", "bfloat16"))
 
 
+def _float_dtype(scale: Any) -> np.dtype[Any]:
+    """Return the dtype of scales; float32 of those that have none, or no floating one."""
+    own = getattr(scale, "dtype", None)
+    found = np.dtype(np.float32) if own is None else np.dtype(own).newbyteorder("=")
+    return np.dtype(np.float32) if float_name(found) is None else found
+
+
 def _run_torchao(x: Array, scale: Any, operands: Operands, code: CodeType, codes: Array) -> None:
     """Quantize float16 or bfloat16, whose every step torchao rounds: in NumPy."""
     own = getattr(scale, "dtype", x.dtype)
@@ -214,6 +223,7 @@ def dequantize_linear(
     axis: int | None = None,
     block_size: int | tuple[int, ...] | None = None,
     dtype: DTypeLike | None = None,
+    spec: str = "onnx",
     out: Array | None = None,
 ) -> Array:
     """Turn codes back into numbers: ``(x - zero_point) * scale``.
@@ -226,11 +236,15 @@ def dequantize_linear(
         As for `quantize_linear`.
     zero_point : array_like, optional
         Of the dtype of `x`, or Python integers; a scalar or the shape of `scale`. 0 by default.
+        For codes of less than a byte int8 or uint8 too, as a `QuantizedArray` keeps it.
     axis, block_size
         As for `quantize_linear`.
     dtype : dtype_like, optional
         float32 (default), float64, float16 or bfloat16: the result. float64 computes in float64,
         the others in float32.
+    spec : {"onnx", "torch", "torchao", "litert"}
+        As for `quantize_linear`. They agree but for ``"torchao"``, which rounds codes, difference
+        and product to `dtype` where it is float16 or bfloat16, and takes `scale` in its own dtype.
     out : ndarray, optional
         Written to and returned; shape of `x`, dtype of the result. It may overlap `x`.
 
@@ -248,7 +262,8 @@ def dequantize_linear(
 
     Notes
     -----
-    ONNX DequantizeLinear-25: the difference is exact, the product rounds once.
+    ONNX DequantizeLinear-25: the difference is exact, the product rounds once. Scales of 0, NaN and
+    infinity are multiplied with like others.
 
     Examples
     --------
@@ -257,6 +272,7 @@ def dequantize_linear(
     array([-1. ,  0.2,  9. ], dtype=float32)
     """
     function = "dequantize_linear"
+    read_spec(spec, function)
     array, code = read_codes(x, function)
     wanted = np.float32 if dtype is None else dtype
     try:
@@ -273,17 +289,25 @@ def dequantize_linear(
             f"got {result}"
         )
     own = getattr(zero_point, "dtype", None)
-    if own is not None and np.dtype(own).newbyteorder("=").name != code.name:
-        raise TypeError(
-            f"ufuse.{function}: argument 'zero_point': expected the dtype of x, {code.name}, got "
-            f"{own}"
-        )
-    operands = read_operands(
-        array, scale, zero_point, axis, block_size, _wide(name), code, function
-    )
+    if own is not None:  # of codes of less than a byte the byte that holds them, as in records
+        own = np.dtype(own).newbyteorder("=")
+        if own.name != code.name and own != np.dtype(code.storage):
+            raise TypeError(
+                f"ufuse.{function}: argument 'zero_point': expected the dtype of x, {code.name}, "
+                f"got {own}"
+            )
+    step = _float_dtype(scale)
+    narrow = spec == "torchao" and not code.is_float and {name, step.name} != {"f4", "float32"}
+    wide = "f8" if narrow and step == np.float64 else _wide(name)
+    operands = read_operands(array, scale, zero_point, axis, block_size, wide, code, function)
     target = read_output(out, array.shape, result, function)
     if out is not None:
         operands = operands.apart(target)
+    if narrow:
+        numbers = operands.x if code.bits >= 8 else np.asarray(x).astype(np.int8)
+        for codes, scales, zero, into in operands._replace(x=numbers).parts(target):
+            into[...] = conventions.dequantize(codes, scales.astype(step), zero, "torchao", result)
+        return target
     _run(dequantizer(code, name), operands, target if name in ("f4", "f8") else stored(target))
     return target
 

@@ -140,7 +140,7 @@ def _pack_whole(codes: Array, target: Array, bits: int, high_first: bool) -> Non
     if codes.size == 0:
         return
     if bits == 6:
-        parts = (codes & 63).astype(np.uint32).reshape(*codes.shape[:-1], -1, 4)
+        parts = (codes & 63).astype(np.uint32).reshape(-1, 4)
         places = np.array([18, 12, 6, 0] if high_first else [0, 6, 12, 18], np.uint32)
         word = (parts << places).sum(axis=-1, dtype=np.uint32)
         shifts = np.array([16, 8, 0] if high_first else [0, 8, 16], np.uint32)
@@ -249,13 +249,13 @@ def unpack_into(array: Array, codes: Array, bits: int, high_first: bool = False)
 
 
 def _unpack_six(array: Array, high_first: bool) -> Array:
-    parts = array.astype(np.uint32).reshape(*array.shape[:-1], -1, 3)
+    parts = array.astype(np.uint32).reshape(-1, 3)
     shifts = np.array([16, 8, 0] if high_first else [0, 8, 16], np.uint32)
     word = (parts << shifts).sum(axis=-1, dtype=np.uint32)
     places = np.array([18, 12, 6, 0] if high_first else [0, 6, 12, 18], np.uint32)
     codes = (word[..., np.newaxis] >> places) & np.uint32(63)
-    result: Array = codes.astype(np.uint8).reshape(*array.shape[:-1], -1)
-    return result
+    result: Array = codes.astype(np.uint8)
+    return result.reshape(*array.shape[:-1], array.shape[-1] // 3 * 4)
 
 
 # --- quantized and packed in one pass -----------------------------------------------------------

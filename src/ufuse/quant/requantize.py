@@ -34,6 +34,7 @@ def requantize(
     out_zero_point: ArrayLike | None = None,
     *,
     axis: int | None = None,
+    block_size: int | tuple[int, ...] | None = None,
     dtype: DTypeLike | str | None = None,
     spec: str = "onnx",
     out: Array | None = None,
@@ -45,11 +46,12 @@ def requantize(
     x : array_like
         Integer codes, or int32 accumulators, whose scale is the product of their factors' scales.
     scale, zero_point : array_like
-        Of `x`: scalars, or with `axis` one value per index of that axis.
+        Of `x`: scalars; with `axis` one value per index of that axis; with `block_size` one per
+        block.
     out_scale, out_zero_point : array_like
         Of the result: scalars.
-    axis : int, optional
-        The axis of `x` that a 1-d `scale` belongs to.
+    axis, block_size
+        As for `quantize_linear`.
     dtype : dtype_like or str, optional
         Of the result; by default that of `out_zero_point`, or uint8.
     spec : {"onnx", "torch", "torchao", "litert"}
@@ -66,12 +68,15 @@ def requantize(
     Raises
     ------
     TypeError, ValueError
-        As `quantize_linear`.
+        As `quantize_linear`; and ValueError where ``spec="litert"`` gets a scale that is not a
+        positive, finite number, of which there is no multiplier. Nothing has been written then.
 
     Notes
     -----
     ``saturate(round_half_even(float32(x - zero_point) * (scale / out_scale)) + out_zero_point)``,
     the quotient of the scales rounded to float32: not the same as dequantizing and quantizing.
+    Where the quotient is NaN or infinite (scales of 0), so is the product, and NaN gives the
+    smallest code.
 
     Examples
     --------
@@ -89,7 +94,7 @@ def requantize(
             f"{given.name} to {code.name}"
         )
     wide = "f8" if spec == "litert" else "f4"
-    operands = read_operands(array, scale, zero_point, axis, None, wide, given, function)
+    operands = read_operands(array, scale, zero_point, axis, block_size, wide, given, function)
     shapes = [np.shape(value) for value in (out_scale, out_zero_point) if value is not None]
     if any(shapes):
         raise ValueError(
@@ -97,20 +102,40 @@ def requantize(
             f"got shapes {shapes}"
         )
     last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function)
+    with np.errstate(all="ignore"):
+        factor = np.asarray(operands.scale / last.scale)
+    if spec == "litert":
+        _check_positive(operands.scale, last.scale, factor)
     target = read_output(out, array.shape, code.dtype, function)
     if out is not None:
         operands, last = operands.apart(target), last.apart(target)
     codes = as_stored(target, code)
     if spec == "litert":
         numbers = operands.x if given.bits >= 8 else np.asarray(x).astype(np.int8)
-        found = conventions.requantize(
-            numbers, operands.scale, operands.zero_point, last.scale, last.zero_point,
-            code.low, code.high, "litert",
-        )  # fmt: skip
-        codes[...] = low_bits(found, code)
+        for part, scales, zeros, into in operands._replace(x=numbers).parts(codes):
+            found = conventions.requantize(
+                part, scales, zeros, last.scale, last.zero_point, code.low, code.high, "litert"
+            )
+            into[...] = low_bits(found, code)
         return target
-    with np.errstate(all="ignore"):
-        factor = np.asarray(operands.scale / last.scale)
-    inputs = (operands.x, factor, operands.zero_point, last.zero_point)
-    executors.run_program(requantizer(given, code), inputs, (codes,))
+    program = requantizer(given, code)
+    for part, factors, zeros, into in operands._replace(scale=factor).parts(codes):
+        executors.run_program(program, (part, factors, zeros, last.zero_point), (into,))
     return target
+
+
+def _check_positive(scale: Array, out_scale: Array, factor: Array) -> None:
+    """Refuse scales that TFLite's integers cannot express the quotient of."""
+    for name, value in (("scale", scale), ("out_scale", out_scale)):
+        wrong = value[~(np.isfinite(value) & (value > 0))]
+        if wrong.size:
+            raise ValueError(
+                f"ufuse.requantize: argument '{name}': expected positive, finite numbers for "
+                f"spec='litert', which multiplies integers, got {wrong[0]}; spec='onnx' computes "
+                "with any"
+            )
+    if not np.all(np.isfinite(factor)):
+        raise ValueError(
+            "ufuse.requantize: argument 'out_scale': expected a quotient scale / out_scale within "
+            f"float64, got {out_scale}; spec='onnx' computes with any"
+        )

@@ -34,7 +34,9 @@ def scale_of_range(
 
     Symmetric: the larger magnitude is the code `most`, and the zero point 0. Else the range is
     widened to hold 0 and goes from `least` to `most`, in float32 as ONNX's DynamicQuantizeLinear
-    computes it. Neither infinite nor 0 for finite ranges; 1 for zeros alone.
+    computes it. Neither infinite nor 0 for finite ranges, and no code stands for more than float32
+    has: then the scale is a little smaller, and the other end of the range a step off. 1 for zeros
+    alone.
     """
     single = np.float32
     low, high = np.minimum(low, single(0)), np.maximum(high, single(0))
@@ -48,9 +50,20 @@ def scale_of_range(
         scale = np.where(wide, wider.astype(single), scale)
     scale = np.where(extent == 0, single(1), np.maximum(scale, _LEAST_SCALE)).astype(single)
     if symmetric:
-        return scale, np.zeros(scale.shape, np.int32)
-    zero = np.clip(np.rint(single(least) - low / scale), least, most)
-    return scale, np.asarray(zero).astype(np.int32)
+        return _within_float32(scale, np.asarray(most)), np.zeros(scale.shape, np.int32)
+    zero = np.asarray(np.clip(np.rint(single(least) - low / scale), least, most)).astype(np.int32)
+    return _within_float32(scale, np.maximum(zero - least, most - zero)), zero
+
+
+def _within_float32(scale: NDArray[np.float32], reach: Array) -> NDArray[np.float32]:
+    """Return scales of which `reach` steps are finite in float32."""
+    with np.errstate(over="ignore"):
+        beyond = np.isinf(scale * reach.astype(np.float32))
+    if not beyond.any():
+        return scale
+    most = np.finfo(np.float32).max / np.maximum(reach, 1).astype(np.float64)
+    down = np.nextafter(most.astype(np.float32), np.float32(0))
+    return np.asarray(np.where(beyond, down, scale), np.float32)
 
 
 def choose_scale(

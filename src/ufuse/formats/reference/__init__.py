@@ -41,6 +41,8 @@ def encode(
         weights = None
         if importance is not None:
             weights = np.broadcast_to(importance[: padded.shape[-1]], padded.shape)
+            if layout.name in legacy.WEIGHTED:
+                weights = legacy.weights_of(padded, weights)
             weights = weights.reshape(-1, layout.block)
         encoder = CODECS[layout.name].encode
         assert encoder is not None

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..blocks import Array, Layout
 from .codec import Codec, Decode, Encode
+from .kquants_search import fit_affine, fit_symmetric
 
 
 def halves(values: Array) -> Array:
@@ -60,10 +61,41 @@ def bits_of(data: Array) -> Array:
     return data[..., None] >> np.arange(8, dtype=np.uint8) & 1
 
 
+_NAN: Final = np.float32(np.nan)
+
+#: What `weights_of` makes weights for.
+WEIGHTED: Final = ("Q4_0", "Q4_1", "Q5_0", "Q5_1")
+
+
+def weights_of(x: Array, importance: Array) -> Array:
+    """Return what the errors of rows count (`quantize_row_q4_0_impl` of ggml, and its like)."""
+    squares = np.add.accumulate(x * x, axis=-1)[..., -1:]  # one by one
+    weights: Array = importance * np.sqrt(squares / np.float32(x.shape[-1]) + x * x)
+    # A NaN of infinities and overflow is negative, as on x86; one of a row with NaN is not.
+    return np.where(np.isnan(squares), _NAN, np.where(np.isnan(weights), -_NAN, weights))
+
+
+def _search(x: Array, weights: Array, bits: int, offset: bool) -> tuple[list[Array], Array]:
+    """Return float16 scales, with smallest values, and codes of least weighted error."""
+    columns, weights = np.ascontiguousarray(x.T), np.ascontiguousarray(weights.T)
+    if offset:
+        top = (1 << bits) - 1
+        scale, shift, q = fit_affine(columns, weights, top, (-0.9, 0.05, 36), False)
+        found = [scale, -shift]
+    else:
+        scale, q = fit_symmetric(columns, weights, 1 << bits - 1)
+        found = [scale]
+    one_nan = np.where(np.isnan(weights[0]) & ~np.signbit(weights[0]), _NAN, -_NAN)
+    return [halves(np.where(np.isnan(part), one_nan, part)) for part in found], q.T
+
+
 def _encode_quotients(bits: int, offset: bool) -> Encode:
     middle = 1 << bits - 1
 
     def encode(x: Array, weights: Array | None, layout: Layout) -> tuple[Array, None]:
+        if weights is not None:
+            head, q = _search(x, weights, bits, offset)
+            return written(head, q), None
         if offset:
             # NaN is both ends; of zeros, -0.0 is the lesser and 0.0 the larger.
             low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
@@ -84,10 +116,12 @@ def _encode_quotients(bits: int, offset: bool) -> Encode:
             d = np.where(nan, first_nan(x), np.take_along_axis(x, at, axis=1)) / np.float32(-middle)
             quotients = x * inverse_or_zero(d) + np.float32(middle + 0.5)
             head = [halves(d)]
-        q = np.minimum(to_int(quotients) & 255, (1 << bits) - 1)
+        return written(head, np.minimum(to_int(quotients) & 255, (1 << bits) - 1)), None
+
+    def written(head: list[Array], q: Array) -> Array:
         if bits == 5:
             head.append(np.packbits((q >> 4).astype(np.uint8), axis=1, bitorder="little"))
-        return np.hstack([*head, pair(q[:, :16], q[:, 16:])]), None
+        return np.hstack([*head, pair(q[:, :16], q[:, 16:])])
 
     return encode
 
