@@ -15,6 +15,8 @@ from .blocks import Array
 KINDS: Final = {row.name: row for row in GGUF}
 _BY_UPPER: Final = {name.upper(): row for name, row in KINDS.items()}
 
+UINT8: Final = np.dtype(np.uint8)
+
 
 def row_of(function: str, kind: str) -> Format:
     """Return the row of a kind, in any case."""
