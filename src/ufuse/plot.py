@@ -74,7 +74,7 @@ def quantization(x: ArrayLike, q: Record, *, bins: int = 200, title: str | None 
     used = _codes_used(q)
     if used is None:
         _steps(codes, counts.decoded, "what codes stand for")
-        codes.set_title(type(q).__name__)
+        codes.set_title(_scheme(q))
     else:
         codes.bar(used[0], used[1], width=_spacing(used[0]))
         codes.set(xlabel=f"{_scheme(q)} code", ylabel="numbers", yscale="log")

@@ -16,6 +16,8 @@ KINDS: Final = {row.name: row for row in GGUF}
 UINT8: Final = np.dtype(np.uint8)
 _BY_UPPER: Final = {name.upper(): row for name, row in KINDS.items()}
 
+UINT8: Final = np.dtype(np.uint8)
+
 
 def row_of(function: str, kind: str) -> Format:
     """Return the row of a kind, in any case."""
