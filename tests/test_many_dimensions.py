@@ -53,6 +53,23 @@ def test_blocks(ndim: int, which: int, scheme: str) -> None:
     assert uf.quantization_error(x, got, axis=0).mse.shape == (1,)
 
 
+@pytest.mark.parametrize("ndim", [63, 64])
+@pytest.mark.parametrize("scheme", ["int8", "uint8", "int4", "float8_e4m3fn"])
+def test_one_scale_and_scales_of_an_axis(ndim: int, scheme: str) -> None:
+    x, places = spread(ndim)
+    for which in (None, 0, 1, 2):
+        want = uf.quantize(FLAT, scheme, axis=which)
+        got = uf.quantize(x, scheme, axis=None if which is None else places[which])
+        same(got.data, want.data)
+        same(got.scale, want.scale)
+        same(got.dequantize(), want.dequantize())
+    want, got = uf.quantize([FLAT, FLAT[0]], scheme), uf.quantize([x, x[:, :, :1]], scheme)
+    for a, b in zip(got, want, strict=True):
+        same(a.data, b.data)
+    for a, b in zip(uf.dynamic_quantize_linear(x), uf.dynamic_quantize_linear(FLAT), strict=True):
+        same(np.asarray(a), np.asarray(b))
+
+
 def test_blocks_of_several_axes() -> None:
     x, places = spread(64)
     sizes = [1] * 64

@@ -39,7 +39,7 @@ char* data_of(const py::array& array) { return const_cast<char*>(static_cast<con
 
 void read_part(const PartArrays& arrays, const Program& program, Part& to) {
   const auto& [x, scale, zero, codes, numbers, scales, zeros] = arrays;
-  if (x.ndim() >= kMaxReduceAxes || codes.ndim() > kMaxAxes || x.itemsize() != 4 || scale.itemsize() != 4 ||
+  if (x.ndim() > kMaxReduceAxes || codes.ndim() > kMaxAxes || x.itemsize() != 4 || scale.itemsize() != 4 ||
       x.size() == 0 || !scale.writeable() || !codes.writeable())
     throw std::invalid_argument("ufuse ranged: unlike arrays");
   // Shape and strides of x, strides of scales and zero points, then shape and strides of the operands.
@@ -59,6 +59,8 @@ void read_part(const PartArrays& arrays, const Program& program, Part& to) {
     strides[i] = x.strides(i);
     if (scale.shape(i) == 1) part.reduced |= std::uint64_t{1} << i;
   }
+  // Ranges of one element each are of another axis; of so many axes some have one element.
+  if (axes == kMaxReduceAxes && part.reduced == 0) throw std::invalid_argument("ufuse ranged: too many axes");
   part.shape = shape;
   part.strides = strides;
   part.scale = data_of(scale);
