@@ -66,6 +66,7 @@ struct quantize_nibbles {
   }
 };
 
+#if !UFUSE_DEVICE_CODE
 /// Each lane twice, side by side.
 template <class V>
 UFUSE_INLINE auto twice(V x) {
@@ -73,6 +74,7 @@ UFUSE_INLINE auto twice(V x) {
   const U bits = convert<U>(bitcast<rebind_t<V, uint32_t>>(x));
   return bitcast<Vec<lane_t<V>, 2 * V::size>>(bits | (bits << 32));
 }
+#endif
 
 /// The numbers of two codes of 4 bits, signed as the zero point is.
 struct dequantize_nibbles {
@@ -83,12 +85,15 @@ struct dequantize_nibbles {
     constexpr bool kSigned = static_cast<lane_t<Z>>(-1) < lane_t<Z>{};
     constexpr int32_t kSign = kSigned ? 8 : 0;  // a code c is (c ^ 8) - 8
     const I zero = convert<I>(zero_point) + splat<I>(kSign);
+#if !UFUSE_DEVICE_CODE
     if constexpr (is_vector<R>) {  // both codes side by side: half the instructions of one after the other
       const U bits = convert<U>(byte), both = (bits | (bits << 28)) & splat<U>(0xf0000000full);
       using Codes = Vec<int32_t, 2 * R::size>;
       const Codes codes = (bitcast<Codes>(both) ^ splat<Codes>(kSign)) - twice(zero);
       return bitcast<R>(convert<Vec<float, 2 * R::size>>(codes) * twice(scale));
-    } else {
+    } else
+#endif
+    {
       const I codes = convert<I>(byte);
       const auto number = [&](I code) {
         return convert<U>(bitcast<uint32_t>(convert<S>((code ^ splat<I>(kSign)) - zero) * scale));

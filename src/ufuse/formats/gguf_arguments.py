@@ -13,7 +13,6 @@ from ..interop.lowprecision import coding, low_precision_dtype
 from .blocks import Array
 
 KINDS: Final = {row.name: row for row in GGUF}
-UINT8: Final = np.dtype(np.uint8)
 _BY_UPPER: Final = {name.upper(): row for name, row in KINDS.items()}
 
 UINT8: Final = np.dtype(np.uint8)

@@ -223,7 +223,7 @@ class _Planned:
             raise ValueError(
                 f"ufuse.quantize: argument 'observer': expected ranges of shape {self.grid}, as "
                 f"axis= and block_size= say, got those of {observer!r}, of shape "
-                f"{found.scale.shape}; give both the same axis"
+                f"{found.scale.shape}; give both the same axis= and block_size="
             )
         if not _is_finite(self.x):
             raise _not_finite(self.x)
