@@ -252,6 +252,7 @@ def test_batches_of_blocks_have_one_shape(name: str) -> None:
         ({"axis": 0, "block_size": 2.5}, TypeError, "'block_size': expected an int or None"),
         ({"axis": 0, "block_size": (2, 2)}, ValueError, "'block_size': expected an int, the size"),
         ({"block_size": (2, -1)}, ValueError, "'block_size': expected at least 1, got -1"),
+        ({"block_size": ()}, ValueError, "'block_size': expected a size for each axis, got "),
         ({"block_size": (2, "a")}, TypeError, "'block_size': expected an int"),
     ],
 )

@@ -29,6 +29,11 @@ class Layout:
     def __init__(self, function: str, axis: Any, block_size: Any) -> None:
         self.axis = read_integer(function, "axis", axis)
         if isinstance(block_size, (tuple, list)):
+            if not block_size:
+                raise ValueError(
+                    f"{function}: argument 'block_size': expected a size for each axis, got "
+                    f"{block_size!r}; leave it out for one range"
+                )
             self.block_size: int | tuple[int, ...] | None = tuple(
                 read_size(function, "block_size", size, 1) or 1 for size in block_size
             )
