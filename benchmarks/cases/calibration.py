@@ -98,6 +98,99 @@ def _dynamic_case(name: str, size: int, cached: bool) -> Case:
     )
 
 
+# ---- records: ranges, scales and codes --------------------------------------------------------
+
+#: What `ufuse.quantize` takes, and NumPy's axes of a range in rows cut in pieces of so many.
+RECORDS: dict[str, tuple[dict[str, Any], int]] = {
+    "axis 0": ({"axis": 0}, 4096),
+    "block 32": ({"axis": 1, "block_size": 32}, 32),
+    "block 128": ({"axis": 1, "block_size": 128}, 128),
+}
+
+
+def _record_ours(how: dict[str, Any]) -> Prepare:
+    def prepare(v: SimpleNamespace) -> Call:
+        f = load("ufuse").quantize
+        return lambda: f(v.x, "int8", **how).data
+
+    return prepare
+
+
+def _record_numpy(piece: int) -> Prepare:
+    def prepare(v: SimpleNamespace) -> Call:
+        rows = v.x.reshape(len(v.x), -1, piece)
+        work = touched(rows.shape, np.float32)
+
+        def call() -> np.ndarray:
+            low, high = rows.min(axis=-1, keepdims=True), rows.max(axis=-1, keepdims=True)
+            scale = np.maximum(-low, high) / np.float32(127)
+            np.divide(rows, scale, out=work)
+            np.rint(work, out=work)
+            return work.astype(np.int8).reshape(v.x.shape)
+
+        return call
+
+    return prepare
+
+
+def _record_torch(piece: int) -> Prepare:
+    def prepare(v: SimpleNamespace) -> Call:
+        torch = load("torch")
+        rows = tensor(v.x).reshape(len(v.x), -1, piece)
+
+        def call() -> Any:
+            scale = rows.abs().amax(dim=-1, keepdim=True) / 127
+            return torch.round(rows / scale).to(torch.int8)
+
+        return call
+
+    return prepare
+
+
+def _record_case(name: str) -> Case:
+    how, piece = RECORDS[name]
+    return Case(
+        name=f"quantize int8 {name}",
+        group=GROUP,
+        make=lambda: SimpleNamespace(x=normal(MATRIX, 3)),
+        ours=_record_ours(how),
+        peers={"numpy": _record_numpy(piece), "torch": _record_torch(piece)},
+        limit="copy",
+        amount=5.0 * MILLION_16,
+        bar="best >= 4x",
+        check=same_values,
+    )
+
+
+def _list_make() -> SimpleNamespace:
+    return SimpleNamespace(x=[normal((1000,), seed) for seed in range(1000)])
+
+
+def _list_ours(v: SimpleNamespace) -> Call:
+    f = load("ufuse").quantize
+    return lambda: np.stack([q.data for q in f(v.x, "int8")])
+
+
+def _list_numpy(v: SimpleNamespace) -> Call:
+    def code(x: np.ndarray) -> np.ndarray:
+        scale = max(-x.min(), x.max()) / np.float32(127)
+        return np.rint(x / scale).astype(np.int8)
+
+    return lambda: np.stack([code(x) for x in v.x])
+
+
+def _list_case() -> Case:
+    return Case(
+        name="quantize a list of 1000 times 1000",
+        group=GROUP,
+        make=_list_make,
+        ours=_list_ours,
+        peers={"numpy": _list_numpy},
+        bar="numpy >= 1x",
+        check=same_values,
+    )
+
+
 # ---- observers --------------------------------------------------------------------------------
 
 #: Those of `Entropy`: one of them is around 0.
@@ -276,5 +369,6 @@ def _error_case(scheme: str) -> Case:
 def cases() -> list[Case]:
     """Return the cases of this group."""
     dynamic = [_dynamic_case(name, *row) for name, row in SIZES.items()]
+    records = [*(_record_case(name) for name in RECORDS), _list_case()]
     observers = [_observer_case(name) for name in OBSERVERS]
-    return [*dynamic, *observers, *(_error_case(scheme) for scheme in SCHEMES)]
+    return [*dynamic, *records, *observers, *(_error_case(scheme) for scheme in SCHEMES)]

@@ -32,9 +32,16 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
     void run_program(const Program* program, int axes, const int64_t* shape,
                      const ProgramOperand* operands, int count) except +
     void set_operand(ProgramOperand& operand, char* data, const int64_t* strides, bint swapped)
-    bint quantize_dynamic(const Program* program, int axes, const int64_t* shape, char* x,
-                          const int64_t* strides, char* codes, const int64_t* code_strides,
-                          float* scale, uint8_t* zero) except +
+    enum ScaleRule "ufuse::ScaleRule":
+        pass
+    ScaleRule RULE_SYMMETRIC "ufuse::ScaleRule::symmetric"
+    ScaleRule RULE_ASYMMETRIC "ufuse::ScaleRule::asymmetric"
+    ScaleRule RULE_ONNX "ufuse::ScaleRule::onnx"
+
+    cppclass RangedArrays:
+        void add(int axes, const int64_t* shape, char* x, const int64_t* strides, char* codes,
+                 const int64_t* code_strides, char* scale, char* zero, int zero_size) except +
+        bint quantize(const Program* program, ScaleRule rule, float least, float most) except +
     object pool_handler_capsule()
     const size_t kPooledBytes
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #ifndef NPY_NO_DEPRECATED_API
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
@@ -31,28 +32,37 @@ inline void set_operand(ProgramOperand& operand, char* data, const std::int64_t*
   operand.swapped = swapped;
 }
 
-/// ONNX's DynamicQuantizeLinear of float32 to uint8, by the program that quantizes: writes one scale and one zero
-/// point, then the codes. Returns false, with no code written, where there is a NaN.
-inline bool quantize_dynamic(const Program* program, int axes, const std::int64_t* shape, char* x,
-                             const std::int64_t* strides, char* codes, const std::int64_t* code_strides,
-                             float* scale, std::uint8_t* zero) {
-  constexpr std::int64_t kNone[64] = {};
-  RangedPart part{};
-  part.x = x;
-  part.axes = part.code_axes = axes;
-  part.shape = part.code_shape = shape;
-  part.strides = strides;
-  part.reduced = axes < 64 ? (std::uint64_t{1} << axes) - 1 : ~std::uint64_t{0};
-  part.scale = reinterpret_cast<char*>(scale);
-  part.zero = reinterpret_cast<char*>(zero);
-  part.scale_strides = part.zero_strides = kNone;
-  part.zero_size = 1;
-  set_operand(part.operands[0], codes, code_strides, false);
-  set_operand(part.operands[1], x, strides, false);
-  set_operand(part.operands[2], part.scale, kNone, false);
-  set_operand(part.operands[3], part.zero, kNone, false);
-  return quantize_ranged({&part, 1}, *program, {ScaleRule::onnx, 0, 255});
-}
+/// Arrays of float32 to be quantized by their own ranges, each with one scale and one zero point. Shapes and strides
+/// are the arrays' own, which outlive this.
+class RangedArrays {
+ public:
+  void add(int axes, const std::int64_t* shape, char* x, const std::int64_t* strides, char* codes,
+           const std::int64_t* code_strides, char* scale, char* zero, int zero_size) {
+    static constexpr std::int64_t kNone[kMaxAxes] = {};
+    RangedPart part{};
+    part.x = x;
+    part.axes = part.code_axes = axes;
+    part.shape = part.code_shape = shape;
+    part.strides = strides;
+    part.reduced = axes < 64 ? (std::uint64_t{1} << axes) - 1 : ~std::uint64_t{0};
+    part.scale = scale;
+    part.zero = zero_size > 0 ? zero : nullptr;  // read, and not written
+    part.scale_strides = part.zero_strides = kNone;
+    part.zero_size = zero_size;
+    set_operand(part.operands[0], codes, code_strides, false);
+    set_operand(part.operands[1], x, strides, false);
+    set_operand(part.operands[2], scale, kNone, false);
+    set_operand(part.operands[3], zero, kNone, false);
+    parts_.push_back(part);
+  }
+  /// Returns false where a range is not as the rule asks; nothing of that array has been written then.
+  bool quantize(const Program* program, ScaleRule rule, float least, float most) const {
+    return quantize_ranged(parts_, *program, {rule, least, most});
+  }
+
+ private:
+  std::vector<RangedPart> parts_;
+};
 
 /// NumPy's allocator interface (NEP 49) over the block pool: results own their data as any array does.
 inline PyDataMem_Handler* pool_handler() {

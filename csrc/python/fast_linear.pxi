@@ -181,7 +181,7 @@ cdef class DynamicCall(Entry):
         cdef bint done
         cdef float scale = 0
         cdef uint8_t zero = 0
-        cdef const int64_t* shape
+        cdef RangedArrays arrays
         if not cnp.PyArray_CheckExact(x):
             return NotImplemented
         array = x
@@ -202,16 +202,72 @@ cdef class DynamicCall(Entry):
             for axis in range(axes):
                 if cnp.PyArray_DIM(target, axis) != cnp.PyArray_DIM(array, axis):
                     return NotImplemented
-        shape = <const int64_t*>cnp.PyArray_DIMS(array)
+        arrays.add(axes, <const int64_t*>cnp.PyArray_DIMS(array), cnp.PyArray_BYTES(array),
+                   <const int64_t*>cnp.PyArray_STRIDES(array), cnp.PyArray_BYTES(target),
+                   <const int64_t*>cnp.PyArray_STRIDES(target), <char*>&scale, <char*>&zero, 1)
         if cnp.PyArray_SIZE(array) <= SMALL:
-            done = quantize_dynamic(self.program.program, axes, shape, cnp.PyArray_BYTES(array),
-                                    <const int64_t*>cnp.PyArray_STRIDES(array), cnp.PyArray_BYTES(target),
-                                    <const int64_t*>cnp.PyArray_STRIDES(target), &scale, &zero)
+            done = arrays.quantize(self.program.program, RULE_ONNX, 0, 255)
         else:
             with nogil:
-                done = quantize_dynamic(self.program.program, axes, shape, cnp.PyArray_BYTES(array),
-                                        <const int64_t*>cnp.PyArray_STRIDES(array), cnp.PyArray_BYTES(target),
-                                        <const int64_t*>cnp.PyArray_STRIDES(target), &scale, &zero)
+                done = arrays.quantize(self.program.program, RULE_ONNX, 0, 255)
         if not done:
             return NotImplemented  # NaN: the general function says so
         return named_tuple(self.kind, (target, _float32(scale), _uint8(zero)))
+
+
+def quantize_arrays(list arrays, FastProgram program, bint symmetric, float least, float most):
+    """Quantize arrays, each by its own range, in one call of the core.
+
+    Parameters
+    ----------
+    arrays : list of ndarray
+    program : FastProgram
+        (x, scale, zero point) -> codes.
+    symmetric : bool
+        Whether zero points are 0.
+    least, most : float
+        The smallest and the largest code.
+
+    Returns
+    -------
+    list of (codes, scale, zero point), or None
+        Arrays of their own, read-only. None where an array is not one of float32 in native byte order with an
+        axis and an element, or is not finite.
+    """
+    cdef RangedArrays ranged
+    cdef cnp.ndarray array, codes, scale, zero
+    cdef int axes
+    cdef int code_type = program.types[0], zero_type = program.types[3]
+    cdef double size = 0
+    cdef bint done
+    cdef list results = []
+    cdef ScaleRule rule = RULE_SYMMETRIC if symmetric else RULE_ASYMMETRIC
+    zero = cnp.PyArray_ZEROS(0, NULL, zero_type, 0)
+    cnp.PyArray_CLEARFLAGS(zero, cnp.NPY_ARRAY_WRITEABLE)
+    for x in arrays:
+        if not cnp.PyArray_CheckExact(x):
+            return None
+        array = x
+        axes = cnp.PyArray_NDIM(array)
+        if (cnp.PyArray_TYPE(array) != cnp.NPY_FLOAT or PyArray_ISBYTESWAPPED(array)
+                or cnp.PyArray_SIZE(array) == 0 or not 0 < axes < 64):
+            return None
+        codes = new_array(axes, cnp.PyArray_DIMS(array), code_type, program.itemsizes[0])
+        scale = cnp.PyArray_SimpleNew(0, NULL, cnp.NPY_FLOAT)
+        if not symmetric:
+            zero = cnp.PyArray_SimpleNew(0, NULL, zero_type)
+        ranged.add(axes, <const int64_t*>cnp.PyArray_DIMS(array), cnp.PyArray_BYTES(array),
+                   <const int64_t*>cnp.PyArray_STRIDES(array), cnp.PyArray_BYTES(codes),
+                   <const int64_t*>cnp.PyArray_STRIDES(codes), cnp.PyArray_BYTES(scale),
+                   cnp.PyArray_BYTES(zero), 0 if symmetric else <int>program.itemsizes[3])
+        size += <double>cnp.PyArray_SIZE(array)
+        cnp.PyArray_CLEARFLAGS(codes, cnp.NPY_ARRAY_WRITEABLE)
+        cnp.PyArray_CLEARFLAGS(scale, cnp.NPY_ARRAY_WRITEABLE)
+        cnp.PyArray_CLEARFLAGS(zero, cnp.NPY_ARRAY_WRITEABLE)
+        results.append((codes, scale, zero))
+    if size <= SMALL:
+        done = ranged.quantize(program.program, rule, least, most)
+    else:
+        with nogil:
+            done = ranged.quantize(program.program, rule, least, most)
+    return results if done else None

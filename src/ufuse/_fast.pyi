@@ -113,3 +113,11 @@ class TopkCall:
 class WindowCall:
     def __init__(self, general: Callable[..., Any], operations: Mapping[str, int]) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+def quantize_arrays(
+    arrays: list[np.ndarray[Any, Any]],
+    program: FastProgram,
+    symmetric: bool,
+    least: float,
+    most: float,
+) -> list[tuple[Any, Any, Any]] | None: ...

@@ -94,6 +94,18 @@ def fast_linear(general: Any, programs: Mapping[str, Program]) -> _fast.LinearCa
     return _fast.LinearCall(general, fast, codes, general.__name__ != "dequantize_linear")
 
 
+@lru_cache(maxsize=64)
+def _fast_quantizer(program: Program) -> _fast.FastProgram:
+    return fast_program(program, (-1, 0, 0))
+
+
+def quantize_arrays(
+    arrays: list[NDArray[Any]], program: Program, symmetric: bool, least: float, most: float
+) -> list[tuple[Any, Any, Any]] | None:
+    """Quantize arrays with a scale each; None where that takes the general way."""
+    return _fast.quantize_arrays(arrays, _fast_quantizer(program), symmetric, least, most)
+
+
 def fast_dynamic(general: Any, program: Program, kind: type) -> _fast.DynamicCall:
     """Return `general` (dynamic_quantize_linear) behind its fast entry."""
     return _fast.DynamicCall(general, fast_program(program, (-1, 0, 0)), kind)

@@ -137,8 +137,9 @@ class QuantizedArray(Record):
         record = object.__new__(cls)
         for array in attributes[:3]:
             array.flags.writeable = False
-        for name, value in zip(_ATTRIBUTES, (*attributes, {}), strict=True):
-            object.__setattr__(record, name, value)
+        for put, value in zip(_PUT, attributes, strict=False):
+            put(record, value)
+        _PUT[-1](record, {})
         return record
 
     def _frozen(self, name: str, dtype: np.dtype[Any]) -> Array:
@@ -319,4 +320,7 @@ class QuantizedArray(Record):
         return f"{self.scheme} {'asymmetric' if self.zero_point.any() else 'symmetric'}, {scales}"
 
 
-_ATTRIBUTES = tuple(attribute.name for attribute in fields(QuantizedArray))
+#: What sets each attribute of a frozen record.
+_PUT = tuple(
+    getattr(QuantizedArray, attribute.name).__set__ for attribute in fields(QuantizedArray)
+)

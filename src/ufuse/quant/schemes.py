@@ -132,10 +132,26 @@ class _How:
         self.most = _largest_float(code) if code.is_float else code.high
         kept = limited(code, None if code.is_float else self.limits, "quantize")
         self.program = quantizer("quantize_linear", "f4", kept)
+        #: One scale for an array, and a code for each element: laid out without Python.
+        self.is_plain = axis is None and block_size is None and code.name not in PACKED
+
+    def typed(self, codes: Array) -> Array:
+        """Return codes as an array of their own dtype."""
+        return codes if codes.dtype == self.dtype else codes.view(self.dtype)
 
 
 def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedArray]:
     """Quantize arrays; the ranges of all are found, and their codes written, in one call."""
+    if observer is None and how.is_plain and executors.native is not None:
+        low, high = how.code.low, how.most
+        found = executors.native.quantize_arrays(arrays, how.program, how.symmetric, low, high)
+        if found is not None:
+            return [
+                QuantizedArray._made(
+                    how.typed(codes), scale, zero, None, None, how.code.name, codes.shape
+                )
+                for codes, scale, zero in found
+            ]
     planned = [_Planned(x, how) for x in arrays]
     calls: dict[Program, list[Part]] = {}
     for array in planned:
@@ -258,7 +274,7 @@ class _Planned:
         """Return what has been written."""
         code, data = self.how.code, self.codes
         if code.name not in PACKED:
-            data = data if data.dtype == self.how.dtype else data.view(self.how.dtype)
+            data = self.how.typed(data)
         elif not self.is_packed:
             data = pack(data, code.name)
         return QuantizedArray._made(
