@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from types import NoneType
 from typing import Any, overload
 
 import numpy as np
@@ -113,7 +115,9 @@ def quantize(
     QuantizedArray(shape=(2, 64), int4 symmetric, 4 scales, blocks of 32 on axis 1, 81 bytes)
     """
     code = _read_scheme(scheme)
-    how = _How(code, axis, block_size, _read_symmetric(symmetric, code))
+    block_size = tuple(block_size) if isinstance(block_size, list) else block_size
+    make = _how if {type(axis), type(block_size)} <= {int, NoneType} else _How
+    how = make(code, axis, block_size, _read_symmetric(symmetric, code))
     if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
         return _quantize([_read_numbers(part) for part in x], how, observer)
     return _quantize([_read_numbers(x)], how, observer)[0]
@@ -138,6 +142,9 @@ class _How:
     def typed(self, codes: Array) -> Array:
         """Return codes as an array of their own dtype."""
         return codes if codes.dtype == self.dtype else codes.view(self.dtype)
+
+
+_how = lru_cache(maxsize=64)(_How)
 
 
 def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedArray]:
@@ -187,7 +194,7 @@ class _Planned:
         axis, block_size = how.axis, how.block_size
         self.x, self.how = x, how
         self.axis = None if axis is None else read_axis(axis, x.ndim, "quantize")
-        self.block_size = tuple(block_size) if isinstance(block_size, list) else block_size
+        self.block_size = block_size
         self.blocks = read_blocks(x.shape, axis, self.block_size, "quantize")
         if self.blocks is not None:
             self.grid = self.blocks.grid
