@@ -5,13 +5,17 @@ DLPack and torch have files of their own.
 
 import array
 import ctypes
+import gc
 import mmap
 import subprocess
 import sys
+import weakref
+from typing import Any
 
 import numpy as np
 import pytest
 
+import ufuse as uf
 from ufuse.interop import CPU, Device, as_output, asarray, device_of, wrap_like
 
 
@@ -240,3 +244,34 @@ print(*sorted(sys.modules.keys() & {"torch", "ml_dtypes", "jax", "cupy", "pandas
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
+
+
+def test_no_call_keeps_its_output() -> None:
+    """A function that called itself held `out`, which memory of its own missed until a collection."""
+    x = np.float32([[1, -2, 3, 4], [5, 6, 7, 8]])
+    codes, scale = np.ones((2, 4), np.int8), np.float32([0.5, 2])
+    bytes_ = np.zeros((1, 18), np.uint8)
+    q = uf.quantize(x, "int8", axis=0)
+    calls: list[tuple[Any, tuple[int, ...], Any]] = [
+        (lambda out: uf.quantize_linear(x, scale, axis=0, dtype=np.int8, out=out), (2, 4), np.int8),
+        (lambda out: uf.dequantize_linear(codes, scale, axis=0, out=out), (2, 4), np.float32),
+        (lambda out: uf.fake_quantize(x, scale, axis=0, out=out), (2, 4), np.float32),
+        (lambda out: uf.dynamic_quantize_linear(x[:, ::2], out=out), (2, 2), np.uint8),
+        (lambda out: uf.cast(x, np.float16, out=out), (2, 4), np.float16),
+        (lambda out: uf.pack(codes, "int4", out=out), (2, 2), np.uint8),
+        (lambda out: uf.formats.gguf.dequantize(bytes_, "Q4_0", out=out), (1, 32), np.float32),
+        (lambda out: q.dequantize(out=out), (2, 4), np.float32),
+        (lambda out: uf.cumsum(x, axis=1, out=out), (2, 4), np.float32),
+        (lambda out: uf.einsum("ij,kj->ik", x, x, out=out), (2, 2), np.float32),
+    ]
+    gc.collect()
+    gc.disable()
+    try:
+        for call, shape, dtype in calls:
+            out = np.zeros(shape, dtype)
+            call(out)
+            kept = weakref.ref(out)
+            del out
+            assert kept() is None
+    finally:
+        gc.enable()

@@ -174,10 +174,18 @@ class Cuts {
     const auto x = [&] { return reinterpret_cast<const float*>(d_.x + slab.offset(d_.strides)); };
     at_lane(0);
     CodeRows rows{};
-    if (direct_ && d_.codes.row != nullptr && kernel_of(d_.codes, slab, numbers, rows) != nullptr) {
+    const CompareCodes fused =
+        direct_ && d_.codes.row != nullptr ? kernel_of(d_.codes, slab, numbers, rows) : nullptr;
+    if (fused != nullptr) {
+      const auto step = [&](const std::int64_t* strides) { return d_.lanes > 0 ? strides[d_.lanes - 1] : 0; };
+      const bool zeros = d_.codes.row->has_zero;
+      const char* from = reinterpret_cast<const char*>(x());
       for (std::int64_t k = 0; k < lanes; ++k) {
-        at_lane(k);
-        found(k) = kernel_of(d_.codes, slab, numbers, rows)(x(), rows, numbers);
+        found(k) = fused(reinterpret_cast<const float*>(from), rows, numbers);
+        from += step(d_.strides);
+        rows.codes += step(d_.codes.strides[0]);
+        rows.scale += step(d_.codes.strides[1]);
+        rows.zero += step(d_.codes.strides[zeros ? 2 : 1]);
       }
       return;
     }
@@ -201,7 +209,7 @@ class Cuts {
  private:
   /// Lanes side by side in memory are read so, and turned in cache: one by one, the columns of a matrix of
   /// 4096 took 117 ms, and 80 turned as they were gathered, 16 lanes at a time; so, 20.
-  static constexpr std::int64_t kCrossed = 64;
+  static constexpr std::int64_t kCrossed = 32;
 
   /// Whether the next element of another lane is nearer than that of the same.
   bool is_crossed() const {

@@ -23,7 +23,7 @@ inline constexpr int kDistortionLanes = 16;
 
 /// So many numbers make a sum of float32, then added to one of float64: what is compared in parts of so many
 /// gives the bits of the whole.
-inline constexpr std::int64_t kDistortionGroup = 512;
+inline constexpr std::int64_t kDistortionGroup = 1024;
 
 /// Codes, contiguous, with a scale and a zero point for each row of them, or for each column.
 struct CodeRows {

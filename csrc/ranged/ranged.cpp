@@ -37,6 +37,22 @@ bool is_divisible(const RangedPart& part) {
          part.code_shape[0] == part.shape[0];
 }
 
+/// The same part without first axes of one element, which would hide that the next one may be cut.
+RangedPart without_single_axes(RangedPart part) {
+  while (part.axes > 1 && part.code_axes > 1 && part.shape[0] == 1 && part.code_shape[0] == 1) {
+    --part.axes;
+    --part.code_axes;
+    ++part.shape;
+    ++part.strides;
+    ++part.scale_strides;
+    ++part.code_shape;
+    if (part.zero != nullptr) ++part.zero_strides;
+    for (ProgramOperand& operand : part.operands) ++operand.strides;
+    part.reduced >>= 1;
+  }
+  return part;
+}
+
 /// Smallest and largest of each range, in C order.
 void find_ranges(const Piece& piece, const std::int64_t* shape, std::int64_t ranges, float* low, float* high,
                  Tier tier) {
@@ -136,8 +152,10 @@ bool quantize_piece(const Piece& piece, const Program& program, const CodeRange&
 
 }  // namespace
 
-bool quantize_ranged(std::span<const RangedPart> parts, const Program& program, const CodeRange& codes) {
+bool quantize_ranged(std::span<const RangedPart> given, const Program& program, const CodeRange& codes) {
   const Tier tier = active_tier();
+  std::vector<RangedPart> parts(given.size());
+  std::transform(given.begin(), given.end(), parts.begin(), without_single_axes);
   std::vector<Piece> pieces;
   bool fine = true;
   std::int64_t bytes = 0;

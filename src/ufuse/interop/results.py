@@ -118,13 +118,7 @@ def accepts_buffers(
                 return asarray(value, function=label, argument=name)
 
             def write(value: object, name: str) -> object:
-                if value is None:
-                    return None
-                if type(value) is tuple:
-                    return tuple(write(part, name) for part in value)
-                view = as_output(value, function=label, argument=name)
-                outputs.append((view, value))
-                return view
+                return _written(value, name, outputs, label)
 
             values = list(args)
             for place, name in places:
@@ -137,6 +131,23 @@ def accepts_buffers(
         return general
 
     return decorate
+
+
+def _written(
+    value: object, name: str, outputs: list[tuple[object, object]], label: str
+) -> object:
+    """Return what is to be written, noted beside what the caller gave.
+
+    A function of its own: one that called itself from within `general` would be a cycle, and keep
+    what it has written until the next garbage collection.
+    """
+    if value is None:
+        return None
+    if type(value) is tuple:
+        return tuple(_written(part, name, outputs, label) for part in value)
+    view = as_output(value, function=label, argument=name)
+    outputs.append((view, value))
+    return view
 
 
 def _replace(
