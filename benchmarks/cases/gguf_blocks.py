@@ -93,11 +93,12 @@ def _package(row: Any, operation: str) -> dict[str, Prepare]:
 
 
 def _encode_case(row: Any) -> Case:
-    shape = SEARCHED if row.weighs else MATRIX
+    searched = row.name.endswith("_K")  # without weights, too
+    shape = SEARCHED if searched else MATRIX
     peers = {"numpy": numpy_encode, **_package(row, "quantize")}
     bar = "limit >= 0.7; best >= 1x" if row.name in FAST else "best >= 1x"
     unchecked: frozenset[str] = frozenset()
-    if row.weighs:
+    if searched:
         peers = {"numpy": numpy_encode}
         peers |= {f"ggml:{build}": ggml.quantize(row.name, build) for build in ("basic", "avx2")}
         bar, unchecked = "ggml:basic,ggml:avx2 >= 8x", frozenset({"ggml:avx2"})
