@@ -247,13 +247,13 @@ print(*sorted(sys.modules.keys() & {"torch", "ml_dtypes", "jax", "cupy", "pandas
 
 
 def test_no_call_keeps_its_output() -> None:
-    """A function that called itself held `out`, which memory of its own missed until a collection."""
+    """A function that called itself was a cycle, and held `out` until a collection."""
     x = np.float32([[1, -2, 3, 4], [5, 6, 7, 8]])
     codes, scale = np.ones((2, 4), np.int8), np.float32([0.5, 2])
     bytes_ = np.zeros((1, 18), np.uint8)
     q = uf.quantize(x, "int8", axis=0)
     calls: list[tuple[Any, tuple[int, ...], Any]] = [
-        (lambda out: uf.quantize_linear(x, scale, axis=0, dtype=np.int8, out=out), (2, 4), np.int8),
+        (lambda out: uf.quantize_linear(x, scale, axis=0, dtype="int8", out=out), (2, 4), np.int8),
         (lambda out: uf.dequantize_linear(codes, scale, axis=0, out=out), (2, 4), np.float32),
         (lambda out: uf.fake_quantize(x, scale, axis=0, out=out), (2, 4), np.float32),
         (lambda out: uf.dynamic_quantize_linear(x[:, ::2], out=out), (2, 2), np.uint8),

@@ -17,15 +17,6 @@ namespace {
 /// cent.
 constexpr std::int64_t kNumbers = 32768;
 
-void add(DistortionSums& to, const DistortionSums& s) {
-  to.xx += s.xx;
-  to.yy += s.yy;
-  to.xy += s.xy;
-  to.squares += s.squares;
-  to.magnitudes += s.magnitudes;
-  to.largest = std::max(to.largest, s.largest);
-}
-
 /// How an operand lies over a slab: the same for the inner axes, or one element beside the other; and a step
 /// from a row of those to the next. Where it is the same for all, it is both.
 struct Lie {
@@ -252,7 +243,7 @@ class Cuts {
       kernels.turn(y, full, lanes, turned_y);
       kernels.turn(x, full, lanes, turned_x);
       for (std::int64_t k = 0; k < lanes; ++k)
-        add(found(k), kernels.compare(turned_x + k * full, turned_y + k * full, some));
+        found(k).add(kernels.compare(turned_x + k * full, turned_y + k * full, some));
     }
   }
 
@@ -286,7 +277,7 @@ void measure_distortion(const Distortion& d, DistortionSums* sums) {
   parallel_for(cuts.panels(), threads,
                [&](std::int64_t index) { cuts.measure(index, kernels, part.data()); });
   for (std::int64_t i = 0; i < cuts.segments(); ++i)
-    add(sums[i / cuts.segments_of_lane()], part[static_cast<std::size_t>(i)]);
+    sums[i / cuts.segments_of_lane()].add(part[static_cast<std::size_t>(i)]);
 }
 
 }  // namespace ufuse

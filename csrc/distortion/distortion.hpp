@@ -1,5 +1,5 @@
-// How far codes are from the numbers they stand for, without an array of what they stand for: slabs of it are
-// decoded into cache and compared there.
+// How far codes are from the numbers they stand for, without an array of what they stand for: they are decoded in
+// registers where the kernels know how, else a slab of them into cache, and compared there.
 #pragma once
 
 #include "core/function_ref.hpp"

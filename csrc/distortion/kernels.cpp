@@ -46,15 +46,6 @@ struct Lanes {
   }
 };
 
-void add(DistortionSums& to, const DistortionSums& s) {
-  to.xx += s.xx;
-  to.yy += s.yy;
-  to.xy += s.xy;
-  to.squares += s.squares;
-  to.magnitudes += s.magnitudes;
-  to.largest = s.largest > to.largest ? s.largest : to.largest;
-}
-
 struct Group {
   Lanes xx, yy, xy, squares, magnitudes, largest;
 
@@ -232,7 +223,7 @@ DistortionSums compare_rows(const float* x, const CodeRows& rows, std::int64_t c
       Row(rows, row, column / kFloats).some(last[1], rest);
       Group few;
       few.add(last[0], [&last](std::int64_t k) { return V::load(last[1] + k); }, 1);
-      add(s, few.sums());
+      s.add(few.sums());
     }
     if (!is_exact(s)) {
       float y[kGroup];
@@ -242,7 +233,7 @@ DistortionSums compare_rows(const float* x, const CodeRows& rows, std::int64_t c
       std::memcpy(y + some - rest, last[1], static_cast<std::size_t>(rest) * 4);
       s = compare_wide(x + i, y, some);
     }
-    add(all, s);
+    all.add(s);
   }
   return all;
 }

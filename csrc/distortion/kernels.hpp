@@ -15,6 +15,15 @@ struct DistortionSums {
   double squares = 0;             // of e * e
   double magnitudes = 0;          // of |e|
   double largest = 0;             // |e| of those that are not NaN
+
+  UFUSE_INLINE void add(const DistortionSums& s) {
+    xx += s.xx;
+    yy += s.yy;
+    xy += s.xy;
+    squares += s.squares;
+    magnitudes += s.magnitudes;
+    largest = s.largest > largest ? s.largest : largest;
+  }
 };
 inline constexpr int kDistortionSums = 6;
 

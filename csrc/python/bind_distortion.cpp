@@ -20,15 +20,6 @@ struct Broadcast {
   std::int64_t strides[kMaxAxes];
 };
 
-void broadcast_to(const py::array& array, const py::array& x, Broadcast& to) {
-  if (array.ndim() != x.ndim()) throw std::invalid_argument("ufuse distortion: unlike arrays");
-  for (py::ssize_t i = 0; i < x.ndim(); ++i) {
-    if (array.shape(i) != x.shape(i) && array.shape(i) != 1)
-      throw std::invalid_argument("ufuse distortion: unlike arrays");
-    to.strides[i] = array.shape(i) == 1 ? 0 : array.strides(i);
-  }
-}
-
 /// Runs a program over a slab, and writes the results one beside the other.
 void run_slab(const Program& program, const Slab& slab, float* to, std::int64_t size,
               std::span<const ProgramOperand> inputs) {
@@ -68,10 +59,10 @@ py::array_t<double> distortion_of_program(std::uintptr_t address, const py::arra
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     if (inputs[k].itemsize() != static_cast<py::ssize_t>(item_size(program.input_dtype(static_cast<int>(k)))))
       throw std::invalid_argument("ufuse distortion: unlike arrays and program");
-    broadcast_to(inputs[k], x, strides[k]);
+    broadcast_to(inputs[k], x, strides[k].strides, "distortion");
     operands.push_back(operand_of(inputs[k], strides[k]));
   }
-  broadcast_to(x, x, strides.back());
+  broadcast_to(x, x, strides.back().strides, "distortion");
   const ProgramOperand numbers = operand_of(x, strides.back());
   const Program same({size == 8 ? DType::F64 : DType::F32}, {}, {}, {0});
 

@@ -26,15 +26,6 @@ struct Part {
   std::vector<std::int64_t> numbers;
 };
 
-void broadcast_to(const py::array& array, const py::array& x, std::int64_t* strides) {
-  bool fits = array.ndim() == x.ndim();
-  for (py::ssize_t i = 0; fits && i < x.ndim(); ++i) {
-    fits = array.shape(i) == x.shape(i) || array.shape(i) == 1;
-    strides[i] = array.shape(i) == 1 ? 0 : array.strides(i);
-  }
-  if (!fits) throw std::invalid_argument("ufuse ranged: unlike arrays");
-}
-
 char* data_of(const py::array& array) { return const_cast<char*>(static_cast<const char*>(array.data())); }
 
 void read_part(const PartArrays& arrays, const Program& program, Part& to) {
@@ -53,7 +44,7 @@ void read_part(const PartArrays& arrays, const Program& program, Part& to) {
   part.x = data_of(x);
   part.swapped = x.dtype().byteorder() == '>';
   part.axes = static_cast<int>(axes);
-  broadcast_to(scale, x, scale_strides);
+  broadcast_to(scale, x, scale_strides, "ranged");
   for (py::ssize_t i = 0; i < axes; ++i) {
     shape[i] = x.shape(i);
     strides[i] = x.strides(i);
@@ -66,7 +57,7 @@ void read_part(const PartArrays& arrays, const Program& program, Part& to) {
   part.scale = data_of(scale);
   part.scale_strides = scale_strides;
   if (zero) {
-    broadcast_to(*zero, x, zero_strides);
+    broadcast_to(*zero, x, zero_strides, "ranged");
     bool fits = zero->writeable() && zero->itemsize() <= 4;
     for (py::ssize_t i = 0; i < x.ndim(); ++i) fits &= zero->shape(i) == scale.shape(i);
     if (!fits) throw std::invalid_argument("ufuse ranged: unlike arrays");
@@ -83,7 +74,7 @@ void read_part(const PartArrays& arrays, const Program& program, Part& to) {
     if (operands[k]->itemsize() != static_cast<py::ssize_t>(item_size(type)))
       throw std::invalid_argument("ufuse ranged: unlike arrays and program");
     std::int64_t* const operand_strides = code_shape + (k + 1) * code_axes;
-    broadcast_to(*operands[k], codes, operand_strides);
+    broadcast_to(*operands[k], codes, operand_strides, "ranged");
     part.operands[k] = {data_of(*operands[k]), operand_strides, operands[k]->dtype().byteorder() == '>'};
   }
 }

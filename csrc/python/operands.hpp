@@ -36,6 +36,17 @@ inline const std::int64_t* strides_of(const pybind11::array& array, Strides& str
   return strides.bytes;
 }
 
+/// Writes the strides of an array over a shape that it broadcasts to, that of `x`; of as many dimensions.
+inline void broadcast_to(const pybind11::array& array, const pybind11::array& x, std::int64_t* strides,
+                         const char* what) {
+  bool fits = array.ndim() == x.ndim();
+  for (pybind11::ssize_t i = 0; fits && i < x.ndim(); ++i) {
+    fits = array.shape(i) == x.shape(i) || array.shape(i) == 1;
+    strides[i] = array.shape(i) == 1 ? 0 : array.strides(i);
+  }
+  if (!fits) throw std::invalid_argument(std::string("ufuse ") + what + ": unlike arrays");
+}
+
 inline DType dtype_of_code(std::string_view code) {
   DType found;
   if (!dtype_of(code, found))
