@@ -433,7 +433,7 @@ def test_errors_take_the_memory_of_slabs(name: str, axis: int | None) -> None:
     """The codes of int2, and of rows of odd length, were once unpacked all at once."""
     import tracemalloc
 
-    x, q = make(name, (2048, 4095 if "odd" in name or "2" in name else 4096))
+    x, q = make(name, (4096, 4095 if "odd" in name or "2" in name else 4096))
     uf.quantization_error(x[:64], MAKERS[name][0](x[:64]))
     tracemalloc.start()
     try:
@@ -441,4 +441,4 @@ def test_errors_take_the_memory_of_slabs(name: str, axis: int | None) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 4 << 20  # codes alone are twice that
+    assert peak < 8 << 20  # codes alone are twice that

@@ -45,15 +45,20 @@ bool lies(const std::int64_t* strides, const Slab& slab, int inner_from, std::in
          run(0, inner_from, lie.row);
 }
 
+/// Whether the elements of a slab, of so many bytes, follow one another.
+bool is_contiguous(const std::int64_t* strides, const Slab& slab, std::int64_t size) {
+  for (int i = slab.axes - slab.from - 1; i >= 0; --i) {
+    if (slab.shape[i] != 1 && strides[slab.from + i] != size) return false;
+    size *= slab.shape[i];
+  }
+  return true;
+}
+
 /// The kernel that compares the codes of a slab in its rows, null where they lie otherwise.
 CompareCodes kernel_of(const Codes& codes, const Slab& slab, std::int64_t numbers, CodeRows& rows) {
   const int axes = slab.axes - slab.from;
   const auto size = [](DType type) { return static_cast<std::int64_t>(item_size(type)); };
-  std::int64_t expected = size(codes.row->codes);
-  for (int i = axes - 1; i >= 0; --i) {
-    if (slab.shape[i] != 1 && codes.strides[0][slab.from + i] != expected) return nullptr;
-    expected *= slab.shape[i];
-  }
+  if (!is_contiguous(codes.strides[0], slab, size(codes.row->codes))) return nullptr;
   // As many inner axes as have one scale, else as many as have their scales side by side.
   Lie scale{}, zero{};
   int from = axes;
@@ -164,6 +169,14 @@ class Cuts {
     };
     const auto x = [&] { return reinterpret_cast<const float*>(d_.x + slab.offset(d_.strides)); };
     at_lane(0);
+    if (direct_ && d_.codes.are_numbers && is_contiguous(d_.codes.strides[0], slab, 4)) {
+      for (std::int64_t k = 0; k < lanes; ++k) {
+        at_lane(k);
+        const char* const y = d_.codes.data[0] + slab.offset(d_.codes.strides[0]);
+        found(k) = kernels.compare(x(), reinterpret_cast<const float*>(y), numbers);
+      }
+      return;
+    }
     CodeRows rows{};
     const CompareCodes fused =
         direct_ && d_.codes.row != nullptr ? kernel_of(d_.codes, slab, numbers, rows) : nullptr;

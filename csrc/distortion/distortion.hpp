@@ -1,5 +1,5 @@
-// How far codes are from the numbers they stand for, without an array of what they stand for: they are decoded in
-// registers where the kernels know how, else a slab of them into cache, and compared there.
+// How far codes are from the numbers they stand for, without an array of what they stand for: they are
+// decoded in registers where the kernels know how, else a slab of them into cache, and compared there.
 #pragma once
 
 #include "core/function_ref.hpp"
@@ -33,6 +33,7 @@ struct Slab {
 /// What an operation of the catalogue decodes: broadcast operands of x's shape, in native byte order.
 struct Codes {
   const CodesRow* row = nullptr;  // null: `decode` alone knows how
+  bool are_numbers = false;       // float32, decoded already
   const char* data[3];            // codes, scales, zero points
   const std::int64_t* strides[3];
 };

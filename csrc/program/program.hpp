@@ -66,6 +66,9 @@ class UFUSE_API Program {
   /// more to it.
   const char* only_operation() const;
 
+  /// Whether the result is the first input itself.
+  bool is_identity() const { return steps_.empty() && outputs_.size() == 1 && outputs_.front() == 0; }
+
   /// Runs over `shape`; `operands` are the outputs, then the inputs. Outputs may be inputs' own memory only
   /// with the same strides.
   void run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;

@@ -72,9 +72,15 @@ py::array_t<double> distortion_of_program(std::uintptr_t address, const py::arra
   std::vector<DistortionSums> sums(static_cast<std::size_t>(kept));
   const auto decode = [&](const Slab& slab, float* to) { run_slab(program, slab, to, size, operands); };
   const auto copy = [&](const Slab& slab, float* to) { run_slab(same, slab, to, size, {&numbers, 1}); };
-  Codes codes{codes_row(program), {}, {}};
+  Codes codes{codes_row(program),
+              program.is_identity() && program.input_dtype(0) == DType::F32 && x.itemsize() == 4,
+              {},
+              {}};
   for (std::size_t k = 0; k < operands.size() && k < 3; ++k) {
-    if (operands[k].swapped) codes.row = nullptr;
+    if (operands[k].swapped) {
+      codes.row = nullptr;
+      codes.are_numbers = false;
+    }
     codes.data[k] = operands[k].data;
     codes.strides[k] = operands[k].strides;
   }

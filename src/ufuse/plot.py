@@ -51,7 +51,7 @@ def quantization(x: ArrayLike, q: Record, *, bins: int = 200, title: str | None 
 
     Notes
     -----
-    Arrays are read a slab of 262144 elements at a time, and neither codes nor numbers are made of
+    Arrays are read a slab of 1048576 elements at a time, and neither codes nor numbers are made of
     all of them. Values and errors that are not finite are left out.
     """
     try:

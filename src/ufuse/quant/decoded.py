@@ -16,8 +16,8 @@ from .record import Box, Record, extents
 
 Array = NDArray[Any]
 
-#: Elements that are decoded at a time: 1 MB of float32, beside as much of other floats converted.
-SLAB = 1 << 18
+#: Elements that are decoded at a time: 4 MB of float32, beside as much of other floats converted.
+SLAB = 1 << 20
 
 _SINGLE = np.dtype(np.float32)
 

@@ -74,9 +74,9 @@ def quantization_error(x: ArrayLike, q: Record, *, axis: int | None = None) -> Q
 
     Notes
     -----
-    What the codes stand for is decoded into cache, 32768 elements at a time, or 262144 where
-    formats are decoded or `x` is converted. Sums are right to a few parts in a million; the same
-    bits for any number of threads. A NaN makes every measure of its index NaN.
+    Codes are decoded as they are compared, or into cache, 1048576 elements at a time, where formats
+    are decoded or `x` is converted. Sums are right to a few parts in a million; the same bits for
+    any number of threads. A NaN makes every measure of its index NaN.
 
     Examples
     --------
