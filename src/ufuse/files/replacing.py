@@ -31,7 +31,10 @@ def replacing(path: Path) -> Iterator[Path]:
     # Made here and not by tempfile, whose files only their owner may read. What the old file hides
     # is hidden while it is written, too.
     first = _ANYONE if mode is None else mode & _ANYONE | stat.S_IWUSR
-    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, first))
+    try:
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, first))
+    except OSError as error:  # of the name that was asked for
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         yield beside
         with beside.open("rb+") as file:

@@ -25,7 +25,7 @@ class QuantizationError(NamedTuple):
         Signal to quantization noise, ``10 log10(sum(x**2) / sum((x - y)**2))``, in decibels;
         infinite where there is no error, NaN of zeros alone.
     mse, mae, max_abs : ndarray
-        Mean squared, mean absolute and largest absolute error.
+        Mean squared, mean absolute and largest absolute error; NaN of no elements.
     cosine : ndarray
         Cosine of the angle between x and y: 1 where they point the same way; NaN where one is 0.
     """
@@ -45,7 +45,7 @@ def measures(sums: Array, count: int) -> QuantizationError:
             10 * np.log10(xx / squares),
             squares / count,
             magnitudes / count,
-            np.where(np.isnan(magnitudes), np.nan, largest),
+            np.where(np.isnan(magnitudes) | (count == 0), np.nan, largest),
             xy / np.sqrt(xx * yy),
         )
 
