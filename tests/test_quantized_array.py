@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
-from ufuse.quant import schemes
+from ufuse.quant import ranged
 from ufuse.quant.codes import CODE_TYPES, CodeType
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -341,7 +341,7 @@ def test_floats_of_16_bits_are_quantized_alike_as_float32_and_by_steps(
     for how in ({}, {"axis": 1}, {"axis": 0, "block_size": 32}):
         quick = uf.quantize(arrays, scheme, **how)
         with monkeypatch.context() as patch:
-            patch.setattr(schemes, "_WIDENED", 0)
+            patch.setattr(ranged, "_WIDENED", 0)
             steps = uf.quantize(arrays, scheme, **how)
         for x, *found in zip(arrays, quick, steps, strict=True):
             found.append(uf.quantize(x.astype(np.float32), scheme, **how))

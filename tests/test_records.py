@@ -290,6 +290,11 @@ def test_a_folder_that_is_missing_was_called_by_the_name_of_a_part(tmp_path: Pat
     with pytest.raises(FileNotFoundError) as caught:
         uf.quantize(np.ones(3, np.float32)).save(path)
     assert caught.value.filename == str(path) and ".part" not in str(caught.value)
+    path = tmp_path / "folder.npz"
+    path.mkdir()
+    with pytest.raises(OSError, match=r"folder\.npz") as taken:
+        uf.quantize(np.ones(3, np.float32)).save(path)
+    assert ".part" not in str(taken.value) and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize(

@@ -16,26 +16,17 @@ from ..interop import asarray
 from ..reduce import minmax
 from .arguments import Operands, as_stored, float_name, limited, read_axis, read_blocks
 from .array import PACKED, QuantizedArray
-from .cast import cast
 from .codes import BY_NAME as CODES
 from .codes import CodeType, code_type
 from .grid import Blocks, per_axis, sizes_along
 from .linear import quantize_linear
 from .packing import nibble_quantizer, pack, packed_shape, paired
 from .programs import quantizer
-from .ranged import Part, Rule, quantize_ranged
+from .ranged import Part, Rule, quantize_ranged, widened
 from .record import refuse_record
 from .scales import scale_of_range
 
 Array = NDArray[Any]
-
-#: Elements of a float16 or bfloat16 array, and of all those of a list, that are made float32 first:
-#: a call takes 18 us and not 110. From 2**24 on one way is as fast as the other, and this one takes
-#: memory; in between it is up to twice as fast.
-_WIDENED = 1 << 20
-_WIDENED_AT_ONCE = 1 << 24
-#: Above so many `cast` is faster than NumPy.
-_CAST = 1 << 12
 
 
 @overload
@@ -92,7 +83,8 @@ def quantize(
         code.
     observer : ufuse.observers.Observer, optional
         What has seen the data that the scale is for: its `scale_zero_point` is asked, and `x` may
-        go beyond. By default the smallest and the largest element of `x` (of the index, the block).
+        go beyond. It has the same `axis` and `block_size`. By default the smallest and the largest
+        element of `x` (of the index, the block).
 
     Returns
     -------
@@ -128,8 +120,8 @@ def quantize(
     make = _how if {type(axis), type(block_size)} <= {int, NoneType} else _How
     how = make(code, axis, block_size, _read_symmetric(symmetric, code))
     if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
-        return _quantize(_widened([_read_numbers(part) for part in x]), how, observer, "x[{}]")
-    return _quantize(_widened([_read_numbers(x)]), how, observer, "x")[0]
+        return _quantize(widened([_read_numbers(part) for part in x]), how, observer, "x[{}]")
+    return _quantize(widened([_read_numbers(x)]), how, observer, "x")[0]
 
 
 class _How:
@@ -341,20 +333,6 @@ def _read_numbers(x: Any) -> Array:
             f"dtype {array.dtype}; convert it with x.astype(np.float32)"
         )
     return array
-
-
-def _widened(arrays: list[Array]) -> list[Array]:
-    """Return arrays, those of 16 bits as float32 where that is faster: the same numbers."""
-    room = _WIDENED_AT_ONCE
-    for i, x in enumerate(arrays):
-        if x.itemsize == 2 and 0 < x.size <= min(_WIDENED, room):
-            room -= x.size
-            if x.size > _CAST:
-                arrays[i] = cast(x, np.float32, saturate=False)
-                continue
-            with np.errstate(invalid="ignore"):  # NaN are refused later
-                arrays[i] = x.astype(np.float32)
-    return arrays
 
 
 def _read_symmetric(symmetric: bool | None, code: CodeType) -> bool:
