@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from scale_rules import choose_scale
 from ufuse.catalogue.conventions import (
     SPECS,
     dequantize,
@@ -19,7 +20,6 @@ from ufuse.catalogue.conventions import (
     quantized_multiplier,
     requantize,
 )
-from ufuse.quant.scales import choose_scale
 
 F = np.float32
 AWAY = {"rounding": "half_away"}

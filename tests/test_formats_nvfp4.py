@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,8 @@ def test_out_is_written(swizzle: bool) -> None:
     record = nvfp4.quantize(np.ones((6, 75), np.float32), axis=0, swizzle=swizzle)
     x = np.random.default_rng(6).normal(size=(6, 75)).astype(np.float32)
     got = nvfp4.quantize(x, axis=0, swizzle=swizzle, out=record)
-    assert got.codes is record.codes and got.scales is record.scales
+    assert np.shares_memory(got.codes, record.codes)
+    assert np.shares_memory(got.scales, record.scales)
     same_record(got, nvfp4.quantize(x, axis=0, swizzle=swizzle))
     out = np.empty((75, 12), np.float32).T[::2]
     assert got.dequantize(out=out) is out
@@ -234,8 +236,18 @@ def test_bad_input(case: str) -> None:
 def test_read_only_out_is_refused_before_anything_is_written() -> None:
     for swizzle in (False, True):
         record = nvfp4.quantize(X, swizzle=swizzle)
-        record.scales.flags.writeable = False
+        scales = record.scales.copy()
+        scales.flags.writeable = False
+        record = replace(record, codes=record.codes.copy(), scales=scales)
         before = record.codes.copy()
         with pytest.raises(ValueError, match="'out': its scales are read-only"):
             nvfp4.quantize(-X, swizzle=swizzle, out=record)
         same(record.codes, before)
+
+
+def test_a_tensor_scale_of_letters_was_accepted() -> None:
+    for given in ("2", b"2"):
+        with pytest.raises(TypeError, match=r"argument 'tensor_scale': expected a number, got"):
+            nvfp4.quantize(X, tensor_scale=given)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"attribute 'tensor_scale'|argument 'tensor_scale'"):
+            replace(nvfp4.quantize(X), tensor_scale=given)

@@ -163,6 +163,14 @@ def test_empty_and_scalar() -> None:
     assert got.max_abs == 0
 
 
+def test_the_largest_error_of_nothing_was_0_where_others_were_nan() -> None:
+    for shape, axis in (((0,), None), ((0, 4), 1), ((3, 0), 0)):
+        x = np.zeros(shape, np.float32)
+        got = uf.quantization_error(x, uf.quantize(x), axis=axis)
+        assert all(np.isnan(measure).all() for measure in got)
+        assert got.max_abs.shape == (() if axis is None else (x.shape[axis],))
+
+
 def test_bad_input() -> None:
     x = sample((4, 6))
     q = uf.quantize(x)

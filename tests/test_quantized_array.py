@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from ufuse.quant import ranged
 from ufuse.quant.codes import CODE_TYPES, CodeType
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -254,13 +255,97 @@ def test_the_record_is_checked() -> None:
             uf.QuantizedArray(*arguments)
 
 
-def test_observers_give_the_scale() -> None:
-    x = sample((6, 40))
-    seen = uf.observers.MinMax(axis=0).update(2 * x)
-    for scheme in ("int8", "uint4"):
-        q = uf.quantize(x, scheme, axis=0, observer=seen)
-        np.testing.assert_array_equal(q.scale, seen.scale_zero_point(scheme).scale)
-        np.testing.assert_array_equal(q.scale, uf.quantize(2 * x, scheme, axis=0).scale)
-    x[2, 3] = np.nan
-    with pytest.raises(ValueError, match="'x': expected finite values"):
-        uf.quantize(x, axis=0, observer=seen)
+def test_blocks_of_no_axes_failed() -> None:
+    for how in ({"block_size": (1,)}, {"axis": 0, "block_size": 1}, {"axis": 0}):
+        row = uf.quantize(np.ones(5, np.float32), "int8", **how)[0]
+        assert row.shape == () and row.block_size is None and row.dequantize() == 1
+    for dtype in (np.float32, np.float64, np.float16):
+        q = uf.quantize(dtype(3), block_size=())
+        assert q.shape == q.scale.shape == () and q.block_size is None
+        np.testing.assert_allclose(q.dequantize(), 3, rtol=1e-6)
+    assert uf.quantize_linear(np.float32(3), np.float32(1), block_size=()) == 3
+    assert uf.dequantize_linear(np.int8(3), np.float32(2), block_size=()) == 6
+    assert uf.QuantizedArray(
+        np.int8(3), np.float32(2), np.int8(0), None, ()
+    ).dequantize() == np.float32(6)
+    with pytest.raises(ValueError, match="one size for each of the 1 axes"):
+        uf.quantize(np.ones(5, np.float32), block_size=())
+
+
+def test_records_of_shapes_that_are_none_were_made() -> None:
+    bytes_, one, zero = np.zeros(0, np.uint8), np.float32(1), np.int8(0)
+    for shape in ((-1,), (-2, -3), ("2",), (1.5,)):
+        with pytest.raises(ValueError, match=r"ufuse\.QuantizedArray: attribute 'shape': expected"):
+            uf.QuantizedArray(bytes_, one, zero, None, None, "int4", shape)
+    for shape in (None, ()):
+        with pytest.raises(ValueError, match="attribute 'data': expected at least one axis"):
+            uf.QuantizedArray(np.zeros((), np.uint8), one, zero, None, None, "int4", shape)
+    for scheme in (["int8"], {}, None, 8):
+        with pytest.raises(ValueError, match="attribute 'scheme': expected one of"):
+            uf.QuantizedArray(np.zeros(2, np.int8), one, zero, None, None, scheme)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
+def test_of_a_list_nan_was_named_x(dtype: Any) -> None:
+    arrays = [sample(4).astype(dtype) for _ in range(3)]
+    arrays[1][2] = np.nan
+    seen = uf.observers.MinMax().update(arrays[0])
+    for how in ({}, {"axis": 0, "block_size": 2}, {"observer": seen}):
+        with pytest.raises(ValueError, match=r"argument 'x\[1\]': expected finite values"):
+            uf.quantize(arrays, **how)
+        with pytest.raises(ValueError, match=r"argument 'x\[0\]': expected finite values"):
+            uf.quantize(arrays[1:2], **how)
+        with pytest.raises(ValueError, match=r"argument 'x': expected finite values"):
+            uf.quantize(arrays[1], **how)
+
+
+def test_an_axis_beyond_64_bits_overflowed() -> None:
+    x = sample((4, 4))
+    for axis in (2**70, -(2**70)):
+        for call in (
+            lambda axis=axis: uf.quantize(x, axis=axis),
+            lambda axis=axis: uf.quantization_error(x, uf.quantize(x), axis=axis),
+            lambda axis=axis: uf.formats.mx.quantize(x, "mxfp8", axis=axis),
+            lambda axis=axis: uf.observers.MinMax(axis=axis).update(x),
+        ):
+            with pytest.raises(np.exceptions.AxisError, match="out of bounds"):
+                call()
+
+
+def test_a_block_size_of_true_was_kept() -> None:
+    x = sample((4, 4))
+    for size in (True, (True, 2)):
+        how = {"axis": 0} if size is True else {}
+        with pytest.raises(ValueError, match="'block_size': expected a positive int"):
+            uf.quantize(x, block_size=size, **how)
+        with pytest.raises(TypeError, match="'block_size': expected an int"):
+            uf.observers.MinMax(block_size=size, **how)
+
+
+def test_a_percentile_of_letters_was_a_comparison_that_failed() -> None:
+    for given in ("a", None, np.ones(2)):
+        with pytest.raises(TypeError, match="Percentile: argument 'percentile': expected a number"):
+            uf.observers.Percentile(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("scheme", ["int8", "uint8", "int4", "uint2", "float8_e4m3fn"])
+def test_floats_of_16_bits_are_quantized_alike_as_float32_and_by_steps(
+    dtype: Any, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small arrays become float32 at once, large ones are read as they are."""
+    arrays = [(sample(shape) * 5).astype(dtype) for shape in ((40, 7), (130, 64), (2, 3))]
+    arrays.append(arrays[1][::2, ::-3])
+    arrays.append(arrays[1].astype(np.dtype(dtype).newbyteorder())) if dtype is np.float16 else 0
+    arrays[0][:3, 0] = 6e-8, -0.0, np.finfo(np.float16).max
+    for how in ({}, {"axis": 1}, {"axis": 0, "block_size": 32}):
+        quick = uf.quantize(arrays, scheme, **how)
+        with monkeypatch.context() as patch:
+            patch.setattr(ranged, "_WIDENED", 0)
+            steps = uf.quantize(arrays, scheme, **how)
+        for x, *found in zip(arrays, quick, steps, strict=True):
+            found.append(uf.quantize(x.astype(np.float32), scheme, **how))
+            for q in found:
+                assert q.data.tobytes() == found[0].data.tobytes()
+                assert q.scale.tobytes() == found[0].scale.tobytes()
+                assert q.zero_point.tobytes() == found[0].zero_point.tobytes()

@@ -272,6 +272,47 @@ def test_records_of_unknown_words_are_refused(tmp_path: Path) -> None:
             mx.MXArray.load(path)
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_parts_of_formats_could_be_written(name: str) -> None:
+    make, _ = MAKERS[name]
+    record = make(np.linspace(-1, 1, 512, dtype=np.float32).reshape(2, 256))
+    rows = [] if name in ("mxfp4 axis", "nvfp4 axis") else [record[:1]]
+    for made in (record, *rows, pickle.loads(pickle.dumps(record))):
+        for part in made._suffixes:
+            value = getattr(made, part)
+            assert not isinstance(value, np.ndarray) or not value.flags.writeable, part
+    given = np.zeros(34, np.uint8)
+    assert not gguf.GGUFArray(given, "Q8_0").data.flags.writeable and given.flags.writeable
+
+
+def test_a_folder_that_is_missing_was_called_by_the_name_of_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "x.npz"
+    with pytest.raises(FileNotFoundError) as caught:
+        uf.quantize(np.ones(3, np.float32)).save(path)
+    assert caught.value.filename == str(path) and ".part" not in str(caught.value)
+    path = tmp_path / "folder.npz"
+    path.mkdir()
+    with pytest.raises(OSError, match=r"folder\.npz") as taken:
+        uf.quantize(np.ones(3, np.float32)).save(path)
+    assert ".part" not in str(taken.value) and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("scheme", ["int8"]), ("shape", [-1]), ("shape", "ab"), ("shape", [])]
+)
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_files_of_shapes_and_schemes_that_are_none_were_read(
+    word: str, value: Any, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, path = uf.quantize(np.zeros(0, np.float32), "int4"), tmp_path / f"x{suffix}"
+    about = q._about() | {word: value}
+    with monkeypatch.context() as patch:
+        patch.setattr(uf.QuantizedArray, "_about", lambda self: about)
+        q.save(path)
+    with pytest.raises(ValueError, match="parts that do not fit"):
+        uf.QuantizedArray.load(path)
+
+
 def test_gguf_bytes_are_checked() -> None:
     data = gguf.quantize(np.ones((2, 64), np.float32), "Q4_0")
     assert gguf.GGUFArray(data, "q4_0", (2, 64)).kind == "Q4_0"

@@ -12,7 +12,7 @@ import oracle_api as uf
 import pytest
 from near_ties import HOSTILE, SIZES, assert_same_bits, near_tie_ranges, near_ties, scale_and_zero
 
-from ufuse.quant import scales
+from scale_rules import block_scale, choose_scale
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -121,7 +121,7 @@ def test_choose_scale(aeq, kind):
         zero, scale = aeq.tensor_zp_scale_from_min_max(
             low, high, bits, symmetric, aeq.qtyping.QuantGranularity.TENSORWISE, signed=signed
         )
-    got = scales.choose_scale(low, high, *whole_range(bits, signed), symmetric, "litert")
+    got = choose_scale(low, high, *whole_range(bits, signed), symmetric, "litert")
     assert_same_bits(got[0], scale)
     finite = np.isfinite(scale)
     np.testing.assert_array_equal(got[1][finite], zero[finite])
@@ -132,8 +132,8 @@ def test_block_scale(aeq):
     high = np.exp(rng.normal(0, 6, 2000)).astype(np.float32)
     granularity = aeq.qtyping.QuantGranularity.BLOCKWISE_32
     want = aeq.tensor_zp_scale_from_min_max(-high, high, 4, True, granularity)[1]
-    got = scales.choose_scale(-high, high, -8, 7, True, "litert")[0]
-    assert_same_bits(scales.block_scale(got), want)
+    got = choose_scale(-high, high, -8, 7, True, "litert")[0]
+    assert_same_bits(block_scale(got), want)
 
 
 # --- LiteRT --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from near_ties import HOSTILE, SIZES, assert_same_bits, near_tie_ranges, near_ties, scale_and_zero
 
 from float_forms import FLOAT_BY_NAME
-from ufuse.quant import scales
+from scale_rules import choose_scale
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 torch = pytest.importorskip("torch")
@@ -133,7 +133,7 @@ def test_choose_scale(primitives, symmetric, dtype, name):
     scale, zero = primitives.choose_qparams_affine(
         to_torch(ranges), mapping, (1, 2), getattr(torch, name)
     )
-    got = scales.choose_scale(ranges[:, 0], ranges[:, 1], low, high, symmetric, "torchao")
+    got = choose_scale(ranges[:, 0], ranges[:, 1], low, high, symmetric, "torchao")
     assert got[0].dtype == own(dtype)
     assert_same_bits(got[0].astype(np.float64), wide(scale))
     np.testing.assert_array_equal(got[1], zero.numpy())

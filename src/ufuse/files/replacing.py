@@ -31,14 +31,16 @@ def replacing(path: Path) -> Iterator[Path]:
     # Made here and not by tempfile, whose files only their owner may read. What the old file hides
     # is hidden while it is written, too.
     first = _ANYONE if mode is None else mode & _ANYONE | stat.S_IWUSR
-    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, first))
+    with _named(path):
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, first))
     try:
         yield beside
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         if mode is not None:
             beside.chmod(mode)
-        beside.replace(target)
+        with _named(path):
+            beside.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -49,6 +51,15 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have errors name the file that was asked for, and not the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def optional(package: str, purpose: str) -> Any:

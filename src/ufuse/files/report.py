@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion.program import Program
-from ..quant.distortion import joined, measures, sums_of
+from ..quant.sums import joined, measures, sums_of
 
 Array = NDArray[Any]
 

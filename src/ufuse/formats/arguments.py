@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import executors
 from ..interop.lowprecision import coding
-from ..quant.record import how_to_convert
+from ..quant.record import how_to_convert, read_only
 from .blocks import Array
 
 _READ = (np.float32, np.float64, np.float16)
@@ -41,6 +41,8 @@ def read_axis(axis: Any, ndim: int, function: str) -> int:
         return int(np.lib.array_utils.normalize_axis_index(axis, ndim, function))
     except TypeError:
         raise TypeError(f"{function}: argument 'axis': expected an int, got {axis!r}") from None
+    except OverflowError:
+        raise np.exceptions.AxisError(axis, ndim, function) from None
 
 
 def read_choice(value: Any, choices: tuple[str, ...], name: str, function: str) -> str:
@@ -54,7 +56,7 @@ def read_choice(value: Any, choices: tuple[str, ...], name: str, function: str) 
 def checked(
     value: Any, dtype: np.dtype[Any], shape: tuple[int, ...], name: str, record: str
 ) -> Array:
-    """Return a part of a record where it is an array of this dtype and shape."""
+    """Return a part of a record, read-only, where it is an array of this dtype and shape."""
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"{record}: attribute '{name}': expected an ndarray of {dtype}, got "
@@ -68,18 +70,7 @@ def checked(
         raise ValueError(
             f"{record}: attribute '{name}': expected shape {shape}, got shape {value.shape}"
         )
-    return value
-
-
-def read_shape(shape: Any, record: str) -> tuple[int, ...]:
-    """Return a record's shape as a tuple of plain integers."""
-    try:
-        sizes = tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        sizes = (-1,)
-    if any(n < 0 for n in sizes):
-        raise ValueError(f"{record}: attribute 'shape': expected a tuple of sizes, got {shape!r}")
-    return sizes
+    return read_only(value)
 
 
 def along(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .. import executors
 from ..catalogue.formats import Format
 from ..interop import accepts_buffers
-from ..quant.record import Box, Record, how_to_convert, refuse_record, scaled
+from ..quant.record import Box, Record, how_to_convert, read_only, refuse_record, scaled
 from .blocks import Array, layout_of
 from .gguf_arguments import (
     KINDS,
@@ -95,7 +95,8 @@ class GGUFArray(Record):
                 f"{self._name}: attribute 'data': expected the blocks of an array of shape "
                 f"{tuple(self.shape)}, got shape {self.data.shape}, those of {found}"
             )
-        object.__setattr__(self, "kind", row.name)  # the record itself is frozen
+        object.__setattr__(self, "data", read_only(self.data))  # the record itself is frozen
+        object.__setattr__(self, "kind", row.name)
         object.__setattr__(self, "shape", found)
 
     def _decode(self, target: Array) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .. import executors
 from ..interop import accepts_buffers
 from ..quant.packing import pack, unpack_into
-from ..quant.record import Box, Record, extents, refuse_record, scaled
+from ..quant.record import Box, Record, extents, read_shape, refuse_record, scaled
 from . import arguments
 from .blocks import Array, Layout
 from .elements import ELEMENTS, SCALE_MODES
@@ -85,16 +85,22 @@ class MXArray(Record):
     axis: int = -1
     block_size: int = 32
     packed: bool = False
+    _given: tuple[Array, ...] = field(init=False)  # what `out` of quantize is written to
 
     def __post_init__(self) -> None:
         kind, layout = _layout(self.kind, self.block_size, self.packed, "floor", _RECORD)
-        shape = arguments.read_shape(self.shape, _RECORD)
+        shape = read_shape(self.shape, _RECORD)
         axis = arguments.read_axis(self.axis, len(shape), _RECORD)
         for name, value in (("kind", kind), ("shape", shape), ("axis", axis)):
             object.__setattr__(self, name, value)  # the record itself is frozen
         codes, scales = _part_shapes(shape, axis, layout)
-        arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)
-        arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)
+        parts = (
+            ("codes", arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)),
+            ("scales", arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)),
+        )
+        object.__setattr__(self, "_given", (self.codes, self.scales))
+        for name, part in parts:
+            object.__setattr__(self, name, part)
 
     def _laid(self) -> Layout:
         return _layout(self.kind, self.block_size, self.packed, "floor", _RECORD)[1]
@@ -177,8 +183,8 @@ def quantize(
     packed : bool, optional
         For 6-bit kinds: four codes in three bytes, and not one code per byte.
     out : MXArray, optional
-        A record whose arrays are written, and which is returned: of the same kind, shape, axis,
-        block size and packing. Its arrays may overlap `x`.
+        A record that is returned, the arrays that it was given written: of the same kind, shape,
+        axis, block size and packing. They may overlap `x`.
 
     Returns
     -------
@@ -237,8 +243,8 @@ def quantize(
         record = MXArray(codes, scales, kind, values.shape, place, block_size, packed)
     else:
         record = _checked_out(out, (kind, values.shape, place, block_size, packed))
-    codes = arguments.writable_rows(record.codes, place, "codes", _QUANTIZE)
-    scales = arguments.writable_rows(record.scales, place, "scales", _QUANTIZE)
+    codes = arguments.writable_rows(record._given[0], place, "codes", _QUANTIZE)
+    scales = arguments.writable_rows(record._given[1], place, "scales", _QUANTIZE)
     rows = arguments.rows_of(values, place)
     if out is not None:
         rows = executors.apart(executors.apart(rows, codes), scales)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .. import executors
 from ..interop import accepts_buffers
 from ..quant.packing import pack, unpack_into
-from ..quant.record import Box, Record, extents, refuse_record
+from ..quant.record import Box, Record, extents, read_shape, refuse_record
 from . import arguments, dynamic
 from .blocks import Array, Layout
 from .reference.nf4 import encode_rest
@@ -85,27 +85,32 @@ class NF4Array(Record):
     block_size: int = 64
     nested: Array | None = None
     offset: np.float32 | None = None
+    _given: tuple[Array, Array, Array | None] = field(init=False)  # what `out` is written to
 
     def __post_init__(self) -> None:
         arguments.read_choice(self.kind, KINDS, "kind", _RECORD)
         block = _read_block(self.block_size, _RECORD)
-        shape = arguments.read_shape(self.shape, _RECORD)
+        shape = read_shape(self.shape, _RECORD)
         object.__setattr__(self, "shape", shape)  # the record itself is frozen
         object.__setattr__(self, "block_size", block)
         size = math.prod(shape)
         blocks = -(-size // block)
-        arguments.checked(self.codes, _BYTES, (-(-size // 2),), "codes", _RECORD)
+        given = self.codes, self.absmax, self.nested
+        codes = arguments.checked(self.codes, _BYTES, (-(-size // 2),), "codes", _RECORD)
         if (self.nested is None) != (self.offset is None):
             raise ValueError(
                 f"{_RECORD}: attribute 'offset': expected one together with 'nested', got "
                 f"nested={self.nested!r} and offset={self.offset!r}"
             )
         dtype = _SINGLE if self.nested is None else _BYTES
-        arguments.checked(self.absmax, dtype, (blocks,), "absmax", _RECORD)
+        absmax = arguments.checked(self.absmax, dtype, (blocks,), "absmax", _RECORD)
         if self.nested is not None:
             groups = (-(-blocks // dynamic.BLOCK),)
-            arguments.checked(self.nested, _SINGLE, groups, "nested", _RECORD)
+            nested = arguments.checked(self.nested, _SINGLE, groups, "nested", _RECORD)
+            object.__setattr__(self, "nested", nested)
             object.__setattr__(self, "offset", np.float32(np.asarray(self.offset).reshape(())))
+        for name, value in (("codes", codes), ("absmax", absmax), ("_given", given)):
+            object.__setattr__(self, name, value)
 
     @property
     def double(self) -> bool:
@@ -234,8 +239,9 @@ def quantize(
     double : bool, optional
         Quantize the scales to 8 bits as well.
     out : NF4Array, optional
-        A record whose arrays are written: of the same kind, shape, block size and `double`. They
-        may overlap `x`. What is returned has them, and the offset of this call.
+        A record whose arrays are written, those that it was given: of the same kind, shape, block
+        size and `double`. They may overlap `x`. What is returned has them, and the offset of this
+        call.
 
     Returns
     -------
@@ -373,10 +379,9 @@ def _checked_out(out: Any, wanted: tuple[Any, ...]) -> tuple[Array, Array, Array
             f"{_QUANTIZE}: argument 'out': expected kind, shape, block size and double {wanted}, "
             f"got {found}"
         )
-    for name in ("codes", "absmax", "nested"):
-        part = getattr(out, name)
+    for name, part in zip(("codes", "absmax", "nested"), out._given, strict=True):
         if part is not None and not (part.flags.writeable and part.flags.c_contiguous):
             raise ValueError(
                 f"{_QUANTIZE}: argument 'out': its {name} are read-only or not contiguous"
             )
-    return out.codes, out.absmax, out.nested
+    return out._given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .. import executors
 from ..interop import accepts_buffers
 from ..quant.packing import pack, unpack_into
-from ..quant.record import Box, Record, extents, refuse_record, scaled
+from ..quant.record import Box, Record, extents, read_shape, refuse_record, scaled
 from ..reduce import minmax
 from . import arguments
 from .blocks import Array, Layout
@@ -83,9 +83,10 @@ class NVFP4Array(Record):
     shape: tuple[int, ...]
     axis: int = -1
     swizzled: bool = False
+    _given: tuple[Array, ...] = field(init=False)  # what `out` of quantize is written to
 
     def __post_init__(self) -> None:
-        shape = arguments.read_shape(self.shape, _RECORD)
+        shape = read_shape(self.shape, _RECORD)
         axis = arguments.read_axis(self.axis, len(shape), _RECORD)
         scale = _read_scale(self.tensor_scale, _RECORD)
         for name, value in (("shape", shape), ("axis", axis), ("tensor_scale", scale)):
@@ -93,8 +94,13 @@ class NVFP4Array(Record):
         codes, scales = _part_shapes(shape, axis)
         if self.swizzled:
             scales = blocked_shape(*_matrix_shape(scales, axis))
-        arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)
-        arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)
+        parts = (
+            ("codes", arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)),
+            ("scales", arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)),
+        )
+        object.__setattr__(self, "_given", (self.codes, self.scales))
+        for name, part in parts:
+            object.__setattr__(self, name, part)
 
     def _decode(self, target: Array) -> None:
         plain = self._plain()
@@ -182,8 +188,9 @@ def quantize(
     swizzle : bool, optional
         Lay scales in tiles of 128 rows by 4, as cuBLAS and torchao want them: see `to_blocked`.
     out : NVFP4Array, optional
-        A record whose codes and scales are written: of the same shape, axis and swizzling. They may
-        overlap `x`. What is returned has them, and the tensor scale of this call.
+        A record whose codes and scales are written, those arrays that it was given: of the same
+        shape, axis and swizzling. They may overlap `x`. What is returned has them, and the tensor
+        scale of this call.
 
     Returns
     -------
@@ -225,12 +232,12 @@ def quantize(
     place = arguments.read_axis(axis, values.ndim, _QUANTIZE)
     given = None if tensor_scale is None else _read_scale(tensor_scale, _QUANTIZE)
     codes_shape, scales_shape = _part_shapes(values.shape, place)
+    scales: Array | None = None
     if out is None:
         codes = arguments.new_rows(codes_shape, place, _BYTES)
     else:
-        codes = _checked_out(out, (values.shape, place, bool(swizzle))).codes
+        codes, scales = _checked_out(out, (values.shape, place, bool(swizzle)))
     code_rows = arguments.writable_rows(codes, place, "codes", _QUANTIZE)
-    scales = None if out is None else out.scales
     if scales is not None and not scales.flags.writeable:
         raise ValueError(f"{_QUANTIZE}: argument 'out': its scales are read-only")
     plain = arguments.new_rows(scales_shape, place, _BYTES) if scales is None or swizzle else scales
@@ -288,6 +295,8 @@ def _default_scale(values: Array) -> np.float32:
 
 def _read_scale(value: Any, function: str) -> np.float32:
     try:
+        if isinstance(value, (str, bytes, bytearray)):
+            raise TypeError
         scale = float(value)
     except (TypeError, ValueError):
         raise TypeError(
@@ -303,7 +312,8 @@ def _read_scale(value: Any, function: str) -> np.float32:
     return single
 
 
-def _checked_out(out: Any, wanted: tuple[Any, ...]) -> NVFP4Array:
+def _checked_out(out: Any, wanted: tuple[Any, ...]) -> tuple[Array, ...]:
+    """Return the codes and the scales that the record was given."""
     if not isinstance(out, NVFP4Array):
         raise TypeError(
             f"{_QUANTIZE}: argument 'out': expected an NVFP4Array, got {type(out).__name__}"
@@ -313,4 +323,4 @@ def _checked_out(out: Any, wanted: tuple[Any, ...]) -> NVFP4Array:
         raise ValueError(
             f"{_QUANTIZE}: argument 'out': expected shape, axis and swizzling {wanted}, got {found}"
         )
-    return out
+    return out._given

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..quant.arguments import read_blocks
+from ..quant.arguments import read_axis, read_blocks
 from ..quant.grid import Blocks
 from .parameters import Array
 
@@ -65,7 +65,7 @@ class Layout:
         if self.axis is None:
             self.blocks(x.shape, function)
             return None
-        return int(np.lib.array_utils.normalize_axis_index(self.axis, x.ndim, function))
+        return read_axis(self.axis, x.ndim, function.removeprefix("ufuse."))
 
     def fixed(self, x: Array, axis: int | None) -> tuple[int, ...]:
         """Return what all batches have in common of their shape."""
@@ -119,6 +119,8 @@ def read_integer(function: str, name: str, value: Any) -> int | None:
     if value is None:
         return None
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return operator.index(value)
     except TypeError:
         raise TypeError(

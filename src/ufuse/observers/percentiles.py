@@ -60,7 +60,13 @@ class Percentile(Counted):
         block_size: Any = None,
         memory: int | None = None,
     ) -> None:
-        if not 0 < percentile <= 100:
+        try:
+            fits = bool(0 < percentile <= 100)
+        except (TypeError, ValueError):  # an array
+            raise TypeError(
+                f"{self._named()}: argument 'percentile': expected a number, got {percentile!r}"
+            ) from None
+        if not fits:
             raise ValueError(
                 f"{self._named()}: argument 'percentile': expected more than 0 and at most 100, "
                 f"got {percentile!r}"

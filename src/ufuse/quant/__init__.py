@@ -2,12 +2,13 @@
 
 from .array import QuantizedArray
 from .cast import cast
-from .distortion import QuantizationError, quantization_error
+from .distortion import quantization_error
 from .dynamic import dynamic_quantize_linear
 from .linear import dequantize_linear, fake_quantize, quantize_linear
 from .packing import pack, unpack
 from .requantize import requantize
 from .schemes import quantize
+from .sums import QuantizationError
 
 __all__ = [
     "QuantizationError",

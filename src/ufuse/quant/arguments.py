@@ -57,6 +57,8 @@ def read_axis(axis: Any, ndim: int, function: str) -> int:
         raise TypeError(
             f"ufuse.{function}: argument 'axis': expected an int or None, got {axis!r}"
         ) from None
+    except OverflowError:
+        raise np.exceptions.AxisError(axis, ndim, f"ufuse.{function}") from None
 
 
 def read_spec(spec: str, function: str) -> str:
@@ -121,6 +123,10 @@ def codes_wanted(dtype: DTypeLike | str | None, zero_point: Any, function: str) 
     return code
 
 
+def _is_size(size: Any) -> bool:
+    return isinstance(size, (int, np.integer)) and not isinstance(size, bool) and int(size) > 0
+
+
 def read_blocks(
     shape: tuple[int, ...], axis: int | None, block_size: Any, function: str
 ) -> Blocks | None:
@@ -128,7 +134,7 @@ def read_blocks(
     if block_size is None:
         return None
     sizes = block_size if isinstance(block_size, (tuple, list)) else (block_size,)
-    if not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
+    if not all(_is_size(size) for size in sizes):
         raise ValueError(
             f"ufuse.{function}: argument 'block_size': expected a positive int, or one for each "
             f"axis, got {block_size!r}"

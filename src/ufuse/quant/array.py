@@ -18,7 +18,7 @@ from .codes import BY_NAME as CODES
 from .codes import CodeType
 from .linear import dequantize_linear
 from .packing import nibble_dequantizer, pack, packed_shape, paired, unpack_into
-from .record import Box, Record, extents, how_to_convert, scaled
+from .record import Box, Record, extents, how_to_convert, read_only, read_shape, scaled
 
 Array = NDArray[Any]
 
@@ -64,9 +64,8 @@ class QuantizedArray(Record):
 
     Notes
     -----
-    The arrays are read-only views of those given, which stay as writable as they were. Codes are
-    not to change, through them or otherwise: what `linear` has packed would not follow. Make a new
-    record of new codes.
+    Codes are not to change, through the arrays that were given either: what `linear` has packed
+    would not follow. Make a new record of new codes.
 
     Examples
     --------
@@ -93,7 +92,7 @@ class QuantizedArray(Record):
     _packed: dict[str, Any] = field(default_factory=dict)  # by tier: contract.linear keeps it here
 
     def __post_init__(self) -> None:
-        if self.scheme not in CODES:
+        if not isinstance(self.scheme, str) or self.scheme not in CODES:
             raise ValueError(
                 f"ufuse.QuantizedArray: attribute 'scheme': expected one of {', '.join(CODES)}, "
                 f"got {self.scheme!r}"
@@ -155,17 +154,21 @@ class QuantizedArray(Record):
                 f"ufuse.QuantizedArray: attribute {name!r}: expected dtype {dtype}, got dtype "
                 f"{value.dtype}; convert it"
             )
-        view: Array = np.asarray(value).view()
-        view.flags.writeable = False
+        view = read_only(value)
         object.__setattr__(self, name, view)  # the record itself is frozen
         return view
 
     def _read_shape(self, data: Array, code: CodeType) -> tuple[int, ...]:
+        if self.is_packed and data.ndim == 0:
+            raise ValueError(
+                f"ufuse.QuantizedArray: attribute 'data': expected at least one axis that "
+                f"{code.name} codes are packed along, got a 0-d array; pass data.reshape(1)"
+            )
         if self.shape is None:
-            if self.is_packed and data.ndim:
+            if self.is_packed:
                 return (*data.shape[:-1], data.shape[-1] * 8 // code.bits)
             return data.shape
-        shape = tuple(operator.index(extent) for extent in self.shape)
+        shape = read_shape(self.shape, "ufuse.QuantizedArray")
         fits = packed_shape(shape, code.bits) if self.is_packed and shape else shape
         if fits != data.shape:
             raise ValueError(
@@ -272,7 +275,7 @@ class QuantizedArray(Record):
         axis, block_size = self.axis, self.block_size
         if len(shape) < len(self.shape):
             axis = None if axis == 0 or blocks is not None or axis is None else axis - 1
-            block_size = None if blocks is None else blocks[1:]
+            block_size = (None if blocks is None else blocks[1:]) or None
         data = np.asarray(self.data[rows])
         return QuantizedArray(data, scale, zero, axis, block_size, self.scheme, shape)
 

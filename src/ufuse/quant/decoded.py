@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..executors import empty
 from .cast import cast
-from .distortion import joined, sums_of
 from .programs import caster
 from .record import Box, Record, extents
+from .sums import joined, sums_of
 
 Array = NDArray[Any]
 
@@ -23,7 +23,7 @@ _SINGLE = np.dtype(np.float32)
 
 
 def add_sums(x: Array, q: Record, axis: int | None, sums: Array) -> None:
-    """Add what `distortion.sums_of` gives, for each index of `axis`, a slab at a time.
+    """Add what `sums.sums_of` gives, for each index of `axis`, a slab at a time.
 
     Parameters
     ----------

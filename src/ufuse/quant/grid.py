@@ -82,7 +82,7 @@ class Blocks(NamedTuple):
 
     def _part(self, array: Array, axes: list[int], part: tuple[tuple[int, int, int], ...]) -> Array:
         full = array.shape == self.shape
-        index: list[slice] = []
+        index: list[Any] = []
         shape: list[int] = []
         for (first, count, elements), size, become in zip(part, self.size, axes, strict=True):
             if become < 2:
@@ -92,11 +92,35 @@ class Blocks(NamedTuple):
                 start = first * size if full else first
                 index.append(slice(start, start + count * (elements if full else 1)))
                 shape += [count, elements if full else 1]
-        view = array[tuple(index)]
-        split = view.reshape(shape)
+        split = array[(*index, ...)].reshape(shape)  # without the dots, of no axes a number
         # An axis in two is a view of any strides; where it were not, results would be lost.
-        assert split.size == 0 or np.may_share_memory(split, array)
+        if split.size and not np.may_share_memory(split, array):
+            raise RuntimeError(
+                f"ufuse: blocks {self.size} of an array of shape {array.shape} and strides "
+                f"{array.strides} are no view of it"
+            )
         return split
+
+
+def sizes_along(
+    shape: tuple[int, ...], axis: int | None, block_size: int | tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    """Return how many elements along each axis share a scale; None where there is no such axis.
+
+    `axis` may count from the end.
+    """
+    if isinstance(block_size, tuple):
+        if len(block_size) != len(shape):
+            return None
+        return tuple(min(size, extent) for size, extent in zip(block_size, shape, strict=True))
+    if axis is None:
+        return shape
+    if not -len(shape) <= axis < len(shape):
+        return None
+    along = axis % len(shape)
+    if block_size is None:
+        return tuple(1 if i == along else extent for i, extent in enumerate(shape))
+    return tuple(min(block_size, extent) if i == along else 1 for i, extent in enumerate(shape))
 
 
 def per_axis(value: Array, shape: tuple[int, ...], axis: int) -> Array:

@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 from .. import executors
 from ..fusion.program import Program
 from ..reduce import minmax
+from .cast import cast
 from .scales import choose_scale_onnx, scale_of_range
 
 Array = NDArray[Any]
 Rule = Literal["symmetric", "asymmetric", "onnx"]
+
+#: Elements of a float16 or bfloat16 array, and of all those of a list, that are made float32 first:
+#: a call takes 18 us and not 110. From 2**24 on one way is as fast as the other, and this one takes
+#: memory; in between it is up to twice as fast.
+_WIDENED = 1 << 20
+_WIDENED_AT_ONCE = 1 << 24
+#: Above so many `cast` is faster than NumPy.
+_CAST = 1 << 12
 
 
 class Part(NamedTuple):
@@ -86,3 +95,17 @@ def quantize_ranged(
             part.zero_point[...] = zero
         executors.run_program(program, (part.numbers, part.scales, part.zero_points), (part.codes,))
     return all_fine
+
+
+def widened(arrays: list[Array]) -> list[Array]:
+    """Return arrays, those of 16 bits as float32 where that is faster: the same numbers."""
+    room = _WIDENED_AT_ONCE
+    for i, x in enumerate(arrays):
+        if x.itemsize == 2 and 0 < x.size <= min(_WIDENED, room):
+            room -= x.size
+            if x.size > _CAST:
+                arrays[i] = cast(x, np.float32, saturate=False)
+                continue
+            with np.errstate(invalid="ignore"):  # NaN are refused later
+                arrays[i] = x.astype(np.float32)
+    return arrays

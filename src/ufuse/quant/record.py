@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from itertools import product
@@ -25,7 +26,8 @@ class Record:
     """Codes with all that gives them their meaning: a record of arrays, not an array class.
 
     A class of records is a frozen dataclass with slots. It says what its parts are called in files
-    and how to decode a part of the array; what users see is written here, once.
+    and how to decode a part of the array; what users see is written here, once. Its arrays are
+    read-only views of those that it was given, which stay as writable as they were.
 
     Attributes
     ----------
@@ -333,6 +335,24 @@ def scaled(box: Box, axis: int, times: int, per: int) -> Box:
     along = box[axis]
     cut = slice(along.start * times // per, -(-along.stop * times // per))
     return (*box[:axis], cut, *box[axis + 1 :])
+
+
+def read_only(array: Any) -> Array:
+    """Return a read-only view of an array."""
+    view: Array = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def read_shape(shape: Any, record: str) -> tuple[int, ...]:
+    """Return a record's shape as a tuple of plain integers."""
+    try:
+        sizes = tuple(operator.index(n) for n in shape)
+    except TypeError:
+        sizes = (-1,)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"{record}: attribute 'shape': expected a tuple of sizes, got {shape!r}")
+    return sizes
 
 
 def is_of_torch(value: Any) -> bool:

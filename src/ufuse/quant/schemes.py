@@ -18,11 +18,11 @@ from .arguments import Operands, as_stored, float_name, limited, read_axis, read
 from .array import PACKED, QuantizedArray
 from .codes import BY_NAME as CODES
 from .codes import CodeType, code_type
-from .grid import Blocks, per_axis
+from .grid import Blocks, per_axis, sizes_along
 from .linear import quantize_linear
 from .packing import nibble_quantizer, pack, packed_shape, paired
 from .programs import quantizer
-from .ranged import Part, Rule, quantize_ranged
+from .ranged import Part, Rule, quantize_ranged, widened
 from .record import refuse_record
 from .scales import scale_of_range
 
@@ -83,7 +83,8 @@ def quantize(
         code.
     observer : ufuse.observers.Observer, optional
         What has seen the data that the scale is for: its `scale_zero_point` is asked, and `x` may
-        go beyond. By default the smallest and the largest element of `x` (of the index, the block).
+        go beyond. It has the same `axis` and `block_size`. By default the smallest and the largest
+        element of `x` (of the index, the block).
 
     Returns
     -------
@@ -119,8 +120,8 @@ def quantize(
     make = _how if {type(axis), type(block_size)} <= {int, NoneType} else _How
     how = make(code, axis, block_size, _read_symmetric(symmetric, code))
     if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
-        return _quantize([_read_numbers(part) for part in x], how, observer)
-    return _quantize([_read_numbers(x)], how, observer)[0]
+        return _quantize(widened([_read_numbers(part) for part in x]), how, observer, "x[{}]")
+    return _quantize(widened([_read_numbers(x)]), how, observer, "x")[0]
 
 
 class _How:
@@ -147,8 +148,11 @@ class _How:
 _how = lru_cache(maxsize=64)(_How)
 
 
-def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedArray]:
-    """Quantize arrays; the ranges of all are found, and their codes written, in one call."""
+def _quantize(arrays: list[Array], how: _How, observer: Any, place: str) -> list[QuantizedArray]:
+    """Quantize arrays; the ranges of all are found, and their codes written, in one call.
+
+    Errors call an array `place`, with its number for ``{}``.
+    """
     if observer is None and how.is_plain and executors.native is not None:
         low, high = how.code.low, how.most
         found = executors.native.quantize_arrays(arrays, how.program, how.symmetric, low, high)
@@ -159,7 +163,7 @@ def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedAr
                 )
                 for codes, scale, zero in found
             ]
-    planned = [_Planned(x, how) for x in arrays]
+    planned = [_Planned(x, how, place.format(i)) for i, x in enumerate(arrays)]
     calls: dict[Program, list[Part]] = {}
     for array in planned:
         if array.x.size == 0 or array.x.dtype.newbyteorder("=") != np.float32:
@@ -177,8 +181,7 @@ def _quantize(arrays: list[Array], how: _How, observer: Any) -> list[QuantizedAr
     for program, parts in calls.items():
         if not quantize_ranged(program, parts, rule, how.code.low, how.most):
             bad = [i for i, x in enumerate(arrays) if not _is_finite(x)]
-            place = "x" if len(arrays) == 1 else f"x[{bad[0]}]"
-            raise _not_finite(arrays[bad[0]], place)
+            raise _not_finite(arrays[bad[0]], place.format(bad[0]))
     return [array.record() for array in planned]
 
 
@@ -190,20 +193,20 @@ class _Planned:
     codes: Array  # as the core holds them
     is_packed = False  # whether they are packed already: two are written at a time
 
-    def __init__(self, x: Array, how: _How) -> None:
+    def __init__(self, x: Array, how: _How, place: str) -> None:
         axis, block_size = how.axis, how.block_size
-        self.x, self.how = x, how
+        self.x, self.how, self.place = x, how, place
         self.axis = None if axis is None else read_axis(axis, x.ndim, "quantize")
-        self.block_size = block_size
-        self.blocks = read_blocks(x.shape, axis, self.block_size, "quantize")
+        self.blocks = read_blocks(x.shape, axis, block_size, "quantize")
+        self.block_size = block_size or None  # of no axes: one scale
         if self.blocks is not None:
             self.grid = self.blocks.grid
         else:
             self.grid = () if self.axis is None else x.shape[self.axis : self.axis + 1]
         if how.code.name in PACKED and x.ndim == 0:
             raise ValueError(
-                f"ufuse.quantize: argument 'x': expected at least one axis to pack {how.code.name} "
-                "codes along, got 0-d"
+                f"ufuse.quantize: argument '{place}': expected at least one axis to pack "
+                f"{how.code.name} codes along, got 0-d"
             )
 
     def lay_out(self) -> tuple[Program, list[Part]]:
@@ -242,19 +245,36 @@ class _Planned:
                 f"such as ufuse.observers.MSE().update(batch), got {observer!r}"
             )
         found = observer.scale_zero_point(self.how.code.name, symmetric=self.how.symmetric)
-        if found.scale.shape != self.grid:
+        scale = np.array(found.scale, np.float32)  # copies: the record's are read-only
+        zero = np.array(found.zero_point).astype(self.how.storage)
+        if scale.shape != self.grid or zero.shape not in ((), self.grid):
             raise ValueError(
                 f"ufuse.quantize: argument 'observer': expected ranges of shape {self.grid}, as "
                 f"axis= and block_size= say, got those of {observer!r}, of shape "
-                f"{found.scale.shape}; give both the same axis= and block_size="
+                f"{scale.shape}; give both the same axis= and block_size="
             )
+        self._check_layout(observer)
         if not _is_finite(self.x):
-            raise _not_finite(self.x)
-        zero = found.zero_point.astype(self.how.code.storage)
-        return found.scale, np.zeros((), zero.dtype) if self.how.symmetric else zero
+            raise _not_finite(self.x, self.place)
+        return scale, np.zeros((), zero.dtype) if self.how.symmetric else zero
+
+    def _check_layout(self, observer: Any) -> None:
+        """Raise where ranges are of other elements than scales, though there are as many."""
+        from ..observers.observer import Observer
+
+        if not isinstance(observer, Observer):
+            return
+        shape = self.x.shape
+        theirs = sizes_along(shape, observer.axis, observer.block_size)
+        if theirs != sizes_along(shape, self.axis, self.block_size):
+            raise ValueError(
+                f"ufuse.quantize: argument 'observer': expected ranges of axis={self.axis} and "
+                f"block_size={self.block_size} of an array of shape {shape}, got those of "
+                f"{observer!r}; give both the same axis= and block_size="
+            )
 
     def quantize_by_steps(self, observer: Any) -> None:
-        """Quantize floats of other types than float32: ranges, then scales, then codes."""
+        """Quantize float64, much of float16 or bfloat16: ranges, then scales, then codes."""
         code, x = self.how.code, self.x
         if observer is not None:
             self.scale, self.zero = self.observed(observer)
@@ -264,7 +284,7 @@ class _Planned:
         else:
             low, high = _ranges(x, self.axis, self.blocks)
             if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
-                raise _not_finite(x)
+                raise _not_finite(x, self.place)
             how = self.how
             self.scale, zero = scale_of_range(low, high, code.low, how.most, how.symmetric)
             self.zero = (
