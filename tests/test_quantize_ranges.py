@@ -177,3 +177,23 @@ def test_dynamic_writes_nothing_where_there_is_no_range() -> None:
         assert (out == 7).all()
     scale = uf.dynamic_quantize_linear(np.float32([1, np.inf])).scale
     assert scale == np.inf
+
+
+def test_a_list_with_an_array_is_a_list_of_arrays() -> None:
+    """Tensors of one shape were one array, and records were quantized again."""
+    torch = pytest.importorskip("torch")
+    tensors = [torch.ones(3, 4), torch.zeros(2), torch.ones(2, 2, dtype=torch.bfloat16)]
+    got = uf.quantize(tensors)
+    assert [q.shape for q in got] == [(3, 4), (2,), (2, 2)]
+
+
+def test_what_is_no_array_in_a_list_is_named() -> None:
+    x = sample((2, 3))
+    with pytest.raises(TypeError, match=r"'x\[1\]'.*dequantize"):
+        uf.quantize([x, uf.quantize(x)])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"'x\[1\]'"):
+        uf.quantize([x, None])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"'x\[1\]'.*complex64"):
+        uf.quantize([x, x.astype(np.complex64)])
+    assert uf.quantize([x, [1.0, 2.0]])[1].shape == (2,)  # type: ignore[list-item]
+    assert uf.quantize([np.float32(1), np.float32(2)]).shape == (2,)  # numbers

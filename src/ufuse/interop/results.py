@@ -133,9 +133,7 @@ def accepts_buffers(
     return decorate
 
 
-def _written(
-    value: object, name: str, outputs: list[tuple[object, object]], label: str
-) -> object:
+def _written(value: object, name: str, outputs: list[tuple[object, object]], label: str) -> object:
     """Return what is to be written, noted beside what the caller gave.
 
     A function of its own: one that called itself from within `general` would be a cycle, and keep

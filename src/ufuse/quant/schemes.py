@@ -23,7 +23,7 @@ from .linear import quantize_linear
 from .packing import nibble_quantizer, pack, packed_shape, paired
 from .programs import quantizer
 from .ranged import Part, Rule, quantize_ranged, widened
-from .record import refuse_record
+from .record import Record, refuse_record
 from .scales import scale_of_range
 
 Array = NDArray[Any]
@@ -64,8 +64,8 @@ def quantize(
     ----------
     x : array_like, or list of arrays
         float32, float16, bfloat16 or float64, any shape, strides and byte order; finite in float32.
-        Lists of numbers are read as float64. Of a list of arrays each is quantized alike, and the
-        results are a list.
+        Lists of numbers are read as float64. Of a list of arrays (NumPy's, or torch's and the like)
+        each is quantized alike, and the results are a list.
     scheme : str or dtype_like
         What the codes are: ``"int8" "uint8" "int16" "uint16" "int4" "uint4" "int2" "uint2"``, or
         a float of 8, 6 or 4 bits: ``"float8_e4m3fn" "float8_e5m2" "float4_e2m1fn"``... Or such a
@@ -119,9 +119,10 @@ def quantize(
     block_size = tuple(block_size) if isinstance(block_size, list) else block_size
     make = _how if {type(axis), type(block_size)} <= {int, NoneType} else _How
     how = make(code, axis, block_size, _read_symmetric(symmetric, code))
-    if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
-        return _quantize(widened([_read_numbers(part) for part in x]), how, observer, "x[{}]")
-    return _quantize(widened([_read_numbers(x)]), how, observer, "x")[0]
+    if isinstance(x, (list, tuple)) and any(map(_is_array, x)):
+        parts = [_read_numbers(part, f"x[{i}]") for i, part in enumerate(x)]
+        return _quantize(widened(parts), how, observer, "x[{}]")
+    return _quantize(widened([_read_numbers(x, "x")]), how, observer, "x")[0]
 
 
 class _How:
@@ -321,16 +322,23 @@ def _read_scheme(scheme: DTypeLike | str) -> CodeType:
     return code
 
 
-def _read_numbers(x: Any) -> Array:
+def _is_array(part: Any) -> bool:
+    """Whether what is in a list makes it a list of arrays: an array of any library, or a record."""
+    if isinstance(part, (np.ndarray, Record)):
+        return True
+    return hasattr(part, "__dlpack__") and not isinstance(part, np.generic)
+
+
+def _read_numbers(x: Any, argument: str) -> Array:
     """Return floats in the machine's byte order or the other."""
-    refuse_record(x, "ufuse.quantize", "x")
-    array = asarray(x, function="ufuse.quantize", argument="x")
+    refuse_record(x, "ufuse.quantize", argument)
+    array = asarray(x, function="ufuse.quantize", argument=argument)
     if array.dtype.kind in "iu" and isinstance(x, (list, tuple, int)):
         return array.astype(np.float64)
     if float_name(array.dtype.newbyteorder("=")) not in ("f4", "f8", "float16", "bfloat16"):
         raise TypeError(
-            "ufuse.quantize: argument 'x': expected float32, float64, float16 or bfloat16, got "
-            f"dtype {array.dtype}; convert it with x.astype(np.float32)"
+            f"ufuse.quantize: argument {argument!r}: expected float32, float64, float16 or "
+            f"bfloat16, got dtype {array.dtype}; convert it with x.astype(np.float32)"
         )
     return array
 
