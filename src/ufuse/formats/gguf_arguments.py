@@ -24,7 +24,7 @@ _FITTED_APART: Final = {"Q3_K": 16, "Q6_K": 16}
 
 
 def row_of(function: str, kind: str, *, encodes: bool = False) -> Format:
-    """Return the row of a kind, in any case; with `encodes`, messages list what is written alone."""
+    """Return the row of a kind, in any case; with `encodes`, messages list those written alone."""
     row = _BY_UPPER.get(kind.upper()) if isinstance(kind, str) else None
     if row is None:
         raise (ValueError if isinstance(kind, str) else TypeError)(
@@ -137,8 +137,8 @@ def read_weights(importance: ArrayLike, row: Format, length: int) -> Array:
 def _weights_of_zeros(weights: Array, row: Format) -> Array:
     """Return weights with which no block counts for nothing: it would be read back as zeros.
 
-    llama-quantize takes 1 for what no sample has reached (``imatrix`` without counts, an expert that
-    was never chosen). Within a block that has other weights, the least of these is taken.
+    llama-quantize takes 1 for what no sample has reached, such as an expert that was never chosen.
+    Within a block that has other weights, the least of these is taken.
     """
     if weights.all():
         return weights

@@ -320,9 +320,11 @@ def read_codes(x: Any, function: str) -> tuple[Array, CodeType]:
         if function == "pack":
             expected, remedy = NARROW_NAMES, "give dtype= for codes of a byte each"
         elif array.dtype.kind in "iu":
-            expected, remedy = f"int32, {NAMES}", "np.asarray(x, np.int8) makes codes of integers"
-            if isinstance(x, np.ndarray):
-                remedy = "x.astype(np.int32) converts integer sums"
+            expected = f"int32, {NAMES}"
+            remedy = (
+                "x.astype(np.int32) converts integer sums, np.asarray(x, np.int8) makes codes of a "
+                "list"
+            )
         else:
             expected, remedy = f"int32, {NAMES}", "quantize_linear makes codes of numbers"
         raise TypeError(

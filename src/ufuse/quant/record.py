@@ -43,7 +43,7 @@ class Record:
     _floats: ClassVar[tuple[type, ...]] = (
         np.float32,
         np.float16,
-    )  # what is decoded to, and bfloat16
+    )  # _decode gives, and bfloat16
 
     shape: tuple[int, ...]
 
