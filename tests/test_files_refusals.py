@@ -115,9 +115,9 @@ def test_a_dry_run_refuses_what_the_run_would(source: Path, tmp_path: Path) -> N
         dry(to="int8", block_size=1.5)
     for bad in (-1, np.nan, np.inf):
         weights = {"long.weight": np.full(512, bad)}
-        with pytest.raises(ValueError, match="'long.weight': expected weights that are finite"):
+        with pytest.raises(ValueError, match=r"'long\.weight': expected weights that are finite"):
             dry(to="Q4_0", importance=weights)
-    with pytest.raises(TypeError, match="'long.weight': expected real numbers"):
+    with pytest.raises(TypeError, match="expected real numbers"):
         dry(to="Q4_0", importance={"long.weight": np.full(512, "1")})
     assert target.read_bytes() == b"old"
 

@@ -25,12 +25,9 @@ def test_limits_that_are_no_integers_are_refused() -> None:
     """They were truncated."""
     function: Any
     for function in (uf.quantize_linear, uf.fake_quantize):
-        with pytest.raises(TypeError, match=r"'limits': expected two integers, got \(-1\.5, 1\.5"):
-            function(X, 0.1, dtype="int8", limits=(-1.5, 1.5))
-        with pytest.raises(TypeError, match="'limits': expected two integers, got 3"):
-            function(X, 0.1, dtype="int8", limits=3)
-        with pytest.raises(ValueError, match="'limits': expected two integers, got "):
-            function(X, 0.1, dtype="int8", limits=(1, 2, 3))
+        for bad in ((-1.5, 1.5), (np.float32(-1), 1), (1, 2, 3), 3):
+            with pytest.raises(ValueError, match="'limits': expected two integers within"):
+                function(X, 0.1, dtype="int8", limits=bad)
     np.testing.assert_array_equal(
         uf.quantize_linear(X, 1, dtype="int8", limits=(np.int64(-2), np.int8(2))), [[1, 2], [2, 2]]
     )
@@ -52,7 +49,7 @@ def test_a_cast_to_none_is_refused() -> None:
 def test_half_away_says_whose_it_is() -> None:
     with pytest.raises(ValueError, match="with spec='litert' 'half_away'"):
         uf.quantize_linear(X, 0.1, rounding="half_away")
-    with pytest.raises(TypeError, match="half to even or half away; .*rounding='half_away'"):
+    with pytest.raises(TypeError, match=r"half to even or half away; .*rounding='half_away'"):
         uf.quantize_linear(X.astype(np.float64), 0.1, rounding="half_away", spec="litert")
 
 

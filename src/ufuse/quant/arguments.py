@@ -107,10 +107,8 @@ def limited(code: CodeType, limits: Any, function: str) -> CodeType:
         )
     try:
         low, high = (operator.index(end) for end in limits)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"ufuse.{function}: argument 'limits': expected two integers, got {limits!r}"
-        ) from None
+    except (TypeError, ValueError):
+        low, high = 1, 0
     if not code.low <= low < high <= code.high:
         raise ValueError(
             f"ufuse.{function}: argument 'limits': expected two integers within those of "
