@@ -54,7 +54,7 @@ def _random_bits(rounding: str, rng: Any, shape: tuple[int, ...], function: str)
         return None
     if rounding != "stochastic":
         raise ValueError(
-            f"ufuse.{function}: argument 'rounding': expected 'half_even', 'stochastic', or with "
+            f"ufuse.{function}: argument 'rounding': expected 'half_even' or 'stochastic', or with "
             f"spec='litert' 'half_away', got {rounding!r}"
         )
     generator = generator_of(rng, function)
