@@ -43,7 +43,40 @@ def test_importance_as_the_twin(kind: str, case: str, tier: str) -> None:
         x = np.asarray(HOSTILE[case](np.random.default_rng(len(case))), np.float32)
     for importance in (weights(256), np.zeros(256, np.float32), np.ones(256, np.float32)):
         got = gguf.quantize(x, kind, importance=importance)
-        np.testing.assert_array_equal(got, by_twin(x, kind, importance))
+        counted = importance if importance.any() else np.ones_like(importance)
+        np.testing.assert_array_equal(got, by_twin(x, kind, counted))
+
+
+ZEROS_LOST = ["Q4_0", "Q5_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+
+
+@pytest.mark.parametrize("kind", [*ZEROS_LOST, "Q4_1", "Q5_1"])
+def test_a_block_without_importance_is_not_read_back_as_zeros(kind: str) -> None:
+    x = np.random.default_rng(7).normal(size=(3, 768)).astype(np.float32)
+    importance = weights(768) + np.float32(0.01)
+    importance[256:512] = 0
+    kept = importance.copy()
+    found = gguf.dequantize(gguf.quantize(x, kind, importance=importance), kind)
+    np.testing.assert_array_equal(importance, kept)
+    filled = np.where(importance == 0, np.float32(1), importance)
+    want = gguf.dequantize(gguf.quantize(x, kind, importance=filled), kind)
+    np.testing.assert_array_equal(found, want)
+    error = np.abs(found - x)
+    assert error[:, 256:512].mean() < 1.1 * error[:, :256].mean()
+    nothing = gguf.quantize(x, kind, importance=np.zeros(768))
+    assert nothing.tobytes() == gguf.quantize(x, kind, importance=np.ones(768)).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["Q3_K", "Q6_K"])
+def test_a_part_of_a_block_without_importance_is_not_read_back_as_zeros(kind: str) -> None:
+    x = np.random.default_rng(8).normal(size=(3, 512)).astype(np.float32)
+    importance = weights(512) + np.float32(0.01)
+    importance[32:48] = importance[300:310] = 0  # a part, and some of a part
+    found = gguf.quantize(x, kind, importance=importance)
+    importance[32:48] = np.delete(importance[:256], np.s_[32:48]).min()
+    np.testing.assert_array_equal(found, gguf.quantize(x, kind, importance=importance))
+    error = np.abs(gguf.dequantize(found, kind) - x)
+    assert error[:, 32:48].mean() < 1.5 * error.mean()
 
 
 @pytest.mark.parametrize("kind", KINDS)

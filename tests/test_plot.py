@@ -106,3 +106,15 @@ def test_numbers_that_are_not_finite() -> None:
     q = uf.quantize(x)
     x[0, 0] = np.nan
     assert len(uf.plot.quantization(x, q).axes) == 3
+
+
+@pytest.mark.parametrize("scheme", ["int16", "uint16"])
+def test_codes_of_16_bits_are_drawn_in_bars_that_can_be_seen(scheme: str) -> None:
+    """65536 bars were once drawn, each narrower than a pixel."""
+    pytest.importorskip("matplotlib")
+    x = np.random.default_rng(0).normal(0, 1, (30, 40)).astype(np.float32)
+    codes = uf.plot.quantization(x, uf.quantize(x, scheme)).axes[1]
+    assert len(codes.patches) == 512
+    assert sum(bar.get_height() for bar in codes.patches) == x.size
+    assert sum(bar.get_width() for bar in codes.patches) == 65536
+    assert "of 65536 codes used" in codes.get_title()

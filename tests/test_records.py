@@ -99,8 +99,8 @@ def test_numbers_and_bytes(name: str, shape: tuple[int, ...]) -> None:
 
 
 @every
-def test_float64_is_of_linear_records_alone(name: str) -> None:
-    """`dequantize_linear` has it, and records once had not."""
+def test_float64_whatever_the_format(name: str) -> None:
+    """Records of formats once refused it; theirs are the float32 numbers."""
     _, q = make(name, (4, 64))
     if isinstance(q, uf.QuantizedArray):
         zero = q.zero_point.view(q.codes().dtype)
@@ -109,8 +109,15 @@ def test_float64_is_of_linear_records_alone(name: str) -> None:
         np.testing.assert_array_equal(q.dequantize(dtype=np.float64), want)
         np.testing.assert_array_equal(q.dequantize(np.empty(q.shape)), want)
         return
-    with pytest.raises(TypeError, match=r"expected float32, float16 or bfloat16, got .*float64"):
-        q.dequantize(dtype=np.float64)
+    want = q.dequantize().astype(np.float64)
+    found = q.dequantize(dtype=np.float64)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, want)
+    swapped = np.empty(q.shape[::-1], ">f8").T
+    assert q.dequantize(swapped) is swapped
+    np.testing.assert_array_equal(swapped, want)
+    with pytest.raises(TypeError, match=r"expected float32, float64, float16 or bfloat16"):
+        q.dequantize(dtype=np.int8)
 
 
 ROWS = [2, -1, slice(1, 4), slice(None, None, -2), [0, 3, 3], np.array([True, False] * 3)]

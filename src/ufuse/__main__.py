@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.run(parsed))
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"ufuse {parsed.command}: {error}", file=sys.stderr)
-        return 1
+        return quantize.status_of(error)
     except KeyboardInterrupt:
         print(f"ufuse {parsed.command}: interrupted", file=sys.stderr)
         return 130

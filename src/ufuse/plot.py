@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["quantization"]
 
 _Ends: TypeAlias = tuple[float, float]
+
+_MOST_BARS: Final = 512
 
 
 def quantization(x: ArrayLike, q: Record, *, bins: int = 200, title: str | None = None) -> Figure:
@@ -40,7 +42,8 @@ def quantization(x: ArrayLike, q: Record, *, bins: int = 200, title: str | None 
     -------
     matplotlib.figure.Figure
         Of three axes; ``figure.savefig("q.png")`` writes it. No window is opened. Of GGUF's kinds,
-        whose blocks differ too much to count codes, the second has what the codes stand for.
+        whose blocks differ too much to count codes, the second has what the codes stand for; of
+        codes of 16 bits neighbours share a bar, so that there are 512 at most.
 
     Raises
     ------
@@ -76,7 +79,8 @@ def quantization(x: ArrayLike, q: Record, *, bins: int = 200, title: str | None 
         _steps(codes, counts.decoded, "what codes stand for")
         codes.set_title(_scheme(q))
     else:
-        codes.bar(used[0], used[1], width=_spacing(used[0]))
+        places, heights, widths = _bars(used[0], used[1])
+        codes.bar(places, heights, width=widths)
         codes.set(xlabel=f"{_scheme(q)} code", ylabel="numbers", yscale="log")
         codes.set_title(f"{np.count_nonzero(used[1])} of {used[2]} codes used")
     _steps(errors, counts.errors, "error")
@@ -128,6 +132,21 @@ def _steps(axes: Any, counted: list[NDArray[Any]], name: str) -> None:
 
 def _scheme(q: Record) -> str:
     return str(getattr(q, "scheme", None) or getattr(q, "kind", None) or "nvfp4")
+
+
+def _bars(
+    numbers: NDArray[Any], counts: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return places, heights and widths of bars: of many codes, neighbours share one.
+
+    A bar for each code of 16 bits would be narrower than what is drawn.
+    """
+    if numbers.size <= _MOST_BARS:
+        return numbers, counts, _spacing(numbers)
+    first = np.arange(0, numbers.size, -(-numbers.size // _MOST_BARS))
+    last = np.append(first[1:], numbers.size) - 1
+    middles = (numbers[first] + numbers[last]) / 2
+    return middles, np.add.reduceat(counts, first), numbers[last] - numbers[first] + 1
 
 
 def _spacing(numbers: NDArray[Any]) -> NDArray[Any]:

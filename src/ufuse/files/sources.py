@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from .safetensors import NAME_OF, Reader
 from .tiles import Tensor
 
 #: Fields of GGUF's that its writer makes, or that describe the file and not the model.
-_OWN = ("general.architecture", "general.alignment", "general.file_type", "split.")
+_OWN: Final = ("general.architecture", "general.alignment", "general.file_type", "split.")
+#: What the package gguf reads.
+_VERSIONS: Final = (2, 3)
 
 
 class Source(NamedTuple):
@@ -65,14 +67,50 @@ def open_source(path: Path) -> Source:
     return Source(tensors, reader.metadata, [], None, reader.release)
 
 
+def _damage(path: Path) -> str:
+    """Return what is wrong with a file that gguf cannot read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        magic, version = file.read(4), file.read(4)
+    if magic != b"GGUF":
+        return f"offset 0: not a whole GGUF file of {size} bytes: it begins with {magic!r}"
+    if len(version) == 4 and 0xFFFF & int.from_bytes(version, "little") not in (0, *_VERSIONS):
+        found = int.from_bytes(version, "little")
+        return f"offset 4: version {found} of GGUF; versions {_VERSIONS[0]} to 3 are read"
+    return (
+        f"not a whole GGUF file of {size} bytes: its header is damaged, or goes on past the end of "
+        "the file, as may a tensor"
+    )
+
+
+def _check_places(path: Path, reader: Any) -> None:
+    """Refuse tensors that share bytes, or that end where the file does not go."""
+    size, end, before = path.stat().st_size, int(reader.data_offset), "the header"
+    for tensor in sorted(reader.tensors, key=lambda tensor: int(tensor.data_offset)):
+        start = int(tensor.data_offset)
+        stop = start + int(tensor.n_bytes)
+        if start < end:
+            raise ValueError(
+                f"{path}: offset {start}: not a whole GGUF file: tensor {tensor.name!r} overlaps "
+                f"{before}, which ends at offset {end}"
+            )
+        if stop > size:
+            raise ValueError(
+                f"{path}: offset {size}: not a whole GGUF file: tensor {tensor.name!r} goes from "
+                f"offset {start} to {stop}"
+            )
+        if stop > start:
+            end, before = stop, f"tensor {tensor.name!r}"
+
+
 def _open_gguf(path: Path) -> Source:
     package = optional("gguf", "reading .gguf files")
     try:
         reader = package.GGUFReader(path)
-    except (ValueError, IndexError, KeyError, OverflowError, TypeError) as error:
-        # gguf slices a memory map that is too short, and fails on what it gets.
-        size = path.stat().st_size
-        raise ValueError(f"{path}: not a whole GGUF file of {size} bytes: {error}") from error
+    except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError) as error:
+        # gguf slices a memory map that is too short, and fails on what it gets, in NumPy's words.
+        raise ValueError(f"{path}: {_damage(path)}") from error
+    _check_places(path, reader)
     tensors = []
     for found in reader.tensors:
         shape = tuple(int(extent) for extent in reversed(found.shape.tolist()))

@@ -200,7 +200,8 @@ def quantize(
         One of ``kinds(encodes=True)``; its block divides D.
     importance : array_like, optional
         Shape (D,): how much an error of each element of a row matters, the same for all rows; not
-        negative. For Q4_0 to Q5_1 and Q2_K to Q6_K, which then search for the best scale.
+        negative. For Q4_0 to Q5_1 and Q2_K to Q6_K, which then search for the best scale. A block
+        whose weights are all 0 is encoded as if they were all 1: see Notes.
     out : ndarray, optional
         Written to and returned: uint8, of any strides. It may overlap `x`.
 
@@ -247,6 +248,11 @@ def quantize(
     whose compiler fuses them, as it may on AVX2, makes other choices where two scales are about as
     good. A NaN gets the level of zero in Q3_K and Q6_K, the lowest in others.
 
+    With weights of 0 alone those searches find a scale of 0, and the block would be read back as
+    zeros. Such a block gets weights of 1 here, as ``llama-quantize`` gives them to experts that no
+    sample has reached; 16 elements of Q3_K and Q6_K in a block that has other weights get the least
+    of these. Wherever a weight is positive in each of those, the bytes are ggml's, zeros included.
+
     Layouts and roundings: ``ggml-common.h`` and ``ggml-quants.c`` of llama.cpp.
 
     Examples
@@ -259,7 +265,7 @@ def quantize(
     >>> bool(np.abs(uf.formats.gguf.dequantize(data, "Q8_0") - x).max() < 0.005)
     True
     """
-    row = row_of("quantize", kind)
+    row = row_of("quantize", kind, encodes=True)
     if not row.encodes:
         raise ValueError(
             f"ufuse.formats.gguf.quantize: argument 'kind': {row.name} is read only; expected one "

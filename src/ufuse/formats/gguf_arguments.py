@@ -17,13 +17,19 @@ _BY_UPPER: Final = {name.upper(): row for name, row in KINDS.items()}
 
 UINT8: Final = np.dtype(np.uint8)
 
+#: Elements whose scale is searched apart from their block's others by a weighted fit that, with
+#: weights of 0 alone, finds a scale of 0. Of other kinds that is a block; parts of Q2_K, Q4_K and
+#: Q5_K have searches that end in another scale.
+_FITTED_APART: Final = {"Q3_K": 16, "Q6_K": 16}
 
-def row_of(function: str, kind: str) -> Format:
-    """Return the row of a kind, in any case."""
+
+def row_of(function: str, kind: str, *, encodes: bool = False) -> Format:
+    """Return the row of a kind, in any case; with `encodes`, messages list those written alone."""
     row = _BY_UPPER.get(kind.upper()) if isinstance(kind, str) else None
     if row is None:
         raise (ValueError if isinstance(kind, str) else TypeError)(
-            f"ufuse.formats.gguf.{function}: argument 'kind': expected one of {', '.join(KINDS)}; "
+            f"ufuse.formats.gguf.{function}: argument 'kind': expected one of "
+            f"{', '.join(name for name, k in KINDS.items() if k.encodes or not encodes)}; "
             f"got {kind!r}"
         )
     return row
@@ -125,7 +131,28 @@ def read_weights(importance: ArrayLike, row: Format, length: int) -> Array:
         weights = np.ascontiguousarray(weights, np.float32)
     if not (weights >= 0).all() or not np.isfinite(weights).all():
         raise ValueError(f"{name}: expected weights that are finite in float32 and not negative")
-    return weights
+    return _weights_of_zeros(weights, row)
+
+
+def _weights_of_zeros(weights: Array, row: Format) -> Array:
+    """Return weights with which no block counts for nothing: it would be read back as zeros.
+
+    llama-quantize takes 1 for what no sample has reached, such as an expert that was never chosen.
+    Within a block that has other weights, the least of these is taken.
+    """
+    if weights.all():
+        return weights
+    found = weights.copy()  # never the caller's
+    blocks = found.reshape(-1, row.block)
+    unweighted = ~blocks.any(axis=1)
+    blocks[unweighted] = 1
+    apart = _FITTED_APART.get(row.name)
+    if apart is not None:
+        least = np.where(blocks > 0, blocks, np.inf).min(axis=1, initial=np.inf)
+        parts = blocks.reshape(len(blocks), -1, apart)
+        fill = np.broadcast_to(least[:, np.newaxis, np.newaxis], parts.shape)
+        np.copyto(parts, fill, where=~parts.any(axis=2, keepdims=True))
+    return found
 
 
 def has_contiguous_rows(data: Array) -> bool:

@@ -45,9 +45,14 @@ def wrap_like(result: Any, *templates: Any) -> Any:
     return result
 
 
+def _same_tuple(like: tuple[Any, ...], parts: list[Any]) -> Any:
+    """Return parts as a plain tuple, or as the named one that they are of."""
+    return tuple(parts) if type(like) is tuple else type(like)(*parts)
+
+
 def _as_tensors(result: Any) -> Any:
-    if type(result) is tuple:
-        return tuple(_as_tensors(part) for part in result)
+    if isinstance(result, tuple):
+        return _same_tuple(result, [_as_tensors(part) for part in result])
     if not isinstance(result, (np.ndarray, np.generic)):
         return result
     tensor = to_tensor(np.asarray(result))
@@ -162,8 +167,8 @@ def _replace(
 
 
 def _give_back(result: Any, outputs: list[tuple[object, object]], templates: list[object]) -> Any:
-    if type(result) is tuple:
-        return tuple(_give_back(part, outputs, templates) for part in result)
+    if isinstance(result, tuple):
+        return _same_tuple(result, [_give_back(part, outputs, templates) for part in result])
     for view, given in outputs:
         if result is view:
             return given

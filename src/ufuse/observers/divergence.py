@@ -44,6 +44,9 @@ class Entropy(Counted):
     is very sensitive to empty bins, and nearly flat around its least, so that the range can differ
     by some percent from that of the elements themselves, at nearly the same divergence.
 
+    It needs many elements for each range, some 100,000; of fewer, and of blocks, take `MSE`. The
+    levels are `quantized_bins` whatever the scheme is.
+
     Levels are of equal width, as those of integers are: for floating codes there is no range.
 
     Merging, and any order of batches, give the same bits. Memory: 512 KiB; per index or block the

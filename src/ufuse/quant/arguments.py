@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from .. import executors
 from ..catalogue.floats import BY_NAME as FLOATS
 from ..interop.lowprecision import is_low_precision
-from .codes import INT32, NAMES, CodeType, code_type
+from .codes import INT32, NAMES, NARROW_NAMES, CodeType, code_type
 from .grid import Blocks, per_axis
 from .programs import E8M0, SPECS
 
@@ -49,6 +50,17 @@ def read_numbers(x: Any, function: str) -> tuple[Array, str]:
     return (array if name in ("f4", "f8") else stored(array)), name
 
 
+def generator_of(rng: Any, function: str) -> np.random.Generator:
+    """Return the generator of random numbers that `rng` means."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"ufuse.{function}: argument 'rng': expected None, an int of 0 or more, or a "
+            f"numpy.random.Generator, got {rng!r}"
+        ) from None
+
+
 def read_axis(axis: Any, ndim: int, function: str) -> int:
     """Return `axis` counted from the front; raise, naming `function`, where there is none such."""
     try:
@@ -69,16 +81,18 @@ def read_spec(spec: str, function: str) -> str:
     return spec
 
 
-def read_code_type(dtype: Any, function: str, argument: str = "dtype") -> CodeType:
+def read_code_type(
+    dtype: Any, function: str, argument: str = "dtype", names: str = NAMES
+) -> CodeType:
     try:
         found = code_type(dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"ufuse.{function}: argument '{argument}': expected {NAMES}, got {dtype!r}"
+            f"ufuse.{function}: argument '{argument}': expected {names}, got {dtype!r}"
         ) from error
     if found is None:
         raise TypeError(
-            f"ufuse.{function}: argument '{argument}': expected {NAMES}, got dtype "
+            f"ufuse.{function}: argument '{argument}': expected {names}, got dtype "
             f"{np.dtype(dtype)}; name one with dtype="
         )
     return found
@@ -88,11 +102,16 @@ def limited(code: CodeType, limits: Any, function: str) -> CodeType:
     """Return the type of codes that keep to `limits`."""
     if limits is None:
         return code
+    if code.is_float:
+        raise ValueError(
+            f"ufuse.{function}: argument 'limits': codes of {code.name} are floats, which have "
+            f"none; leave limits= out, got {limits!r}"
+        )
     try:
-        low, high = (int(end) for end in limits)
+        low, high = (operator.index(end) for end in limits)
     except (TypeError, ValueError):
         low, high = 1, 0
-    if code.is_float or not code.low <= low < high <= code.high:
+    if not code.low <= low < high <= code.high:
         raise ValueError(
             f"ufuse.{function}: argument 'limits': expected two integers within those of "
             f"{code.name}, {(code.low, code.high)}, got {limits!r}"
@@ -100,13 +119,15 @@ def limited(code: CodeType, limits: Any, function: str) -> CodeType:
     return replace(code, low=low, high=high)
 
 
-def codes_wanted(dtype: DTypeLike | str | None, zero_point: Any, function: str) -> CodeType:
+def codes_wanted(
+    dtype: DTypeLike | str | None, zero_point: Any, function: str, argument: str = "zero_point"
+) -> CodeType:
     """Return the type of the codes: `dtype`, else the zero point's, else uint8 as in ONNX."""
     own = getattr(zero_point, "dtype", None)
     if dtype is None:
         if own is None:
             return read_code_type(np.uint8, function)
-        return read_code_type(own, function, "zero_point")
+        return read_code_type(own, function, argument)
     code = read_code_type(dtype, function)
     if own is not None:
         try:
@@ -117,7 +138,7 @@ def codes_wanted(dtype: DTypeLike | str | None, zero_point: Any, function: str) 
             agrees = True
         if not agrees:
             raise TypeError(
-                f"ufuse.{function}: argument 'zero_point': expected dtype {code.name} (as dtype= "
+                f"ufuse.{function}: argument '{argument}': expected dtype {code.name} (as dtype= "
                 f"says), got {own}; convert it or leave dtype= out"
             )
     return code
@@ -180,22 +201,22 @@ class Operands(NamedTuple):
         yield from self.blocks.parts(self.x, self.scale, zero, *others)
 
 
-def _scales(scale: Any, wide: str, function: str) -> Array:
+def _scales(scale: Any, wide: str, function: str, called: str) -> Array:
     scales = np.asarray(scale)
     name = float_name(scales.dtype)
     if name is None and scales.dtype.kind not in "iu":
         raise TypeError(
-            f"ufuse.{function}: argument 'scale': expected floating-point values, got dtype "
+            f"ufuse.{function}: argument '{called}': expected floating-point values, got dtype "
             f"{scales.dtype}"
         )
     return scales.astype(wide, copy=False)
 
 
-def _zeros(zero_point: Any, code: CodeType, function: str) -> Array:
+def _zeros(zero_point: Any, code: CodeType, function: str, name: str) -> Array:
     low, high = code.low, code.high
     if type(zero_point) is int and not low <= zero_point <= high:
         raise ValueError(  # before NumPy makes an object of an integer that no dtype holds
-            f"ufuse.{function}: argument 'zero_point': expected values from {low} to {high} "
+            f"ufuse.{function}: argument '{name}': expected values from {low} to {high} "
             f"({code.name}), got {zero_point}"
         )
     zeros = np.asarray(0 if zero_point is None else zero_point)
@@ -203,13 +224,13 @@ def _zeros(zero_point: Any, code: CodeType, function: str) -> Array:
         own = code_type(zeros.dtype)
         if own is None or (own.is_float and own != code):
             raise TypeError(
-                f"ufuse.{function}: argument 'zero_point': expected integers of the codes' dtype "
+                f"ufuse.{function}: argument '{name}': expected integers of the codes' dtype "
                 f"{code.name}, got dtype {zeros.dtype}"
             )
         zeros = zeros.astype(np.float32 if own.is_float else np.int64)
     if zeros.size and not (zeros.min() >= low and zeros.max() <= high):
         raise ValueError(
-            f"ufuse.{function}: argument 'zero_point': expected values from {low} to {high} "
+            f"ufuse.{function}: argument '{name}': expected values from {low} to {high} "
             f"({code.name}), got {zeros.min()} to {zeros.max()}"
         )
     return zeros.astype(code.storage, copy=False)
@@ -263,14 +284,19 @@ def read_operands(
     wide: str,
     code: CodeType,
     function: str,
+    prefix: str = "",
 ) -> Operands:
-    """Check scale and zero point against `x` and shape them; `wide` is what they compute in."""
+    """Check scale and zero point against `x` and shape them.
+
+    `wide` is what they compute in, `prefix` begins the names of both arguments.
+    """
     if axis is not None:
         axis = read_axis(axis, x.ndim, function)
-    scales, zeros = _scales(scale, wide, function), _zeros(zero_point, code, function)
+    scales = _scales(scale, wide, function, f"{prefix}scale")
+    zeros = _zeros(zero_point, code, function, f"{prefix}zero_point")
     if zeros.ndim and zeros.shape != scales.shape:
         raise ValueError(
-            f"ufuse.{function}: argument 'zero_point': expected the shape of scale, "
+            f"ufuse.{function}: argument '{prefix}zero_point': expected the shape of scale, "
             f"{scales.shape}, or a scalar, got shape {zeros.shape}"
         )
     blocks = read_blocks(x.shape, axis, block_size, function)
@@ -295,9 +321,19 @@ def read_codes(x: Any, function: str) -> tuple[Array, CodeType]:
     array = np.asarray(x)
     code = INT32 if (array.dtype.kind, array.itemsize) == ("i", 4) else code_type(array.dtype)
     if code is None:
+        if function == "pack":
+            expected, remedy = NARROW_NAMES, "give dtype= for codes of a byte each"
+        elif array.dtype.kind in "iu":
+            expected = f"int32, {NAMES}"
+            remedy = (
+                "x.astype(np.int32) converts integer sums, np.asarray(x, np.int8) makes codes of a "
+                "list"
+            )
+        else:
+            expected, remedy = f"int32, {NAMES}", "quantize_linear makes codes of numbers"
         raise TypeError(
-            f"ufuse.{function}: argument 'x': expected codes: int32, {NAMES}; got dtype "
-            f"{array.dtype}; np.asarray(x, np.int8) makes codes of integers"
+            f"ufuse.{function}: argument 'x': expected codes: {expected}; got dtype "
+            f"{array.dtype}; {remedy}"
         )
     return as_stored(array, code), code
 

@@ -12,7 +12,7 @@ from ..catalogue.floats import BY_NAME as FLOATS
 from ..catalogue.floats import ROUNDINGS
 from ..interop import accepts_buffers
 from ..interop.lowprecision import low_precision_dtype
-from .arguments import float_name, read_output, stored
+from .arguments import float_name, generator_of, read_output, stored
 from .programs import E8M0, caster, storage_of
 from .record import refuse_record
 
@@ -27,6 +27,8 @@ _FLOATS = (
 def _read(dtype: DTypeLike | str, argument: str) -> tuple[np.dtype[Any], str]:
     """Return a dtype, and what programs call it."""
     try:
+        if dtype is None:  # float64 to NumPy
+            raise TypeError
         named = isinstance(dtype, str) and (dtype in FLOATS or dtype == E8M0)
         found = _called(str(dtype)) if named else np.dtype(dtype)
     except TypeError as error:
@@ -129,7 +131,7 @@ def cast(
     inputs = [array if source in ("f4", "f8") else stored(array)]
     program = caster(source, target_name, rounding, bool(saturate))
     if len(program.inputs) > 1:
-        generator = np.random.default_rng(rng)
+        generator = generator_of(rng, "cast")
         inputs.append(generator.integers(0, 1 << 32, size=array.shape, dtype=np.uint32))
     output = target if target_name in ("f4", "f8") else target.view(storage_of(target_name))
     if out is not None:

@@ -78,6 +78,10 @@ NAMES: Final = (
 )
 
 
+#: Those that can be packed.
+NARROW_NAMES: Final = ", ".join(row.name for row in CODE_TYPES if row.bits < 8)
+
+
 def code_type(dtype: DTypeLike | str) -> CodeType | None:
     """Return the type of codes that a dtype, or its name, means; None where it means none.
 

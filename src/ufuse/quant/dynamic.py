@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import executors
 from ..interop import accepts_buffers
 from ..reduce import minmax
-from .arguments import read_numbers
+from .arguments import float_name, read_output
 from .codes import BY_NAME as CODES
 from .linear import quantize_linear
 from .programs import quantizer
@@ -50,13 +50,15 @@ def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> Dynami
     TypeError
         If `x` is not float32.
     ValueError
-        If `x` has NaN: there is no range. (An infinity makes the scale infinite, as in
-        onnxruntime.)
+        If `x` has NaN: there is no range. If `out` has another shape. Nothing has been written
+        then.
 
     Notes
     -----
     ONNX DynamicQuantizeLinear-11: the range is widened to hold 0, ``scale = (max - min) / 255``
-    (1/255 where all is 0), ``zero_point = round_half_even(saturate(-min / scale))``.
+    (1/255 where all is 0; onnxruntime has 1.0 there, with the same codes),
+    ``zero_point = round_half_even(saturate(-min / scale))``. An infinity makes the scale infinite
+    and so every finite element 0, as in onnxruntime: clip `x` where it may have one.
 
     Examples
     --------
@@ -65,12 +67,14 @@ def dynamic_quantize_linear(x: ArrayLike, *, out: Array | None = None) -> Dynami
     array([  0, 100, 255], dtype=uint8)
     """
     function = "dynamic_quantize_linear"
-    array, source = read_numbers(x, function)
-    if source != "f4":
+    array = np.asarray(x)
+    if float_name(array.dtype) != "f4":
         raise TypeError(
-            f"ufuse.{function}: argument 'x': expected float32, got dtype {np.asarray(x).dtype}; "
+            f"ufuse.{function}: argument 'x': expected float32, got dtype {array.dtype}; "
             "convert it with x.astype(np.float32)"
         )
+    if out is not None:
+        read_output(out, array.shape, np.dtype(np.uint8), function)
     low, high = minmax(array) if array.size else (np.float32(0), np.float32(0))
     if np.isnan(low):
         raise ValueError(

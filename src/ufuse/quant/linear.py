@@ -19,6 +19,7 @@ from .arguments import (
     as_stored,
     codes_wanted,
     float_name,
+    generator_of,
     limited,
     low_bits,
     read_codes,
@@ -53,10 +54,10 @@ def _random_bits(rounding: str, rng: Any, shape: tuple[int, ...], function: str)
         return None
     if rounding != "stochastic":
         raise ValueError(
-            f"ufuse.{function}: argument 'rounding': expected 'half_even' or 'stochastic', got "
-            f"{rounding!r}"
+            f"ufuse.{function}: argument 'rounding': expected 'half_even' or 'stochastic', or with "
+            f"spec='litert' 'half_away', got {rounding!r}"
         )
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng, function)
     return generator.integers(0, 1 << 32, size=shape, dtype=np.uint32)
 
 
@@ -161,6 +162,7 @@ def quantize_linear(
     array, source = read_numbers(x, function)
     code = codes_wanted(dtype, zero_point, function)
     operation = OPERATIONS[read_spec(spec, function)][axis is not None]
+    asked = rounding
     if spec == "litert" and rounding == "half_away":
         operation, rounding = "quantize_litert_away", "half_even"
     if spec == "torchao" and code.is_float:
@@ -168,8 +170,8 @@ def quantize_linear(
     elif spec != "onnx" and (code.is_float or source == "f8" or rounding != "half_even"):
         raise TypeError(
             f"ufuse.{function}: argument 'spec': {spec!r} quantizes float32, float16 and bfloat16 "
-            f"to integers, half to even; got dtype {np.asarray(x).dtype}, codes {code.name} and "
-            f"rounding={rounding!r}"
+            f"to integers, half to even{' or half away' if spec == 'litert' else ''}; got dtype "
+            f"{np.asarray(x).dtype}, codes {code.name} and rounding={asked!r}"
         )
     code = limited(code, limits, function)
     operands = read_operands(
@@ -235,8 +237,8 @@ def dequantize_linear(
     scale : array_like
         As for `quantize_linear`.
     zero_point : array_like, optional
-        Of the dtype of `x`, or Python integers; a scalar or the shape of `scale`. 0 by default.
-        For codes of less than a byte int8 or uint8 too, as a `QuantizedArray` keeps it.
+        Of the dtype of `x`, or Python integers (int64); a scalar or the shape of `scale`. 0 by
+        default. For codes of less than a byte int8 or uint8 too, as a `QuantizedArray` keeps it.
     axis, block_size
         As for `quantize_linear`.
     dtype : dtype_like, optional
@@ -291,7 +293,8 @@ def dequantize_linear(
     own = getattr(zero_point, "dtype", None)
     if own is not None:  # of codes of less than a byte the byte that holds them, as in records
         own = np.dtype(own).newbyteorder("=")
-        if own.name != code.name and own != np.dtype(code.storage):
+        # Lists of Python integers are int64 by now.
+        if own != np.int64 and own.name != code.name and own != np.dtype(code.storage):
             raise TypeError(
                 f"ufuse.{function}: argument 'zero_point': expected the dtype of x, {code.name}, "
                 f"got {own}"

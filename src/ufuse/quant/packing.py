@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..catalogue.operations import pack_limits
 from ..fusion.program import Program
 from ..interop import accepts_buffers
 from .arguments import Operands, as_stored, read_code_type, read_codes, read_output
-from .codes import CodeType
+from .codes import NARROW_NAMES, CodeType
 from .grid import Blocks
 from .programs import Steps
 from .record import refuse_record
@@ -107,7 +108,7 @@ def pack(
     if dtype is None:
         codes, code = read_codes(array, "pack")
     else:
-        code = read_code_type(dtype, "pack")
+        code = read_code_type(dtype, "pack", names=NARROW_NAMES)
         if array.dtype.itemsize != 1:
             raise TypeError(
                 f"ufuse.pack: argument 'x': expected a byte per code, got dtype {array.dtype}; "
@@ -198,7 +199,7 @@ def unpack(
     array([ 1, -2,  7], dtype=int8)
     """
     high_first = _read_order(order, "unpack")
-    code = read_code_type(dtype, "unpack")
+    code = read_code_type(dtype, "unpack", names=NARROW_NAMES)
     array = np.asarray(x)
     if array.dtype != np.uint8:
         raise TypeError(
@@ -207,7 +208,12 @@ def unpack(
         )
     _read_narrow(code, array.ndim, "unpack")
     most = array.shape[-1] * 8 // code.bits
-    count = most if size is None else size
+    try:
+        count = most if size is None else operator.index(size)
+    except TypeError:
+        raise TypeError(
+            f"ufuse.unpack: argument 'size': expected an int or None, got {size!r}"
+        ) from None
     if packed_shape((count,), code.bits) != array.shape[-1:] or count < 0:
         raise ValueError(
             f"ufuse.unpack: argument 'size': {array.shape[-1]} bytes hold {most} codes of "

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 #: Part of an array: a slice of each axis, with both ends.
 Box: TypeAlias = tuple[slice, ...]
+
+_FLOATS: Final = "float32, float64, float16 or bfloat16"
 
 
 class Record:
@@ -40,7 +42,10 @@ class Record:
     _name: ClassVar[str]  # for messages: "ufuse.formats.mx.MXArray"
     _kept_as: ClassVar[str]  # what files call such a record: "mx"
     _suffixes: ClassVar[Mapping[str, str]]  # attributes with arrays to suffixes of a tensor's name
-    _floats: ClassVar[tuple[type, ...]] = (np.float32, np.float16)  # of results, besides bfloat16
+    _floats: ClassVar[tuple[type, ...]] = (
+        np.float32,
+        np.float16,
+    )  # _decode gives, and bfloat16
 
     shape: tuple[int, ...]
 
@@ -112,13 +117,13 @@ class Record:
             Written to and returned: the shape of the array, any strides. It may overlap the parts
             of the record.
         dtype : dtype_like, optional
-            Of the result: float32 (default), float16 or bfloat16; of a `QuantizedArray` float64
-            too.
+            Of the result: float32 (default), float64, float16 or bfloat16.
 
         Returns
         -------
         ndarray
-            Computed in float32 and rounded once; with float64 computed in that.
+            Computed in float32 and rounded once. float64 has the same numbers, but of a
+            `QuantizedArray`, which computes them in float64.
 
         Raises
         ------
@@ -126,7 +131,9 @@ class Record:
             If `dtype` is none of those above, or `out` does not fit.
         """
         target = self._target(out, dtype)
-        if target.size:
+        if target.size and target.dtype.type is np.float64 and np.float64 not in self._floats:
+            target[...] = self.dequantize()  # of float32, which float64 holds
+        elif target.size:
             self._decode(target)
         return target
 
@@ -266,7 +273,7 @@ class Record:
                 f"{function}: argument 'out': expected shape {self.shape}, got shape {out.shape}"
             )
         if not self._gives(out.dtype) or (wanted is not None and wanted != out.dtype):
-            names = self._floats_named() if dtype is None else str(dtype)
+            names = _FLOATS if dtype is None else str(dtype)
             raise TypeError(
                 f"{function}: argument 'out': expected dtype {names}, got dtype {out.dtype}"
             )
@@ -280,17 +287,12 @@ class Record:
         except TypeError:
             found = None
         if found is None or not self._gives(found):
-            raise TypeError(
-                f"{function}: argument 'dtype': expected {self._floats_named()}, got {dtype!r}"
-            )
+            raise TypeError(f"{function}: argument 'dtype': expected {_FLOATS}, got {dtype!r}")
         return found
 
     def _gives(self, dtype: np.dtype[Any]) -> bool:
         """Tell whether `dtype`, in any byte order, is one of results."""
-        return dtype.type in self._floats or coding(dtype) == "bfloat16"
-
-    def _floats_named(self) -> str:
-        return f"{', '.join(kind.__name__ for kind in self._floats)} or bfloat16"
+        return dtype.type in (*self._floats, np.float64) or coding(dtype) == "bfloat16"
 
 
 def _restored(kind: type[Record], about: dict[str, Any], parts: dict[str, Array]) -> Record:

@@ -86,7 +86,7 @@ def requantize(
     """
     function = "requantize"
     array, given = read_codes(x, function)
-    code = codes_wanted(dtype, out_zero_point, function)
+    code = codes_wanted(dtype, out_zero_point, function, "out_zero_point")
     read_spec(spec, function)
     if given.is_float or code.is_float:
         raise TypeError(
@@ -101,7 +101,7 @@ def requantize(
             f"ufuse.{function}: argument 'out_scale': expected a scalar, and so out_zero_point, "
             f"got shapes {shapes}"
         )
-    last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function)
+    last = read_operands(array, out_scale, out_zero_point, None, None, wide, code, function, "out_")
     with np.errstate(all="ignore"):
         factor = np.asarray(operands.scale / last.scale)
     if spec == "litert":
