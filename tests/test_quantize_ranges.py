@@ -197,3 +197,51 @@ def test_what_is_no_array_in_a_list_is_named() -> None:
         uf.quantize([x, x.astype(np.complex64)])
     assert uf.quantize([x, [1.0, 2.0]])[1].shape == (2,)  # type: ignore[list-item]
     assert uf.quantize([np.float32(1), np.float32(2)]).shape == (2,)  # numbers
+
+
+@pytest.mark.parametrize("block", [16, 32, 48, 128, 1024])
+@pytest.mark.parametrize(
+    "scheme", ["int8", "uint8", "int16", "int4", "float8_e4m3fn", "float8_e5m2"]
+)
+def test_blocks_of_full_tiles(block: int, scheme: str) -> None:
+    """Full tiles of short rows read a row's scale where it is; others have it spread first."""
+    rows, count = 37, 3072 // block
+    x = sample((rows, block * count))
+    scale = np.random.default_rng(1).uniform(0.01, 0.5, (rows, count)).astype(np.float32)
+    whole = not scheme.startswith("float")
+    zero = (
+        np.random.default_rng(2)
+        .integers(0, 7, (rows, count))
+        .astype(np.int8 if scheme[0] == "i" else np.uint8)
+    )
+    zero = zero.astype(np.int16) if scheme == "int16" else zero
+    zeros, how = (zero if whole else None), {"axis": 1, "dtype": scheme}
+    each = np.repeat(scale, block, axis=1)
+    each_zero = None if zeros is None else np.repeat(zeros, block, axis=1)
+    codes = uf.quantize_linear(x, scale, zeros, block_size=block, **how)
+    want = uf.quantize_linear(x, each, each_zero, block_size=1, **how)
+    np.testing.assert_array_equal(codes.view(np.uint8), want.view(np.uint8))
+    given = None if zeros is None else zeros.astype(codes.dtype)
+    given_each = None if zeros is None else each_zero.astype(codes.dtype)
+    np.testing.assert_array_equal(
+        uf.dequantize_linear(codes, scale, given, axis=1, block_size=block),
+        uf.dequantize_linear(codes, each, given_each, axis=1, block_size=1),
+    )
+    np.testing.assert_array_equal(
+        uf.fake_quantize(x, scale, zeros, block_size=block, **how),
+        uf.fake_quantize(x, each, each_zero, block_size=1, **how),
+    )
+    np.testing.assert_array_equal(
+        uf.quantize_linear(x.astype(np.float16), scale, zeros, block_size=block, **how).view(
+            np.uint8
+        ),
+        uf.quantize_linear(x.astype(np.float16), each, each_zero, block_size=1, **how).view(
+            np.uint8
+        ),
+    )
+    if scheme == "int4":
+        q = uf.quantize(x, "int4", axis=1, block_size=block)
+        np.testing.assert_array_equal(
+            q.dequantize(),
+            uf.dequantize_linear(q.codes(), q.scale, axis=1, block_size=block),
+        )

@@ -209,6 +209,7 @@ struct decode_from {
 /// x / scale as a code, and a code times its scale: linear quantization to a floating-point format.
 template <class F>
 struct quantize_to {
+  static constexpr bool is_scaled = true;
   template <class R, class V>
   static UFUSE_INLINE R apply(V x, V scale, rebind_t<V, uint32_t> saturate) {
     return convert<R>(encode_float<F>(x / scale, saturate));
@@ -216,6 +217,7 @@ struct quantize_to {
 };
 template <class F>
 struct dequantize_from {
+  static constexpr bool is_scaled = true;
   template <class R, class C>
   static UFUSE_INLINE R apply(C code, R scale) {
     return decode_float<F, R>(convert<rebind_t<R, uint32_t>>(code)) * scale;

@@ -51,6 +51,7 @@ struct unpack2 {
 /// Two neighbours with one scale and zero point, quantized to 4 bits each by ONNX's convention, the first in
 /// the low ones.
 struct quantize_nibbles {
+  static constexpr bool is_scaled = true;
   template <class R, class V, class S, class Z, class L>
   static UFUSE_INLINE R apply(V two, S scale, Z zero_point, L limits) {
     using I = rebind_t<S, uint32_t>;
@@ -78,6 +79,7 @@ UFUSE_INLINE auto twice(V x) {
 
 /// The numbers of two codes of 4 bits, signed as the zero point is.
 struct dequantize_nibbles {
+  static constexpr bool is_scaled = true;
   template <class R, class B, class S, class Z>
   static UFUSE_INLINE R apply(B byte, S scale, Z zero_point) {
     using I = rebind_t<S, int32_t>;

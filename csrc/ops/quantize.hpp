@@ -106,6 +106,7 @@ UFUSE_INLINE V clamped_steps(V x, V scale, Z zero_point, L limits) {
 
 template <class Steps, class Round, NanCode Nan>
 struct quantize_by {
+  static constexpr bool is_scaled = true;  // there are kernels for a scale for each short row
   template <class R, class V, class Z, class L>
   static UFUSE_INLINE R apply(V x, V scale, Z zero_point, L limits) {
     using I = rebind_t<V, int32_t>;
@@ -126,6 +127,7 @@ struct quantize_litert : quantize_by<DivideAndShift, HalfEven, NanCode::zero> {}
 struct quantize_litert_away : quantize_by<DivideThenRound, HalfAway, NanCode::lowest> {};
 
 struct fake_quantize {
+  static constexpr bool is_scaled = true;
   template <class R, class V, class Z, class L>
   static UFUSE_INLINE R apply(V x, V scale, Z zero_point, L limits) {
     // + 0 because the code's difference to the zero point is an integer, which has no -0
@@ -136,6 +138,7 @@ struct fake_quantize {
 };
 
 struct dequantize_linear {
+  static constexpr bool is_scaled = true;
   template <class R, class Q>
   static UFUSE_INLINE R apply(Q q, R scale, Q zero_point) {
     if constexpr (sizeof(lane_t<Q>) == 4) {  // the difference of two int32 may not be one

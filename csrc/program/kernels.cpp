@@ -2,6 +2,7 @@
 #include "program/kernels.hpp"
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "ops/all.hpp"
@@ -84,6 +85,45 @@ void quaternary(void* out, const void* a, const void* b, const void* c, const vo
     F::template apply<Vec<TO, N>>(w.at(i), x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
 }
 
+/// Whether an operation is by a scale, of which there is often one for each short row.
+template <class F>
+concept Scaled = F::is_scaled;
+
+template <class T, int N>
+UFUSE_INLINE Vec<T, N> load_one(const char* from) {
+  T x;
+  std::memcpy(&x, from, sizeof x);
+  return splat<Vec<T, N>>(x);
+}
+
+template <class F, int N, class TO, class TA, class... V>
+UFUSE_INLINE void one_row(TO* to, const TA* from, std::int64_t columns, V... values) {
+  for (std::int64_t i = 0; i < columns; i += N)
+    F::template apply<Vec<TO, N>>(Vec<TA, N>::load(from + i), values...).store(to + i);
+}
+
+template <class F, DType O, DType A, DType... Others>
+void by_rows(void* out, const void* a, const void* const* values, const std::int64_t* strides,
+             std::int64_t rows, std::int64_t columns) {
+  constexpr int kValues = sizeof...(Others), kWidest = [] {
+    int widest = largest(sizeof(storage<O>), sizeof(storage<A>));
+    ((widest = largest(widest, sizeof(storage<Others>))), ...);
+    return widest;
+  }();
+  constexpr int N = kRegisterBytes / kWidest;
+  static_assert(kRowMultiple % N == 0);
+  auto* to = static_cast<storage<O>*>(out);
+  const auto* from = static_cast<const storage<A>*>(a);
+  const char* at[kValues];
+  for (int k = 0; k < kValues; ++k) at[k] = static_cast<const char*>(values[k]);
+  [&]<int... K>(std::integer_sequence<int, K...>) __attribute__((always_inline)) {
+    for (std::int64_t r = 0; r < rows; ++r, to += columns, from += columns) {
+      one_row<F, N>(to, from, columns, load_one<storage<Others>, N>(at[K])...);
+      ((at[K] += strides[K]), ...);
+    }
+  }(std::make_integer_sequence<int, kValues>{});
+}
+
 template <class F, DType O, DType... In>
 constexpr KernelRow row(const char* name) {
   static_assert(sizeof...(In) <= kMaxArity);
@@ -106,6 +146,7 @@ constexpr KernelRow row(const char* name) {
     r.kernel[12] = quaternary<F, 12, O, In...>;
     r.kernel[14] = quaternary<F, 14, O, In...>;
   }
+  if constexpr (Scaled<F>) r.by_rows = by_rows<F, O, In...>;
   return r;
 }
 

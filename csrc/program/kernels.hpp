@@ -25,6 +25,13 @@ inline constexpr int kMaxStepArity = 4;  // of a step, which may be several oper
 using ScalarMask = unsigned;
 inline constexpr int kScalarMasks = 1 << kMaxArity;
 
+/// One operation over rows of `columns` elements, a multiple of `kRowMultiple`: of the first operand all
+/// elements are there, contiguous, and of the others a value for each row, so many bytes apart (0: one for
+/// all).
+using RowsKernel = void (*)(void* out, const void* a, const void* const* values, const std::int64_t* strides,
+                            std::int64_t rows, std::int64_t columns);
+inline constexpr std::int64_t kRowMultiple = 16;
+
 struct KernelRow {
   const char* name;  // of the operation; null for several in one
   DType output;
@@ -32,6 +39,7 @@ struct KernelRow {
   std::int8_t arity;
   /// By ScalarMask; null where nobody is expected to ask (all operands single values, for one).
   BlockKernel kernel[kScalarMasks];
+  RowsKernel by_rows = nullptr;  // of operations by a scale: those of blocks, which need not be spread first
 };
 
 /// Moves between memory and blocks, in units of 1, 2, 4 or 8 bytes (`log2_size` 0 to 3).

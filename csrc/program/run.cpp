@@ -290,10 +290,36 @@ class ProgramRun {
       else
         p.feed = p.direct ? Feed::direct : Feed::load;
     }
+    choose_rows_kernels();
     steady_ = !program_.has_rows_ && t0_ * t1_ % kBlockMultiple == 0;
     for (int k = 0; k < count(); ++k)
       steady_ &= is_output(k) ? operand_plan_[k].direct || (stream_ && contiguous_out_[k])
                               : operand_plan_[k].feed != Feed::load || operand_plan_[k].spread;
+  }
+
+  /// Where all steps that read a value per row have kernels for that, full tiles need not spread it.
+  void choose_rows_kernels() {
+    by_rows_ = t1_ > 1 && t0_ == n0_ && t0_ % kRowMultiple == 0 && !across_ && !program_.has_rows_;
+    for (int r = 0; r < program_.registers(); ++r) row_value_[r] = false;
+    bool any = false;
+    for (int k = program_.outputs(); k < count(); ++k) {
+      const OperandPlan& p = operand_plan_[k];
+      if (!p.spread || p.feed != Feed::load) continue;
+      row_value_[p.reg] = any = true;
+      row_stride_[p.reg] = plan_.stride[k][1];
+    }
+    by_rows_ &= any;
+    for (std::size_t i = 0; i < program_.steps_.size() && by_rows_; ++i) {
+      const auto& step = program_.steps_[i];
+      rows_kernel_[i] = nullptr;
+      bool reads = false, others = true;
+      for (int a = 0; a < step.arity; ++a) reads |= row_value_[step.in[a]];
+      for (int a = 1; a < step.arity; ++a) others &= row_value_[step.in[a]] || single_[step.in[a]];
+      if (!reads) continue;
+      if (step.kernel < kernels_.count) rows_kernel_[i] = kernels_.rows[step.kernel].by_rows;
+      by_rows_ = others && !row_value_[step.in[0]] && !single_[step.in[0]] && rows_kernel_[i] != nullptr;
+    }
+    for (const int reg : program_.output_register_) by_rows_ &= !row_value_[reg];
   }
 
   void run_tiles(std::int64_t first, std::int64_t last) {
@@ -415,6 +441,9 @@ class ProgramRun {
       char* at = start[k] + i0 * p.step;
       if (is_output(k) && !p.direct) {
         streamed[streams++] = {at, &reg[p.reg], elements << p.log2, p.step};
+      } else if (!is_output(k) && p.feed == Feed::load && by_rows_) {
+        reg[p.reg] = at;
+        moving[moves++] = {&reg[p.reg], p.step, false};
       } else if (!is_output(k) && p.feed == Feed::load) {
         reg[p.reg] = own[p.reg];
         spread[spreads++] = {own[p.reg], at, plan_.stride[k][1], p.step, p.log2};
@@ -436,6 +465,16 @@ class ProgramRun {
       }
       for (std::size_t i = 0; i < steps; ++i) {
         const auto& step = program_.steps_[i];
+        if (by_rows_ && rows_kernel_[i] != nullptr) {
+          const void* values[kMaxStepArity];
+          std::int64_t strides[kMaxStepArity];
+          for (int a = 1; a < step.arity; ++a) {
+            values[a - 1] = reg[step.in[a]];
+            strides[a - 1] = row_value_[step.in[a]] ? row_stride_[step.in[a]] : 0;
+          }
+          rows_kernel_[i](reg[step.out], reg[step.in[0]], values, strides, t1_, t0_);
+          continue;
+        }
         kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
                    elements);
       }
@@ -614,9 +653,13 @@ class ProgramRun {
   const void* scalar_[kMaxRegisters];  // where a register holds one value for the whole run: that value
   bool single_[kMaxRegisters];         // its kernels take it as a single value
   BlockKernel kernel_[kMaxSteps];
+  RowsKernel rows_kernel_[kMaxSteps];
+  bool row_value_[kMaxRegisters];  // an input with a value for each row of a tile
+  std::int64_t row_stride_[kMaxRegisters];
   bool stream_ = false;
-  bool across_ = false;  // a block holds the first elements of its rows, then their second ones...
-  bool steady_ = false;  // full tiles need no block of an input
+  bool across_ = false;   // a block holds the first elements of its rows, then their second ones...
+  bool by_rows_ = false;  // full tiles read those values where they are
+  bool steady_ = false;   // full tiles need no block of an input
   std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64,
                rows_block_ = 64;
 };
