@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "formats/kquants_levels.hpp"
-#include "simd/transpose.hpp"
 #include "simd/half.hpp"
+#include "simd/transpose.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {

@@ -32,8 +32,8 @@ inline void set_operand(ProgramOperand& operand, char* data, const std::int64_t*
   operand.swapped = swapped;
 }
 
-/// Arrays of float32 to be quantized by their own ranges, each with one scale and one zero point. Shapes and strides
-/// are the arrays' own, which outlive this.
+/// Arrays of float32 to be quantized by their own ranges, each with one scale and one zero point. Shapes and
+/// strides are the arrays' own, which outlive this.
 class RangedArrays {
  public:
   void add(int axes, const std::int64_t* shape, char* x, const std::int64_t* strides, char* codes,
