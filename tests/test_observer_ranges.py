@@ -100,11 +100,12 @@ def test_no_range_has_a_much_smaller_error(data: str, dtype: str, axis: int | No
             (low * a, high * b) for a in (ratios if low else [0]) for b in (ratios if high else [0])
         ]
     best = min(true_error(some, *end, kind) for end in ends)
-    # Per axis, bins are four times as wide; floats have many ranges that are nearly as good.
-    assert (
-        error
-        <= (1.01 if axis is None and not floats else 1.03) * best + 1e-13 * max(-low, high) ** 2
-    )
+    # Per axis, bins are four times as wide, and what "huge" has at its very ends is spread over
+    # one; floats have many ranges that are nearly as good.
+    slack = 1.01 if axis is None else 1.02
+    if floats or (axis == 0 and data == "huge"):
+        slack = 1.03
+    assert error <= slack * best + 1e-13 * max(-low, high) ** 2
 
 
 def test_mse_knows_elements_that_are_on_its_bins() -> None:

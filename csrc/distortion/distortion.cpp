@@ -72,7 +72,6 @@ CompareCodes kernel_of(const Codes& codes, const Slab& slab, std::int64_t number
     break;
   }
   if (from == axes && axes > 0) return nullptr;  // a row of each element
-  fit(from);
   rows.columns = 1;
   for (int i = from; i < axes; ++i) rows.columns *= slab.shape[i];
   const std::int64_t all = numbers / codes.row->floats;

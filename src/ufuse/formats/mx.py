@@ -91,16 +91,12 @@ class MXArray(Record):
         kind, layout = _layout(self.kind, self.block_size, self.packed, "floor", _RECORD)
         shape = read_shape(self.shape, _RECORD)
         axis = arguments.read_axis(self.axis, len(shape), _RECORD)
-        for name, value in (("kind", kind), ("shape", shape), ("axis", axis)):
-            object.__setattr__(self, name, value)  # the record itself is frozen
+        self._set(kind=kind, shape=shape, axis=axis)
         codes, scales = _part_shapes(shape, axis, layout)
-        parts = (
-            ("codes", arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)),
-            ("scales", arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)),
+        self._keep(
+            codes=arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD),
+            scales=arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD),
         )
-        object.__setattr__(self, "_given", (self.codes, self.scales))
-        for name, part in parts:
-            object.__setattr__(self, name, part)
 
     def _laid(self) -> Layout:
         return _layout(self.kind, self.block_size, self.packed, "floor", _RECORD)[1]

@@ -89,18 +89,14 @@ class NVFP4Array(Record):
         shape = read_shape(self.shape, _RECORD)
         axis = arguments.read_axis(self.axis, len(shape), _RECORD)
         scale = _read_scale(self.tensor_scale, _RECORD)
-        for name, value in (("shape", shape), ("axis", axis), ("tensor_scale", scale)):
-            object.__setattr__(self, name, value)  # the record itself is frozen
+        self._set(shape=shape, axis=axis, tensor_scale=scale)
         codes, scales = _part_shapes(shape, axis)
         if self.swizzled:
             scales = blocked_shape(*_matrix_shape(scales, axis))
-        parts = (
-            ("codes", arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD)),
-            ("scales", arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD)),
+        self._keep(
+            codes=arguments.checked(self.codes, _BYTES, codes, "codes", _RECORD),
+            scales=arguments.checked(self.scales, _BYTES, scales, "scales", _RECORD),
         )
-        object.__setattr__(self, "_given", (self.codes, self.scales))
-        for name, part in parts:
-            object.__setattr__(self, name, part)
 
     def _decode(self, target: Array) -> None:
         plain = self._plain()

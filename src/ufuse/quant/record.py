@@ -42,10 +42,8 @@ class Record:
     _name: ClassVar[str]  # for messages: "ufuse.formats.mx.MXArray"
     _kept_as: ClassVar[str]  # what files call such a record: "mx"
     _suffixes: ClassVar[Mapping[str, str]]  # attributes with arrays to suffixes of a tensor's name
-    _floats: ClassVar[tuple[type, ...]] = (
-        np.float32,
-        np.float16,
-    )  # _decode gives, and bfloat16
+    #: What `_decode` writes, besides bfloat16.
+    _floats: ClassVar[tuple[type, ...]] = (np.float32, np.float16)
 
     shape: tuple[int, ...]
 
@@ -225,6 +223,14 @@ class Record:
     def __repr__(self) -> str:
         kind = type(self).__name__
         return f"{kind}(shape={self.shape}, {self._says()}, {self.nbytes} bytes)"
+
+    def _keep(self, **parts: Array) -> None:
+        """Put checked, read-only parts in place of those given, which `out=` still writes."""
+        self._set(_given=tuple(getattr(self, name) for name in parts), **parts)
+
+    def _set(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)  # the record itself is frozen
 
     def _stored(self) -> dict[str, Array]:
         """Return the parts there are, by suffix."""
