@@ -36,7 +36,10 @@ std::int64_t last_level_cache_bytes() noexcept {
 }
 
 std::int64_t streaming_threshold() noexcept {
-  return std::max<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20);
+  // A cache of hundreds of megabytes belongs to many cores. On a machine that names 480 MB, streaming results
+  // of 10 MB costs nothing where they stay in that cache, and beyond, dequantizing 80 MB runs at 44 GB/s
+  // streamed and 22 not.
+  return std::clamp<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20, 16 << 20);
 }
 
 }  // namespace ufuse

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "ops/compare.hpp"
+#include "ops/divisor.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -47,9 +48,8 @@ UFUSE_INLINE constexpr uint32_t float_bits_of_power(int stored_exponent) {
 /// Puts signs and NaN to codes of magnitudes. `bits` is the float32, `size` its magnitude.
 template <class F, class I>
 UFUSE_INLINE I finish_code(I code, I bits, I size) {
-  const I negative = bits >> 31;
+  const I signs = (bits >> (31 - F::exponent - F::fraction)) & splat<I>(F::sign);
   const auto nan = size > splat<I>(0x7f800000u);
-  const I signs = negative << (F::exponent + F::fraction);
   if constexpr (F::specials == Specials::fnuz) {  // no -0, and one NaN
     code = select(code == splat<I>(0u), code, code | signs);
     return select(nan, splat<I>(F::nan), code);
@@ -60,26 +60,49 @@ UFUSE_INLINE I finish_code(I code, I bits, I size) {
   }
 }
 
+/// The pattern of the float32 that a code of a normal number stands for, or would if all of them were numbers.
+template <class F>
+UFUSE_INLINE constexpr uint32_t float_bits_of_code(uint32_t code) {
+  return (code << F::dropped) + float_bits_of_power(F::least - 1);
+}
+
+/// Magnitudes of this and above get the code of the largest number, or the one after it, which is infinity's
+/// or NaN's where there is one: as a pattern.
+template <class F>
+UFUSE_INLINE constexpr uint32_t end_of(bool saturates) {
+  return float_bits_of_code<F>(saturates || F::specials == Specials::finite ? F::largest : F::largest + 1);
+}
+
+/// The code nearest to a magnitude up to `end_of<F>`, ties to even.
+template <class F, class V>
+UFUSE_INLINE rebind_t<V, uint32_t> encode_size(V size) {
+  using I = rebind_t<V, uint32_t>;
+  const I bits = bitcast<I>(size);
+  if constexpr (F::least > 1) {
+    // Added to a power of two whose unit is the number's last place, or that of the denormals, a number is so
+    // many of these; a normal one has the first digit besides, which stands for one more of the exponent.
+    constexpr uint32_t kLeast = float_bits_of_power(F::least), kToUnit = float_bits_of_power(F::dropped);
+    const I stored = bits & splat<I>(0x7f800000u);
+    const I exponent = select(stored > splat<I>(kLeast), stored, splat<I>(kLeast));
+    const I power = exponent + splat<I>(kToUnit);
+    const I units = bitcast<I>(size + bitcast<V>(power)) - power;
+    return units + ((exponent >> F::dropped) - splat<I>(kLeast >> F::dropped));
+  } else {
+    // The exponent's bias less; half a last place, and a last bit that decides ties, carry over.
+    constexpr uint32_t kHalf = (1u << (F::dropped - 1)) - 1;
+    const I odd = (bits >> F::dropped) & splat<I>(1u);
+    return (bits + odd + splat<I>(kHalf - float_bits_of_power(F::least - 1))) >> F::dropped;
+  }
+}
+
 /// The code nearest to x, ties to even; what is too large becomes the largest number where `saturate` is not
 /// 0.
 template <class F, class V>
 UFUSE_INLINE rebind_t<V, uint32_t> encode_float(V x, rebind_t<V, uint32_t> saturate) {
   using I = rebind_t<V, uint32_t>;
   const I bits = bitcast<I>(x), size = bits & splat<I>(0x7fffffffu);
-  // The exponent's bias less; half a last place, and a last bit that decides ties, carry over.
-  constexpr uint32_t kHalf = (1u << (F::dropped - 1)) - 1;
-  const I odd = (size >> F::dropped) & splat<I>(1u);
-  const I shift = splat<I>(kHalf - float_bits_of_power(F::least - 1));
-  I code = (size + odd + shift) >> F::dropped;
-  if constexpr (F::least > 1) {
-    // Added to a power of two whose unit is the smallest denormal, a number's last place is that.
-    constexpr uint32_t kUnit = float_bits_of_power(F::least + F::dropped);
-    const I denormal = bitcast<I>(bitcast<V>(size) + bitcast<V>(splat<I>(kUnit))) - splat<I>(kUnit);
-    code = select(size < splat<I>(float_bits_of_power(F::least)), denormal, code);
-  }
-  const I most = select(saturate != splat<I>(0u), splat<I>(F::largest), splat<I>(F::overflow));
-  code = select(code > splat<I>(F::largest), most, code);
-  return finish_code<F>(code, bits, size);
+  const I end = select(saturate != splat<I>(0u), splat<I>(end_of<F>(true)), splat<I>(end_of<F>(false)));
+  return finish_code<F>(encode_size<F>(math::smaller(bitcast<V>(size), bitcast<V>(end))), bits, size);
 }
 
 enum class Rounding : uint32_t { half_even, half_away, toward_zero, down, up, stochastic };
@@ -213,6 +236,32 @@ struct quantize_to {
   template <class R, class V>
   static UFUSE_INLINE R apply(V x, V scale, rebind_t<V, uint32_t> saturate) {
     return convert<R>(encode_float<F>(x / scale, saturate));
+  }
+
+  /// For many numbers by one scale. Magnitudes are cut to the rounded multiple of the scale at the end, whose
+  /// quotient is so near to it that it gets its code.
+  template <class V>
+  struct Uniform {
+    Divisor<V> scale;
+    V end;
+    bool holds;
+
+    UFUSE_INLINE Uniform(float by, uint32_t saturate)
+        : scale(by),
+          end(splat<V>(by * bitcast<float>(end_of<F>(saturate != 0)))),
+          holds(Divisor<V>::is_for(by)) {}
+    template <class R>
+    UFUSE_INLINE R apply(V x) const {
+      using I = rebind_t<V, uint32_t>;
+      const I bits = bitcast<I>(x), size = bits & splat<I>(0x7fffffffu);
+      const V steps = math::smaller(bitcast<V>(size), end) / scale;
+      return convert<R>(finish_code<F>(encode_size<F>(steps), bits, size));
+    }
+  };
+  template <class V>
+    requires(F::least > 1)
+  static UFUSE_INLINE auto uniform(lane_t<V> scale, uint32_t saturate) {
+    return Uniform<V>(scale, saturate);
   }
 };
 template <class F>

@@ -48,6 +48,16 @@ struct unpack2 {
   }
 };
 
+#if !UFUSE_DEVICE_CODE
+/// Each lane twice, side by side.
+template <class V>
+UFUSE_INLINE auto twice(V x) {
+  using U = rebind_t<V, uint64_t>;
+  const U bits = convert<U>(bitcast<rebind_t<V, uint32_t>>(x));
+  return bitcast<Vec<lane_t<V>, 2 * V::size>>(bits | (bits << 32));
+}
+#endif
+
 /// Two neighbours with one scale and zero point, quantized to 4 bits each by ONNX's convention, the first in
 /// the low ones.
 struct quantize_nibbles {
@@ -65,17 +75,28 @@ struct quantize_nibbles {
     };
     return convert<R>(code(bits) | (code(bits >> 32) << 4));
   }
-};
 
 #if !UFUSE_DEVICE_CODE
-/// Each lane twice, side by side.
-template <class V>
-UFUSE_INLINE auto twice(V x) {
-  using U = rebind_t<V, uint64_t>;
-  const U bits = convert<U>(bitcast<rebind_t<V, uint32_t>>(x));
-  return bitcast<Vec<lane_t<V>, 2 * V::size>>(bits | (bits << 32));
-}
+  template <class V>
+  struct Uniform {
+    using Numbers = Vec<float, 2 * V::size>;
+    decltype(quantize_linear::uniform<Numbers>(0.0F, std::int8_t{}, 0u)) both;
+    bool holds = both.holds;
+
+    template <class R>
+    UFUSE_INLINE R apply(V two) const {
+      using U = rebind_t<V, uint64_t>;
+      using Codes = Vec<int32_t, 2 * V::size>;
+      const U codes = bitcast<U>(both.template apply<Codes>(bitcast<Numbers>(two)) & splat<Codes>(15));
+      return convert<R>(codes | (codes >> 28));
+    }
+  };
+  template <class V, class Z>
+  static UFUSE_INLINE auto uniform(float scale, Z zero_point, uint32_t limits) {
+    return Uniform<V>{quantize_linear::uniform<typename Uniform<V>::Numbers>(scale, zero_point, limits)};
+  }
 #endif
+};
 
 /// The numbers of two codes of 4 bits, signed as the zero point is.
 struct dequantize_nibbles {

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "ops/cast.hpp"
-#include "ops/math_core.hpp"
+#include "ops/divisor.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -24,40 +24,41 @@ UFUSE_INLINE void code_limits(L limits, V& low, V& high) {
   }
 }
 
-/// What x amounts to in steps of `scale`: `steps`, to which the zero point is added here or after rounding.
+/// What x amounts to in steps of `scale` (or of a Divisor): `steps`, to which the zero point is added here or
+/// after rounding.
 struct DivideThenRound {  // ONNX
   static constexpr bool shifts_first = false;
-  template <class V>
-  static UFUSE_INLINE V steps(V x, V scale, V) {
+  template <class V, class S>
+  static UFUSE_INLINE V steps(V x, const S& scale, V) {
     return x / scale;
   }
 };
 struct DivideAndShift {
   static constexpr bool shifts_first = true;
-  template <class V>
-  static UFUSE_INLINE V steps(V x, V scale, V zero_point) {
+  template <class V, class S>
+  static UFUSE_INLINE V steps(V x, const S& scale, V zero_point) {
     return x / scale + zero_point;
   }
 };
 struct MultiplyThenRound {
   static constexpr bool shifts_first = false;
-  template <class V>
-  static UFUSE_INLINE V steps(V x, V scale, V) {
-    return x * (splat<V>(1) / scale);
+  template <class V, class S>
+  static UFUSE_INLINE V steps(V x, const S& scale, V) {
+    return x * inverse_of(scale);
   }
 };
 struct MultiplyAndShift {
   static constexpr bool shifts_first = true;
-  template <class V>
-  static UFUSE_INLINE V steps(V x, V scale, V zero_point) {
-    return x * (splat<V>(1) / scale) + zero_point;
+  template <class V, class S>
+  static UFUSE_INLINE V steps(V x, const S& scale, V zero_point) {
+    return x * inverse_of(scale) + zero_point;
   }
 };
 struct FusedMultiplyAndShift {
   static constexpr bool shifts_first = true;
-  template <class V>
-  static UFUSE_INLINE V steps(V x, V scale, V zero_point) {
-    return UFUSE_TIER::fma(x, splat<V>(1) / scale, zero_point);
+  template <class V, class S>
+  static UFUSE_INLINE V steps(V x, const S& scale, V zero_point) {
+    return UFUSE_TIER::fma(x, inverse_of(scale), zero_point);
   }
 };
 
@@ -104,6 +105,47 @@ UFUSE_INLINE V clamped_steps(V x, V scale, Z zero_point, L limits) {
   return select(is_nan(steps), code - shift, clamped);
 }
 
+/// Quantization by one scale and zero point for many numbers.
+///
+/// The numbers, and not their steps, are clamped, to the rounded multiples of the scale at the ends: a
+/// quotient of these is within 2^-7 of the code, so that what is beyond an end gets the end's code either way,
+/// and infinity does not come to be divided.
+template <class Steps, class Round, NanCode Nan, class V>
+struct UniformQuantizer {
+  using T = lane_t<V>;
+  using I = rebind_t<V, int32_t>;
+
+  Divisor<V> scale;
+  V zero, lowest, highest, nan;
+  I shift;
+  bool holds;  // whether the codes are those of each number by itself
+
+  template <class Z>
+  UFUSE_INLINE UniformQuantizer(T by, Z zero_point, uint32_t limits)
+      : scale(by), zero(splat<V>(static_cast<T>(zero_point))), holds(Divisor<V>::is_for(by)) {
+    T low, high;
+    code_limits<T, Z>(limits, low, high);
+    const T offset = static_cast<T>(zero_point), nearest = low > 0 ? low : high < 0 ? high : T{0};
+    lowest = splat<V>(by * (low - offset));
+    highest = splat<V>(by * (high - offset));
+    const T code = Nan == NanCode::highest ? high : nearest;
+    nan = splat<V>(Steps::shifts_first ? code : code - offset);
+    shift = splat<I>(Steps::shifts_first ? 0 : static_cast<int32_t>(zero_point));
+  }
+
+  UFUSE_INLINE V steps(V x) const {
+    const V clamped = math::smaller(math::larger(x, lowest), highest);  // NaN gives the lower end
+    const V found = Steps::steps(clamped, scale, zero);
+    if constexpr (Nan == NanCode::lowest) return found;
+    return select(is_nan(x), nan, found);
+  }
+
+  template <class R>
+  UFUSE_INLINE R apply(V x) const {
+    return convert<R>(static_cast<I>(Round::to_int(steps(x)) + shift));
+  }
+};
+
 template <class Steps, class Round, NanCode Nan>
 struct quantize_by {
   static constexpr bool is_scaled = true;  // there are kernels for a scale for each short row
@@ -115,6 +157,10 @@ struct quantize_by {
       return convert<R>(level);
     else
       return convert<R>(static_cast<I>(level + convert<I>(zero_point)));
+  }
+  template <class V, class Z>
+  static UFUSE_INLINE auto uniform(lane_t<V> scale, Z zero_point, uint32_t limits) {
+    return UniformQuantizer<Steps, Round, Nan, V>(scale, zero_point, limits);
   }
 };
 
@@ -134,6 +180,20 @@ struct fake_quantize {
     return (HalfEven::round(clamped_steps<DivideThenRound, NanCode::lowest>(x, scale, zero_point, limits)) +
             V{}) *
            scale;
+  }
+
+  template <class V>
+  struct Uniform : UniformQuantizer<DivideThenRound, HalfEven, NanCode::lowest, V> {
+    using Base = UniformQuantizer<DivideThenRound, HalfEven, NanCode::lowest, V>;
+    using Base::Base;
+    template <class R>
+    UFUSE_INLINE R apply(V x) const {
+      return (HalfEven::round(this->steps(x)) + V{}) * this->scale.scale;
+    }
+  };
+  template <class V, class Z>
+  static UFUSE_INLINE auto uniform(lane_t<V> scale, Z zero_point, uint32_t limits) {
+    return Uniform<V>(scale, zero_point, limits);
   }
 };
 

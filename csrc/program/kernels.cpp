@@ -2,6 +2,7 @@
 #include "program/kernels.hpp"
 
 #include <array>
+#include <concepts>
 #include <cstring>
 #include <utility>
 
@@ -34,6 +35,29 @@ struct Operand {
   }
 };
 
+/// Operations that work out once what all but the first operand come to, where those are the same for many
+/// elements. What `uniform` returns has to hold, which depends on the values.
+template <class F, class V, class... Others>
+concept Uniform = requires(Others... others) {
+  { F::template uniform<V>(others...).holds } -> std::convertible_to<bool>;
+};
+
+/// `count` elements by the same values. Returns whether the operation has a way of its own for that.
+template <class F, int N, class TO, class TA, class... Others>
+UFUSE_INLINE bool by_uniform(TO* to, const TA* from, std::int64_t count, Others... others) {
+  using V = Vec<TA, N>;
+  if constexpr (Uniform<F, V, Others...>) {
+    const auto operation = F::template uniform<V>(others...);
+    if (!operation.holds) return false;
+#pragma GCC unroll 2
+    for (std::int64_t i = 0; i < count; i += N)
+      operation.template apply<Vec<TO, N>>(V::load(from + i)).store(to + i);
+    return true;
+  } else {
+    return false;
+  }
+}
+
 // Lanes per step: the widest type involved fills one register. Two steps at a time hide the latency of the
 // long functions.
 template <class F, ScalarMask Mask, DType O, DType A>
@@ -65,6 +89,9 @@ void ternary(void* out, const void* a, const void* b, const void* c, const void*
   const Operand<storage<A>, N, (Mask & 1) != 0> x(a);
   const Operand<storage<B>, N, (Mask & 2) != 0> y(b);
   const Operand<storage<C>, N, (Mask & 4) != 0> z(c);
+  if constexpr (Mask == 6) {
+    if (by_uniform<F, N>(static_cast<TO*>(out), x.data, count, *y.data, *z.data)) return;
+  }
 #pragma GCC unroll 2
   for (std::int64_t i = 0; i < count; i += N)
     F::template apply<Vec<TO, N>>(x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
@@ -80,6 +107,9 @@ void quaternary(void* out, const void* a, const void* b, const void* c, const vo
   const Operand<storage<B>, N, (Mask & 2) != 0> x(b);
   const Operand<storage<C>, N, (Mask & 4) != 0> y(c);
   const Operand<storage<D>, N, (Mask & 8) != 0> z(d);
+  if constexpr (Mask == 14) {
+    if (by_uniform<F, N>(static_cast<TO*>(out), w.data, count, *x.data, *y.data, *z.data)) return;
+  }
 #pragma GCC unroll 2
   for (std::int64_t i = 0; i < count; i += N)
     F::template apply<Vec<TO, N>>(w.at(i), x.at(i), y.at(i), z.at(i)).store(static_cast<TO*>(out) + i);
@@ -89,17 +119,18 @@ void quaternary(void* out, const void* a, const void* b, const void* c, const vo
 template <class F>
 concept Scaled = F::is_scaled;
 
-template <class T, int N>
-UFUSE_INLINE Vec<T, N> load_one(const char* from) {
+template <class T>
+UFUSE_INLINE T load_one(const char* from) {
   T x;
   std::memcpy(&x, from, sizeof x);
-  return splat<Vec<T, N>>(x);
+  return x;
 }
 
-template <class F, int N, class TO, class TA, class... V>
-UFUSE_INLINE void one_row(TO* to, const TA* from, std::int64_t columns, V... values) {
+template <class F, int N, class TO, class TA, class... T>
+UFUSE_INLINE void one_row(TO* to, const TA* from, std::int64_t columns, T... values) {
+  if (by_uniform<F, N>(to, from, columns, values...)) return;
   for (std::int64_t i = 0; i < columns; i += N)
-    F::template apply<Vec<TO, N>>(Vec<TA, N>::load(from + i), values...).store(to + i);
+    F::template apply<Vec<TO, N>>(Vec<TA, N>::load(from + i), splat<Vec<T, N>>(values)...).store(to + i);
 }
 
 template <class F, DType O, DType A, DType... Others>
@@ -118,7 +149,7 @@ void by_rows(void* out, const void* a, const void* const* values, const std::int
   for (int k = 0; k < kValues; ++k) at[k] = static_cast<const char*>(values[k]);
   [&]<int... K>(std::integer_sequence<int, K...>) __attribute__((always_inline)) {
     for (std::int64_t r = 0; r < rows; ++r, to += columns, from += columns) {
-      one_row<F, N>(to, from, columns, load_one<storage<Others>, N>(at[K])...);
+      one_row<F, N>(to, from, columns, load_one<storage<Others>>(at[K])...);
       ((at[K] += strides[K]), ...);
     }
   }(std::make_integer_sequence<int, kValues>{});

@@ -1,4 +1,4 @@
-# quantize_linear and its kin, with one scale and one zero point.
+# quantize_linear and its kin: one scale and zero point, or one for each index of an axis or for each block.
 
 cdef object _float32, _int8, _uint8
 import numpy as _numpy
@@ -9,7 +9,10 @@ del _numpy
 
 
 cdef class LinearCall(Entry):
-    """Fast entry of quantize_linear and its kin: one scale, one zero point.
+    """Fast entry of quantize_linear and its kin, to and from int8 and uint8.
+
+    Scales and zero points are scalars, or float32 and codes for each index of an axis or for each block of an
+    array that whole blocks divide.
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ cdef class LinearCall(Entry):
         cdef Py_ssize_t given = len(args)
         if 2 <= given <= 3:
             zero_point = args[2] if given == 3 else None
-            dtype = out = None
+            dtype = out = axis = block_size = None
             for key, value in kwargs.items():
                 if key == "dtype":
                     dtype = value
@@ -44,37 +47,62 @@ cdef class LinearCall(Entry):
                     out = value
                 elif key == "zero_point" and given == 2:
                     zero_point = value
-                elif key != "axis" or value is not None:
+                elif key == "axis":
+                    axis = value
+                elif key == "block_size":
+                    block_size = value
+                else:
                     return self.general(*args, **kwargs)
-            result = self._run(args[0], args[1], zero_point, dtype, out)
+            result = self._run(args[0], args[1], zero_point, dtype, out, axis, block_size)
             if result is not NotImplemented:
                 return result
         return self.general(*args, **kwargs)
 
-    cdef object _run(self, object x, object scale, object zero_point, object dtype, object out):
-        cdef cnp.ndarray array, target
+    cdef object _run(self, object x, object scale, object zero_point, object dtype, object out, object axis,
+                     object block_size):
+        cdef cnp.ndarray array, target, scales = None, zeros = None
         cdef FastProgram fast
-        cdef float scale_value
+        cdef float scale_value = 0
         cdef long zero = 0
         cdef int overflow = 0
         cdef uint8_t zero_byte
-        cdef int axes, axis
+        cdef int axes, i, along = -1
+        cdef int64_t block = 0
         cdef int64_t extents[MAX_AXES]
-        cdef int64_t strides[2][MAX_AXES]
-        cdef int64_t nothing[MAX_AXES]
+        cdef int64_t strides[4][MAX_AXES]
         cdef ProgramOperand operands[4]
         if not cnp.PyArray_CheckExact(x):
             return NotImplemented
         array = x
-        # The scale: a Python float or a float32 scalar. (Other dtypes carry other arithmetic.)
-        if PyFloat_CheckExact(scale):
+        axes = cnp.PyArray_NDIM(array)
+        # Scales: a Python float, a float32 scalar or an array. (Other dtypes carry other arithmetic.)
+        if PyFloat_CheckExact(scale) or type(scale) is _float32:
             scale_value = <float>PyFloat_AsDouble(scale)
-        elif type(scale) is _float32:
-            scale_value = <float>PyFloat_AsDouble(scale)
+            if axis is not None or block_size is not None:
+                return NotImplemented
+        elif cnp.PyArray_CheckExact(scale):
+            scales = scale
+            if cnp.PyArray_TYPE(scales) != cnp.NPY_FLOAT or PyArray_ISBYTESWAPPED(scales):
+                return NotImplemented
+            if not PyLong_CheckExact(axis):
+                return NotImplemented
+            along = PyLong_AsLongAndOverflow(axis, &overflow)
+            if along < 0:
+                along += axes
+            if overflow or not 0 <= along < axes or axes >= MAX_AXES:
+                return NotImplemented
+            if block_size is not None:
+                if not PyLong_CheckExact(block_size):
+                    return NotImplemented
+                block = PyLong_AsLongAndOverflow(block_size, &overflow)
+                if overflow or block <= 0 or cnp.PyArray_DIM(array, along) % block != 0:
+                    return NotImplemented
+            if not _fits(scales, array, along, block):
+                return NotImplemented
         else:
             return NotImplemented
         # The zero point's dtype decides; a bare integer takes the one asked for.
-        code = None
+        code = own = None
         if dtype is not None:
             if not self.quantizes:
                 return NotImplemented
@@ -92,12 +120,22 @@ cdef class LinearCall(Entry):
                 return NotImplemented
         elif type(zero_point) is _int8 or type(zero_point) is _uint8:
             own = "i1" if type(zero_point) is _int8 else "u1"
-            if code is None:
-                code = own
-            elif code != own:
-                return NotImplemented
             zero = int(zero_point)
+        elif cnp.PyArray_CheckExact(zero_point) and scales is not None:
+            zeros = zero_point
+            if cnp.PyArray_TYPE(zeros) == cnp.NPY_INT8:
+                own = "i1"
+            elif cnp.PyArray_TYPE(zeros) == cnp.NPY_UINT8:
+                own = "u1"
+            else:
+                return NotImplemented
+            if not _fits(zeros, array, along, block):
+                return NotImplemented
         else:
+            return NotImplemented
+        if code is None:
+            code = own
+        elif own is not None and code != own:
             return NotImplemented
         if self.quantizes:
             if code is None:
@@ -113,12 +151,8 @@ cdef class LinearCall(Entry):
         elif zero < 0 or zero > 255:
             return NotImplemented
         zero_byte = <uint8_t>(zero & 255)
-        axes = cnp.PyArray_NDIM(array)
         if axes == 0 or cnp.PyArray_TYPE(array) != fast.types[1] or PyArray_ISBYTESWAPPED(array):
             return NotImplemented
-        for axis in range(axes):
-            extents[axis] = cnp.PyArray_DIM(array, axis)
-            nothing[axis] = 0
         if out is None:
             target = new_array(axes, cnp.PyArray_DIMS(array), fast.types[0], fast.itemsizes[0])
         else:
@@ -130,21 +164,74 @@ cdef class LinearCall(Entry):
                     or not cnp.PyArray_IS_C_CONTIGUOUS(target) or not cnp.PyArray_IS_C_CONTIGUOUS(array)
                     or not _apart(array, target)):
                 return NotImplemented
-            for axis in range(axes):
-                if cnp.PyArray_DIM(target, axis) != extents[axis]:
+            for i in range(axes):
+                if cnp.PyArray_DIM(target, i) != cnp.PyArray_DIM(array, i):
                     return NotImplemented
-        _broadcast_strides(target, axes, extents, strides[0])
-        _broadcast_strides(array, axes, extents, strides[1])
+            for values in (scales, zeros):
+                if values is not None and not (cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>values)
+                                               and _apart(<cnp.ndarray>values, target)):
+                    return NotImplemented
+        # An axis of blocks becomes two: blocks, and elements within.
+        _split_strides(target, along, block, strides[0])
+        _split_strides(array, along, block, strides[1])
+        _value_strides(scales, axes, along, block, strides[2])
+        _value_strides(zeros, axes, along, block, strides[3])
+        for i in range(axes):
+            extents[i + (block > 0 and i > along)] = cnp.PyArray_DIM(array, i)
+        if block > 0:
+            extents[along] = cnp.PyArray_DIM(array, along) // block
+            extents[along + 1] = block
+            axes += 1
         set_operand(operands[0], cnp.PyArray_BYTES(target), strides[0], False)
         set_operand(operands[1], cnp.PyArray_BYTES(array), strides[1], False)
-        set_operand(operands[2], <char*>&scale_value, nothing, False)
-        set_operand(operands[3], <char*>&zero_byte, nothing, False)
+        set_operand(operands[2], <char*>&scale_value if scales is None else cnp.PyArray_BYTES(scales), strides[2],
+                    False)
+        set_operand(operands[3], <char*>&zero_byte if zeros is None else cnp.PyArray_BYTES(zeros), strides[3],
+                    False)
         if cnp.PyArray_SIZE(array) <= SMALL:
             run_program(fast.program, axes, extents, operands, 4)
         else:
             with nogil:
                 run_program(fast.program, axes, extents, operands, 4)
         return target
+
+
+cdef bint _fits(cnp.ndarray values, cnp.ndarray array, int along, int64_t block) noexcept:
+    """Whether there is a value for each index of an axis, or where `block` is not 0 for each block along it."""
+    cdef int i
+    if block == 0:
+        return cnp.PyArray_NDIM(values) == 1 and cnp.PyArray_DIM(values, 0) == cnp.PyArray_DIM(array, along)
+    if cnp.PyArray_NDIM(values) != cnp.PyArray_NDIM(array):
+        return False
+    for i in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(values, i) * (block if i == along else 1) != cnp.PyArray_DIM(array, i):
+            return False
+    return True
+
+
+cdef void _split_strides(cnp.ndarray array, int along, int64_t block, int64_t* strides) noexcept:
+    """Byte strides of an array whose axis `along` becomes two where `block` is not 0."""
+    cdef int i, at = 0
+    for i in range(cnp.PyArray_NDIM(array)):
+        if block > 0 and i == along:
+            strides[at] = cnp.PyArray_STRIDE(array, i) * block
+            at += 1
+        strides[at] = cnp.PyArray_STRIDE(array, i)
+        at += 1
+
+
+cdef void _value_strides(cnp.ndarray values, int axes, int along, int64_t block, int64_t* strides) noexcept:
+    """Byte strides of values that are one for all, one for each index of an axis, or one for each block."""
+    cdef int i
+    if block > 0 and values is not None:
+        _split_strides(values, along, block, strides)
+        strides[along] = cnp.PyArray_STRIDE(values, along)
+        strides[along + 1] = 0
+        return
+    for i in range(axes + (block > 0)):
+        strides[i] = 0
+    if values is not None:
+        strides[along] = cnp.PyArray_STRIDE(values, 0)
 
 
 cdef class DynamicCall(Entry):
