@@ -42,4 +42,16 @@ std::int64_t streaming_threshold() noexcept {
   return std::clamp<std::int64_t>(last_level_cache_bytes() / 2, 4 << 20, 16 << 20);
 }
 
+std::int64_t bytes_ahead() noexcept {
+#if defined(__x86_64__)
+  static const bool by_page = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel") != 0;
+  }();
+  return by_page ? 1024 : 0;
+#else
+  return 0;
+#endif
+}
+
 }  // namespace ufuse

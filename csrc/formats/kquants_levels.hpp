@@ -57,20 +57,6 @@ UFUSE_INLINE I larger(I a, I b) { return select(a > b, a, b); }
 
 UFUSE_INLINE V magnitude(V a) { return bitcast<V>(bitcast<I>(a) & splat<I>(0x7fffffff)); }
 
-UFUSE_INLINE bool any(Mask mask) {
-#if defined(__AVX512F__)
-  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(mask.v), reinterpret_cast<__m512i>(mask.v)) != 0;
-#elif defined(__AVX2__)
-  return _mm256_movemask_ps(reinterpret_cast<__m256>(mask.v)) != 0;
-#elif defined(__SSE2__)
-  return _mm_movemask_ps(reinterpret_cast<__m128>(mask.v)) != 0;
-#else
-  int some = 0;
-  for (int i = 0; i < kLanes; ++i) some |= mask[i];
-  return some != 0;
-#endif
-}
-
 UFUSE_INLINE bool any_differs(V a, V b) {
 #if defined(__AVX512F__)  // without a way through lanes
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NEQ_UQ) != 0;

@@ -8,19 +8,6 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace formats {
 
-/// Whether a lane of a mask is set.
-UFUSE_INLINE bool any(Int mask) {
-#if defined(__AVX512F__)
-  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(mask.v), reinterpret_cast<__m512i>(mask.v)) != 0;
-#elif defined(__AVX2__)
-  return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask.v)) != 0;
-#else
-  int some = 0;
-  for (int i = 0; i < kLanes; ++i) some |= mask.v[i];
-  return some != 0;
-#endif
-}
-
 /// The largest of a register's lanes.
 template <int N>
 UFUSE_INLINE std::int32_t largest_lane(Vec<std::int32_t, N> x) {

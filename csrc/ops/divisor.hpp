@@ -17,29 +17,42 @@ namespace ops {
 /// exact: quotients below 2^-26 are those of a number some ulp away. Nor has a zero its sign.
 template <class V>
 struct Divisor {
-  using T = lane_t<V>;
-
   V scale, inverse, rest;
+};
 
-  explicit UFUSE_INLINE Divisor(T by) : scale(splat<V>(by)), inverse{}, rest{} {
-    const T one = T{1} / by;
-    inverse = splat<V>(one);
-    rest = splat<V>(UFUSE_TIER::fma(-by, one, T{1}) * one);
-  }
+#if !UFUSE_DEVICE_CODE
+/// Divisors made side by side, one for each lane of V; kept in memory, from which one is in all lanes at
+/// once.
+template <class V>
+struct Divisors {
+  using T = lane_t<V>;
+  static constexpr int size = V::size;
 
-  /// Whether quotients of finite numbers up to 2^20 are right: where nothing that is added overflows, or is so
+  alignas(64) T scale[size], inverse[size], rest[size];
+  /// Whether quotients of finite numbers up to 2^20 are right: nothing that is added overflows, or is so
   /// small that digits are lost.
-  static UFUSE_INLINE bool is_for(T by) {
+  bool holds;
+
+  explicit UFUSE_INLINE Divisors(V by) {
+    const V one = splat<V>(T{1}), inverse_of_each = one / by;
+    by.store(scale);
+    inverse_of_each.store(inverse);
+    (UFUSE_TIER::fma(-by, inverse_of_each, one) * inverse_of_each).store(rest);
 #if defined(__x86_64__) && !defined(__FMA__)
-    return by != by;  // a multiply-add would be a call
+    holds = false;  // a multiply-add would be a call
 #else
     constexpr bool kSingle = sizeof(T) == 4;
-    constexpr T kLeast = static_cast<T>(kSingle ? 0x1p-64 : 0x1p-800);
-    constexpr T kMost = static_cast<T>(kSingle ? 0x1p90 : 0x1p800);
-    return by >= kLeast && by <= kMost;
+    const V least = splat<V>(static_cast<T>(kSingle ? 0x1p-64 : 0x1p-800)),
+            most = splat<V>(static_cast<T>(kSingle ? 0x1p90 : 0x1p800));
+    holds = !any(~((by >= least) & (by <= most)));
 #endif
   }
+
+  UFUSE_INLINE Divisor<V> at(int k) const {
+    return {splat<V>(scale[k]), splat<V>(inverse[k]), splat<V>(rest[k])};
+  }
 };
+#endif
 
 template <class V>
 UFUSE_INLINE V operator/(V x, const Divisor<V>& by) {

@@ -60,7 +60,8 @@ UFUSE_INLINE I finish_code(I code, I bits, I size) {
   }
 }
 
-/// The pattern of the float32 that a code of a normal number stands for, or would if all of them were numbers.
+/// The pattern of the float32 that a code of a normal number stands for, or would if all of them were
+/// numbers.
 template <class F>
 UFUSE_INLINE constexpr uint32_t float_bits_of_code(uint32_t code) {
   return (code << F::dropped) + float_bits_of_power(F::least - 1);
@@ -238,18 +239,14 @@ struct quantize_to {
     return convert<R>(encode_float<F>(x / scale, saturate));
   }
 
+#if !UFUSE_DEVICE_CODE
   /// For many numbers by one scale. Magnitudes are cut to the rounded multiple of the scale at the end, whose
   /// quotient is so near to it that it gets its code.
   template <class V>
   struct Uniform {
     Divisor<V> scale;
     V end;
-    bool holds;
 
-    UFUSE_INLINE Uniform(float by, uint32_t saturate)
-        : scale(by),
-          end(splat<V>(by * bitcast<float>(end_of<F>(saturate != 0)))),
-          holds(Divisor<V>::is_for(by)) {}
     template <class R>
     UFUSE_INLINE R apply(V x) const {
       using I = rebind_t<V, uint32_t>;
@@ -259,10 +256,27 @@ struct quantize_to {
     }
   };
   template <class V>
+  struct Uniforms {
+    static constexpr int size = V::size;
+    Divisors<V> scale;
+    alignas(64) float end[size];
+    bool holds;
+
+    UFUSE_INLINE Uniforms(const float* by, const uint32_t* saturate)
+        : scale(V::load(by)), holds(scale.holds) {
+      using I = rebind_t<V, uint32_t>;
+      const I most =
+          select(I::load(saturate) != splat<I>(0u), splat<I>(end_of<F>(true)), splat<I>(end_of<F>(false)));
+      (V::load(by) * bitcast<V>(most)).store(end);
+    }
+    UFUSE_INLINE Uniform<V> at(int k) const { return {scale.at(k), splat<V>(end[k])}; }
+  };
+  template <class V>
     requires(F::least > 1)
-  static UFUSE_INLINE auto uniform(lane_t<V> scale, uint32_t saturate) {
-    return Uniform<V>(scale, saturate);
+  static UFUSE_INLINE auto uniforms(const float* scale, const uint32_t* saturate) {
+    return Uniforms<V>(scale, saturate);
   }
+#endif
 };
 template <class F>
 struct dequantize_from {

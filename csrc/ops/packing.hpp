@@ -78,22 +78,30 @@ struct quantize_nibbles {
 
 #if !UFUSE_DEVICE_CODE
   template <class V>
+  using Numbers = Vec<float, 2 * V::size>;
+
+  template <class Quantizer, class V>
   struct Uniform {
-    using Numbers = Vec<float, 2 * V::size>;
-    decltype(quantize_linear::uniform<Numbers>(0.0F, std::int8_t{}, 0u)) both;
-    bool holds = both.holds;
+    Quantizer both;
 
     template <class R>
     UFUSE_INLINE R apply(V two) const {
       using U = rebind_t<V, uint64_t>;
       using Codes = Vec<int32_t, 2 * V::size>;
-      const U codes = bitcast<U>(both.template apply<Codes>(bitcast<Numbers>(two)) & splat<Codes>(15));
+      const U codes = bitcast<U>(both.template apply<Codes>(bitcast<Numbers<V>>(two)) & splat<Codes>(15));
       return convert<R>(codes | (codes >> 28));
     }
   };
+  template <class Quantizers, class V>
+  struct Uniforms : Quantizers {
+    UFUSE_INLINE auto at(int k) const {
+      return Uniform<typename Quantizers::Quantizer, V>{Quantizers::at(k)};
+    }
+  };
   template <class V, class Z>
-  static UFUSE_INLINE auto uniform(float scale, Z zero_point, uint32_t limits) {
-    return Uniform<V>{quantize_linear::uniform<typename Uniform<V>::Numbers>(scale, zero_point, limits)};
+  static UFUSE_INLINE auto uniforms(const float* scale, const Z* zero_point, const uint32_t* limits) {
+    const auto both = quantize_linear::uniforms<Numbers<V>>(scale, zero_point, limits);
+    return Uniforms<std::remove_const_t<decltype(both)>, V>{both};
   }
 #endif
 };
@@ -122,6 +130,71 @@ struct dequantize_nibbles {
         return convert<U>(bitcast<uint32_t>(convert<S>((code ^ splat<I>(kSign)) - zero) * scale));
       };
       return bitcast<R>(number(codes & splat<I>(15)) | (number(codes >> 4) << 32));
+    }
+  }
+};
+
+/// The same of neighbours that have a scale and a zero point each: two float32, the bits of a float64, and two
+/// codes, of 16 bits.
+struct quantize_nibbles_apart {
+  template <class R, class V, class S, class Z, class L>
+  static UFUSE_INLINE R apply(V two, S scales, Z zero_points, L limits) {
+    constexpr bool kSigned = static_cast<lane_t<Z>>(-1) < lane_t<Z>{};
+    using Zero = std::conditional_t<kSigned, int8_t, uint8_t>;
+    using U = rebind_t<V, uint64_t>;
+#if !UFUSE_DEVICE_CODE
+    if constexpr (is_vector<V>) {
+      constexpr int kBoth = 2 * V::size;
+      using Numbers = Vec<float, kBoth>;
+      using Codes = Vec<int32_t, kBoth>;
+      const Codes both = quantize_linear::apply<Codes>(bitcast<Numbers>(two), bitcast<Numbers>(scales),
+                                                       bitcast<Vec<Zero, kBoth>>(zero_points), twice(limits));
+      const U codes = bitcast<U>(both & splat<Codes>(15));
+      return convert<R>(codes | (codes >> 28));
+    } else
+#endif
+    {
+      const auto code = [&](int place) {
+        const auto number = [&](auto both) {
+          return bitcast<float>(static_cast<uint32_t>(bitcast<uint64_t>(both) >> (32 * place)));
+        };
+        const auto zero = static_cast<Zero>(zero_points >> (8 * place));
+        return static_cast<uint32_t>(
+                   quantize_linear::apply<int32_t>(number(two), number(scales), zero, limits)) &
+               15u;
+      };
+      return static_cast<R>(code(0) | (code(1) << 4));
+    }
+  }
+};
+
+struct dequantize_nibbles_apart {
+  template <class R, class B, class S, class Z>
+  static UFUSE_INLINE R apply(B byte, S scales, Z zero_points) {
+    constexpr bool kSigned = static_cast<lane_t<Z>>(-1) < lane_t<Z>{};
+    using Zero = std::conditional_t<kSigned, int8_t, uint8_t>;
+    constexpr int32_t kSign = kSigned ? 8 : 0;  // a code c is (c ^ 8) - 8
+    using U = rebind_t<R, uint64_t>;
+#if !UFUSE_DEVICE_CODE
+    if constexpr (is_vector<R>) {
+      constexpr int kBoth = 2 * R::size;
+      using Numbers = Vec<float, kBoth>;
+      using Codes = Vec<int32_t, kBoth>;
+      const U bits = convert<U>(byte), both = (bits | (bits << 28)) & splat<U>(0xf0000000full);
+      const Codes zeros = convert<Codes>(bitcast<Vec<Zero, kBoth>>(zero_points)) + splat<Codes>(kSign);
+      const Codes codes = (bitcast<Codes>(both) ^ splat<Codes>(kSign)) - zeros;
+      return bitcast<R>(convert<Numbers>(codes) * bitcast<Numbers>(scales));
+    } else
+#endif
+    {
+      const auto number = [&](int place) {
+        const auto code = ((static_cast<int32_t>(byte) >> (4 * place) & 15) ^ kSign) - kSign;
+        const auto scale = bitcast<float>(static_cast<uint32_t>(bitcast<uint64_t>(scales) >> (32 * place)));
+        const float value =
+            static_cast<float>(code - static_cast<Zero>(zero_points >> (8 * place))) * scale;
+        return static_cast<U>(bitcast<uint32_t>(value)) << (32 * place);
+      };
+      return bitcast<R>(static_cast<U>(number(0) | number(1)));
     }
   }
 };

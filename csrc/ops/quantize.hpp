@@ -105,33 +105,19 @@ UFUSE_INLINE V clamped_steps(V x, V scale, Z zero_point, L limits) {
   return select(is_nan(steps), code - shift, clamped);
 }
 
-/// Quantization by one scale and zero point for many numbers.
+#if !UFUSE_DEVICE_CODE
+/// Quantization of many numbers by one scale and zero point.
 ///
 /// The numbers, and not their steps, are clamped, to the rounded multiples of the scale at the ends: a
-/// quotient of these is within 2^-7 of the code, so that what is beyond an end gets the end's code either way,
-/// and infinity does not come to be divided.
+/// quotient of these is within 2^-7 of the code, so that what is beyond an end gets the end's code either
+/// way, and infinity does not come to be divided.
 template <class Steps, class Round, NanCode Nan, class V>
 struct UniformQuantizer {
-  using T = lane_t<V>;
   using I = rebind_t<V, int32_t>;
 
   Divisor<V> scale;
   V zero, lowest, highest, nan;
   I shift;
-  bool holds;  // whether the codes are those of each number by itself
-
-  template <class Z>
-  UFUSE_INLINE UniformQuantizer(T by, Z zero_point, uint32_t limits)
-      : scale(by), zero(splat<V>(static_cast<T>(zero_point))), holds(Divisor<V>::is_for(by)) {
-    T low, high;
-    code_limits<T, Z>(limits, low, high);
-    const T offset = static_cast<T>(zero_point), nearest = low > 0 ? low : high < 0 ? high : T{0};
-    lowest = splat<V>(by * (low - offset));
-    highest = splat<V>(by * (high - offset));
-    const T code = Nan == NanCode::highest ? high : nearest;
-    nan = splat<V>(Steps::shifts_first ? code : code - offset);
-    shift = splat<I>(Steps::shifts_first ? 0 : static_cast<int32_t>(zero_point));
-  }
 
   UFUSE_INLINE V steps(V x) const {
     const V clamped = math::smaller(math::larger(x, lowest), highest);  // NaN gives the lower end
@@ -146,6 +132,42 @@ struct UniformQuantizer {
   }
 };
 
+/// Those of several scales and zero points, made side by side.
+template <class Steps, class Round, NanCode Nan, class V>
+struct UniformQuantizers {
+  using T = lane_t<V>;
+  using I = rebind_t<V, int32_t>;
+  using Quantizer = UniformQuantizer<Steps, Round, Nan, V>;
+  static constexpr int size = V::size;
+
+  Divisors<V> scale;
+  alignas(64) T zero[size], lowest[size], highest[size], nan[size];
+  int32_t shift[size];
+  bool holds;  // whether the codes are those of each number by itself
+
+  template <class Z>
+  UFUSE_INLINE UniformQuantizers(const T* by, const Z* zero_point, const uint32_t* limits)
+      : scale(V::load(by)), holds(scale.holds) {
+    using Zeros = Vec<Z, size>;
+    V low, high;
+    code_limits<V, Zeros>(Vec<uint32_t, size>::load(limits), low, high);
+    const I zeros = convert<I>(Zeros::load(zero_point));
+    const V offset = convert<V>(zeros), nearest = math::smaller(math::larger(V{}, low), high);
+    const V code = Nan == NanCode::highest ? high : nearest, none{};
+    offset.store(zero);
+    (V::load(by) * (low - offset)).store(lowest);
+    (V::load(by) * (high - offset)).store(highest);
+    (code - (Steps::shifts_first ? none : offset)).store(nan);
+    (Steps::shifts_first ? I{} : zeros).store(shift);
+  }
+
+  UFUSE_INLINE Quantizer at(int k) const {
+    return {scale.at(k),          splat<V>(zero[k]), splat<V>(lowest[k]),
+            splat<V>(highest[k]), splat<V>(nan[k]),  splat<I>(shift[k])};
+  }
+};
+#endif
+
 template <class Steps, class Round, NanCode Nan>
 struct quantize_by {
   static constexpr bool is_scaled = true;  // there are kernels for a scale for each short row
@@ -158,10 +180,12 @@ struct quantize_by {
     else
       return convert<R>(static_cast<I>(level + convert<I>(zero_point)));
   }
+#if !UFUSE_DEVICE_CODE
   template <class V, class Z>
-  static UFUSE_INLINE auto uniform(lane_t<V> scale, Z zero_point, uint32_t limits) {
-    return UniformQuantizer<Steps, Round, Nan, V>(scale, zero_point, limits);
+  static UFUSE_INLINE auto uniforms(const lane_t<V>* scale, const Z* zero_point, const uint32_t* limits) {
+    return UniformQuantizers<Steps, Round, Nan, V>(scale, zero_point, limits);
   }
+#endif
 };
 
 struct quantize_linear : quantize_by<DivideThenRound, HalfEven, NanCode::lowest> {};
@@ -182,19 +206,26 @@ struct fake_quantize {
            scale;
   }
 
+#if !UFUSE_DEVICE_CODE
   template <class V>
-  struct Uniform : UniformQuantizer<DivideThenRound, HalfEven, NanCode::lowest, V> {
-    using Base = UniformQuantizer<DivideThenRound, HalfEven, NanCode::lowest, V>;
-    using Base::Base;
+  struct Uniform {
+    UniformQuantizer<DivideThenRound, HalfEven, NanCode::lowest, V> quantizer;
     template <class R>
     UFUSE_INLINE R apply(V x) const {
-      return (HalfEven::round(this->steps(x)) + V{}) * this->scale.scale;
+      return (HalfEven::round(quantizer.steps(x)) + V{}) * quantizer.scale.scale;
     }
   };
+  template <class V>
+  struct Uniforms : UniformQuantizers<DivideThenRound, HalfEven, NanCode::lowest, V> {
+    using Base = UniformQuantizers<DivideThenRound, HalfEven, NanCode::lowest, V>;
+    using Base::Base;
+    UFUSE_INLINE Uniform<V> at(int k) const { return {Base::at(k)}; }
+  };
   template <class V, class Z>
-  static UFUSE_INLINE auto uniform(lane_t<V> scale, Z zero_point, uint32_t limits) {
-    return Uniform<V>(scale, zero_point, limits);
+  static UFUSE_INLINE auto uniforms(const lane_t<V>* scale, const Z* zero_point, const uint32_t* limits) {
+    return Uniforms<V>(scale, zero_point, limits);
   }
+#endif
 };
 
 struct dequantize_linear {

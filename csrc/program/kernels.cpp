@@ -35,23 +35,35 @@ struct Operand {
   }
 };
 
-/// Operations that work out once what all but the first operand come to, where those are the same for many
-/// elements. What `uniform` returns has to hold, which depends on the values.
+/// Operations with a way of their own to take many elements by the same other operands: `uniforms` makes
+/// several of them side by side, each of its own operands, which hold or not by the values.
 template <class F, class V, class... Others>
-concept Uniform = requires(Others... others) {
-  { F::template uniform<V>(others...).holds } -> std::convertible_to<bool>;
+concept Uniform = requires(const Others*... others) {
+  { F::template uniforms<V>(others...).holds } -> std::convertible_to<bool>;
 };
+
+template <class Operation, int N, class TO, class TA>
+UFUSE_INLINE void one_row(const Operation& operation, TO* to, const TA* from, std::int64_t count) {
+#pragma GCC unroll 2
+  for (std::int64_t i = 0; i < count; i += N)
+    operation.template apply<Vec<TO, N>>(Vec<TA, N>::load(from + i)).store(to + i);
+}
 
 /// `count` elements by the same values. Returns whether the operation has a way of its own for that.
 template <class F, int N, class TO, class TA, class... Others>
 UFUSE_INLINE bool by_uniform(TO* to, const TA* from, std::int64_t count, Others... others) {
   using V = Vec<TA, N>;
   if constexpr (Uniform<F, V, Others...>) {
-    const auto operation = F::template uniform<V>(others...);
-    if (!operation.holds) return false;
-#pragma GCC unroll 2
-    for (std::int64_t i = 0; i < count; i += N)
-      operation.template apply<Vec<TO, N>>(V::load(from + i)).store(to + i);
+    constexpr int kSize = decltype(F::template uniforms<V>(&others...))::size;
+    const auto copies = [](auto value) __attribute__((always_inline)) {
+      std::array<decltype(value), kSize> all;
+      all.fill(value);
+      return all;
+    };
+    const auto operations = F::template uniforms<V>(copies(others).data()...);
+    if (!operations.holds) return false;
+    const auto operation = operations.at(0);
+    one_row<decltype(operation), N>(operation, to, from, count);
     return true;
   } else {
     return false;
@@ -126,33 +138,64 @@ UFUSE_INLINE T load_one(const char* from) {
   return x;
 }
 
-template <class F, int N, class TO, class TA, class... T>
-UFUSE_INLINE void one_row(TO* to, const TA* from, std::int64_t columns, T... values) {
-  if (by_uniform<F, N>(to, from, columns, values...)) return;
-  for (std::int64_t i = 0; i < columns; i += N)
-    F::template apply<Vec<TO, N>>(Vec<TA, N>::load(from + i), splat<Vec<T, N>>(values)...).store(to + i);
+/// The values of some rows, and the last one for those that are missing.
+template <class T, int Size>
+UFUSE_INLINE std::array<T, Size> load_values(const char* from, std::int64_t stride, int some) {
+  std::array<T, Size> values;
+  if (stride == 0)
+    values.fill(load_one<T>(from));
+  else if (stride == sizeof(T) && some == Size)
+    std::memcpy(values.data(), from, sizeof values);
+  else
+    for (int k = 0; k < Size; ++k) values[k] = load_one<T>(from + (k < some ? k : some - 1) * stride);
+  return values;
 }
 
 template <class F, DType O, DType A, DType... Others>
 void by_rows(void* out, const void* a, const void* const* values, const std::int64_t* strides,
              std::int64_t rows, std::int64_t columns) {
-  constexpr int kValues = sizeof...(Others), kWidest = [] {
+  constexpr int kWidest = [] {
     int widest = largest(sizeof(storage<O>), sizeof(storage<A>));
     ((widest = largest(widest, sizeof(storage<Others>))), ...);
     return widest;
   }();
   constexpr int N = kRegisterBytes / kWidest;
   static_assert(kRowMultiple % N == 0);
-  auto* to = static_cast<storage<O>*>(out);
-  const auto* from = static_cast<const storage<A>*>(a);
-  const char* at[kValues];
-  for (int k = 0; k < kValues; ++k) at[k] = static_cast<const char*>(values[k]);
+  using TO = storage<O>;
+  using TA = storage<A>;
+  using V = Vec<TA, N>;
+  auto* to = static_cast<TO*>(out);
+  const auto* from = static_cast<const TA*>(a);
   [&]<int... K>(std::integer_sequence<int, K...>) __attribute__((always_inline)) {
-    for (std::int64_t r = 0; r < rows; ++r, to += columns, from += columns) {
-      one_row<F, N>(to, from, columns, load_one<storage<Others>>(at[K])...);
-      ((at[K] += strides[K]), ...);
+    const auto value = [&](auto k, std::int64_t row) __attribute__((always_inline)) {
+      return static_cast<const char*>(values[k]) + row * strides[k];
+    };
+    const auto one = [&](std::int64_t r) __attribute__((always_inline)) {
+      for (std::int64_t i = r * columns; i < (r + 1) * columns; i += N)
+        F::template apply<Vec<TO, N>>(
+            V::load(from + i), splat<Vec<storage<Others>, N>>(load_one<storage<Others>>(value(K, r)))...)
+            .store(to + i);
+    };
+    std::int64_t r = 0;
+    if constexpr (Uniform<F, V, storage<Others>...>) {
+      constexpr int kSize =
+          decltype(F::template uniforms<V>(static_cast<const storage<Others>*>(nullptr)...))::size;
+      while (r < rows) {
+        const int some = static_cast<int>(rows - r < kSize ? rows - r : kSize);
+        const auto operations = F::template uniforms<V>(
+            load_values<storage<Others>, kSize>(value(K, r), strides[K], some).data()...);
+        for (int k = 0; k < some; ++k, ++r) {
+          if (!operations.holds) {
+            one(r);
+            continue;
+          }
+          const auto operation = operations.at(k);
+          one_row<decltype(operation), N>(operation, to + r * columns, from + r * columns, columns);
+        }
+      }
     }
-  }(std::make_integer_sequence<int, kValues>{});
+    for (; r < rows; ++r) one(r);
+  }(std::make_integer_sequence<int, sizeof...(Others)>{});
 }
 
 template <class F, DType O, DType... In>

@@ -24,11 +24,10 @@ constexpr std::int64_t kMaxTile = 4096;
 // Where results are streamed past the cache, reading a tile and storing it must overlap: 2*a + 3*b reaches 44
 // GB/s with tiles of 256 or 512 elements, 38 with 1024 and more, of 55 that a copy does.
 constexpr std::int64_t kStreamTile = 512;
-// What comes from memory then is asked for so many bytes ahead, to L2. The hardware sees the lines coming,
-// but begins anew at every page: on a Sapphire Rapids quantizing runs at 33 GB/s instead of 30, on a Zen 4 as
-// before. Beside an operand that is the same for every line (a scale per column), which is read from L2 in
-// between, a Zen 4 does not see them either (1.4 cycles an element instead of 0.9; to L1 ahead: 1.4).
-constexpr std::int64_t kBytesAhead = 1024, kBytesAheadBesideLines = 3072;
+// Beside an operand that is the same for every line (a scale per column), which is read from L2 in between,
+// no hardware sees the lines of the others coming: they are asked for so many bytes ahead, to L2, where
+// `bytes_ahead` knows no better (0.9 cycles an element instead of 1.4 on a Zen 4; to L1: 1.4).
+constexpr std::int64_t kAheadBesideLines = 8 << 10;
 
 // A tile of rows that run across memory: whole rows, and enough of them side by side that the cache lines
 // they share are used whole, and the reductions have columns to work on: a softmax over the first axis of
@@ -96,11 +95,11 @@ class ProgramRun {
     Feed feed;
     bool swapped;
     bool row;
-    bool direct;        // the tile is contiguous in the operand
-    bool invariant;     // the same for every tile
+    bool direct;         // the tile is contiguous in the operand
+    bool invariant;      // the same for every tile
     std::int64_t ahead;  // bytes before its use that an input is asked for, or 0
-    bool spread;        // an input with a value per row, of tiles of several rows
-    std::int64_t step;  // bytes from a tile to the next one along the fastest axis, or `down` the second
+    bool spread;         // an input with a value per row, of tiles of several rows
+    std::int64_t step;   // bytes from a tile to the next one along the fastest axis, or `down` the second
   };
 
   int count() const { return static_cast<int>(operands_.size()); }
@@ -213,7 +212,7 @@ class ProgramRun {
     for (int k = program_.outputs(); k < count(); ++k) repeats |= is_repeated(k);
     for (int k = program_.outputs(); k < count(); ++k)
       if (stream_ && !is_repeated(k) && operand_plan_[k].step > 0)
-        operand_plan_[k].ahead = repeats ? kBytesAheadBesideLines : kBytesAhead;
+        operand_plan_[k].ahead = bytes_ahead() == 0 && repeats ? kAheadBesideLines : bytes_ahead();
     for (int k = 0; k < program_.outputs(); ++k) {
       // Stores wait for the end of the tile where later steps may still read an input from that memory,
       // where the value is read from a register that is not its own, or where they go past the cache.

@@ -15,15 +15,6 @@ using V = Register<float>;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-/// Whether any lane is set.
-template <class M>
-UFUSE_INLINE bool any(M mask) {
-  float flags[V::size], sum = 0;
-  select(mask, splat<V>(1.0F), splat<V>(0.0F)).store(flags);
-  for (int i = 0; i < V::size; ++i) sum += flags[i];
-  return sum != 0;
-}
-
 /// Scales of ranges whose width float32 does not hold.
 void widen(V& scale, V low, V high, V steps) {
   for (int i = 0; i < V::size; ++i)

@@ -10,9 +10,6 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-template <class V>
-inline constexpr int bytes_of = static_cast<int>(sizeof(typename V::native));
-
 /// The first `count` lanes from memory, `fill` in the others. Reads nothing past them.
 template <class V>
 UFUSE_INLINE V load_partial(const void* from, std::int64_t count, lane_t<V> fill) {
@@ -49,25 +46,6 @@ UFUSE_INLINE void store_partial(void* to, V v, std::int64_t count) {
   alignas(64) char pad[sizeof v.v];
   v.store(pad);
   std::memcpy(to, pad, bytes);
-}
-
-template <class M, int N>
-UFUSE_INLINE bool any(Vec<M, N> mask) {
-#if defined(__AVX512BW__)
-  if constexpr (bytes_of<Vec<M, N>> == 64)
-    return _mm512_test_epi8_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
-#endif
-#if defined(__AVX2__)
-  if constexpr (bytes_of<Vec<M, N>> == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
-#endif
-#if defined(__SSE4_1__)
-  if constexpr (bytes_of<Vec<M, N>> == 16) return _mm_testz_si128((__m128i)mask.v, (__m128i)mask.v) == 0;
-#endif
-  std::uint64_t words[(bytes_of<Vec<M, N>> + 7) / 8] = {};
-  std::memcpy(words, &mask.v, sizeof mask.v);
-  std::uint64_t all = 0;
-  for (const std::uint64_t word : words) all |= word;
-  return all != 0;
 }
 
 /// Folds the lanes of one register by halves: l with l + N/2, then N/4, ...

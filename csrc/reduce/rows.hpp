@@ -5,6 +5,7 @@
 
 #include "reduce/ahead.hpp"
 #include "reduce/lanes.hpp"
+#include "simd/fold.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -52,11 +53,51 @@ UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count, std::int64_t ahe
   return fold_registers<R>(acc);
 }
 
+/// The folds of as many rows as a register has lanes, each of whole registers: what is done once for a row,
+/// across its lanes, is done for all of them at once. Minima of rows of 32 float32 take 0.15 cycles an
+/// element instead of 0.6 so.
+template <class V, class Load, class Fold>
+UFUSE_INLINE V fold_together(const char* data, std::int64_t row_stride, std::int64_t count, Load load,
+                             Fold fold) {
+  V of[V::size];
+  each_of(std::integral_constant<int, V::size>{}, [&](int k) __attribute__((always_inline)) {
+    const char* const row = data + k * row_stride;
+    V folded = load(row);
+    for (std::int64_t i = V::size; i < count; i += V::size)
+      folded = fold(folded, load(row + i * static_cast<std::int64_t>(sizeof(lane_t<V>))));
+    of[k] = folded;
+  });
+  return fold_each(of, fold);
+}
+/// Rows of at most so many registers are folded together: of longer ones the end costs little.
+inline constexpr std::int64_t kTogether = 16;
+
+template <class V>
+UFUSE_INLINE bool are_foldable_together(const RowsCall& call) {
+  return call.count % V::size == 0 && call.count > 0 && call.count <= kTogether * V::size;
+}
+
 template <class R, class T, class Source, bool Masked = false>
 void simple_rows(const RowsCall& call) {
   using State = decltype(state_value<Source>(typename R::wide{}));
   auto* out = static_cast<State*>(call.states[0]);
-  for (std::int64_t r = 0; r < call.rows; ++r) {
+  std::int64_t r = 0;
+  if constexpr (R::exact && !Masked && sizeof(T) == 4 &&
+                std::is_same_v<Source, Plain<typename Source::value>> &&
+                std::is_same_v<lane_sum_t<R, T>, typename Source::value>) {
+    using V = Register<typename Source::value>;
+    if (are_foldable_together<V>(call))
+      for (; r + V::size <= call.rows; r += V::size) {
+        const V folded = fold_together<V>(
+            call.data + r * call.row_stride, call.row_stride, call.count,
+            [](const char* at)
+                __attribute__((always_inline)) { return reducers::element_of<R, V>(V::load(at)); },
+            [](V a, V b) __attribute__((always_inline)) { return R::fold(a, b); });
+        for (int k = 0; k < V::size; ++k)
+          out[(r + k) * call.state_step] = static_cast<State>(state_value<Source>(lane_t<V>{folded[k]}));
+      }
+  }
+  for (; r < call.rows; ++r) {
     const auto folded = fold_chunk<R, lane_sum_t<R, T>, Source, Masked>(call.data + r * call.row_stride,
                                                                         call.count, call.ahead, call.mask);
     out[r * call.state_step] = static_cast<State>(state_value<Source>(folded));

@@ -54,6 +54,47 @@ UFUSE_INLINE V masked_element(Wide pivot) {
     return convert<V>(pivot);
 }
 
+/// Smallest and largest of the first rows, as many as are folded together. Returns how many rows that is.
+template <class T>
+std::int64_t minmax_together(const RowsCall& call) {
+  using V = Register<T>;
+  std::int64_t r = 0;
+  if (!are_foldable_together<V>(call)) return r;
+  const auto put = [&](void* states, V values) {
+    T* const to = static_cast<T*>(states) + r * call.state_step;
+    if (call.state_step == 1) return values.store(to);
+    for (int k = 0; k < V::size; ++k) to[k * call.state_step] = values[k];
+  };
+  for (; r + V::size <= call.rows; r += V::size) {
+    const char* const data = call.data + r * call.row_stride;
+    const auto fold = [&](auto load, auto by) __attribute__((always_inline)) {
+      return fold_together<V>(data, call.row_stride, call.count, load, by);
+    };
+    V flags{};  // NaN in a lane: somewhere in a row
+    const V low = fold(
+        [&](const char* at) __attribute__((always_inline)) {
+          const V x = V::load(at);
+          flags = select(x == x, flags, x);
+          return x;
+        },
+        [](V a, V b) __attribute__((always_inline)) { return reducers::smaller_number(a, b); });
+    const V high =
+        fold([](const char* at) __attribute__((always_inline)) { return V::load(at); },
+             [](V a, V b) __attribute__((always_inline)) { return reducers::larger_number(a, b); });
+    if (__builtin_expect(any(flags != flags), 0))
+      flags = fold(
+          [](const char* at) __attribute__((always_inline)) {
+            const V x = V::load(at);
+            return select(x == x, V{}, x);
+          },
+          [](V a, V b) __attribute__((always_inline)) { return a + b; });
+    const V nan = splat<V>(std::numeric_limits<T>::quiet_NaN());
+    put(call.states[0], select(flags == flags, low, nan));
+    put(call.states[1], select(flags == flags, high, nan));
+  }
+  return r;
+}
+
 template <class R, class Source, bool Masked = false>
 void several_rows(const RowsCall& call) {
   using T = typename R::element;
@@ -61,7 +102,10 @@ void several_rows(const RowsCall& call) {
   constexpr int K = is_exact<R> ? 4 : kLanes / W;
   using Wide = Vec<double, W>;
   constexpr std::int64_t kStep = W * Source::bytes;
-  for (std::int64_t r = 0; r < call.rows; ++r) {
+  std::int64_t r = 0;
+  if constexpr (std::is_same_v<R, reducers::minmax<float>> && std::is_same_v<Source, Plain<float>> && !Masked)
+    r = minmax_together<float>(call);
+  for (; r < call.rows; ++r) {
     const char* data = call.data + r * call.row_stride;
     const double pivot =
         call.pivots != nullptr ? call.pivots[r] : R::template pivot_of<Source>(data, call.count);

@@ -135,6 +135,29 @@ UFUSE_INLINE Vec<T, N> select(Vec<M, N> mask, Vec<T, N> a, Vec<T, N> b) {
   return {mask.v ? a.v : b.v};
 }
 
+template <class V>
+inline constexpr int bytes_of = static_cast<int>(sizeof(typename V::native));
+
+/// Whether a lane of a mask is set.
+template <class M, int N>
+UFUSE_INLINE bool any(Vec<M, N> mask) {
+#if defined(__AVX512BW__)
+  if constexpr (bytes_of<Vec<M, N>> == 64)
+    return _mm512_test_epi8_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+#endif
+#if defined(__AVX2__)
+  if constexpr (bytes_of<Vec<M, N>> == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
+#endif
+#if defined(__SSE4_1__)
+  if constexpr (bytes_of<Vec<M, N>> == 16) return _mm_testz_si128((__m128i)mask.v, (__m128i)mask.v) == 0;
+#endif
+  std::uint64_t words[(bytes_of<Vec<M, N>> + 7) / 8] = {};
+  std::memcpy(words, &mask.v, sizeof mask.v);
+  std::uint64_t all = 0;
+  for (const std::uint64_t word : words) all |= word;
+  return all != 0;
+}
+
 template <class V, class T, int N>
 UFUSE_INLINE V bitcast(Vec<T, N> a) {
   static_assert(sizeof(typename V::native) == sizeof a.v);
@@ -157,28 +180,29 @@ UFUSE_INLINE V widen(Vec<T, N> a) {
     std::memcpy(&low, &a.v, kFrom);
     x = _mm_cvtsi64_si128(low);
   }
-#define UFUSE_WIDEN(from, to, si, ui)                       \
-  if constexpr (sizeof(T) == from && sizeof(U) == to) {     \
-    if constexpr (kSigned)                                  \
-      return {reinterpret_cast<typename V::native>(si(x))}; \
-    else                                                    \
-      return {reinterpret_cast<typename V::native>(ui(x))}; \
+#define UFUSE_WIDEN(from, to, si, ui)                    \
+  if constexpr (sizeof(T) == from && sizeof(U) == to) {  \
+    if constexpr (kSigned)                               \
+      return {reinterpret_cast<typename V::native>(si)}; \
+    else                                                 \
+      return {reinterpret_cast<typename V::native>(ui)}; \
   }
 #if defined(__AVX512F__)
   if constexpr (sizeof(U) * N == 64) {
-    UFUSE_WIDEN(1, 4, _mm512_cvtepi8_epi32, _mm512_cvtepu8_epi32)
-    UFUSE_WIDEN(1, 8, _mm512_cvtepi8_epi64, _mm512_cvtepu8_epi64)
-    UFUSE_WIDEN(2, 8, _mm512_cvtepi16_epi64, _mm512_cvtepu16_epi64)
+    constexpr auto kAll = static_cast<std::conditional_t<N == 16, __mmask16, __mmask8>>(-1);
+    UFUSE_WIDEN(1, 4, _mm512_maskz_cvtepi8_epi32(kAll, x), _mm512_maskz_cvtepu8_epi32(kAll, x))
+    UFUSE_WIDEN(1, 8, _mm512_maskz_cvtepi8_epi64(kAll, x), _mm512_maskz_cvtepu8_epi64(kAll, x))
+    UFUSE_WIDEN(2, 8, _mm512_maskz_cvtepi16_epi64(kAll, x), _mm512_maskz_cvtepu16_epi64(kAll, x))
   } else
 #endif
       if constexpr (sizeof(U) * N == 32) {
-    UFUSE_WIDEN(1, 4, _mm256_cvtepi8_epi32, _mm256_cvtepu8_epi32)
-    UFUSE_WIDEN(1, 8, _mm256_cvtepi8_epi64, _mm256_cvtepu8_epi64)
-    UFUSE_WIDEN(2, 8, _mm256_cvtepi16_epi64, _mm256_cvtepu16_epi64)
+    UFUSE_WIDEN(1, 4, _mm256_cvtepi8_epi32(x), _mm256_cvtepu8_epi32(x))
+    UFUSE_WIDEN(1, 8, _mm256_cvtepi8_epi64(x), _mm256_cvtepu8_epi64(x))
+    UFUSE_WIDEN(2, 8, _mm256_cvtepi16_epi64(x), _mm256_cvtepu16_epi64(x))
   } else {
-    UFUSE_WIDEN(1, 4, _mm_cvtepi8_epi32, _mm_cvtepu8_epi32)
-    UFUSE_WIDEN(1, 8, _mm_cvtepi8_epi64, _mm_cvtepu8_epi64)
-    UFUSE_WIDEN(2, 8, _mm_cvtepi16_epi64, _mm_cvtepu16_epi64)
+    UFUSE_WIDEN(1, 4, _mm_cvtepi8_epi32(x), _mm_cvtepu8_epi32(x))
+    UFUSE_WIDEN(1, 8, _mm_cvtepi8_epi64(x), _mm_cvtepu8_epi64(x))
+    UFUSE_WIDEN(2, 8, _mm_cvtepi16_epi64(x), _mm_cvtepu16_epi64(x))
   }
 #undef UFUSE_WIDEN
 }

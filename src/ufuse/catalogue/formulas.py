@@ -198,9 +198,14 @@ def unpack2(byte: Array, high_first: Array) -> Array:
     return _unpack(byte, 2, high_first)
 
 
+def _both(two: Array, dtype: str) -> Array:
+    """Return the two halves of each element, along an axis more."""
+    return np.ascontiguousarray(two)[..., np.newaxis].view(dtype)
+
+
 def quantize_nibbles(two: Array, scale: Array, zero_point: Array, limits: Array) -> Array:
     """Quantize pairs of float32 to 4 bits each."""
-    pairs = np.ascontiguousarray(two)[..., np.newaxis].view(np.float32)
+    pairs = _both(two, "f4")
     scale, zero_point, limits = (
         np.asarray(a)[..., np.newaxis] for a in (scale, zero_point, limits)
     )
@@ -215,4 +220,23 @@ def dequantize_nibbles(byte: Array, scale: Array, zero_point: Array) -> Array:
         codes = (codes ^ 8) - 8
     scale, zero_point = np.asarray(scale)[..., np.newaxis], np.asarray(zero_point)[..., np.newaxis]
     numbers = dequantize_linear(codes, scale, zero_point).astype(np.float32)
+    return np.ascontiguousarray(numbers).view(np.float64)[..., 0]
+
+
+def quantize_nibbles_apart(two: Array, scales: Array, zero_points: Array, limits: Array) -> Array:
+    """Quantize pairs of float32 to 4 bits, each with a scale and a zero point."""
+    zeros = _both(zero_points, f"{zero_points.dtype.kind}1")
+    ends = np.asarray(limits)[..., np.newaxis]
+    codes = quantize_linear(_both(two, "f4"), _both(scales, "f4"), zeros, ends)
+    codes = codes.astype(np.int64) & 15
+    return codes[..., 0] | codes[..., 1] << 4
+
+
+def dequantize_nibbles_apart(byte: Array, scales: Array, zero_points: Array) -> Array:
+    """Dequantize two codes of 4 bits, signed as the zero points are, each with a scale."""
+    codes = np.stack([byte & 15, byte >> 4], axis=-1).astype(np.int64)
+    if zero_points.dtype.kind == "i":
+        codes = (codes ^ 8) - 8
+    zeros = _both(zero_points, f"{zero_points.dtype.kind}1")
+    numbers = dequantize_linear(codes, _both(scales, "f4"), zeros).astype(np.float32)
     return np.ascontiguousarray(numbers).view(np.float64)[..., 0]

@@ -333,6 +333,19 @@ OPERATIONS: Final = (
         "dequantize_linear of the two codes of 4 bits in a byte, to two float32",
     ),
     Operation(
+        "quantize_nibbles_apart",
+        signatures("f8,f8,i2,u4->u1", "f8,f8,u2,u4->u1"),
+        formulas.quantize_nibbles_apart,
+        "quantize_nibbles of two float32 with a scale and a zero point each",
+        values={3: (pack_limits(0, 7), pack_limits(0, 5))},
+    ),
+    Operation(
+        "dequantize_nibbles_apart",
+        signatures("u1,f8,i2->f8", "u1,f8,u2->f8"),
+        formulas.dequantize_nibbles_apart,
+        "dequantize_nibbles of two codes with a scale and a zero point each",
+    ),
+    Operation(
         "round_stochastic",
         signatures("f4,u4->f4", "f8,u4->f8"),
         formulas.round_stochastic,

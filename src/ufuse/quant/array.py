@@ -17,7 +17,7 @@ from .arguments import as_stored, keepdims_remedy, read_axis, read_blocks, read_
 from .codes import BY_NAME as CODES
 from .codes import CodeType
 from .linear import dequantize_linear
-from .packing import nibble_dequantizer, pack, packed_shape, paired, unpack_into
+from .packing import pack, packed_shape, paired, unpack_into
 from .record import Box, Record, extents, how_to_convert, read_only, read_shape, scaled
 
 Array = NDArray[Any]
@@ -215,7 +215,7 @@ class QuantizedArray(Record):
         )  # fmt: skip
 
     def _decode_pairs(self, target: Array) -> bool:
-        """Write the numbers, two codes at a time, where two have one scale; return whether so."""
+        """Write the numbers two at a time, where they are pairs in memory; return whether so."""
         if self.code.bits != 4 or self.code.is_float or target.dtype != np.float32:
             return False
         operands = read_operands(
@@ -225,9 +225,8 @@ class QuantizedArray(Record):
         found = paired(operands, target)
         if found is None:
             return False
-        over_pairs, pairs = found
-        program = nibble_dequantizer(self.code.storage)
-        for data, scale, zero, out in over_pairs._replace(x=self.data).apart(pairs).parts(pairs):
+        over, program = found.operands, found.dequantizer(self.code.storage)
+        for data, scale, zero, out in over._replace(x=self.data).apart(over.x).parts(over.x):
             executors.run_program(program, (data, scale, zero), (out,))
         return True
 

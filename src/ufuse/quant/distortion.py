@@ -12,7 +12,7 @@ from .arguments import Operands, as_stored, float_name, read_axis, read_operands
 from .array import QuantizedArray
 from .decoded import add_sums
 from .grid import Blocks
-from .packing import nibble_dequantizer, paired
+from .packing import paired
 from .programs import dequantizer
 from .record import Record
 from .sums import QuantizationError, joined, measures, sums_of
@@ -120,8 +120,8 @@ def _add_sums(x: Array, q: QuantizedArray, axis: int | None, sums: Array) -> Non
         pairs = None
         if code.bits == 4 and not code.is_float and axis != x.ndim - 1:
             pairs = paired(operands, x)
-        if pairs is not None:
-            operands, program = pairs[0], nibble_dequantizer(code.storage)
+        if pairs is not None and not pairs.apart:
+            operands, program = pairs.operands, pairs.dequantizer(code.storage)
         else:
             codes = q.codes()
     if not (q.is_packed and codes is q.data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -267,24 +267,47 @@ def _unpack_six(array: Array, high_first: bool) -> Array:
 # --- quantized and packed in one pass -----------------------------------------------------------
 
 
-@lru_cache(maxsize=8)
-def nibble_quantizer(low: int, high: int) -> Program:
-    """Return the program (pairs of float32, scale, zero point) -> bytes of two codes."""
-    storage = "i1" if low < 0 else "u1"
-    steps = Steps("f8", "f4", storage)
+class Pairs(NamedTuple):
+    """Numbers of 4 bits laid out two at a time, the codes of one byte.
+
+    Attributes
+    ----------
+    operands : Operands
+        Pairs of float32 as float64, with their scales and zero points.
+    apart : bool
+        Whether the two have a scale and a zero point each, which are then pairs too.
+    """
+
+    operands: Operands
+    apart: bool
+
+    def quantizer(self, low: int, high: int) -> Program:
+        """Return the program (pairs of float32, scales, zero points) -> bytes of two codes."""
+        return _nibble_quantizer(low, high, self.apart)
+
+    def dequantizer(self, storage: str) -> Program:
+        """Return the program (bytes of two codes, scales, zero points) -> pairs of float32."""
+        return _nibble_dequantizer(storage, self.apart)
+
+
+@lru_cache(maxsize=16)
+def _nibble_quantizer(low: int, high: int, apart: bool) -> Program:
+    kind = "i" if low < 0 else "u"
+    steps = Steps("f8", *(("f8", f"{kind}2") if apart else ("f4", f"{kind}1")))
     ends = steps.constant("u4", pack_limits(low, high))
-    return steps.program(steps.add("quantize_nibbles", "u1", 0, 1, 2, ends))
+    operation = "quantize_nibbles_apart" if apart else "quantize_nibbles"
+    return steps.program(steps.add(operation, "u1", 0, 1, 2, ends))
 
 
 @lru_cache(maxsize=8)
-def nibble_dequantizer(storage: str) -> Program:
-    """Return the program (bytes of two codes, scale, zero point) -> pairs of float32."""
-    steps = Steps("u1", "f4", storage)
-    return steps.program(steps.add("dequantize_nibbles", "f8", 0, 1, 2))
+def _nibble_dequantizer(storage: str, apart: bool) -> Program:
+    steps = Steps("u1", *(("f8", f"{storage[0]}2") if apart else ("f4", storage)))
+    operation = "dequantize_nibbles_apart" if apart else "dequantize_nibbles"
+    return steps.program(steps.add(operation, "f8", 0, 1, 2))
 
 
-def paired(operands: Operands, numbers: Array) -> tuple[Operands, Array] | None:
-    """Lay scales over pairs of neighbours, which share scale and byte; None where they do not.
+def paired(operands: Operands, numbers: Array) -> Pairs | None:
+    """Lay numbers out in pairs of neighbours; None where they are no pairs in memory.
 
     Parameters
     ----------
@@ -295,8 +318,8 @@ def paired(operands: Operands, numbers: Array) -> tuple[Operands, Array] | None:
 
     Returns
     -------
-    (Operands, ndarray) or None
-        The same over pairs, with the pairs as float64 for `x`, and these.
+    Pairs or None
+        Views; but for one zero point with many scales, which is copied.
     """
     if numbers.ndim == 0 or numbers.shape[-1] % 2 or numbers.shape[-1] == 0:
         return None
@@ -304,11 +327,23 @@ def paired(operands: Operands, numbers: Array) -> tuple[Operands, Array] | None:
         return None
     pairs = numbers.view(np.float64)
     blocks = operands.blocks
+    scale, zero = operands.scale, operands.zero_point
     if blocks is not None:
         size = min(blocks.size[-1], blocks.shape[-1])
         if size % 2:
             return None
         blocks = Blocks(pairs.shape, (*blocks.size[:-1], size // 2))
-    elif any(a.ndim and a.shape[-1] != 1 for a in (operands.scale, operands.zero_point)):
+        return Pairs(Operands(pairs, scale, zero, blocks), False)
+    if all(a.ndim == 0 or a.shape[-1] == 1 for a in (scale, zero)):
+        return Pairs(Operands(pairs, scale, zero, None), False)
+    if scale.shape[-1] == 1 or any(
+        a.ndim and a.shape[-1] != 1 and (a.strides[-1] != a.itemsize or not a.dtype.isnative)
+        for a in (scale, zero)
+    ):
         return None
-    return Operands(pairs, operands.scale, operands.zero_point, blocks), pairs
+    both = f"{zero.dtype.kind}2"
+    if zero.ndim == 0 or zero.shape[-1] == 1:
+        zeros = np.asarray(np.multiply(zero.view(np.uint8), 0x0101, dtype=np.uint16)).view(both)
+    else:
+        zeros = zero.view(both)
+    return Pairs(Operands(pairs, scale.view(np.float64), zeros, None), True)

@@ -20,7 +20,7 @@ from .codes import BY_NAME as CODES
 from .codes import CodeType, code_type
 from .grid import Blocks, per_axis, sizes_along
 from .linear import quantize_linear
-from .packing import nibble_quantizer, pack, packed_shape, paired
+from .packing import pack, packed_shape, paired
 from .programs import quantizer
 from .ranged import Part, Rule, quantize_ranged, widened
 from .record import Record, refuse_record
@@ -221,7 +221,8 @@ class _Planned:
             program, operands = self.how.program, laid
             self.codes = empty(x.shape, self.how.storage)
         else:
-            program, operands, self.is_packed = nibble_quantizer(*self.how.limits), pairs[0], True
+            program, operands = pairs.quantizer(*self.how.limits), pairs.operands
+            self.is_packed = True
             self.codes = empty(packed_shape(x.shape, 4), np.dtype(np.uint8))
         parts = []
         for of, inputs in zip(laid.parts(), operands.parts(self.codes), strict=True):
