@@ -5,6 +5,13 @@
 
 namespace ufuse {
 
+inline constexpr std::int64_t kCacheLine = 64;  // bytes
+
+/// The smallest multiple that is not below n.
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
 /// The size of the last-level cache that a core reaches, in bytes, or 0 where nobody tells. Asked once.
 std::int64_t last_level_cache_bytes() noexcept;
 

@@ -6,6 +6,7 @@
 
 #include <type_traits>
 
+#include "core/cache.hpp"
 #include "ops/arithmetic.hpp"
 #include "ops/lowfloat.hpp"
 #include "ops/packing.hpp"
@@ -33,16 +34,18 @@ struct Lanes {
   UFUSE_INLINE double total() const {
     float lane[kLanes];
     for (int p = 0; p < kParts; ++p) part[p].store(lane + p * V::size);
-    double sum = 0;
-    for (int i = 0; i < kLanes; ++i) sum += static_cast<double>(lane[i]);
-    return sum;
+    double sum[kLanes];
+    for (int i = 0; i < kLanes; ++i) sum[i] = static_cast<double>(lane[i]);
+    for (int half = kLanes / 2; half > 0; half /= 2)  // not one after the other: each would wait for the last
+      for (int i = 0; i < half; ++i) sum[i] += sum[i + half];
+    return sum[0];
   }
   UFUSE_INLINE double largest() const {
     float lane[kLanes];
     for (int p = 0; p < kParts; ++p) part[p].store(lane + p * V::size);
-    float most = lane[0];
-    for (int i = 1; i < kLanes; ++i) most = lane[i] > most ? lane[i] : most;
-    return static_cast<double>(most);
+    for (int half = kLanes / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+    return static_cast<double>(lane[0]);
   }
 };
 
@@ -193,7 +196,11 @@ DistortionSums compare_rows(const float* x, const CodeRows& rows, std::int64_t c
   const std::int64_t columns = rows.columns * kFloats;  // here a column is a number
   DistortionSums all;
   std::int64_t row = 0, column = 0;
+  const std::int64_t ahead = bytes_ahead();
   for (std::int64_t i = 0; i < count; i += kGroup) {
+    if (ahead != 0)
+      for (std::int64_t k = 0; k < kGroup; k += 16)
+        __builtin_prefetch(reinterpret_cast<const char*>(x + i + k) + ahead, 0, 2);
     const std::int64_t some = count - i < kGroup ? count - i : kGroup, rest = some % kLanes;
     const std::int64_t first_row = row, first_column = column;
     /// Calls f(place in the group, row, numbers) for what the group has of each row, but for the rest.

@@ -8,6 +8,7 @@
 
 #include "core/cache.hpp"
 #include "core/scratch.hpp"
+#include "core/streamed.hpp"
 #include "core/threads.hpp"
 #include "program/kernels.hpp"
 #include "reduce/streaming.hpp"
@@ -26,49 +27,11 @@ constexpr std::int64_t kTile = 512;
 constexpr std::int64_t kAhead = 8 << 10;
 // Rows that lie side by side are taken together: a cache line of float32.
 constexpr std::int64_t kAcross = 16;
-constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kTasksPerThread = 8;
 // Of kernels that search for scales with importance, and not without: as the K-quants' cost, and blocks that
 // are searched side by side (two registers of AVX-512).
 constexpr int kCostOfSearch = 64;
 constexpr std::int64_t kSearched = 32;
-
-std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
-/// Bytes on their way past the caches, in whole lines. (To send a piece when the next one is made, so that
-/// its stores are done, made decoding slower, 7.5 ns for 32 values instead of 4.6, and encoding no faster.)
-class Streamed {
- public:
-  Streamed(char* to, char* buffer, StreamKernel stream)
-      : to_(to),
-        buffer_(buffer),
-        stream_(stream),
-        begin_(reinterpret_cast<std::intptr_t>(to) % kLine),
-        end_(begin_) {}
-  /// Where the next bytes are to be put.
-  char* next() const { return buffer_ + end_; }
-  void put(std::int64_t bytes) {
-    end_ += bytes;
-    const std::int64_t lines = end_ / kLine * kLine;
-    if (lines == 0) return;
-    stream_(to_, buffer_ + begin_, lines - begin_);
-    to_ += lines - begin_;
-    std::memcpy(buffer_, buffer_ + lines, kLine);
-    begin_ = 0;
-    end_ -= lines;
-  }
-  void finish() { std::memcpy(to_, buffer_ + begin_, static_cast<std::size_t>(end_ - begin_)); }
-  /// Bytes of the buffer for pieces of so many.
-  static std::int64_t room(std::int64_t bytes) { return round_up(bytes, kLine) + 2 * kLine; }
-
- private:
-  char* to_;
-  char* buffer_;
-  StreamKernel stream_;
-  std::int64_t begin_, end_;
-};
 
 std::int64_t size_of(ValueKind kind) { return kind == ValueKind::f64 ? 8 : kind == ValueKind::f32 ? 4 : 2; }
 
@@ -244,8 +207,8 @@ class Run {
   void encode_group(const Row& row, std::int64_t rows, std::int64_t first, std::int64_t last) const {
     const bool plain = plain_ && !ragged(last), stream = stream_ && together_ == 1 && !cut(last);
     const std::int64_t tile = plain && !stream && !cut(last) ? last - first : std::min(tile_, last - first);
-    const std::int64_t raw = plain ? 0 : round_up(tile * block_ * size_, kLine);
-    const std::int64_t pitch = plain ? 0 : round_up(tile * block_ * 4, kLine) + kLine;
+    const std::int64_t raw = plain ? 0 : round_up(tile * block_ * size_, kCacheLine);
+    const std::int64_t pitch = plain ? 0 : round_up(tile * block_ * 4, kCacheLine) + kCacheLine;
     const std::int64_t room = stream || cut(last) ? Streamed::room(tile * bytes_) : 0;
     const ScratchFrame frame(static_cast<std::size_t>((raw + pitch) * rows + room));
     char* const gathered = frame.data() + raw * rows;
@@ -349,8 +312,8 @@ class Run {
     const std::int64_t tile = plain && !stream && !cut(last) ? last - first : std::min(tile_, last - first);
     const bool scratch = !plain || stream;
     const std::int64_t room = scratch ? Streamed::room(tile * block_ * 4) : 0;
-    const std::int64_t narrow = plain ? 0 : round_up(tile * block_ * size_, kLine);
-    const std::int64_t cut_room = cut(last) ? round_up(tile * bytes_, kLine) : 0;
+    const std::int64_t narrow = plain ? 0 : round_up(tile * block_ * size_, kCacheLine);
+    const std::int64_t cut_room = cut(last) ? round_up(tile * bytes_, kCacheLine) : 0;
     const ScratchFrame frame(static_cast<std::size_t>(room + narrow + cut_room));
     char* const stored = frame.data() + room;
     char* const padded = stored + narrow;

@@ -134,8 +134,8 @@ struct dequantize_nibbles {
   }
 };
 
-/// The same of neighbours that have a scale and a zero point each: two float32, the bits of a float64, and two
-/// codes, of 16 bits.
+/// The same of neighbours that have a scale and a zero point each: two float32, the bits of a float64, and
+/// two codes, of 16 bits.
 struct quantize_nibbles_apart {
   template <class R, class V, class S, class Z, class L>
   static UFUSE_INLINE R apply(V two, S scales, Z zero_points, L limits) {
@@ -190,8 +190,7 @@ struct dequantize_nibbles_apart {
       const auto number = [&](int place) {
         const auto code = ((static_cast<int32_t>(byte) >> (4 * place) & 15) ^ kSign) - kSign;
         const auto scale = bitcast<float>(static_cast<uint32_t>(bitcast<uint64_t>(scales) >> (32 * place)));
-        const float value =
-            static_cast<float>(code - static_cast<Zero>(zero_points >> (8 * place))) * scale;
+        const float value = static_cast<float>(code - static_cast<Zero>(zero_points >> (8 * place))) * scale;
         return static_cast<U>(bitcast<uint32_t>(value)) << (32 * place);
       };
       return bitcast<R>(static_cast<U>(number(0) | number(1)));

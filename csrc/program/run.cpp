@@ -11,6 +11,7 @@
 
 #include "core/cache.hpp"
 #include "core/scratch.hpp"
+#include "core/streamed.hpp"
 #include "core/threads.hpp"
 #include "program/program.hpp"
 #include "program/row_reduction.hpp"
@@ -37,10 +38,6 @@ constexpr std::int64_t kAcrossBytes = 6 << 20, kMostAcrossBytes = 32 << 20;
 constexpr std::int64_t kMostAcross = 4096, kLeastAcross = 16;
 // Rows as short as these are treated alike: a register holds their first elements, then their second...
 constexpr std::int64_t kShortRow = 16;
-
-std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
 
 }  // namespace
 
@@ -224,6 +221,9 @@ class ProgramRun {
              (j < program_.outputs() && operand_plan_[j].reg == operand_plan_[k].reg)))
           own = false;
       operand_plan_[k].direct = operand_plan_[k].direct && own;
+      in_lines_[k] = stream_ && !program_.has_rows_ && is_instruction(value);
+      for (int j = 0; j < count(); ++j)
+        in_lines_[k] &= j == k || operand_plan_[j].reg != operand_plan_[k].reg;
       contiguous_out_[k] = !across_ && !operand_plan_[k].swapped && !operand_plan_[k].row && plan_.axes > 0 &&
                            plan_.stride[k][0] == (std::int64_t{1} << operand_plan_[k].log2) &&
                            (t1_ == 1 || (t0_ == n0_ && plan_.stride[k][1] == n0_ << operand_plan_[k].log2));
@@ -331,7 +331,8 @@ class ProgramRun {
       const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
       offset[r] = total;
       const std::int64_t elements = single_[r] ? 0 : spec.row ? rows_block_ : block_;
-      total += round_up(elements * static_cast<std::int64_t>(item_size(spec.dtype)), 64);
+      const std::int64_t bytes = elements * static_cast<std::int64_t>(item_size(spec.dtype));
+      total += stream_ ? Streamed::room(bytes) : round_up(bytes, kCacheLine);
     }
     ScratchFrame frame(static_cast<std::size_t>(total));
     char* own[kMaxRegisters];
@@ -420,10 +421,16 @@ class ProgramRun {
       char** at;
       std::int64_t step, ahead;
     };
-    struct Streamed {
+    struct Apart {  // what is streamed tile by tile
       char* to;
       char* const* block;
       std::int64_t bytes, step;
+    };
+    struct InLines {  // what goes on where the tile before ended
+      Streamed stream;
+      char** block;
+      std::int64_t bytes;
+      int reg;
     };
     struct Spread {
       char* block;
@@ -432,15 +439,20 @@ class ProgramRun {
       int log2;
     };
     Moving moving[kMaxOperands];
-    Streamed streamed[kMaxOperands];
+    Apart apart[kMaxOperands];
+    InLines in_lines[kMaxOperands];
     Spread spread[kMaxOperands];
-    int moves = 0, streams = 0, spreads = 0;
+    int moves = 0, aparts = 0, lines = 0, spreads = 0;
     const std::int64_t elements = t0_ * t1_;
     for (int k = 0; k < count(); ++k) {
       const OperandPlan& p = operand_plan_[k];
       char* at = start[k] + i0 * p.step;
-      if (is_output(k) && !p.direct) {
-        streamed[streams++] = {at, &reg[p.reg], elements << p.log2, p.step};
+      if (is_output(k) && !p.direct && in_lines_[k] && p.step == elements << p.log2) {
+        InLines& output = in_lines[lines++];
+        output = {{at, own[p.reg], kernels_.move.stream}, &reg[p.reg], p.step, p.reg};
+        reg[p.reg] = output.stream.next();
+      } else if (is_output(k) && !p.direct) {
+        apart[aparts++] = {at, &reg[p.reg], elements << p.log2, p.step};
       } else if (!is_output(k) && p.feed == Feed::load && by_rows_) {
         reg[p.reg] = at;
         moving[moves++] = {&reg[p.reg], p.step, p.ahead};
@@ -478,11 +490,19 @@ class ProgramRun {
         kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
                    elements);
       }
-      for (int k = 0; k < streams; ++k) {
-        kernels_.move.stream(streamed[k].to, *streamed[k].block, streamed[k].bytes);
-        streamed[k].to += streamed[k].step;
+      for (int k = 0; k < lines; ++k) {
+        in_lines[k].stream.put(in_lines[k].bytes);
+        *in_lines[k].block = in_lines[k].stream.next();
+      }
+      for (int k = 0; k < aparts; ++k) {
+        kernels_.move.stream(apart[k].to, *apart[k].block, apart[k].bytes);
+        apart[k].to += apart[k].step;
       }
       for (int k = 0; k < moves; ++k) *moving[k].at += moving[k].step;
+    }
+    for (int k = 0; k < lines; ++k) {
+      in_lines[k].stream.finish();
+      *in_lines[k].block = own[in_lines[k].reg];
     }
   }
 
@@ -650,6 +670,7 @@ class ProgramRun {
   LoopPlan plan_;
   OperandPlan operand_plan_[kMaxOperands];
   bool contiguous_out_[kMaxOperands];
+  bool in_lines_[kMaxOperands];        // an output streamed from a block that nothing else uses
   const void* scalar_[kMaxRegisters];  // where a register holds one value for the whole run: that value
   bool single_[kMaxRegisters];         // its kernels take it as a single value
   BlockKernel kernel_[kMaxSteps];

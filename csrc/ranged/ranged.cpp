@@ -98,6 +98,26 @@ void find_ranges(const Piece& piece, const std::int64_t* shape, std::int64_t ran
   reduce(reduction, reduce_kernels(tier));
 }
 
+/// Whether the values of the ranges follow one another in memory, in C order.
+bool are_contiguous(const RangedPart& part, const std::int64_t* shape, const std::int64_t* strides,
+                    std::int64_t size) {
+  for (int axis = part.axes - 1; axis >= 0; --axis) {
+    if ((part.reduced >> axis & 1) != 0 || shape[axis] == 1) continue;
+    if (strides[axis] != size) return false;
+    size *= shape[axis];
+  }
+  return true;
+}
+
+/// The low bytes of integers, which are those of narrower ones.
+template <class Z>
+void write_codes(char* to, const float* zero, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto code = static_cast<Z>(static_cast<std::int32_t>(zero[i]));
+    std::memcpy(to + i * static_cast<std::int64_t>(sizeof code), &code, sizeof code);
+  }
+}
+
 /// Writes scales and zero points to where they belong.
 void write_scales(const Piece& piece, const std::int64_t* shape, std::int64_t ranges, const float* scale,
                   const float* zero) {
@@ -107,10 +127,18 @@ void write_scales(const Piece& piece, const std::int64_t* shape, std::int64_t ra
   char* to = part.scale + first * (part.axes > 0 ? part.scale_strides[0] : 0);
   char* to_zero =
       part.zero == nullptr ? nullptr : part.zero + first * (part.axes > 0 ? part.zero_strides[0] : 0);
+  if (are_contiguous(part, shape, part.scale_strides, 4) &&
+      (to_zero == nullptr ||
+       (part.zero_size <= 2 && are_contiguous(part, shape, part.zero_strides, part.zero_size)))) {
+    std::memcpy(to, scale, static_cast<std::size_t>(ranges) * 4);
+    if (to_zero == nullptr) return;
+    (part.zero_size == 1 ? write_codes<std::uint8_t> : write_codes<std::uint16_t>)(to_zero, zero, ranges);
+    return;
+  }
   for (std::int64_t i = 0; i < ranges; ++i) {
     std::memcpy(to, scale + i, 4);
     if (to_zero != nullptr) {
-      const auto code = static_cast<std::int32_t>(zero[i]);  // the low bytes are those of narrower integers
+      const auto code = static_cast<std::int32_t>(zero[i]);
       std::memcpy(to_zero, &code, static_cast<std::size_t>(part.zero_size));
     }
     for (int axis = part.axes - 1; axis >= 0; --axis) {
