@@ -14,8 +14,8 @@ from ufuse.catalogue.operations import pack_limits
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16]
 FLOATS = [
-    "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e3m4",
-    "float8_e4m3b11fnuz", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn",
+    "float8_e4m3fn", "float8_e5m2", "float8_e4m3", "float8_e4m3fnuz", "float8_e5m2fnuz",
+    "float8_e3m4", "float8_e4m3b11fnuz", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn",
 ]  # fmt: skip
 ONES = np.float32(2 - 2**-23)  # a fraction of ones, whose inverse is the hardest to round
 
@@ -214,3 +214,79 @@ def test_short_rows_are_folded_together(count: int, rows: int, nan: bool, tier: 
         low, high = uf.minmax(view, axis=1)
         np.testing.assert_array_equal(low, view.min(axis=1))
         np.testing.assert_array_equal(high, view.max(axis=1))
+
+
+@pytest.mark.parametrize(
+    "shape, scale, kwargs",
+    [
+        ((4, 8), np.ones(4), {"axis": 2**32}),
+        ((4, 8), np.ones(4), {"axis": 2}),
+        ((4, 8), np.ones(4), {"axis": -3}),
+        ((4, 8), np.ones(4), {"axis": 1}),
+        ((4, 8), np.ones(4), {}),
+        ((4, 8), np.ones((4, 1)), {"axis": 0}),
+        ((4, 8), np.ones((4, 3)), {"axis": 1, "block_size": 4}),
+        ((4, 8), np.ones((4, 2)), {"axis": 0, "block_size": 4}),
+        ((4, 8), np.ones((4, 2)), {"axis": 1, "block_size": 0}),
+        ((4, 8), np.ones((4, 2)), {"axis": 1, "block_size": 2**70}),
+        ((4, 8), np.ones((4, 2)), {"axis": 1, "block_size": 4, "zero_point": np.zeros(4, np.int8)}),
+        ((4, 8), np.ones(4), {"axis": 0, "zero_point": np.zeros(3, np.int8)}),
+        ((4, 8), np.ones(4), {"axis": 0, "zero_point": np.zeros(4, np.int8), "dtype": np.uint8}),
+        ((0,), np.ones(4), {"axis": 0, "block_size": 2**62}),
+        ((), np.ones(1), {"axis": 0}),
+    ],
+)
+def test_the_fast_entry_refuses_what_the_general_function_does(
+    shape: tuple[int, ...], scale: np.ndarray, kwargs: dict[str, Any]
+) -> None:
+    x, scales_ = np.ones(shape, np.float32), scale.astype(np.float32)
+    general = getattr(uf.quantize_linear, "__wrapped__", uf.quantize_linear)
+    with pytest.raises((ValueError, TypeError)) as wanted:
+        general(x, scales_, **kwargs)
+    with pytest.raises(wanted.type) as found:
+        uf.quantize_linear(x, scales_, **kwargs)
+    assert str(found.value) == str(wanted.value)
+
+
+@pytest.mark.parametrize("rows, columns", [(0, 32), (3, 0), (1, 1), (5, 7), (3, 64)])
+@pytest.mark.parametrize("code", [np.int8, np.uint8])
+def test_the_fast_entry_gives_what_the_general_function_does(
+    rows: int, columns: int, code: type
+) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(0, 3, (columns, rows)).astype(np.float32).T
+    general = getattr(uf.quantize_linear, "__wrapped__", uf.quantize_linear)
+    back = getattr(uf.dequantize_linear, "__wrapped__", uf.dequantize_linear)
+    for kwargs in ({"axis": 0}, {"axis": -1}, {"axis": 1, "block_size": 4}, {"axis": 1}):
+        size: tuple[int, ...] = (x.shape[kwargs["axis"]],)
+        if "block_size" in kwargs:
+            size = (rows, -(-columns // 4))
+        scale = rng.uniform(0.01, 0.1, size[::-1]).astype(np.float32).T
+        for zero in (None, 2, code(3), rng.integers(0, 100, size).astype(code)):
+            dtype = None if isinstance(zero, (np.ndarray, np.generic)) else code
+            wanted = general(x, scale, zero, dtype=dtype, **kwargs)
+            found = uf.quantize_linear(x, scale, zero, dtype=dtype, **kwargs)
+            np.testing.assert_array_equal(found, wanted, strict=True)
+            numbers = back(wanted, scale, zero, **kwargs)
+            again = uf.dequantize_linear(found, scale, zero, **kwargs)
+            np.testing.assert_array_equal(again, numbers, strict=True)
+            out = np.empty(x.shape, code)
+            uf.quantize_linear(x, scale, zero, dtype=dtype, out=out, **kwargs)
+            np.testing.assert_array_equal(out, wanted)
+
+
+def test_codes_of_sixteen_bits_with_zero_points_at_their_ends(tier: str) -> None:
+    """What is clamped is farthest from its code there."""
+    for code, zero in ((np.uint16, 65535), (np.int16, -32768), (np.int16, 32767)):
+        info = np.iinfo(code)
+        limits = pack_limits(info.min, info.max)
+        for scale in scales(8):
+            x = hard(scale, info.min - zero, info.max - zero)
+            for spec, name in (("onnx", "linear"), ("litert", "litert"), ("torchao", "torchao")):
+                formula = formulas.quantize_linear
+                if name != "linear":
+                    formula = formulas.quantizer(getattr(conventions, f"quantize_{name}"))
+                with np.errstate(all="ignore"):
+                    wanted = formula(x, scale, np.asarray(code(zero)), limits)
+                found = uf.quantize_linear(x, scale, code(zero), spec=spec)
+                np.testing.assert_array_equal(found, np.asarray(wanted).astype(code))

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 
+#include "core/macros.hpp"
+
 namespace ufuse {
 
 inline constexpr std::int64_t kCacheLine = 64;  // bytes
 
 /// The smallest multiple that is not below n.
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+UFUSE_INLINE constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 

@@ -260,7 +260,7 @@ class Run {
         Overflow overflow = Overflow::unknown;
         call.overflow = &overflow;
         if (ahead != 0)
-          for (std::int64_t byte = 0; byte < count * 4; byte += 64)
+          for (std::int64_t byte = 0; byte < count * 4; byte += kCacheLine)
             __builtin_prefetch(from + ahead + byte, 0, 2);
         kernel_.encode(call);
         overflows |= overflow != Overflow::none;

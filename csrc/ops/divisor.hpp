@@ -38,14 +38,11 @@ struct Divisors {
     by.store(scale);
     inverse_of_each.store(inverse);
     (UFUSE_TIER::fma(-by, inverse_of_each, one) * inverse_of_each).store(rest);
-#if defined(__x86_64__) && !defined(__FMA__)
-    holds = false;  // a multiply-add would be a call
-#else
     constexpr bool kSingle = sizeof(T) == 4;
     const V least = splat<V>(static_cast<T>(kSingle ? 0x1p-64 : 0x1p-800)),
             most = splat<V>(static_cast<T>(kSingle ? 0x1p90 : 0x1p800));
-    holds = !any(~((by >= least) & (by <= most)));
-#endif
+    // With a multiply-add of two roundings the remainder is not exact.
+    holds = math::has_fma<V> && !any(~((by >= least) & (by <= most)));
   }
 
   UFUSE_INLINE Divisor<V> at(int k) const {

@@ -1,6 +1,7 @@
 // Linear quantization to integers, by the conventions of catalogue/conventions.py: they differ in how the
 // ratio to the scale is found, in whether the zero point is added before rounding or after, in rounding, and
-// in the code of NaN. Codes are clamped as floats, before any becomes an integer.
+// in the code of NaN. Codes are clamped as floats, before any becomes an integer; numbers, where many have
+// one scale.
 #pragma once
 
 #include "ops/cast.hpp"
@@ -109,7 +110,7 @@ UFUSE_INLINE V clamped_steps(V x, V scale, Z zero_point, L limits) {
 /// Quantization of many numbers by one scale and zero point.
 ///
 /// The numbers, and not their steps, are clamped, to the rounded multiples of the scale at the ends: a
-/// quotient of these is within 2^-7 of the code, so that what is beyond an end gets the end's code either
+/// quotient of these is within 2^-6 of the code, so that what is beyond an end gets the end's code either
 /// way, and infinity does not come to be divided.
 template <class Steps, class Round, NanCode Nan, class V>
 struct UniformQuantizer {

@@ -49,7 +49,8 @@ UFUSE_INLINE void one_row(const Operation& operation, TO* to, const TA* from, st
     operation.template apply<Vec<TO, N>>(Vec<TA, N>::load(from + i)).store(to + i);
 }
 
-/// `count` elements by the same values. Returns whether the operation has a way of its own for that.
+/// `count` elements by the same values. Returns whether that was done: false where the operation has no way
+/// of its own for it, or none for these values.
 template <class F, int N, class TO, class TA, class... Others>
 UFUSE_INLINE bool by_uniform(TO* to, const TA* from, std::int64_t count, Others... others) {
   using V = Vec<TA, N>;

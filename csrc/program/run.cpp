@@ -92,11 +92,11 @@ class ProgramRun {
     Feed feed;
     bool swapped;
     bool row;
-    bool direct;         // the tile is contiguous in the operand
-    bool invariant;      // the same for every tile
-    std::int64_t ahead;  // bytes before its use that an input is asked for, or 0
-    bool spread;         // an input with a value per row, of tiles of several rows
-    std::int64_t step;   // bytes from a tile to the next one along the fastest axis, or `down` the second
+    bool direct;             // the tile is contiguous in the operand
+    bool invariant;          // the same for every tile
+    std::int64_t ahead = 0;  // bytes before its use that an input is asked for, or 0
+    bool spread;             // an input with a value per row, of tiles of several rows
+    std::int64_t step;       // bytes from a tile to the next one along the fastest axis, or `down` the second
   };
 
   int count() const { return static_cast<int>(operands_.size()); }
@@ -469,7 +469,8 @@ class ProgramRun {
       for (int k = 0; k < moves; ++k) {
         if (moving[k].ahead == 0) continue;
         const char* const next = *moving[k].at + moving[k].ahead;
-        for (std::int64_t byte = 0; byte < moving[k].step; byte += 64) __builtin_prefetch(next + byte, 0, 2);
+        for (std::int64_t byte = 0; byte < moving[k].step; byte += kCacheLine)
+          __builtin_prefetch(next + byte, 0, 2);
       }
       for (int k = 0; k < spreads; ++k) {
         kernels_.move.spread[spread[k].log2](spread[k].block, spread[k].from, spread[k].stride, t1_, t0_);

@@ -60,14 +60,12 @@ cdef class LinearCall(Entry):
 
     cdef object _run(self, object x, object scale, object zero_point, object dtype, object out, object axis,
                      object block_size):
-        cdef cnp.ndarray array, target, scales = None, zeros = None
+        cdef cnp.ndarray array, target
         cdef FastProgram fast
-        cdef float scale_value = 0
-        cdef long zero = 0
-        cdef int overflow = 0
-        cdef uint8_t zero_byte
-        cdef int axes, i, along = -1
-        cdef int64_t block = 0
+        cdef Scales scales
+        cdef ZeroPoints zeros
+        cdef int axes, i, along
+        cdef int64_t block
         cdef int64_t extents[MAX_AXES]
         cdef int64_t strides[4][MAX_AXES]
         cdef ProgramOperand operands[4]
@@ -75,34 +73,13 @@ cdef class LinearCall(Entry):
             return NotImplemented
         array = x
         axes = cnp.PyArray_NDIM(array)
-        # Scales: a Python float, a float32 scalar or an array. (Other dtypes carry other arithmetic.)
-        if PyFloat_CheckExact(scale) or type(scale) is _float32:
-            scale_value = <float>PyFloat_AsDouble(scale)
-            if axis is not None or block_size is not None:
-                return NotImplemented
-        elif cnp.PyArray_CheckExact(scale):
-            scales = scale
-            if cnp.PyArray_TYPE(scales) != cnp.NPY_FLOAT or PyArray_ISBYTESWAPPED(scales):
-                return NotImplemented
-            if not PyLong_CheckExact(axis):
-                return NotImplemented
-            along = PyLong_AsLongAndOverflow(axis, &overflow)
-            if along < 0:
-                along += axes
-            if overflow or not 0 <= along < axes or axes >= MAX_AXES:
-                return NotImplemented
-            if block_size is not None:
-                if not PyLong_CheckExact(block_size):
-                    return NotImplemented
-                block = PyLong_AsLongAndOverflow(block_size, &overflow)
-                if overflow or block <= 0 or cnp.PyArray_DIM(array, along) % block != 0:
-                    return NotImplemented
-            if not _fits(scales, array, along, block):
-                return NotImplemented
-        else:
+        if not _read_scales(scale, array, axis, block_size, &scales):
+            return NotImplemented
+        along, block = scales.along, scales.block
+        if not _read_zero_points(zero_point, array, &scales, &zeros):
             return NotImplemented
         # The zero point's dtype decides; a bare integer takes the one asked for.
-        code = own = None
+        code = None
         if dtype is not None:
             if not self.quantizes:
                 return NotImplemented
@@ -112,31 +89,12 @@ cdef class LinearCall(Entry):
                 return NotImplemented
             if code is None:
                 return NotImplemented
-        if zero_point is None:
-            pass
-        elif PyLong_CheckExact(zero_point):
-            zero = PyLong_AsLongAndOverflow(zero_point, &overflow)
-            if overflow:
+        if zeros.kind != 0:
+            own = "i1" if zeros.kind < 0 else "u1"
+            if code is None:
+                code = own
+            elif code != own:
                 return NotImplemented
-        elif type(zero_point) is _int8 or type(zero_point) is _uint8:
-            own = "i1" if type(zero_point) is _int8 else "u1"
-            zero = int(zero_point)
-        elif cnp.PyArray_CheckExact(zero_point) and scales is not None:
-            zeros = zero_point
-            if cnp.PyArray_TYPE(zeros) == cnp.NPY_INT8:
-                own = "i1"
-            elif cnp.PyArray_TYPE(zeros) == cnp.NPY_UINT8:
-                own = "u1"
-            else:
-                return NotImplemented
-            if not _fits(zeros, array, along, block):
-                return NotImplemented
-        else:
-            return NotImplemented
-        if code is None:
-            code = own
-        elif own is not None and code != own:
-            return NotImplemented
         if self.quantizes:
             if code is None:
                 code = "u1"
@@ -146,11 +104,11 @@ cdef class LinearCall(Entry):
             if code is not None and (code == "i1") != (fast is self.signed):
                 return NotImplemented
         if fast is self.signed:
-            if zero < -128 or zero > 127:
+            if zeros.value < -128 or zeros.value > 127:
                 return NotImplemented
-        elif zero < 0 or zero > 255:
+        elif zeros.value < 0 or zeros.value > 255:
             return NotImplemented
-        zero_byte = <uint8_t>(zero & 255)
+        zeros.byte = <uint8_t>(zeros.value & 255)
         if axes == 0 or cnp.PyArray_TYPE(array) != fast.types[1] or PyArray_ISBYTESWAPPED(array):
             return NotImplemented
         if out is None:
@@ -161,21 +119,20 @@ cdef class LinearCall(Entry):
             target = out
             if (cnp.PyArray_TYPE(target) != fast.types[0] or PyArray_ISBYTESWAPPED(target)
                     or not cnp.PyArray_ISWRITEABLE(target) or cnp.PyArray_NDIM(target) != axes
-                    or not cnp.PyArray_IS_C_CONTIGUOUS(target) or not cnp.PyArray_IS_C_CONTIGUOUS(array)
-                    or not _apart(array, target)):
+                    or not cnp.PyArray_IS_C_CONTIGUOUS(target)):
                 return NotImplemented
             for i in range(axes):
                 if cnp.PyArray_DIM(target, i) != cnp.PyArray_DIM(array, i):
                     return NotImplemented
-            for values in (scales, zeros):
+            for values in (x, scale if scales.many else None, zero_point if zeros.many else None):
                 if values is not None and not (cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>values)
                                                and _apart(<cnp.ndarray>values, target)):
                     return NotImplemented
         # An axis of blocks becomes two: blocks, and elements within.
         _split_strides(target, along, block, strides[0])
         _split_strides(array, along, block, strides[1])
-        _value_strides(scales, axes, along, block, strides[2])
-        _value_strides(zeros, axes, along, block, strides[3])
+        _value_strides(scale if scales.many else None, axes, along, block, strides[2])
+        _value_strides(zero_point if zeros.many else None, axes, along, block, strides[3])
         for i in range(axes):
             extents[i + (block > 0 and i > along)] = cnp.PyArray_DIM(array, i)
         if block > 0:
@@ -184,16 +141,84 @@ cdef class LinearCall(Entry):
             axes += 1
         set_operand(operands[0], cnp.PyArray_BYTES(target), strides[0], False)
         set_operand(operands[1], cnp.PyArray_BYTES(array), strides[1], False)
-        set_operand(operands[2], <char*>&scale_value if scales is None else cnp.PyArray_BYTES(scales), strides[2],
-                    False)
-        set_operand(operands[3], <char*>&zero_byte if zeros is None else cnp.PyArray_BYTES(zeros), strides[3],
-                    False)
+        set_operand(operands[2], cnp.PyArray_BYTES(<cnp.ndarray>scale) if scales.many else <char*>&scales.value,
+                    strides[2], False)
+        set_operand(operands[3],
+                    cnp.PyArray_BYTES(<cnp.ndarray>zero_point) if zeros.many else <char*>&zeros.byte,
+                    strides[3], False)
         if cnp.PyArray_SIZE(array) <= SMALL:
             run_program(fast.program, axes, extents, operands, 4)
         else:
             with nogil:
                 run_program(fast.program, axes, extents, operands, 4)
         return target
+
+
+cdef struct Scales:
+    bint many      # an array of them
+    float value    # otherwise
+    int along      # the axis they belong to, or whose blocks
+    int64_t block  # elements of a block along it, or 0
+
+
+cdef struct ZeroPoints:
+    bint many
+    long value
+    uint8_t byte  # the value as a code
+    int kind      # -1: of int8, 1: of uint8, 0: of whatever the codes are
+
+
+cdef bint _read_scales(object scale, cnp.ndarray array, object axis, object block_size, Scales* found):
+    """Read scales and what they belong to; return whether the fast entry knows such."""
+    cdef long place
+    cdef int overflow = 0
+    found.many, found.value, found.along, found.block = False, 0, -1, 0
+    # A Python float, a float32 scalar or an array. (Other dtypes carry other arithmetic.)
+    if PyFloat_CheckExact(scale) or type(scale) is _float32:
+        found.value = <float>PyFloat_AsDouble(scale)
+        return axis is None and block_size is None
+    if not cnp.PyArray_CheckExact(scale) or not PyLong_CheckExact(axis):
+        return False
+    if cnp.PyArray_TYPE(<cnp.ndarray>scale) != cnp.NPY_FLOAT or PyArray_ISBYTESWAPPED(<cnp.ndarray>scale):
+        return False
+    place = PyLong_AsLongAndOverflow(axis, &overflow)
+    if place < 0:
+        place += cnp.PyArray_NDIM(array)
+    if overflow or not 0 <= place < cnp.PyArray_NDIM(array) or cnp.PyArray_NDIM(array) >= MAX_AXES:
+        return False
+    found.many, found.along = True, <int>place
+    if block_size is not None:
+        if not PyLong_CheckExact(block_size):
+            return False
+        found.block = PyLong_AsLongAndOverflow(block_size, &overflow)
+        if overflow or found.block <= 0 or cnp.PyArray_DIM(array, found.along) % found.block != 0:
+            return False
+    return _fits(<cnp.ndarray>scale, array, found.along, found.block)
+
+
+cdef bint _read_zero_points(object zero_point, cnp.ndarray array, const Scales* scales, ZeroPoints* found):
+    """Read zero points, which are one or as many as the scales; return whether the fast entry knows such."""
+    cdef int overflow = 0
+    found.many, found.value, found.byte, found.kind = False, 0, 0, 0
+    if zero_point is None:
+        return True
+    if PyLong_CheckExact(zero_point):
+        found.value = PyLong_AsLongAndOverflow(zero_point, &overflow)
+        return not overflow
+    if type(zero_point) is _int8 or type(zero_point) is _uint8:
+        found.kind = -1 if type(zero_point) is _int8 else 1
+        found.value = int(zero_point)
+        return True
+    if not cnp.PyArray_CheckExact(zero_point) or not scales.many:
+        return False
+    if cnp.PyArray_TYPE(<cnp.ndarray>zero_point) == cnp.NPY_INT8:
+        found.kind = -1
+    elif cnp.PyArray_TYPE(<cnp.ndarray>zero_point) == cnp.NPY_UINT8:
+        found.kind = 1
+    else:
+        return False
+    found.many = True
+    return _fits(<cnp.ndarray>zero_point, array, scales.along, scales.block)
 
 
 cdef bint _fits(cnp.ndarray values, cnp.ndarray array, int along, int64_t block) noexcept:
@@ -204,7 +229,7 @@ cdef bint _fits(cnp.ndarray values, cnp.ndarray array, int along, int64_t block)
     if cnp.PyArray_NDIM(values) != cnp.PyArray_NDIM(array):
         return False
     for i in range(cnp.PyArray_NDIM(array)):
-        if cnp.PyArray_DIM(values, i) * (block if i == along else 1) != cnp.PyArray_DIM(array, i):
+        if cnp.PyArray_DIM(values, i) != cnp.PyArray_DIM(array, i) // (block if i == along else 1):
             return False
     return True
 

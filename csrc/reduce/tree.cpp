@@ -6,11 +6,8 @@
 namespace ufuse {
 namespace {
 
-constexpr std::int64_t kLine = 64;
 /// Shorter runs of results are not streamed: their ends share lines with others.
 constexpr std::int64_t kStreamedRun = 512;
-
-std::int64_t lined(std::int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
 void merge(const ReducerKernel& kernel, const States& states, std::int64_t to, std::int64_t from,
            std::int64_t count) {
@@ -49,7 +46,7 @@ void scatter(char* to, std::int64_t step, const char* from, std::int64_t count) 
 
 std::int64_t bytes_of_states(const ReducerKernel& kernel, std::int64_t count) {
   std::int64_t bytes = 0;
-  for (int i = 0; i < kernel.components; ++i) bytes += lined(count * kernel.state_size[i]);
+  for (int i = 0; i < kernel.components; ++i) bytes += round_up(count * kernel.state_size[i], kCacheLine);
   return bytes;
 }
 
@@ -57,7 +54,7 @@ States states_in(char* memory, const ReducerKernel& kernel, std::int64_t count) 
   States states;
   for (int i = 0; i < kernel.components; ++i) {
     states.component[i] = memory;
-    memory += lined(count * kernel.state_size[i]);
+    memory += round_up(count * kernel.state_size[i], kCacheLine);
   }
   return states;
 }

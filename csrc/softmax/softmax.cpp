@@ -26,7 +26,6 @@ constexpr std::int64_t kMostElements = 8192;
 // Lines so short that most of a register, or of a line's work, would be for nothing; and how many elements of
 // such lines are few.
 constexpr std::int64_t kShortLine = kLanes, kFew = 65536;
-constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kTaskBytes = 128 << 10, kTasksPerThread = 8;
 
 struct Axis {
@@ -161,9 +160,9 @@ class Lines {
     const bool read = across_.in == size_, written = across_.out == size_;
     const std::int64_t width = kSoftmaxTileBytes / size_;
     // A line more than a power of two: elements of one lane would share the sets of L1.
-    const std::int64_t pitch = width + kLine / size_;
+    const std::int64_t pitch = width + kCacheLine / size_;
     // Tiles begin where a cache line of the results does, if all rows lie alike: the first may not.
-    const std::int64_t shift = written ? reinterpret_cast<std::intptr_t>(s_.out) % kLine / size_ : 0;
+    const std::int64_t shift = written ? reinterpret_cast<std::intptr_t>(s_.out) % kCacheLine / size_ : 0;
     const std::int64_t across = (across_.extent + shift + width - 1) / width;
     const std::int64_t outers = lines_ / across_.extent;
     // Tasks of several tiles of one position of the other kept axes.

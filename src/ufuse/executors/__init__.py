@@ -113,7 +113,7 @@ def fast_linear(programs: Mapping[str, Program]) -> Callable[[_F], _F]:
     Parameters
     ----------
     programs : mapping
-        Element code of the zero point to the program for float32, one scale and one zero point.
+        Element code of the zero point to the program for float32, scales and zero points.
     """
 
     def decorate(general: _F) -> _F:

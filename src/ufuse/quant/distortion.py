@@ -120,7 +120,7 @@ def _add_sums(x: Array, q: QuantizedArray, axis: int | None, sums: Array) -> Non
         pairs = None
         if code.bits == 4 and not code.is_float and axis != x.ndim - 1:
             pairs = paired(operands, x)
-        if pairs is not None and not pairs.apart:
+        if pairs is not None:
             operands, program = pairs.operands, pairs.dequantizer(code.storage)
         else:
             codes = q.codes()

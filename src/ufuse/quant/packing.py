@@ -336,10 +336,7 @@ def paired(operands: Operands, numbers: Array) -> Pairs | None:
         return Pairs(Operands(pairs, scale, zero, blocks), False)
     if all(a.ndim == 0 or a.shape[-1] == 1 for a in (scale, zero)):
         return Pairs(Operands(pairs, scale, zero, None), False)
-    if scale.shape[-1] == 1 or any(
-        a.ndim and a.shape[-1] != 1 and (a.strides[-1] != a.itemsize or not a.dtype.isnative)
-        for a in (scale, zero)
-    ):
+    if any(a.ndim and a.shape[-1] != 1 and a.strides[-1] != a.itemsize for a in (scale, zero)):
         return None
     both = f"{zero.dtype.kind}2"
     if zero.ndim == 0 or zero.shape[-1] == 1:
