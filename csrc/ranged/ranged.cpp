@@ -53,9 +53,9 @@ RangedPart without_single_axes(RangedPart part) {
   return part;
 }
 
-/// Smallest and largest of each range, in C order.
-void find_ranges(const Piece& piece, const std::int64_t* shape, std::int64_t ranges, float* low, float* high,
-                 Tier tier) {
+/// Smallest and largest of each range, in C order; of ranges about 0 the largest magnitude, with both signs.
+void find_ranges(const Piece& piece, const std::int64_t* shape, std::int64_t ranges, bool symmetric,
+                 float* low, float* high, Tier tier) {
   const RangedPart& part = *piece.part;
   std::int64_t extents[kMaxReduceAxes], strides[kMaxReduceAxes], out[kMaxReduceAxes];
   int axes = part.axes;
@@ -76,26 +76,32 @@ void find_ranges(const Piece& piece, const std::int64_t* shape, std::int64_t ran
     reduced = std::uint64_t{1} << axes++;
   }
   const char* x = part.x + (part.axes > 0 ? piece.first * part.strides[0] : 0);
-  if (ranges == 1 && size <= kFew && !part.swapped &&
-      reduce_fast(x, axes, extents, strides, DType::F32, reduced, low, out, DType::F32, ReducerId::min,
-                  Finish::value, 0, 0) &&
-      reduce_fast(x, axes, extents, strides, DType::F32, reduced, high, out, DType::F32, ReducerId::max,
-                  Finish::value, 0, 0))
-    return;
+  const auto mirrored = [&] {
+    for (std::int64_t i = 0; i < ranges; ++i) low[i] = -high[i];
+  };
+  if (ranges == 1 && size <= kFew && !part.swapped) {
+    const auto find = [&](ReducerId reducer, float* to) {
+      return reduce_fast(x, axes, extents, strides, DType::F32, reduced, to, out, DType::F32, reducer,
+                         Finish::value, 0, 0);
+    };
+    if (symmetric && find(ReducerId::largest_magnitude, high)) return mirrored();
+    if (!symmetric && find(ReducerId::min, low) && find(ReducerId::max, high)) return;
+  }
   Reduction reduction;
   reduction.axes = axes;
   reduction.shape = extents;
   reduction.reduced = reduced;
   reduction.input[0] = {x, DType::F32, part.swapped, strides};
-  reduction.slots = 2;
-  for (int i = 0; i < 2; ++i) {
+  reduction.slots = symmetric ? 1 : 2;
+  for (int i = 0; i < reduction.slots; ++i) {
     ReduceSlot& slot = reduction.slot[i];
-    slot.reducer = ReducerId::minmax;
+    slot.reducer = symmetric ? ReducerId::largest_magnitude : ReducerId::minmax;
     slot.component = i;
-    slot.out = reinterpret_cast<char*>(i == 0 ? low : high);
+    slot.out = reinterpret_cast<char*>(symmetric || i == 1 ? high : low);
     slot.out_strides = out;
   }
   reduce(reduction, reduce_kernels(tier));
+  if (symmetric) mirrored();
 }
 
 /// Whether the values of the ranges follow one another in memory, in C order.
@@ -165,7 +171,7 @@ bool quantize_piece(const Piece& piece, const Program& program, const CodeRange&
   const ScratchFrame frame(static_cast<std::size_t>(room) * 16);
   auto* const low = reinterpret_cast<float*>(frame.data());
   float *const high = low + room, *const scale = high + room, *const zero = scale + room;
-  find_ranges(piece, shape, ranges, low, high, tier);
+  find_ranges(piece, shape, ranges, codes.rule == ScaleRule::symmetric, low, high, tier);
   const bool fine = ranged_kernels(tier).scales(codes, low, high, ranges, scale, zero);
   if (!fine) return false;
   write_scales(piece, shape, ranges, scale, zero);

@@ -324,12 +324,31 @@ struct sum_of_magnitudes : sum<T> {
     return magnitude(x);
   }
 };
+/// The larger of integers. GCC 12 makes a comparison and a blend of what is written out.
+template <class I>
+UFUSE_INLINE I larger_integer(I a, I b) {
+#if defined(__AVX512F__)
+  if constexpr (is_vector<I> && sizeof(I) == 64) {
+    const auto x = reinterpret_cast<__m512i>(a.v), y = reinterpret_cast<__m512i>(b.v);
+    return {reinterpret_cast<typename I::native>(
+        sizeof(lane_t<I>) == 4 ? _mm512_maskz_max_epi32(0xffff, x, y) : _mm512_maskz_max_epi64(0xff, x, y))};
+  }
+#endif
+  return select(a > b, a, b);
+}
 template <class T>
 struct largest_magnitude : max<T> {
   static constexpr T element_identity{0};
   template <class V>
   static UFUSE_INLINE V map(V x) {
     return magnitude(x);
+  }
+  /// As patterns: larger numbers have larger ones, NaN the largest, and what stands for nothing, -infinity, a
+  /// negative one.
+  template <class V>
+  static UFUSE_INLINE V fold(V a, V b) {
+    using I = rebind_t<V, typename IntOf<sizeof(lane_t<V>)>::type>;
+    return bitcast<V>(larger_integer(bitcast<I>(a), bitcast<I>(b)));
   }
 };
 template <class T>
