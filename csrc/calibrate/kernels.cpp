@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-#include "core/cache.hpp"
 #include "simd/vec.hpp"
 
 namespace ufuse {
@@ -14,21 +13,19 @@ using V = Register<float>;
 using U = Vec<std::uint32_t, V::size>;
 
 constexpr std::int64_t kGroup = 16;  // elements: one register of the widest tier
-// Bytes asked for ahead where `bytes_ahead` knows no better: of what memory delivers, a third more elements a
-// second on one core.
+// Bytes asked for ahead: of what memory delivers, a third more elements a second on one core.
 constexpr std::int64_t kAhead = 4096;
 
 template <bool Two>
 void count_leading(std::uint32_t* tables, std::size_t pitch, const float* x, std::int64_t count, int shift,
                    Seen& seen) {
   std::uint32_t* const other = tables + (Two ? pitch : 0);
-  const std::int64_t ahead = bytes_ahead() != 0 ? bytes_ahead() : kAhead;
   V low = splat<V>(seen.low), high = splat<V>(seen.high);
   U bits{};
   std::int64_t i = 0;
   for (; i + kGroup <= count; i += kGroup) {
     const float* at = x + i;
-    __builtin_prefetch(reinterpret_cast<const char*>(at) + ahead);
+    __builtin_prefetch(reinterpret_cast<const char*>(at) + kAhead);
     for (int k = 0; k < kGroup; k += V::size) {
       const V v = V::load(at + k);
       bits = bits | bitcast<U>(v);
