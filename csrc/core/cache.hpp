@@ -22,7 +22,7 @@ std::int64_t last_level_cache_bytes() noexcept;
 std::int64_t streaming_threshold() noexcept;
 
 /// How far ahead of its use, in bytes, memory that is read in order is worth asking for; 0 where the hardware
-/// does so by itself. Intel's begins anew at every page: a Sapphire Rapids quantizes at 33 GB/s instead of 30
+/// does so by itself. Intel's begins anew at every page: a Xeon with AMX quantizes at 33 GB/s instead of 30
 /// with 1 KB and more, 27 from 4 KB on; a Zen 4 as fast as without.
 std::int64_t bytes_ahead() noexcept;
 
