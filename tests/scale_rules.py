@@ -37,7 +37,7 @@ def choose_scale(
         Smallest and largest code.
     symmetric : bool
         Cover ``-m`` to ``m`` with the larger magnitude m: the zero point is fixed.
-    spec : {"onnx", "torch", "torchao", "litert"}
+    spec : {"onnx", "torch", "torch-2.15", "torchao", "litert"}
         The convention; see the functions below.
 
     Returns
@@ -48,6 +48,7 @@ def choose_scale(
     rule = {
         "onnx": choose_scale_onnx,
         "torch": choose_scale_torch,
+        "torch-2.15": choose_scale_torch,
         "torchao": choose_scale_torchao,
         "litert": choose_scale_litert,
     }[spec]

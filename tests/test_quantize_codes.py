@@ -79,7 +79,7 @@ def test_other_numbers(code: CodeType, dtype: str) -> None:
         np.testing.assert_array_equal(fake[number], back[number])
 
 
-@pytest.mark.parametrize("spec", ["onnx", "torch", "torchao", "litert"])
+@pytest.mark.parametrize("spec", ["onnx", "torch", "torch-2.15", "torchao", "litert"])
 @integers
 def test_conventions(code: CodeType, spec: str) -> None:
     """Near ties, where they differ, on every tier."""
@@ -120,7 +120,12 @@ def test_the_conventions_differ() -> None:
     }
     assert found["onnx"][0] == 128 and found["torchao"][0] == 129
     ties = np.float32([0.5, 1.5, 2.5])
-    for spec, want in (("onnx", [1, 3, 3]), ("litert", [2, 2, 4]), ("torch", [2, 2, 4])):
+    for spec, want in (
+        ("onnx", [1, 3, 3]),
+        ("litert", [2, 2, 4]),
+        ("torch", [2, 2, 4]),
+        ("torch-2.15", [1, 3, 3]),
+    ):
         assert uf.quantize_linear(ties, 1.0, 1, dtype="int8", spec=spec).tolist() == want
     away = uf.quantize_linear(ties, 1.0, 1, dtype="int8", spec="litert", rounding="half_away")
     assert away.tolist() == [2, 3, 4]

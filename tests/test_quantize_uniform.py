@@ -96,13 +96,14 @@ def test_each_row_has_its_own_scale(tier: str) -> None:
 
 @pytest.mark.parametrize(
     "convention",
-    ["torch", "torch_axis", "torch_fake", "torchao", "litert", "litert_away"],
+    ["torch", "torch_axis", "torch_fake", "torch_rounded", "torchao", "litert", "litert_away"],
 )
 def test_other_conventions(convention: str, tier: str) -> None:
     formula = formulas.quantizer(getattr(conventions, f"quantize_{convention}"))
     if convention == "torch" and tier == "v2":
         pytest.skip("fused from AVX2 up")
     spec, _, rest = convention.partition("_")
+    spec = "torch-2.15" if rest == "rounded" else spec
     limits = pack_limits(-128, 127)
     for scale in scales(12):
         x = hard(scale, -130, 126)

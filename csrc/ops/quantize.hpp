@@ -193,6 +193,7 @@ struct quantize_linear : quantize_by<DivideThenRound, HalfEven, NanCode::lowest>
 struct quantize_torch : quantize_by<FusedMultiplyAndShift, HalfEven, NanCode::highest> {};
 struct quantize_torch_axis : quantize_by<MultiplyAndShift, HalfEven, NanCode::zero> {};
 struct quantize_torch_fake : quantize_by<MultiplyThenRound, HalfEven, NanCode::lowest> {};
+struct quantize_torch_rounded : quantize_by<MultiplyThenRound, HalfEven, NanCode::highest> {};
 struct quantize_torchao : quantize_by<MultiplyThenRound, HalfEven, NanCode::zero> {};
 struct quantize_litert : quantize_by<DivideAndShift, HalfEven, NanCode::zero> {};
 struct quantize_litert_away : quantize_by<DivideThenRound, HalfAway, NanCode::lowest> {};

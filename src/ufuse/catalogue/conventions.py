@@ -34,10 +34,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = NDArray[Any]
-Spec = Literal["onnx", "torch", "torchao", "litert"]
+Spec = Literal["onnx", "torch", "torch-2.15", "torchao", "litert"]
 Rounding = Literal["half_even", "half_away"]
 
-SPECS: Final = ("onnx", "torch", "torchao", "litert")
+SPECS: Final = ("onnx", "torch", "torch-2.15", "torchao", "litert")
 
 
 def quantize(
@@ -52,7 +52,7 @@ def quantize(
         Numbers, the size of a step, and the code of 0; broadcastable.
     low, high : int
         The smallest and the largest code.
-    spec : {"onnx", "torch", "torchao", "litert"}
+    spec : {"onnx", "torch", "torch-2.15", "torchao", "litert"}
         The convention; see the functions below.
     per_axis : bool
         Whether scales belong to an axis: torch then computes differently.
@@ -69,6 +69,9 @@ def quantize(
             return quantize_onnx(x, scale, zero_point, low, high)
         if spec == "torch":
             rule = quantize_torch_axis if per_axis else quantize_torch
+            return rule(x, scale, zero_point, low, high)
+        if spec == "torch-2.15":
+            rule = quantize_torch_rounded_axis if per_axis else quantize_torch_rounded
             return rule(x, scale, zero_point, low, high)
         if spec == "torchao":
             return quantize_torchao(x, scale, zero_point, low, high)
@@ -105,7 +108,7 @@ def quantize_onnx(
 def quantize_torch(
     x: Array, scale: Array, zero_point: Array, low: int, high: int
 ) -> NDArray[np.int32]:
-    """Quantize as ``torch.quantize_per_tensor``.
+    """Quantize as ``torch.quantize_per_tensor`` before PyTorch 2.15.
 
     Scale and reciprocal are float32 whatever the scale's dtype, and the zero point is added before
     rounding. Product and sum are one fused multiply-add (fbgemm on x86, vectors and tails alike),
@@ -125,7 +128,7 @@ def quantize_torch(
 def quantize_torch_axis(
     x: Array, scale: Array, zero_point: Array, low: int, high: int
 ) -> NDArray[np.int32]:
-    """Quantize as ``torch.quantize_per_channel``.
+    """Quantize as ``torch.quantize_per_channel`` before PyTorch 2.15.
 
     As `quantize_torch`, but product and sum round separately and NaN gives code 0.
     """
@@ -139,6 +142,25 @@ def quantize_torch_fake(
     """Quantize as ``torch.fake_quantize_*`` do: the zero point after rounding, `low` for NaN."""
     wide, inverse, _ = _torch_terms(x, scale, zero_point)
     return _codes(np.rint(wide * inverse), zero_point, low, high, low)
+
+
+def quantize_torch_rounded(
+    x: Array, scale: Array, zero_point: Array, low: int, high: int
+) -> NDArray[np.int32]:
+    """Quantize as ``torch.quantize_per_tensor`` from PyTorch 2.15 on.
+
+    On x86 too, the zero point is added after rounding there; NaN gives `high` as before.
+    """
+    wide, inverse, _ = _torch_terms(x, scale, zero_point)
+    return _codes(np.rint(wide * inverse), zero_point, low, high, high)
+
+
+def quantize_torch_rounded_axis(
+    x: Array, scale: Array, zero_point: Array, low: int, high: int
+) -> NDArray[np.int32]:
+    """Quantize as ``torch.quantize_per_channel`` from 2.15 on: NaN gives code 0."""
+    wide, inverse, _ = _torch_terms(x, scale, zero_point)
+    return _codes(np.rint(wide * inverse), zero_point, low, high, 0)
 
 
 def _torch_terms(x: Array, scale: Array, zero_point: Array) -> tuple[Array, Array, Array]:
@@ -239,7 +261,7 @@ def fake_quantize(
     is an integer.
     """
     with np.errstate(all="ignore"):
-        if spec == "torch":
+        if spec in ("torch", "torch-2.15"):
             single, wide = scale.astype(np.float32), widened(x)
             codes = quantize_torch_fake(x, scale, zero_point, low, high)
             last = single.astype(wide.dtype) if per_axis else single

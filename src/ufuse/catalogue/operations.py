@@ -272,6 +272,11 @@ OPERATIONS: Final = (
             ("torch", conventions.quantize_torch, "PyTorch's, per tensor"),
             ("torch_axis", conventions.quantize_torch_axis, "PyTorch's, per axis"),
             ("torch_fake", conventions.quantize_torch_fake, "of PyTorch's fake quantization"),
+            (
+                "torch_rounded",
+                conventions.quantize_torch_rounded,
+                "PyTorch's from 2.15, per tensor",
+            ),
             ("torchao", conventions.quantize_torchao, "torchao's"),
             ("litert", conventions.quantize_litert, "LiteRT's converter's"),
             ("litert_away", conventions.quantize_litert_away, "LiteRT's kernels'"),

@@ -112,7 +112,7 @@ def quantize_linear(
     saturate : bool
         Of floating codes: whether what is too large becomes the largest number; otherwise infinity
         or NaN.
-    spec : {"onnx", "torch", "torchao", "litert"}
+    spec : {"onnx", "torch", "torch-2.15", "torchao", "litert"}
         Whose bits: see Notes. Integer codes only, but for ``"onnx"``.
     rounding : {"half_even", "stochastic", "half_away"}
         ``"stochastic"`` rounds up or down with the probability of what is cut off (``"onnx"``).
@@ -144,7 +144,8 @@ def quantize_linear(
     zero, negative, infinite or NaN are divided by likewise, as those libraries do: the page on
     quantization has a table. ``"torch"`` is
     ``torch.quantize_per_tensor``, with `axis` ``torch.quantize_per_channel``: times the rounded
-    inverse of the scale, the zero point added before rounding. ``"torchao"`` is
+    inverse of the scale, the zero point added before rounding; from PyTorch 2.15 on it is added
+    after, ``"torch-2.15"``. ``"torchao"`` is
     ``quantize_affine``: times the inverse, the zero point after rounding. ``"litert"`` is
     ai-edge-quantizer: a division, the zero point before rounding; with half away from zero,
     TFLite's reference kernel, which adds it after. The bits do not depend on
@@ -244,7 +245,7 @@ def dequantize_linear(
     dtype : dtype_like, optional
         float32 (default), float64, float16 or bfloat16: the result. float64 computes in float64,
         the others in float32.
-    spec : {"onnx", "torch", "torchao", "litert"}
+    spec : {"onnx", "torch", "torch-2.15", "torchao", "litert"}
         As for `quantize_linear`. They agree but for ``"torchao"``, which rounds codes, difference
         and product to `dtype` where it is float16 or bfloat16, and takes `scale` in its own dtype.
     out : ndarray, optional
@@ -338,9 +339,10 @@ def fake_quantize(
         As for `quantize_linear`.
     dtype : dtype_like or str, optional
         The dtype the codes would have; by default the zero point's, or uint8.
-    spec : {"onnx", "torch", "torchao", "litert"}
-        As for `quantize_linear`. ``"torch"`` is ``torch.fake_quantize_per_tensor_affine``, which
-        adds the zero point after rounding; ``"torchao"`` keeps NaN.
+    spec : {"onnx", "torch", "torch-2.15", "torchao", "litert"}
+        As for `quantize_linear`. ``"torch"``, of any version, is
+        ``torch.fake_quantize_per_tensor_affine``, which adds the zero point after rounding;
+        ``"torchao"`` keeps NaN.
     out : ndarray, optional
         Written to and returned; shape and dtype of `x`. It may overlap `x`.
 

@@ -20,6 +20,7 @@ E8M0: Final = "float8_e8m0fnu"
 OPERATIONS: Final = {
     "onnx": ("quantize_linear", "quantize_linear", "fake_quantize"),
     "torch": ("quantize_torch", "quantize_torch_axis", "quantize_torch_fake"),
+    "torch-2.15": ("quantize_torch_rounded", "quantize_torchao", "quantize_torch_fake"),
     "torchao": ("quantize_torchao", "quantize_torchao", "quantize_torchao"),
     "litert": ("quantize_litert", "quantize_litert", "quantize_litert"),
 }

@@ -54,7 +54,7 @@ def requantize(
         As for `quantize_linear`.
     dtype : dtype_like or str, optional
         Of the result; by default that of `out_zero_point`, or uint8.
-    spec : {"onnx", "torch", "torchao", "litert"}
+    spec : {"onnx", "torch", "torch-2.15", "torchao", "litert"}
         ``"litert"`` stays in integers, as TFLite's reference kernels (a doubling high product and a
         rounding shift); the others are onnxruntime's QLinear operators.
     out : ndarray, optional
