@@ -140,8 +140,7 @@ def quantize_torch_fake(
     x: Array, scale: Array, zero_point: Array, low: int, high: int
 ) -> NDArray[np.int32]:
     """Quantize as ``torch.fake_quantize_*`` do: the zero point after rounding, `low` for NaN."""
-    wide, inverse, _ = _torch_terms(x, scale, zero_point)
-    return _codes(np.rint(wide * inverse), zero_point, low, high, low)
+    return _torch_rounded(x, scale, zero_point, low, high, low)
 
 
 def quantize_torch_rounded(
@@ -151,16 +150,22 @@ def quantize_torch_rounded(
 
     On x86 too, the zero point is added after rounding there; NaN gives `high` as before.
     """
-    wide, inverse, _ = _torch_terms(x, scale, zero_point)
-    return _codes(np.rint(wide * inverse), zero_point, low, high, high)
+    return _torch_rounded(x, scale, zero_point, low, high, high)
 
 
 def quantize_torch_rounded_axis(
     x: Array, scale: Array, zero_point: Array, low: int, high: int
 ) -> NDArray[np.int32]:
     """Quantize as ``torch.quantize_per_channel`` from 2.15 on: NaN gives code 0."""
+    return _torch_rounded(x, scale, zero_point, low, high, 0)
+
+
+def _torch_rounded(
+    x: Array, scale: Array, zero_point: Array, low: int, high: int, nan: int
+) -> NDArray[np.int32]:
+    """Multiply by the rounded inverse, round, then add the zero point; NaN gives `nan`."""
     wide, inverse, _ = _torch_terms(x, scale, zero_point)
-    return _codes(np.rint(wide * inverse), zero_point, low, high, 0)
+    return _codes(np.rint(wide * inverse), zero_point, low, high, nan)
 
 
 def _torch_terms(x: Array, scale: Array, zero_point: Array) -> tuple[Array, Array, Array]:
