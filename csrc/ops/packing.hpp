@@ -58,6 +58,26 @@ UFUSE_INLINE auto twice(V x) {
 }
 #endif
 
+#if !UFUSE_DEVICE_CODE
+/// Codes of 4 bits side by side, two to a byte of R.
+template <class R, int N>
+UFUSE_INLINE R join_nibbles(Vec<int32_t, N> codes) {
+  using U = Vec<uint64_t, N / 2>;
+  const U pairs = bitcast<U>(codes & splat<Vec<int32_t, N>>(15));
+  return convert<R>(pairs | (pairs >> 28));
+}
+
+/// The two codes of each byte side by side, plus `sign`: 8 where they are signed, since a code c is then
+/// (c ^ 8) - 8, and else 0.
+template <class B>
+UFUSE_INLINE auto split_nibbles(B bytes, int32_t sign) {
+  using U = rebind_t<B, uint64_t>;
+  using Codes = Vec<int32_t, 2 * B::size>;
+  const U bits = convert<U>(bytes), both = (bits | (bits << 28)) & splat<U>(0xf0000000full);
+  return bitcast<Codes>(both) ^ splat<Codes>(sign);
+}
+#endif
+
 /// Two neighbours with one scale and zero point, quantized to 4 bits each by ONNX's convention, the first in
 /// the low ones.
 struct quantize_nibbles {
@@ -86,10 +106,7 @@ struct quantize_nibbles {
 
     template <class R>
     UFUSE_INLINE R apply(V two) const {
-      using U = rebind_t<V, uint64_t>;
-      using Codes = Vec<int32_t, 2 * V::size>;
-      const U codes = bitcast<U>(both.template apply<Codes>(bitcast<Numbers<V>>(two)) & splat<Codes>(15));
-      return convert<R>(codes | (codes >> 28));
+      return join_nibbles<R>(both.template apply<Vec<int32_t, 2 * V::size>>(bitcast<Numbers<V>>(two)));
     }
   };
   template <class Quantizers, class V>
@@ -118,9 +135,7 @@ struct dequantize_nibbles {
     const I zero = convert<I>(zero_point) + splat<I>(kSign);
 #if !UFUSE_DEVICE_CODE
     if constexpr (is_vector<R>) {  // both codes side by side: half the instructions of one after the other
-      const U bits = convert<U>(byte), both = (bits | (bits << 28)) & splat<U>(0xf0000000full);
-      using Codes = Vec<int32_t, 2 * R::size>;
-      const Codes codes = (bitcast<Codes>(both) ^ splat<Codes>(kSign)) - twice(zero);
+      const auto codes = split_nibbles(byte, kSign) - twice(zero);
       return bitcast<R>(convert<Vec<float, 2 * R::size>>(codes) * twice(scale));
     } else
 #endif
@@ -141,7 +156,6 @@ struct quantize_nibbles_apart {
   static UFUSE_INLINE R apply(V two, S scales, Z zero_points, L limits) {
     constexpr bool kSigned = static_cast<lane_t<Z>>(-1) < lane_t<Z>{};
     using Zero = std::conditional_t<kSigned, int8_t, uint8_t>;
-    using U = rebind_t<V, uint64_t>;
 #if !UFUSE_DEVICE_CODE
     if constexpr (is_vector<V>) {
       constexpr int kBoth = 2 * V::size;
@@ -149,8 +163,7 @@ struct quantize_nibbles_apart {
       using Codes = Vec<int32_t, kBoth>;
       const Codes both = quantize_linear::apply<Codes>(bitcast<Numbers>(two), bitcast<Numbers>(scales),
                                                        bitcast<Vec<Zero, kBoth>>(zero_points), twice(limits));
-      const U codes = bitcast<U>(both & splat<Codes>(15));
-      return convert<R>(codes | (codes >> 28));
+      return join_nibbles<R>(both);
     } else
 #endif
     {
@@ -180,10 +193,8 @@ struct dequantize_nibbles_apart {
       constexpr int kBoth = 2 * R::size;
       using Numbers = Vec<float, kBoth>;
       using Codes = Vec<int32_t, kBoth>;
-      const U bits = convert<U>(byte), both = (bits | (bits << 28)) & splat<U>(0xf0000000full);
       const Codes zeros = convert<Codes>(bitcast<Vec<Zero, kBoth>>(zero_points)) + splat<Codes>(kSign);
-      const Codes codes = (bitcast<Codes>(both) ^ splat<Codes>(kSign)) - zeros;
-      return bitcast<R>(convert<Numbers>(codes) * bitcast<Numbers>(scales));
+      return bitcast<R>(convert<Numbers>(split_nibbles(byte, kSign) - zeros) * bitcast<Numbers>(scales));
     } else
 #endif
     {
