@@ -1,4 +1,5 @@
 // Element combinations: what a packed group is, and how a register of columns takes one more group.
+// int8.hpp, bfloat.hpp, semirings.hpp and bits.hpp have more.
 #pragma once
 
 #include "contract/tuning.hpp"
@@ -14,6 +15,9 @@ namespace UFUSE_TIER {
 #define UFUSE_UNROLL _Pragma("GCC unroll 16")
 #define UFUSE_ROLLED _Pragma("GCC unroll 1")
 #endif
+
+// What is among the elements of a semiring's panel.
+inline constexpr unsigned kNaN = 1, kPlusInfinity = 2, kMinusInfinity = 4;
 
 template <class T>
 UFUSE_INLINE T load_as(const char* from) {
@@ -48,15 +52,39 @@ struct StridedRows {
   }
 };
 
-template <class T, class Bits>
-struct FloatElement {
+/// What element combinations have in common: a packed group, the accumulators they start from, and how a
+/// block's are joined with those before.
+template <class T, class Bits, int Group = 1>
+struct Element {
   using Storage = Bits;  // what packing moves
   using Accumulator = T;
   using Vector = Register<T>;
-  static constexpr int kGroup = 1;
+  static constexpr int kGroup = Group;  // k positions packed together, in so many bytes
+  static constexpr int kGroupBytes = Group * static_cast<int>(sizeof(Bits));
   static constexpr int kWordsOfA = 1;
-  static constexpr bool kTrailer = false;
+  static constexpr bool kTrailer = false;   // int8: a sum per column follows a packed panel of B
+  static constexpr bool kSpecials = false;  // semirings: what a panel has of NaN and infinities follows it
+  static constexpr bool kInPlace = false;   // whether operands may be read where they lie
+  static constexpr bool kEveryRowCount = false;  // a micro-kernel for each, or for one and all
+  static constexpr bool kFlush = false;          // denormals count as 0
 
+  static UFUSE_INLINE Vector start() { return Vector{}; }
+  template <class V>
+  static UFUSE_INLINE V join(V before, V block) {
+    return before + block;
+  }
+};
+
+/// acc += a * b, each product one `multiply_add`.
+template <class T, class Bits>
+struct RingElement : Element<T, Bits> {
+  using Vector = Register<T>;
+  static UFUSE_INLINE Vector multiply_add(Vector a, Vector b, Vector acc) {
+    if constexpr (std::is_floating_point_v<T>)
+      return fma(a, b, acc);
+    else
+      return acc + a * b;
+  }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
     Vector columns[NV];
@@ -66,108 +94,30 @@ struct FloatElement {
     for (int r = 0; r < R; ++r) {
       const Vector row = splat<Vector>(load_as<T>(rows.at(r)));
       UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = fma(row, columns[v], acc[r][v]);
+      for (int v = 0; v < NV; ++v) acc[r][v] = multiply_add(row, columns[v], acc[r][v]);
     }
   }
 };
 
-struct F32 : FloatElement<float, std::uint32_t> {
+struct F32 : RingElement<float, std::uint32_t> {
   static constexpr Shape kShape = kShapeF32;
+  static constexpr bool kInPlace = true, kEveryRowCount = true;
 };
-struct F64 : FloatElement<double, std::uint64_t> {
+struct F64 : RingElement<double, std::uint64_t> {
   static constexpr Shape kShape = kShapeF64;
+  static constexpr bool kInPlace = true, kEveryRowCount = true;
+};
+/// Integers modulo 2^32 and 2^64, signed or not: the same bits.
+struct I32 : RingElement<std::uint32_t, std::uint32_t> {
+  static constexpr Shape kShape = kShapeI32;
+};
+struct I64 : RingElement<std::uint64_t, std::uint64_t> {
+  static constexpr Shape kShape = kShapeI64;
 };
 
-/// uint8 rows times int8 columns, four k at a time, exact in int32 (modulo 2^32). Without VNNI the bytes are
-/// split into the even and the odd ones as 16-bit pairs: vpmaddubsw would saturate, vpmaddwd does not. The
-/// rows are split when they are packed (two words per group), the columns here.
-struct U8S8 {
-  using Storage = std::uint8_t;
-  using Accumulator = std::int32_t;
-  using Vector = Register<std::int32_t>;
-  using Words = Register<std::uint32_t>;
-  static constexpr Shape kShape = kShapeInt8;
-  static constexpr int kGroup = 4;
-  static constexpr bool kTrailer = true;
-
-#if defined(__AVX512VNNI__)
-  static constexpr int kWordsOfA = 1;
-#elif defined(__SSE4_1__)
-  static constexpr int kWordsOfA = 2;
-#else
-  static constexpr int kWordsOfA = 1;
-#endif
-
-#if defined(__SSE4_1__) && !defined(__AVX512VNNI__)
-  static UFUSE_INLINE Vector pairs(Vector acc, Vector a, Vector b) {
-#if defined(__AVX512BW__)
-    using I = __m512i;
-    const auto product = _mm512_madd_epi16((I)a.v, (I)b.v);
-#elif defined(__AVX2__)
-    using I = __m256i;
-    const auto product = _mm256_madd_epi16((I)a.v, (I)b.v);
-#else
-    using I = __m128i;
-    const auto product = _mm_madd_epi16((I)a.v, (I)b.v);
-#endif
-    return bitcast<Vector>(bitcast<Words>(acc) + Words{(typename Words::native)product});
-  }
-  template <int R, int NV, class Rows>
-  static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    using Shorts = Register<std::int16_t>;
-    Vector even[NV], odd[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) {
-      const Shorts bytes = Shorts::load(b + v * static_cast<int>(sizeof(Vector)));
-      odd[v] = bitcast<Vector>(Shorts{bytes.v >> 8});
-      even[v] = bitcast<Vector>(Shorts{(bytes.v << 8) >> 8});
-    }
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vector low = splat<Vector>(load_as<std::int32_t>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = pairs(acc[r][v], low, even[v]);
-      const Vector high = splat<Vector>(load_as<std::int32_t>(rows.at(r) + 4));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = pairs(acc[r][v], high, odd[v]);
-    }
-  }
-#else
-  static UFUSE_INLINE Vector dot(Vector acc, Words a, Vector b) {
-#if defined(__AVX512VNNI__)
-    return {(typename Vector::native)_mm512_dpbusd_epi32((__m512i)acc.v, (__m512i)a.v, (__m512i)b.v)};
-#else
-    Words sum = bitcast<Words>(acc);
-    for (int shift = 0; shift < 32; shift += 8) {
-      const Vector signed_byte = (b << (24 - shift)) >> 24;
-      sum = sum + ((a >> shift) & splat<Words>(255u)) * bitcast<Words>(signed_byte);
-    }
-    return bitcast<Vector>(sum);
-#endif
-  }
-  template <int R, int NV, class Rows>
-  static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    Vector columns[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Words row = splat<Words>(load_as<std::uint32_t>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], row, columns[v]);
-    }
-  }
-#endif
-
-  /// The word or words of packed A that hold 1 in every byte: column sums are a product with them.
-  static UFUSE_INLINE void ones(std::uint32_t* words) {
-    words[0] = kWordsOfA == 1 ? 0x01010101u : 0x00010001u;
-    if constexpr (kWordsOfA == 2) words[1] = 0x00010001u;
-  }
-};
-
+/// Bytes per column after a packed panel of B.
 template <class E>
-inline constexpr int kGroupBytes = E::kGroup * static_cast<int>(sizeof(typename E::Storage));
+inline constexpr int kTrailerBytes = E::kTrailer || E::kSpecials ? 4 : 0;
 template <class E>
 inline constexpr int kTileColumns = E::kShape.vectors * E::Vector::size;
 

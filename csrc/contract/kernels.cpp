@@ -1,38 +1,12 @@
 // The contraction kernels of one CPU tier: compiled once per tier with -DUFUSE_TIER=<tier>.
 #include "contract/kernels.hpp"
 
-#include "contract/micro.hpp"
-#include "contract/pack.hpp"
+#include "contract/int8.hpp"
+#include "contract/kernels_of.hpp"
 #include "contract/quantize_row.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
-namespace {
-
-template <class E>
-constexpr ElementKernels kernels_of() {
-  constexpr int kSize = sizeof(typename E::Storage);
-  ElementKernels k{};
-  k.mr = E::kShape.mr;
-  k.nr = kTileColumns<E>;
-  k.lanes = E::Vector::size;
-  k.group = E::kGroup;
-  k.a_size = kSize;
-  k.b_size = kSize;
-  k.c_size = sizeof(typename E::Accumulator);
-  k.a_group = kGroupBytes<E> * E::kWordsOfA;
-  k.b_group = kGroupBytes<E>;
-  k.b_trailer = E::kTrailer ? 4 : 0;
-  k.kc = E::kShape.kc;
-  k.mc = E::kShape.mc;
-  k.nc = E::kShape.nc;
-  k.pack_a = pack_rows<E>;
-  k.pack_b = pack_columns<E>;
-  k.block = multiply_block<E>;
-  return k;
-}
-
-}  // namespace
 
 const ContractKernels* contract_kernels();
 
@@ -42,16 +16,45 @@ namespace v4 {
 const ContractKernels* contract_kernels();
 }
 namespace UFUSE_TIER {
-// v4x is v4 with dot products: its float kernels would be the same 80 KiB of code again.
+// v4x is v4 with dot products: its other kernels would be the same code again.
 const ContractKernels* contract_kernels() {
-  static const ContractKernels table{v4::contract_kernels()->f32, v4::contract_kernels()->f64,
-                                     kernels_of<U8S8>(), quantize_row};
+  static const ContractKernels table = [] {
+    ContractKernels kernels = *v4::contract_kernels();
+    kernels.u8s8 = kernels_of<U8S8>();
+    kernels.bf16 = kernels_of<BF16>();
+    kernels.quantize_row = quantize_row;
+    return kernels;
+  }();
   return &table;
 }
 #else
+const ElementKernels* semiring_kernels();
+
+namespace {
+
+template <class E>
+constexpr ElementKernels complex_kernels() {
+  ElementKernels k = kernels_of<E>();
+  k.pack_b = pack_complex_columns<E>;
+  k.in_place = false;
+  return k;
+}
+
+}  // namespace
+
 const ContractKernels* contract_kernels() {
-  static constexpr ContractKernels table{kernels_of<F32>(), kernels_of<F64>(), kernels_of<U8S8>(),
-                                         quantize_row};
+  static const ContractKernels table{kernels_of<F32>(),
+                                     kernels_of<F64>(),
+                                     kernels_of<U8S8>(),
+                                     complex_kernels<F32>(),
+                                     complex_kernels<F64>(),
+                                     kernels_of<BF16>(),
+                                     kernels_of<I32>(),
+                                     kernels_of<I64>(),
+                                     semiring_kernels(),
+                                     {gather_panel<std::uint8_t>, gather_panel<std::uint16_t>,
+                                      gather_panel<std::uint32_t>, gather_panel<std::uint64_t>},
+                                     quantize_row};
   return &table;
 }
 #endif

@@ -20,6 +20,30 @@ struct Axis {
   UFUSE_INLINE bool affine() const { return offsets == nullptr; }
 };
 
+/// What is multiplied and summed. The combinations of a semiring and an element type follow from the
+/// catalogue.
+enum class Elements : std::uint8_t {
+  f32,          // float32 x float32 -> float32
+  f64,          // float64 x float64 -> float64
+  u8s8,         // uint8 x int8 -> int32
+  s8s8,         // int8 x int8 -> int32
+  offset_u8s8,  // A holds int8 + 128 as uint8 (quantize_rows): the int32 result is that of int8 x int8
+  c64,  // complex64 x complex64 -> complex64; sizes and axes of B and C count their parts (`product.hpp`)
+  c128,
+  bf16,  // bfloat16 x bfloat16 -> float32
+  i32,   // modulo 2^32
+  i64,
+#define UFUSE_SEMIRING(name, type) name##_##type,
+#include "semirings.inc"
+#undef UFUSE_SEMIRING
+};
+inline constexpr Elements kFirstSemiring = static_cast<Elements>(static_cast<int>(Elements::i64) + 1);
+inline constexpr int kSemirings = 0
+#define UFUSE_SEMIRING(name, type) +1
+#include "semirings.inc"
+#undef UFUSE_SEMIRING
+    ;
+
 /// Copies `lanes` rows of A (or columns of B) and `k` positions along the shared index into panels.
 /// A panel holds, for each group of k in turn, the group of each of its lanes: what a micro-kernel reads.
 struct PackTask {
@@ -28,7 +52,9 @@ struct PackTask {
   std::int64_t lane0, lanes;
   std::int64_t k0, k;
   char* out;
-  bool flip;  // int8 as uint8 + 128 (A only)
+  bool flip = false;                              // int8 as uint8 + 128 (A only)
+  bool conjugate_a = false, conjugate_b = false;  // complex: the sign of the imaginary parts, all of it in B
+  unsigned* specials = nullptr;  // A of semirings: what there is of NaN and infinities is added
 };
 
 /// A block of packed A times a block of B. Columns of C have unit stride when `c_rows` is null: then `c` is
@@ -48,7 +74,8 @@ struct BlockTask {
   std::int64_t row0, col0;
   bool a_in_place, b_in_place;  // not packed (floats only)
   bool add;                     // C += block (k blocks after the first) rather than C = block
-  bool correct;  // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
+  bool correct;       // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
+  unsigned specials;  // semirings: what packed A has of NaN and infinities
 };
 
 /// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
@@ -59,6 +86,7 @@ struct ElementKernels {
   int a_size, b_size, c_size;  // bytes of an element
   int a_group, b_group;        // bytes of one packed group
   int b_trailer;               // bytes per column after a packed panel of B
+  bool in_place;               // whether operands may be read where they lie
   std::int64_t kc, mc, nc;     // k block (the same on every tier), rows per packed block, columns per strip
   void (*pack_a)(const PackTask&);
   void (*pack_b)(const PackTask&);
@@ -66,7 +94,10 @@ struct ElementKernels {
 };
 
 struct ContractKernels {
-  ElementKernels f32, f64, u8s8;
+  ElementKernels f32, f64, u8s8, c64, c128, bf16, i32, i64;
+  const ElementKernels* semirings;  // kSemirings
+  /// Lanes of a panel of `width`, side by side for each k: in units of 1, 2, 4 or 8 bytes, as they are.
+  void (*gather[4])(const PackTask&, int width);
   /// One row to uint8 with offset 128; returns its scale (see quantize_rows in product.hpp).
   float (*quantize_row)(const char* base, const Axis& k, std::uint8_t* out);
 };

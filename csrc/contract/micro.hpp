@@ -5,6 +5,8 @@
 // in C nor the tier.
 #pragma once
 
+#include "contract/bfloat.hpp"
+#include "contract/bits.hpp"
 #include "contract/elements.hpp"
 #include "contract/kernels.hpp"
 
@@ -19,7 +21,7 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-inline constexpr int kMaxTileColumns = 32;
+inline constexpr int kMaxTileColumns = 48;
 
 template <class Acc>
 struct Tile {
@@ -43,7 +45,7 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
   for (int r = 0; r < R; ++r) {
     UFUSE_UNROLL
     for (int v = 0; v < NV; ++v) {
-      acc[r][v] = V{};
+      acc[r][v] = E::start();
       // GCC 12 shares one zero among all accumulators and then spills the copies (u8*s8: 579 instead of
       // 850 GOP/s); it cannot share what it cannot see through.
       UFUSE_OPAQUE(acc[r][v].v);
@@ -73,7 +75,7 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
     UFUSE_UNROLL
     for (int r = 0; r < R; ++r, c += tile.c_row) {
       UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) (V::load(c + v * kBytes) + acc[r][v]).store(c + v * kBytes);
+      for (int v = 0; v < NV; ++v) E::join(V::load(c + v * kBytes), acc[r][v]).store(c + v * kBytes);
     }
   } else {
     UFUSE_UNROLL
@@ -84,8 +86,13 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
   }
 }
 
-/// The micro-kernel of every row count and register count. Exact rows cost code (about 8 KiB per table with
-/// AVX-512) and save the waste where M is small: 16 rows are 14 + 2, not 28.
+/// Rows of the micro-kernel that takes a panel of `rows`: as many, or one and all. Exact rows cost code
+/// (about 8 KiB per table with AVX-512) and save the waste where M is small: 16 rows are 14 + 2, not 28.
+template <class E>
+constexpr int kernel_rows(int rows) {
+  return E::kEveryRowCount || rows == 1 ? rows : E::kShape.mr;
+}
+
 template <class E, bool kInPlace>
 struct MicroTable {
   using Function = void (*)(const Tile<typename E::Accumulator>&);
@@ -93,8 +100,9 @@ struct MicroTable {
 
   template <int NV, int R>
   constexpr void fill() {
-    using Packed = PackedRows<R, kGroupBytes<E> * E::kWordsOfA>;
-    at[NV - 1][R - 1] = micro_kernel<E, R, NV, std::conditional_t<kInPlace, StridedRows<R>, Packed>>;
+    using Packed = PackedRows<R, E::kGroupBytes * E::kWordsOfA>;
+    if constexpr (kernel_rows<E>(R) == R)
+      at[NV - 1][R - 1] = micro_kernel<E, R, NV, std::conditional_t<kInPlace, StridedRows<R>, Packed>>;
     if constexpr (R > 1)
       fill<NV, R - 1>();
     else if constexpr (NV > 1)
@@ -106,18 +114,25 @@ template <class E, bool kInPlace>
 inline constexpr MicroTable<E, kInPlace> kMicro{};
 
 /// Moves a finished tile from `from` to C, element by element.
-template <class Acc>
+template <class E>
 void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std::int64_t i, std::int64_t j,
              int rows, int columns) {
-  constexpr int kSize = sizeof(Acc);
+  using Acc = typename E::Accumulator;
+  constexpr int kSize = sizeof(Acc), kStored = is_bits<E> ? 1 : kSize;
   std::int64_t offset[kMaxTileColumns];
   for (int q = 0; q < columns; ++q)
-    offset[q] = task.c_rows == nullptr ? (j + q) * kSize : task.c_cols->at(task.col0 + j + q);
+    offset[q] = task.c_rows == nullptr ? (j + q) * kStored : task.c_cols->at(task.col0 + j + q);
   for (int r = 0; r < rows; ++r, from += from_row) {
     char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : task.c_rows->at(task.row0 + i + r));
-    if (task.add) {
+    if constexpr (is_bits<E>) {
       for (int q = 0; q < columns; ++q) {
-        const Acc sum = load_as<Acc>(row + offset[q]) + load_as<Acc>(from + q * kSize);
+        const bool block = E::Bits::value(load_as<Acc>(from + q * kSize));
+        const bool before = task.add && row[offset[q]] != 0;
+        row[offset[q]] = static_cast<char>(E::Bits::plus(before ? 1 : 0, block ? 1 : 0));
+      }
+    } else if (task.add) {
+      for (int q = 0; q < columns; ++q) {
+        const Acc sum = E::join(load_as<Acc>(row + offset[q]), load_as<Acc>(from + q * kSize));
         std::memcpy(row + offset[q], &sum, kSize);
       }
     } else {
@@ -126,23 +141,35 @@ void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std
   }
 }
 
+/// The micro-kernels for what is in a panel of A and of B.
+template <class E>
+UFUSE_INLINE const typename MicroTable<E, false>::Function* micro_kernels(int vectors, const BlockTask& task,
+                                                                          const char* trailer) {
+  if constexpr (E::kSpecials) {
+    if (E::Semiring::careful(task.specials, load_as<unsigned>(trailer)))
+      return &kMicro<typename E::Careful, false>.at[vectors - 1][0];
+  }
+  return &kMicro<E, false>.at[vectors - 1][0];
+}
+
 template <class E>
 void multiply_block(const BlockTask& task) {
   using Acc = typename E::Accumulator;
   constexpr int kRows = E::kShape.mr, kColumns = kTileColumns<E>, kLanes = E::Vector::size;
   constexpr int kAcc = sizeof(Acc);
   static_assert(kColumns <= kMaxTileColumns);
+  [[maybe_unused]] std::conditional_t<E::kFlush, FlushDenormals, int> flushed{};
   alignas(64) char local[kRows * kColumns * kAcc];
   const std::int64_t groups = (task.k + E::kGroup - 1) / E::kGroup;
-  const bool a_in_place = E::kGroup == 1 && task.a_in_place;
-  const std::int64_t a_panel = kRows * (a_in_place ? task.a_row : groups * kGroupBytes<E> * E::kWordsOfA);
+  const bool a_in_place = E::kInPlace && task.a_in_place;
+  const std::int64_t a_panel = kRows * (a_in_place ? task.a_row : groups * E::kGroupBytes * E::kWordsOfA);
   for (std::int64_t j = 0; j < task.cols; j += kColumns) {
     const int columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
     const int vectors = (columns + kLanes - 1) / kLanes;
     const char* b = task.b + j / kColumns * task.b_panel;
-    const std::int64_t packed_row = vectors * kLanes * static_cast<std::int64_t>(kGroupBytes<E>);
-    const auto* micro = &kMicro<E, false>.at[vectors - 1][0];
-    if constexpr (E::kGroup == 1)
+    const std::int64_t packed_row = vectors * kLanes * static_cast<std::int64_t>(E::kGroupBytes);
+    const auto* micro = micro_kernels<E>(vectors, task, b + groups * packed_row);
+    if constexpr (E::kInPlace)
       if (a_in_place) micro = &kMicro<E, true>.at[vectors - 1][0];
     Tile<Acc> tile{};
     tile.a_row = task.a_row;
@@ -151,15 +178,17 @@ void multiply_block(const BlockTask& task) {
     tile.b = b;
     tile.b_row = task.b_in_place ? task.b_row : packed_row;
     tile.init = task.correct ? b + groups * packed_row : nullptr;
-    const bool direct = task.c_rows == nullptr && columns == vectors * kLanes;
-    tile.add = direct && task.add;
+    const bool whole = !is_bits<E> && task.c_rows == nullptr && columns == vectors * kLanes;
     for (std::int64_t i = 0; i < task.rows; i += kRows) {
       const int rows = static_cast<int>(task.rows - i < kRows ? task.rows - i : kRows);
+      const int taken = kernel_rows<E>(rows);
+      const bool direct = whole && taken == rows;
       tile.a = task.a + i / kRows * a_panel;
+      tile.add = direct && task.add;
       tile.c = direct ? task.c + i * task.c_row + j * kAcc : local;
       tile.c_row = direct ? task.c_row : kColumns * kAcc;
-      micro[rows - 1](tile);
-      if (!direct) scatter<Acc>(task, local, kColumns * kAcc, i, j, rows, columns);
+      micro[taken - 1](tile);
+      if (!direct) scatter<E>(task, local, kColumns * kAcc, i, j, rows, columns);
     }
   }
 }

@@ -2,8 +2,7 @@
 // lanes side by side in memory are copied, k side by side is transposed in registers, the rest is gathered.
 #pragma once
 
-#include "contract/elements.hpp"
-#include "contract/kernels.hpp"
+#include "contract/micro.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -45,8 +44,8 @@ UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, cha
 /// results). W is the full width of a panel, so that full panels are copied in whole registers.
 template <class T, int kGroup, int W>
 struct PanelPacker {
-  using Unit = std::conditional_t<sizeof(T) * kGroup == 8, std::uint64_t, std::uint32_t>;
-  static constexpr int kUnit = sizeof(Unit);
+  static constexpr int kUnit = sizeof(T) * kGroup;
+  using Unit = std::conditional_t<kUnit == 8, std::uint64_t, std::uint32_t>;  // of what is transposed
   static constexpr int kSize = sizeof(T);
   static constexpr int kChunk = kChunkBytes / kSize;  // positions of k
 
@@ -146,19 +145,75 @@ struct PanelPacker {
     if (lanes_adjacent() && valid > 1) return copy_rows(out);
     std::int64_t k = 0;
     for (; k + kChunk <= task.k; k += kChunk) {
-      if (k_adjacent(k, kChunk))
-        transpose(out + k / kGroup * row_bytes, k);
-      else
-        gather_chunk(out + k / kGroup * row_bytes, k);
+      char* to = out + k / kGroup * row_bytes;
+      if constexpr (kUnit >= 4) {
+        if (k_adjacent(k, kChunk)) {
+          transpose(to, k);
+          continue;
+        }
+      }
+      gather_chunk(to, k);
     }
     gather(out, k, task.k);
   }
 };
 
-template <class E>
-using Packer = PanelPacker<typename E::Storage, E::kGroup, kTileColumns<E>>;
+/// Lanes of a panel of `width`, as they are.
+template <class T>
+void gather_panel(const PackTask& task, int width) {
+  constexpr int kWidest = kMaxTileColumns;
+  PanelPacker<T, 1, kWidest>(task, task.lane0, static_cast<int>(task.lanes), width).run(task.out);
+}
 
-/// Rows of A. The last panel is as wide as there are rows: its micro-kernel has that many.
+/// 32 bools of each lane to a word, in panels of words.
+inline void pack_bits(const PackTask& task, std::int64_t first, int valid, int width, char* out) {
+  constexpr int kWord = 32;
+  alignas(64) char bytes[kWord * kMaxTileColumns];
+  std::uint32_t words[kMaxTileColumns];
+  PackTask piece = task;
+  piece.lane0 = first;
+  piece.lanes = valid;
+  piece.out = bytes;
+  for (std::int64_t k = 0; k < task.k; k += kWord, out += 4 * width) {
+    piece.k0 = task.k0 + k;
+    piece.k = task.k - k < kWord ? task.k - k : kWord;
+    gather_panel<std::uint8_t>(piece, width);
+    for (int i = 0; i < width; ++i) words[i] = 0;
+    for (int bit = 0; bit < static_cast<int>(piece.k); ++bit)
+      for (int i = 0; i < width; ++i)
+        words[i] |= static_cast<std::uint32_t>(bytes[bit * width + i] != 0) << bit;
+    std::memcpy(out, words, static_cast<std::size_t>(4 * width));
+  }
+}
+
+/// What a packed panel has of NaN and infinities.
+template <class T>
+unsigned specials_of(const char* packed, std::int64_t count) {
+  using V = Register<T>;
+  constexpr T kInfinity = static_cast<T>(__builtin_inff());
+  using Mask = mask_t<V>;
+  Mask nan{}, high{}, low{};
+  const auto note = [&](V x) {
+    nan = nan | (x != x);
+    high = high | (x == splat<V>(kInfinity));
+    low = low | (x == splat<V>(-kInfinity));
+  };
+  std::int64_t i = 0;
+  for (; i + V::size <= count; i += V::size) note(V::load(packed + i * static_cast<int>(sizeof(T))));
+  for (; i < count; ++i) note(splat<V>(load_as<T>(packed + i * static_cast<int>(sizeof(T)))));
+  return (any(nan) ? kNaN : 0u) | (any(high) ? kPlusInfinity : 0u) | (any(low) ? kMinusInfinity : 0u);
+}
+
+/// One panel of `width` lanes, of which `valid` exist, from lane `first` on.
+template <class E, int W>
+UFUSE_INLINE void pack_panel(const PackTask& task, std::int64_t first, int valid, int width, char* out) {
+  if constexpr (is_bits<E>)
+    pack_bits(task, first, valid, width, out);
+  else
+    PanelPacker<typename E::Storage, E::kGroup, W>(task, first, valid, width).run(out);
+}
+
+/// Rows of A. The last panel is as wide as its micro-kernel.
 template <class E>
 void pack_rows(const PackTask& task) {
   constexpr int kRows = E::kShape.mr;
@@ -166,25 +221,32 @@ void pack_rows(const PackTask& task) {
   char* out = task.out;
   for (std::int64_t i = 0; i < task.lanes; i += kRows) {
     const int rows = static_cast<int>(task.lanes - i < kRows ? task.lanes - i : kRows);
-    const std::int64_t words = rows * groups;
-    char* packed = out + (E::kWordsOfA - 1) * words * 4;  // split in place, forwards, from the second half
-    PanelPacker<typename E::Storage, E::kGroup, kRows>(task, task.lane0 + i, rows, rows).run(packed);
+    const int width = kernel_rows<E>(rows);
+    const std::int64_t units = width * groups;
+    char* packed = out + (E::kWordsOfA - 1) * units * 4;  // split in place, forwards, from the second half
+    pack_panel<E, kRows>(task, task.lane0 + i, rows, width, packed);
     if constexpr (E::kTrailer) {
-      const std::uint32_t flip = task.flip ? 0x80808080u : 0u;
-      if (flip != 0 || E::kWordsOfA == 2) {
-        for (std::int64_t w = 0; w < words; ++w) {
-          const std::uint32_t word = load_as<std::uint32_t>(packed + 4 * w) ^ flip;
-          const std::uint32_t parts[2] = {E::kWordsOfA == 1 ? word : word & 0x00ff00ffu,
-                                          (word >> 8) & 0x00ff00ffu};
-          std::memcpy(out + w * 4 * E::kWordsOfA, parts, 4 * E::kWordsOfA);
+      if (task.flip)
+        for (std::int64_t w = 0; w < units; ++w) {
+          const std::uint32_t word = load_as<std::uint32_t>(packed + 4 * w) ^ 0x80808080u;
+          std::memcpy(packed + 4 * w, &word, 4);
         }
+    }
+    if constexpr (E::kWordsOfA == 2) {
+      for (std::int64_t w = 0; w < units; ++w) {
+        std::uint32_t parts[2];
+        E::split(load_as<std::uint32_t>(packed + 4 * w), parts);
+        std::memcpy(out + w * 8, parts, 8);
       }
     }
-    out += words * kGroupBytes<E> * E::kWordsOfA;
+    if constexpr (E::kSpecials) *task.specials |= specials_of<typename E::Accumulator>(packed, units);
+    out += units * E::kGroupBytes * E::kWordsOfA;
   }
 }
 
-/// Columns of B, in panels of whole registers. int8: -128 times the column's sum over this k block follows.
+/// Columns of B, in panels of whole registers. What the element adds to a panel follows it: for int8 -128
+/// times each column's sum over this k block, for semirings a word that says what NaN and infinities there
+/// are.
 template <class E>
 void pack_columns(const PackTask& task) {
   constexpr int kColumns = kTileColumns<E>, kLanes = E::Vector::size;
@@ -193,8 +255,9 @@ void pack_columns(const PackTask& task) {
   for (std::int64_t j = 0; j < task.lanes; j += kColumns) {
     const int columns = static_cast<int>(task.lanes - j < kColumns ? task.lanes - j : kColumns);
     const int width = (columns + kLanes - 1) / kLanes * kLanes;
-    Packer<E>(task, task.lane0 + j, columns, width).run(out);
-    const std::int64_t row_bytes = width * static_cast<std::int64_t>(kGroupBytes<E>);
+    pack_panel<E, kColumns>(task, task.lane0 + j, columns, width, out);
+    const std::int64_t row_bytes = width * static_cast<std::int64_t>(E::kGroupBytes);
+    char* trailer = out + groups * row_bytes;
     if constexpr (E::kTrailer) {
       std::uint32_t ones[2];
       E::ones(ones);
@@ -202,12 +265,59 @@ void pack_columns(const PackTask& task) {
         typename E::Vector sum[1][1] = {};
         for (std::int64_t g = 0; g < groups; ++g)
           E::template step<1, 1>(sum, PackedRows<1, 8>(reinterpret_cast<const char*>(ones), 0, 0),
-                                 out + g * row_bytes + v * kGroupBytes<E>);
-        (sum[0][0] * splat<typename E::Vector>(-128)).store(out + groups * row_bytes + v * 4);
+                                 out + g * row_bytes + v * E::kGroupBytes);
+        (sum[0][0] * splat<typename E::Vector>(-128)).store(trailer + v * 4);
       }
-      out += width * 4;
     }
-    out += groups * row_bytes;
+    if constexpr (E::kSpecials) {
+      const unsigned specials = specials_of<typename E::Accumulator>(out, groups * width);
+      std::memcpy(trailer, &specials, sizeof specials);
+    }
+    out = trailer + width * kTrailerBytes<E>;
+  }
+}
+
+/// Columns of a complex B as real ones, with the parts of a column side by side. A's rows are read as they
+/// lie, parts in turn along k, so that each k is two rows of the real B: what the real part of A multiplies,
+/// (re, im), and what its imaginary part does, (-im, re). Conjugation of either operand is a matter of signs.
+template <class E>
+void pack_complex_columns(const PackTask& task) {
+  using T = typename E::Accumulator;
+  using V = Register<T>;
+  using Words = typename IntOf<sizeof(T)>::type;
+  constexpr int kColumns = kTileColumns<E>, kLanes = V::size, kSize = sizeof(T);
+  const auto sign = [](bool negative) { return negative ? static_cast<T>(-0.0) : T(0); };
+  V of_re, of_im;  // signs of a row's parts
+  for (int i = 0; i < kLanes; ++i) {
+    of_re.v[i] = i % 2 == 0 ? T(0) : sign(task.conjugate_b);
+    of_im.v[i] = i % 2 == 0 ? sign(task.conjugate_a == task.conjugate_b) : sign(task.conjugate_a);
+  }
+  char* out = task.out;
+  for (std::int64_t j = 0; j < task.lanes; j += kColumns) {
+    const int columns = static_cast<int>(task.lanes - j < kColumns ? task.lanes - j : kColumns);
+    const int width = (columns + kLanes - 1) / kLanes * kLanes;
+    const char* at[kMaxTileColumns / 2];
+    for (int i = 0; i < width / 2; ++i) {
+      const std::int64_t lane = task.lane0 + j + 2 * (2 * i < columns ? i : columns / 2 - 1);
+      at[i] = task.base + task.lane_axis.at(lane);
+    }
+    for (std::int64_t k = 0; k < task.k; k += 2) {
+      const std::int64_t offset = task.k_axis.at(task.k0 + k);
+      char* rows = out + k * width * kSize;
+      for (int i = 0; i < width / 2; ++i) std::memcpy(rows + 2 * i * kSize, at[i] + offset, 2 * kSize);
+      for (int v = 0; v < width; v += kLanes) {
+        const V x = V::load(rows + v * kSize);
+        V turned;
+        for (int i = 0; i < kLanes; ++i) turned.v[i] = x.v[i ^ 1];
+        const auto signed_by = [](V value, V signs) {
+          using I = Register<Words>;
+          return bitcast<V>(bitcast<I>(value) ^ bitcast<I>(signs));
+        };
+        signed_by(x, of_re).store(rows + v * kSize);
+        signed_by(turned, of_im).store(rows + (width + v) * kSize);
+      }
+    }
+    out += task.k * width * kSize;
   }
 }
 

@@ -5,18 +5,17 @@
 #include <cstdint>
 
 #include "contract/product.hpp"
+#include "core/cache.hpp"
 
 namespace ufuse::contract {
 
 /// Throws std::invalid_argument where K is too large for the elements or `packed` does not fit.
 void check(const ContractKernels& kernels, const Product& product);
 
+using ufuse::round_up;
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-inline const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements) {
-  return elements == Elements::f32 ? kernels.f32 : elements == Elements::f64 ? kernels.f64 : kernels.u8s8;
-}
+const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
 
 /// K cut into equal blocks of at most `kc`, and where the packed blocks of B lie.
 struct KBlocks {
@@ -24,7 +23,8 @@ struct KBlocks {
 
   KBlocks(const ElementKernels& e, std::int64_t size)
       : k(size), width(0), count(std::max<std::int64_t>(1, ceil_div(size, e.kc))) {
-    width = round_up(ceil_div(size, count), 16);  // whole registers of every type: 1025 is 528 + 497
+    // Whole registers of every type: 1025 is 528 + 497.
+    width = round_up(ceil_div(size, count), std::max(16, e.group));
   }
   std::int64_t begin(std::int64_t block) const { return block * width; }
   std::int64_t size(std::int64_t block) const {
@@ -39,15 +39,16 @@ inline std::int64_t panel_bytes(const ElementKernels& e, std::int64_t k) {
 
 inline PackTask pack_task(const Matrix& x, bool columns, std::int64_t lane0, std::int64_t lanes,
                           std::int64_t k0, std::int64_t k, char* out) {
-  return {static_cast<const char*>(x.data),
-          columns ? x.cols : x.rows,
-          columns ? x.rows : x.cols,
-          lane0,
-          lanes,
-          k0,
-          k,
-          out,
-          false};
+  PackTask task{};
+  task.base = static_cast<const char*>(x.data);
+  task.lane_axis = columns ? x.cols : x.rows;
+  task.k_axis = columns ? x.rows : x.cols;
+  task.lane0 = lane0;
+  task.lanes = lanes;
+  task.k0 = k0;
+  task.k = k;
+  task.out = out;
+  return task;
 }
 
 /// Members of a gang on a grid over the tiles of C, so that the fullest has the least to do.
@@ -84,6 +85,96 @@ enum class Source : std::uint8_t {
   shared,     // packed by the gang into a double buffer, one barrier per k block
   just_once,  // each panel packed by its only reader right before use: M fits one block of rows
   in_place,   // read where it lies (columns with unit stride): too few rows to pay for packing
+};
+
+inline constexpr std::int64_t kEpilogueColumns = 256;   // 112 x 256 accumulators: 112 KiB, in L2
+inline constexpr std::int64_t kPanelBytes = 128 << 10;  // of B packed just once: in L2, beside A
+inline constexpr std::int64_t kResidentBytes = 4
+                                               << 20;  // of a strip of B that stays packed over all k blocks
+// A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77.
+inline constexpr std::int64_t kUnpackedPanels = 4;
+inline constexpr std::int64_t kUnpackedK = 256;  // longer rows share few sets of the L1 cache
+
+/// Scratch for one panel that a prologue makes; 0 where there is none.
+std::int64_t made_panel_bytes(const Prologue* prologue, std::int64_t lanes, std::int64_t k);
+
+/// Runs a prologue for `lanes` lanes from lane0 on and `k` positions from k0 on into `made`: the operand that
+/// is to be packed instead (from position 0 on).
+Matrix make_panel(const Matrix& x, const ContractKernels& kernels, std::int64_t item, bool columns,
+                  std::int64_t lane0, std::int64_t lanes, std::int64_t k0, std::int64_t k, char* made);
+
+/// The sizes of one product that every thread reads.
+struct Plan {
+  Plan(const ContractKernels& kernels_in_use, const Product& product)
+      : p(product),
+        kernels(kernels_in_use),
+        e(element_kernels(kernels, product.elements)),
+        blocks(e, product.k) {
+    mc = e.mc / e.mr * e.mr * std::clamp<std::int64_t>(second_level_cache_bytes() >> 20, 1, 2);
+    const bool columns_adjacent = e.in_place && p.b.prologue == nullptr && p.b.rows.affine() &&
+                                  p.b.cols.affine() && p.b.cols.stride == e.b_size;
+    const bool small = blocks.width * e.b_size * p.n <= kPanelBytes && p.m <= 4 * mc;
+    if (p.packed != nullptr)
+      source = Source::prepacked;
+    else if (columns_adjacent && (small || p.m <= e.mr))
+      source = Source::in_place;
+    else
+      source = p.m <= mc ? Source::just_once : Source::shared;
+    a_in_place = e.in_place && p.a.prologue == nullptr && p.a.rows.affine() && p.a.cols.affine() &&
+                 p.n <= kUnpackedPanels * e.nr && (p.k <= kUnpackedK || p.m <= e.mr);
+    panel = panel_bytes(e, blocks.width);
+    c_direct = p.c_rows.affine() && p.c_cols.affine() && p.c_cols.stride == e.c_size;
+    correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
+    keep = p.epilogue != nullptr && blocks.count > 1;
+    tile_columns = kEpilogueColumns / e.nr * e.nr;
+    once_columns = std::max<std::int64_t>(1, kPanelBytes / std::max<std::int64_t>(1, panel)) * e.nr;
+  }
+
+  /// Columns of a strip. Accumulators that outlive a k block must fit each member's scratch.
+  std::int64_t strip_columns(int column_members) const {
+    return keep ? tile_columns * column_members : e.nc / e.nr * e.nr;
+  }
+  bool resident(std::int64_t strip) const {
+    return keep && blocks.count * ceil_div(strip, e.nr) * panel <= kResidentBytes;
+  }
+  std::int64_t stage_bytes(int members) const {
+    if (source != Source::shared) return 0;
+    const std::int64_t block = ceil_div(std::min(p.n, strip_columns(members)), e.nr) * panel;
+    // A narrower strip (the last one, or another grid's) may stay resident where this one cannot.
+    return keep ? std::max(block, std::min(kResidentBytes, blocks.count * block)) : block;
+  }
+  std::int64_t a_bytes() const {
+    return round_up(round_up(std::min(p.m, mc), e.mr) * ceil_div(blocks.width, e.group) * e.a_group, 64);
+  }
+  std::int64_t once_bytes() const {
+    const std::int64_t columns = source == Source::in_place ? e.nr : std::min(once_columns, p.n);
+    return source == Source::just_once || source == Source::in_place ? ceil_div(columns, e.nr) * panel : 0;
+  }
+  std::int64_t own_bytes() const {
+    return round_up(a_bytes() + round_up(once_bytes(), 64) + acc_bytes() + made_bytes(), 4096);
+  }
+  std::int64_t acc_bytes() const {
+    return p.epilogue != nullptr ? round_up(std::min(p.m, mc) * tile_columns * e.c_size, 64) : 0;
+  }
+  /// Of the elements of one panel that a prologue has made.
+  std::int64_t made_bytes() const {
+    return std::max(made_panel_bytes(p.a.prologue, e.mr, blocks.width),
+                    made_panel_bytes(p.b.prologue, e.nr, blocks.width));
+  }
+
+  const Product& p;
+  const ContractKernels& kernels;
+  const ElementKernels& e;
+  KBlocks blocks;
+  Source source;
+  std::int64_t mc;            // rows of A packed at a time
+  std::int64_t panel;         // bytes of a packed panel of B
+  std::int64_t tile_columns;  // of an epilogue tile: whole panels
+  std::int64_t once_columns;  // columns packed just once at a time
+  bool a_in_place;            // so few columns that packed A is not used often enough
+  bool c_direct;              // C is written in whole registers
+  bool correct;               // subtract 128 * column sums
+  bool keep;                  // the epilogue waits for several k blocks
 };
 
 }  // namespace ufuse::contract

@@ -16,73 +16,7 @@ namespace contract {
 namespace {
 
 constexpr double kFlopsPerThread = 1.5e6;  // a worker joins in 1 to 50 us; in 15 us one core does this much
-constexpr std::int64_t kEpilogueColumns = 256;    // 112 x 256 accumulators: 112 KiB, in L2
-constexpr std::int64_t kPanelBytes = 128 << 10;   // of B packed just once: in L2, beside A
-constexpr std::int64_t kResidentBytes = 4 << 20;  // of a strip of B that stays packed over all k blocks
-// A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77.
-constexpr std::int64_t kUnpackedPanels = 4;
-constexpr std::int64_t kUnpackedK = 256;      // longer rows share few sets of the L1 cache
 constexpr std::int64_t kItemBytes = 1 << 20;  // of B: below, one thread does a whole batch item
-
-/// The sizes of one product that every thread reads.
-struct Plan {
-  Plan(const ContractKernels& kernels, const Product& product)
-      : p(product), e(element_kernels(kernels, product.elements)), blocks(e, product.k) {
-    const bool columns_adjacent = p.b.rows.affine() && p.b.cols.affine() && p.b.cols.stride == e.b_size;
-    const bool small = blocks.width * e.b_size * p.n <= kPanelBytes && p.m <= 4 * e.mc;
-    if (p.packed != nullptr)
-      source = Source::prepacked;
-    else if (e.group == 1 && columns_adjacent && (small || p.m <= e.mr))
-      source = Source::in_place;
-    else
-      source = p.m <= e.mc ? Source::just_once : Source::shared;
-    a_in_place = e.group == 1 && p.a.rows.affine() && p.a.cols.affine() && p.n <= kUnpackedPanels * e.nr &&
-                 (p.k <= kUnpackedK || p.m <= e.mr);
-    panel = panel_bytes(e, blocks.width);
-    c_direct = p.c_rows.affine() && p.c_cols.affine() && p.c_cols.stride == e.c_size;
-    correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
-    keep = p.epilogue != nullptr && blocks.count > 1;
-    tile_columns = kEpilogueColumns / e.nr * e.nr;
-    once_columns = std::max<std::int64_t>(1, kPanelBytes / std::max<std::int64_t>(1, panel)) * e.nr;
-  }
-
-  /// Columns of a strip. Accumulators that outlive a k block must fit each member's scratch.
-  std::int64_t strip_columns(int column_members) const {
-    return keep ? tile_columns * column_members : e.nc / e.nr * e.nr;
-  }
-  bool resident(std::int64_t strip) const {
-    return keep && blocks.count * ceil_div(strip, e.nr) * panel <= kResidentBytes;
-  }
-  std::int64_t stage_bytes(int members) const {
-    if (source != Source::shared) return 0;
-    const std::int64_t block = ceil_div(std::min(p.n, strip_columns(members)), e.nr) * panel;
-    // A narrower strip (the last one, or another grid's) may stay resident where this one cannot.
-    return keep ? std::max(block, std::min(kResidentBytes, blocks.count * block)) : block;
-  }
-  std::int64_t a_bytes() const {
-    return round_up(std::min(p.m, e.mc) * ceil_div(blocks.width, e.group) * e.a_group, 64);
-  }
-  std::int64_t once_bytes() const {
-    const std::int64_t columns = source == Source::in_place ? e.nr : std::min(once_columns, p.n);
-    return source == Source::just_once || source == Source::in_place ? ceil_div(columns, e.nr) * panel : 0;
-  }
-  std::int64_t own_bytes() const {
-    const std::int64_t acc = p.epilogue != nullptr ? std::min(p.m, e.mc) * tile_columns * e.c_size : 0;
-    return round_up(a_bytes() + round_up(once_bytes(), 64) + acc, 4096);
-  }
-
-  const Product& p;
-  const ElementKernels& e;
-  KBlocks blocks;
-  Source source;
-  std::int64_t panel;         // bytes of a packed panel of B
-  std::int64_t tile_columns;  // of an epilogue tile: whole panels
-  std::int64_t once_columns;  // columns packed just once at a time
-  bool a_in_place;            // so few columns that packed A is not used often enough
-  bool c_direct;              // C is written in whole registers
-  bool correct;               // subtract 128 * column sums
-  bool keep;                  // the epilogue waits for several k blocks
-};
 
 /// One thread's part in a product.
 class Member {
@@ -92,6 +26,7 @@ class Member {
     a_ = own;
     once_ = own + plan.a_bytes();
     acc_ = once_ + round_up(plan.once_bytes(), 64);
+    made_ = acc_ + plan.acc_bytes();
   }
 
   void item(std::int64_t item, Range columns) {
@@ -99,7 +34,7 @@ class Member {
     const Grid grid =
         choose_grid(size(), ceil_div(p_.m, e_.mr), ceil_div(columns.end - columns.begin, e_.nr));
     const std::int64_t strip = plan_.strip_columns(grid.cols);
-    const std::int64_t rows = plan_.keep ? e_.mc / e_.mr * e_.mr * grid.rows : p_.m;
+    const std::int64_t rows = plan_.keep ? plan_.mc * grid.rows : p_.m;
     const int my_row = rank() / grid.cols, my_col = rank() % grid.cols;
     for (std::int64_t jc = columns.begin; jc < columns.end; jc += strip) {
       const std::int64_t width = std::min(strip, columns.end - jc);
@@ -141,32 +76,54 @@ class Member {
   }
 
   void pack_b(std::int64_t j, std::int64_t columns, std::int64_t block, std::int64_t k, char* out) const {
-    Matrix b = p_.b;
-    b.data = static_cast<const char*>(b.data) + p_.batch_b.at(item_);
-    e_.pack_b(pack_task(b, true, j, columns, plan_.blocks.begin(block), k, out));
+    PackTask task = task_of(p_.b, p_.batch_b, true, j, columns, plan_.blocks.begin(block), k, out);
+    task.conjugate_a = p_.a.conjugate;
+    task.conjugate_b = p_.b.conjugate;
+    e_.pack_b(task);
+  }
+
+  /// `rows` rows of A from row i on.
+  void pack_a(std::int64_t i, std::int64_t rows, std::int64_t block, std::int64_t k,
+              unsigned& specials) const {
+    const std::int64_t k0 = plan_.blocks.begin(block);
+    const std::int64_t at_once = p_.a.prologue != nullptr ? e_.mr : rows;
+    char* out = a_;
+    for (std::int64_t at = 0; at < rows; at += at_once) {
+      PackTask task = task_of(p_.a, p_.batch_a, false, i + at, std::min(at_once, rows - at), k0, k, out);
+      task.flip = p_.elements == Elements::s8s8;
+      task.specials = &specials;
+      e_.pack_a(task);
+      out += at_once * ceil_div(k, e_.group) * e_.a_group;
+    }
+  }
+
+  PackTask task_of(const Matrix& x, const Axis& batch, bool columns, std::int64_t lane0, std::int64_t lanes,
+                   std::int64_t k0, std::int64_t k, char* out) const {
+    if (x.prologue != nullptr)
+      return pack_task(make_panel(x, plan_.kernels, item_, columns, lane0, lanes, k0, k, made_), columns, 0,
+                       lanes, 0, k, out);
+    Matrix item = x;
+    item.data = static_cast<const char*>(x.data) + batch.at(item_);
+    return pack_task(item, columns, lane0, lanes, k0, k, out);
   }
 
   /// My rows times my columns over one k block; the strip's packed B starts at column `strip`.
   void compute(std::int64_t block, Range rows, std::int64_t strip, Range columns) {
     const std::int64_t k = plan_.blocks.size(block), k0 = plan_.blocks.begin(block);
-    const std::int64_t mc = e_.mc / e_.mr * e_.mr;
+    const std::int64_t mc = plan_.mc;
     const std::int64_t nb =
         p_.epilogue != nullptr ? plan_.tile_columns : std::max<std::int64_t>(1, columns.end - columns.begin);
     if (columns.begin >= columns.end) return;
     for (std::int64_t i = rows.begin; i < rows.end; i += mc) {
       const std::int64_t m = std::min(mc, rows.end - i);
-      Matrix a = p_.a;
-      a.data = static_cast<const char*>(a.data) + p_.batch_a.at(item_);
       BlockTask task{};
       if (plan_.a_in_place) {
         task.a_in_place = true;
-        task.a_row = a.rows.stride;
-        task.a_k = a.cols.stride;
-        task.a = static_cast<const char*>(a.data) + i * task.a_row + k0 * task.a_k;
+        task.a_row = p_.a.rows.stride;
+        task.a_k = p_.a.cols.stride;
+        task.a = static_cast<const char*>(p_.a.data) + p_.batch_a.at(item_) + i * task.a_row + k0 * task.a_k;
       } else {
-        PackTask pack = pack_task(a, false, i, m, k0, k, a_);
-        pack.flip = p_.elements == Elements::s8s8;
-        e_.pack_a(pack);
+        pack_a(i, m, block, k, task.specials);
         task.a = a_;
       }
       for (std::int64_t j = columns.begin; j < columns.end; j += nb) {
@@ -252,7 +209,7 @@ class Member {
   const Product& p_;
   const ElementKernels& e_;
   const Gang* gang_;  // null: alone
-  char *a_, *once_, *acc_;
+  char *a_, *once_, *acc_, *made_;
   char* stage_;
   std::int64_t stage_bytes_;
   const char* b_ = nullptr;
@@ -308,17 +265,6 @@ void run(const ContractKernels& kernels, const Product& p) {
     run_together(plan, threads);
 }
 
-/// Whether C^T = B^T A^T suits the layout better: the same bits for floats, since a * b = b * a.
-bool better_turned(const Product& p, int c_size) {
-  if (p.epilogue != nullptr || p.packed != nullptr ||
-      (p.elements != Elements::f32 && p.elements != Elements::f64))
-    return false;
-  const bool rows_adjacent = p.c_rows.affine() && p.c_rows.stride == c_size && p.c_cols.affine();
-  const bool columns_adjacent = p.c_cols.affine() && p.c_cols.stride == c_size && p.c_rows.affine();
-  if (rows_adjacent != columns_adjacent) return rows_adjacent ? p.n > 1 && p.m > 1 : p.n <= 4 && p.m >= 16;
-  return p.n < p.m && p.n <= 4;  // a matrix times a few vectors: lanes over the many
-}
-
 std::string text(std::int64_t value) { return std::to_string(value); }
 
 }  // namespace
@@ -342,7 +288,7 @@ std::int64_t k_block(const ContractKernels& kernels, Elements elements, std::int
 }
 
 void contract::check(const ContractKernels& kernels, const Product& product) {
-  if (product.k > max_k(product.elements))
+  if (product.k > max_k(product.elements) && !product.wraps)
     throw std::invalid_argument("multiply: K = " + text(product.k) +
                                 " can overflow int32 sums of int8 products; at most " +
                                 text(max_k(product.elements)) + " is exact");
@@ -356,18 +302,35 @@ void contract::check(const ContractKernels& kernels, const Product& product) {
                                 text(product.n) + ", got " + text(w->k()) + " x " + text(w->n()));
 }
 
+const ElementKernels& contract::element_kernels(const ContractKernels& kernels, Elements elements) {
+  switch (elements) {
+    case Elements::f32:
+      return kernels.f32;
+    case Elements::f64:
+      return kernels.f64;
+    case Elements::u8s8:
+    case Elements::s8s8:
+    case Elements::offset_u8s8:
+      return kernels.u8s8;
+    case Elements::c64:
+      return kernels.c64;
+    case Elements::c128:
+      return kernels.c128;
+    case Elements::bf16:
+      return kernels.bf16;
+    case Elements::i32:
+      return kernels.i32;
+    case Elements::i64:
+      return kernels.i64;
+    default:
+      return kernels.semirings[static_cast<int>(elements) - static_cast<int>(kFirstSemiring)];
+  }
+}
+
 void multiply(const ContractKernels& kernels, const Product& product) {
   contract::check(kernels, product);
   if (product.m <= 0 || product.n <= 0 || product.batch <= 0) return;
-  Product turned = product;
-  if (contract::better_turned(product, product.elements == Elements::f32 ? 4 : 8)) {
-    std::swap(turned.m, turned.n);
-    turned.a = {product.b.data, product.b.cols, product.b.rows};
-    turned.b = {product.a.data, product.a.cols, product.a.rows};
-    std::swap(turned.c_rows, turned.c_cols);
-    std::swap(turned.batch_a, turned.batch_b);
-  }
-  contract::run(kernels, turned);
+  contract::run(kernels, product);
 }
 
 }  // namespace ufuse

@@ -5,24 +5,22 @@
 // the layout, the other sizes, the position in C, the batch, the threads, and the tier from v3 up (v2 has no
 // fused multiply-add): k is cut into equal blocks (`k_block`), each a chain of fused multiply-adds from 0 in
 // the order of k, and the blocks are added in order. Integer results are exact.
+//
+// Complex products are real ones: sizes and axes are those of the real view, in which parts lie side by side.
+// A is m x 2k, C is m x 2n, and B is given as 2k x 2n axes of which both of a pair of k have the same place:
+// packing makes two rows of it (pack.hpp). So `n` and `k` count parts.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "contract/kernels.hpp"
 #include "core/function_ref.hpp"
 #include "core/macros.hpp"
+#include "program/program.hpp"
 
 namespace ufuse {
-
-enum class Elements : std::uint8_t {
-  f32,          // float32 x float32 -> float32
-  f64,          // float64 x float64 -> float64
-  u8s8,         // uint8 x int8 -> int32
-  s8s8,         // int8 x int8 -> int32
-  offset_u8s8,  // A holds int8 + 128 as uint8 (quantize_rows): the int32 result is that of int8 x int8
-};
 
 /// A finished part of the result: element (i, j) of it is acc[i * ld + j], float, double or int32, and
 /// belongs to row row0 + i, column col0 + j of item `batch`. `acc` is scratch: it may be overwritten.
@@ -38,10 +36,22 @@ struct EpilogueTile {
 /// it. Parts have up to 112 rows and 256 columns. It writes the result itself, and must not throw.
 using Epilogue = FunctionRef<void(const EpilogueTile&)>;
 
+/// Elements that are computed as they are packed: a program's results of inputs that lie as they like.
+struct Prologue {
+  struct Input {
+    const void* data;
+    Axis rows, cols, batch;
+  };
+  const Program* program = nullptr;  // whose output is what the product packs
+  std::vector<Input> inputs;
+};
+
 /// A matrix operand. An axis' `size` is not read: the product's sizes count.
 struct Matrix {
   const void* data = nullptr;
   Axis rows, cols;
+  bool conjugate = false;              // complex only
+  const Prologue* prologue = nullptr;  // its elements, instead of those at `data`
 };
 
 /// B packed once and used many times: weights. It belongs to the kernels (the tier) it was packed for.
@@ -79,13 +89,13 @@ struct Product {
   std::int64_t batch = 1;  // items; their operands start at a.data + batch_a.at(item) and so on
   Axis batch_a, batch_b, batch_c;
   const Epilogue* epilogue = nullptr;
-  int threads = 0;  // at most this many; 0: thread_limit()
+  int threads = 0;     // at most this many; 0: thread_limit()
+  bool wraps = false;  // sums of int8 products that pass int32 are meant to wrap
 };
 
-/// Runs the product. C must not overlap A or B. Fast where the columns of C have unit stride; without an
-/// epilogue, float products whose rows have it are turned round (C^T = B^T A^T). Any size may be 0: K = 0
-/// gives zeros, to the epilogue as well. Throws std::invalid_argument where K passes `max_k`, or `packed`
-/// does not fit, and std::bad_alloc; nothing is written then.
+/// Runs the product. C must not overlap A or B. Fast where the columns of C have unit stride. Any size may be
+/// 0: K = 0 gives the sum of nothing, to the epilogue as well. Throws std::invalid_argument where K passes
+/// `max_k`, or `packed` does not fit, and std::bad_alloc; nothing is written then.
 UFUSE_API void multiply(const ContractKernels& kernels, const Product& product);
 
 /// The largest K whose int32 sums cannot overflow: 65793 for u8s8, 131071 for s8s8, 132104 for offset_u8s8

@@ -25,6 +25,10 @@ inline constexpr std::int64_t kBlockF32 = 1024, kBlockF64 = 512, kBlockInt8 = 20
 // 32 registers: 28 accumulators, 2 of B, 1 of A. mc: packed A takes 448 KiB of the 1 MiB L2.
 inline constexpr Shape kShapeF32{14, 2, kBlockF32, 112, 2048};
 inline constexpr Shape kShapeF64{8, 3, kBlockF64, 112, 2016};  // 14 x 2: 2 % less; 6 x 4: 1 %
+inline constexpr Shape kShapeI32{12, 2, kBlockF32, 96, 2048};  // a product waits in a register of its own
+inline constexpr Shape kShapeI64{12, 2, kBlockF64, 96, 2048};
+inline constexpr Shape kShapeSemiring32{8, 3, kBlockF32, 112, 2016};
+inline constexpr Shape kShapeSemiring64{8, 3, kBlockF64, 112, 2016};
 #if defined(__AVX512VNNI__)
 inline constexpr Shape kShapeInt8{14, 2, kBlockInt8, 112, 4096};
 #else
@@ -35,17 +39,31 @@ inline constexpr Shape kShapeInt8{12, 2, kBlockInt8, 96, 4096};
 // 16 registers: 12 accumulators, 2 of B, 1 of A. mc: these machines have 256 to 512 KiB of L2.
 inline constexpr Shape kShapeF32{6, 2, kBlockF32, 72, 2048};
 inline constexpr Shape kShapeF64{6, 2, kBlockF64, 72, 2048};
+inline constexpr Shape kShapeI32{4, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeI64{4, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeSemiring32{4, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeSemiring64{4, 2, kBlockF64, 64, 2048};
 inline constexpr Shape kShapeInt8{4, 2, kBlockInt8, 64, 4096};
 #elif defined(__aarch64__)
 inline constexpr Shape kShapeF32{8, 2, kBlockF32, 64, 2048};  // 32 registers; not measured
 inline constexpr Shape kShapeF64{8, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeI32{8, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeI64{8, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeSemiring32{8, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeSemiring64{8, 2, kBlockF64, 64, 2048};
 inline constexpr Shape kShapeInt8{6, 2, kBlockInt8, 60, 4096};
 #else
 // 16 registers and two-operand instructions: a product needs a register of its own before it is added.
 inline constexpr Shape kShapeF32{4, 2, kBlockF32, 64, 2048};
 inline constexpr Shape kShapeF64{4, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeI32{4, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeI64{4, 2, kBlockF64, 64, 2048};
+inline constexpr Shape kShapeSemiring32{4, 2, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeSemiring64{4, 2, kBlockF64, 64, 2048};
 inline constexpr Shape kShapeInt8{4, 2, kBlockInt8, 64, 4096};
 #endif
+
+inline constexpr Shape kShapeLong{4, 1, kBlockF64, 64, 2048};  // bound by its arithmetic, not by loads
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

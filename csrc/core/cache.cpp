@@ -11,10 +11,9 @@
 namespace ufuse {
 namespace {
 
-std::int64_t from_sysfs() {
+std::int64_t from_sysfs(const char* path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
-      std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r"),
-      [](std::FILE* f) { return f == nullptr ? 0 : std::fclose(f); });
+      std::fopen(path, "r"), [](std::FILE* f) { return f == nullptr ? 0 : std::fclose(f); });
   long kilobytes = 0;
   if (file == nullptr || std::fscanf(file.get(), "%ldK", &kilobytes) != 1) return 0;
   return std::int64_t{kilobytes} << 10;
@@ -26,11 +25,19 @@ std::int64_t last_level_cache_bytes() noexcept {
   static const std::int64_t bytes = [] {
     // The kernel first: the C library adds up the caches of a whole socket on some virtual machines (320 MB
     // for a core that reaches 32).
-    std::int64_t size = from_sysfs();
+    std::int64_t size = from_sysfs("/sys/devices/system/cpu/cpu0/cache/index3/size");
 #if defined(_SC_LEVEL3_CACHE_SIZE)
     if (size <= 0) size = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
 #endif
     return size > 0 ? size : 0;
+  }();
+  return bytes;
+}
+
+std::int64_t second_level_cache_bytes() noexcept {
+  static const std::int64_t bytes = [] {
+    const std::int64_t size = from_sysfs("/sys/devices/system/cpu/cpu0/cache/index2/size");
+    return size > 0 ? size : std::int64_t{1} << 20;
   }();
   return bytes;
 }

@@ -17,6 +17,9 @@ UFUSE_INLINE constexpr std::int64_t round_up(std::int64_t n, std::int64_t multip
 /// The size of the last-level cache that a core reaches, in bytes, or 0 where nobody tells. Asked once.
 std::int64_t last_level_cache_bytes() noexcept;
 
+/// The size of a core's second-level cache, in bytes: 1 MiB where nobody tells. Asked once.
+std::int64_t second_level_cache_bytes() noexcept;
+
 /// From how many bytes on what a call reads and writes is stored past the caches, where nobody would find it
 /// there: a plain store reads each line before it writes it.
 std::int64_t streaming_threshold() noexcept;

@@ -1,10 +1,10 @@
-// Contractions: Python names the axes (extent and byte strides of each label), this fuses them and runs the
-// product, with a program as the epilogue.
+// Contractions: Python names the axes (extent and byte strides of each label), the core fuses them and runs
+// the product. Linear layers: with a program as the epilogue.
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "contract/contraction.hpp"
 #include "contract/dispatch.hpp"
 #include "contract/product.hpp"
 #include "core/tiers.hpp"
@@ -22,80 +23,29 @@ namespace py = pybind11;
 namespace ufuse {
 namespace {
 
-/// One label: its extent and its byte stride in each of the operands that carry it.
-template <int Operands>
-using Label = std::pair<std::int64_t, std::array<std::int64_t, Operands>>;
-
-/// Several labels as one axis per operand: affine where they step evenly, else with offset vectors.
-template <int Operands>
-class FusedAxis {
- public:
-  explicit FusedAxis(std::vector<Label<Operands>> labels) {
-    std::erase_if(labels, [](const auto& label) { return label.first == 1; });
-    std::vector<Label<Operands>> merged;  // fastest first
-    for (auto label = labels.rbegin(); label != labels.rend(); ++label) {
-      bool continues = !merged.empty();
-      for (int k = 0; k < Operands && continues; ++k)
-        continues = label->second[idx(k)] == merged.back().second[idx(k)] * merged.back().first;
-      if (continues)
-        merged.back().first *= label->first;
-      else
-        merged.push_back(*label);
-    }
-    size_ = 1;
-    for (const auto& label : merged) size_ *= label.first;
-    for (int k = 0; k < Operands; ++k)
-      axes_[idx(k)] = {size_, merged.empty() ? 0 : merged[0].second[idx(k)], nullptr};
-    if (merged.size() <= 1 || size_ == 0) return;
-    for (int k = 0; k < Operands; ++k) {
-      auto& offsets = offsets_[idx(k)];
-      offsets.assign(1, 0);
-      offsets.reserve(static_cast<std::size_t>(size_));
-      for (const auto& label : merged) {
-        const std::size_t inner = offsets.size();
-        for (std::int64_t i = 1; i < label.first; ++i)
-          for (std::size_t j = 0; j < inner; ++j) offsets.push_back(offsets[j] + i * label.second[idx(k)]);
-      }
-      axes_[idx(k)].offsets = offsets.data();
-    }
-  }
-  std::int64_t size() const { return size_; }
-  const Axis& axis(int operand) const { return axes_[idx(operand)]; }
-
- private:
-  static std::size_t idx(int i) { return static_cast<std::size_t>(i); }
-  std::int64_t size_;
-  std::array<Axis, Operands> axes_;
-  std::array<std::vector<std::int64_t>, Operands> offsets_;
-};
-
 Elements elements_of(const std::string& code) {
-  if (code == "f4") return Elements::f32;
-  if (code == "f8") return Elements::f64;
-  throw std::invalid_argument("ufuse contraction: no product of element type '" + code + "'");
+  static const std::map<std::string, Elements> known = {
+      {"f4", Elements::f32},    {"f8", Elements::f64},    {"c8", Elements::c64},
+      {"c16", Elements::c128},  {"u1i1", Elements::u8s8}, {"i1i1", Elements::s8s8},
+      {"bf16", Elements::bf16}, {"i4", Elements::i32},    {"i8", Elements::i64},
+#define UFUSE_SEMIRING(name, type) {#name "." + std::string(code_of(DType::type)), Elements::name##_##type},
+#include "semirings.inc"
+#undef UFUSE_SEMIRING
+  };
+  const auto found = known.find(code);
+  if (found == known.end())
+    throw std::invalid_argument("ufuse contraction: no product of element type '" + code + "'");
+  return found->second;
 }
 
-void contract(const std::string& code, std::uintptr_t a, std::uintptr_t b, std::uintptr_t c,
-              const std::vector<Label<3>>& batch, const std::vector<Label<2>>& rows,
-              const std::vector<Label<2>>& cols, const std::vector<Label<2>>& shared) {
-  const py::gil_scoped_release release;
-  const FusedAxis<3> items(batch);
-  const FusedAxis<2> m(rows), n(cols), k(shared);
-  Product product;
-  product.elements = elements_of(code);
-  product.m = m.size();
-  product.n = n.size();
-  product.k = k.size();
-  product.a = {reinterpret_cast<const void*>(a), m.axis(0), k.axis(0)};
-  product.b = {reinterpret_cast<const void*>(b), k.axis(1), n.axis(0)};
-  product.c = reinterpret_cast<void*>(c);
-  product.c_rows = m.axis(1);
-  product.c_cols = n.axis(1);
-  product.batch = items.size();
-  product.batch_a = items.axis(0);
-  product.batch_b = items.axis(1);
-  product.batch_c = items.axis(2);
-  multiply(contract_kernels(active_tier()), product);
+const Program* program_of(std::uintptr_t address) { return reinterpret_cast<const Program*>(address); }
+
+using Labels = std::vector<std::pair<std::int64_t, std::vector<std::int64_t>>>;
+
+std::vector<Label> labels_of(const Labels& labels) {
+  std::vector<Label> result;
+  for (const auto& [size, strides] : labels) result.push_back({size, strides});
+  return result;
 }
 
 /// An operand of an epilogue beside the accumulators: broadcast where a stride is 0.
@@ -188,9 +138,49 @@ MatrixSpec spec_of(const MatrixTuple& t) { return {std::get<0>(t), std::get<1>(t
 }  // namespace
 
 void register_contract(py::module_& m) {
-  m.def("contract", &contract, py::arg("code"), py::arg("a"), py::arg("b"), py::arg("c"), py::arg("batch"),
-        py::arg("rows"), py::arg("cols"), py::arg("shared"),
-        "Batched product over fused labels; addresses, extents and byte strides as given.");
+  py::class_<Contraction>(m, "Contraction", "A contraction of two operands, for arrays of given strides.")
+      .def(py::init([](const std::string& code, const Labels& batch, const Labels& rows, const Labels& cols,
+                       const Labels& shared, int a_arrays, int b_arrays, int extras, bool real_a, bool real_b,
+                       bool conjugate_a, bool conjugate_b, bool wraps, std::uintptr_t prologue_a,
+                       std::uintptr_t prologue_b, std::uintptr_t finish) {
+             ContractionSpec spec;
+             spec.elements = elements_of(code);
+             spec.batch = labels_of(batch);
+             spec.rows = labels_of(rows);
+             spec.cols = labels_of(cols);
+             spec.shared = labels_of(shared);
+             spec.a_arrays = a_arrays;
+             spec.b_arrays = b_arrays;
+             spec.extras = extras;
+             spec.real_a = real_a;
+             spec.real_b = real_b;
+             spec.conjugate_a = conjugate_a;
+             spec.conjugate_b = conjugate_b;
+             spec.wraps = wraps;
+             spec.prologue_a = program_of(prologue_a);
+             spec.prologue_b = program_of(prologue_b);
+             spec.finish = program_of(finish);
+             return std::make_unique<Contraction>(std::move(spec));
+           }),
+           py::arg("code"), py::arg("batch"), py::arg("rows"), py::arg("cols"), py::arg("shared"),
+           py::kw_only(), py::arg("a_arrays") = 1, py::arg("b_arrays") = 1, py::arg("extras") = 0,
+           py::arg("real_a") = false, py::arg("real_b") = false, py::arg("conjugate_a") = false,
+           py::arg("conjugate_b") = false, py::arg("wraps") = false, py::arg("prologue_a") = 0,
+           py::arg("prologue_b") = 0, py::arg("finish") = 0)
+      .def(
+          "run",
+          [](const Contraction& contraction, const std::vector<std::uintptr_t>& addresses) {
+            std::vector<char*> arrays;
+            for (const std::uintptr_t address : addresses) arrays.push_back(reinterpret_cast<char*>(address));
+            const py::gil_scoped_release release;
+            contraction.run(arrays.data());
+          },
+          py::arg("addresses"), "Run it on arrays at these addresses, in the order of the labels' strides.")
+      .def_property_readonly("address",
+                             [](const Contraction& c) { return reinterpret_cast<std::uintptr_t>(&c); })
+      .def_property_readonly(
+          "sizes", [](const Contraction& c) { return std::make_tuple(c.items(), c.m(), c.n(), c.k()); })
+      .def_property_readonly("turned", &Contraction::turned);
 
   py::class_<PackedMatrix>(m, "PackedMatrix", "Weights (n, k) packed once for the tier in use.")
       .def(py::init([](const std::string& code, const MatrixTuple& w, std::int64_t k, std::int64_t n) {

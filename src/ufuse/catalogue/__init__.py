@@ -9,6 +9,7 @@ from .formats import FORMATS, Format
 from .operations import OPERATIONS
 from .reducers import FINISHES, REDUCERS
 from .rows import Operation, Reducer, Signature
+from .semirings import SEMIRINGS, Semiring
 
 __all__ = [
     "ELEMENT_TYPES",
@@ -17,10 +18,12 @@ __all__ = [
     "FORMATS",
     "OPERATIONS",
     "REDUCERS",
+    "SEMIRINGS",
     "ElementType",
     "FloatFormat",
     "Format",
     "Operation",
     "Reducer",
+    "Semiring",
     "Signature",
 ]

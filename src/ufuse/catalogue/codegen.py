@@ -18,6 +18,7 @@ if __package__ in (None, ""):  # run as a script: the package ufuse need not be 
         FORMATS,
         OPERATIONS,
         REDUCERS,
+        SEMIRINGS,
     )
     from catalogue.grids import GRIDS  # type: ignore[import-not-found]
 else:
@@ -28,6 +29,7 @@ else:
         FORMATS,
         OPERATIONS,
         REDUCERS,
+        SEMIRINGS,
     )
     from .grids import GRIDS
 
@@ -85,6 +87,13 @@ def tables() -> dict[str, list[tuple[str, str, list[str]]]]:
                 ],
             ),
             ("UFUSE_FINISH", "(name)", list(FINISHES)),
+        ],
+        "semirings.inc": [
+            (
+                "UFUSE_SEMIRING",
+                "(semiring, element type)",
+                [f"{row.name}, {NAMES[code]}" for row in SEMIRINGS for code in row.codes],
+            )
         ],
         "formats.inc": [
             (

@@ -1,55 +1,92 @@
-"""Contractions of two operands by subscripts, without transposed temporaries."""
+"""Contractions by subscripts, without transposed temporaries."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
-from ..fusion.program import code_of
+from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..interop import as_output, asarray, wrap_like
-from .subscripts import Subscripts, extents, parse, strides
+from ..interop.lowprecision import is_low_precision
+from .arithmetic import DType, is_narrow
+from .plan import AloneStep, Plan, find_path, make_plan
+from .subscripts import Equation, extents, from_lists, parse
 
 Array = NDArray[Any]
 
-# Element types with a product of their own; np.einsum computes the rest.
-_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+_OUR_KINDS = "biufc"
 
 
-def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kwargs: Any) -> Any:
+def einsum(
+    *operands: Any,
+    out: Any = None,
+    dtype: DTypeLike | None = None,
+    order: str = "K",
+    casting: str = "safe",
+    optimize: Any = "auto",
+    accumulate: DTypeLike | None = None,
+    semiring: str = "plus_times",
+    memory_limit: int | None = None,
+) -> Any:
     """Contract operands by the labels of their axes, as `numpy.einsum`.
 
     Parameters
     ----------
     subscripts : str
         Such as ``"bqhd,bkhd->bhqk"``: NumPy's grammar, with ellipsis, repeated labels (diagonals)
-        and implicit result.
+        and implicit result. Labels may be any letters.
     *operands : array_like
-        Two operands of float32 or float64, of any strides, are contracted in place, whatever the
-        order of their axes; one that is byte-swapped is converted, which is a copy of it.
-        Everything else is handed to `numpy.einsum`.
+        Of any strides: read where they lie, whatever the order of their axes, and never copied
+        whole (but one that is byte-swapped, a complex64 one beside a complex128, or one that `out`
+        overlaps). Instead of `subscripts` each may be followed by the list of its labels, as
+        integers, and the labels of the result may come last.
     out : ndarray, optional
-        Written to and returned; shape and dtype of the result. It may overlap the operands.
-    **kwargs
-        NumPy's ``dtype order casting optimize``: calls that have them are handed to `numpy.einsum`.
+        Written to and returned; shape of the result, any strides. It may overlap the operands.
+    dtype : dtype_like, optional
+        The operands are cast to it, as `casting` permits, and contracted in it.
+    order : {'K', 'C', 'F', 'A'}
+        Layout of a new result: ``'F'`` Fortran's, ``'A'`` that where all operands have it, else C.
+    casting : {'safe', 'no', 'equiv', 'same_kind', 'unsafe'}
+        For `dtype` and `out`.
+    optimize : {'auto', True, False, 'greedy', 'optimal', ...} or sequence, optional
+        How the path of three operands and more is found: opt_einsum's names, one of them with a
+        limit in elements as a tuple, a path as `einsum_path` returns it, or False: from left to
+        right.
+    accumulate : dtype_like, optional
+        Operands stay as they are, and sums and result have this dtype: ``"int32"`` for exact sums
+        of int8 products, ``"float32"`` for float16.
+    semiring : str
+        What stands for sum and product: ``"plus_times"``, or a name of `SEMIRINGS` such as
+        ``"min_plus"``.
+    memory_limit : int, optional
+        Bytes that an intermediate result may take.
 
     Returns
     -------
     ndarray or scalar
-        The contraction, in C order; a scalar if no label is left and `out` is not given.
+        The contraction; a scalar if no label is left and `out` is not given. One operand with
+        nothing to sum gives a view of it.
 
     Raises
     ------
     ValueError
         If the subscripts do not parse, or sizes disagree: label, operand and sizes are named.
+    TypeError
+        If a cast is refused.
+    MemoryError
+        If an intermediate result would pass `memory_limit`; nothing has been computed then.
 
     Notes
     -----
-    One packed matrix product reads the operands through their strides. Sums over the shared labels
-    are fused multiply-adds in a fixed order, so that the bits do not depend on threads, strides or
-    CPU (from AVX2 up).
+    The dtype of the result is NumPy's: integers wrap around, bool is or of ands. Narrow floats
+    (float16, bfloat16, float8) are summed in float32 and rounded once. Pairs of operands are packed
+    matrix products that read them through their strides; what is left out of the result and in one
+    operand alone is summed first. Sums over shared labels are fused multiply-adds in a fixed order,
+    so that the bits do not depend on threads, strides or CPU (from AVX2 up).
 
     Examples
     --------
@@ -58,81 +95,225 @@ def einsum(subscripts: str, *operands: ArrayLike, out: Array | None = None, **kw
     >>> uf.einsum("ik,jk->ij", a, b)
     array([[ 3.,  3.],
            [12., 12.]])
+    >>> uf.einsum("ij,jk->ik", np.float32([[0, 2], [2, 0]]), np.float32([[0, 9], [1, 0]]),
+    ...           semiring="min_plus")
+    array([[0., 2.],
+           [1., 0.]], dtype=float32)
     """
-    if not isinstance(subscripts, str) or len(operands) != 2 or kwargs or executors.native is None:
-        return _by_numpy(subscripts, operands, out, kwargs)
-    a = asarray(operands[0], function="ufuse.einsum", argument="operands[0]")
-    b = asarray(operands[1], function="ufuse.einsum", argument="operands[1]")
-    dtype = np.result_type(a, b).newbyteorder("=")
-    if dtype not in _NATIVE:
-        return _by_numpy(subscripts, operands, out, kwargs)
-    # The product reads native memory alone: another dtype or byte order is converted first.
-    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
-    parsed = parse(subscripts, a.ndim, b.ndim)
-    sizes = extents(parsed, a, b, subscripts)
-    shape = tuple(sizes[label] for label in parsed.out)
-    given = None if out is None else as_output(out, function="ufuse.einsum")
-    if given is not None and (given.shape != shape or not np.can_cast(dtype, given.dtype, "safe")):
-        raise (ValueError if given.shape != shape else TypeError)(
-            f"ufuse.einsum: argument 'out': expected shape {shape} and a dtype that {dtype} casts "
-            f"to safely, got shape {given.shape} and dtype {given.dtype}"
-        )
-    if given is None or given.dtype != dtype or not given.dtype.isnative:
-        result = executors.empty(shape, dtype)
+    if not operands:
+        raise ValueError("ufuse.einsum: expected subscripts and operands, got nothing")
+    if isinstance(operands[0], str):
+        subscripts, given = operands[0], list(operands[1:])
     else:
-        result = given
-        a = a.copy() if executors.overlap(a, result) else a
-        b = b.copy() if executors.overlap(b, result) else b
-    _contract(parsed, sizes, a, b, result)
-    if given is not None:
-        if result is not given:
-            given[...] = result
-        return out
-    return wrap_like(result[()] if result.ndim == 0 else result, *operands)
+        subscripts, given = from_lists(operands)
+    result = contract(
+        "ufuse.einsum", subscripts, given, out=out, dtype=dtype, order=order, casting=casting,
+        optimize=optimize, accumulate=accumulate, semiring=semiring, memory_limit=memory_limit,
+    )  # fmt: skip
+    return result
 
 
-def _by_numpy(
-    subscripts: Any, operands: tuple[Any, ...], out: Array | None, kwargs: dict[str, Any]
+def contract(
+    function: str,
+    subscripts: str,
+    operands: Sequence[ArrayLike],
+    *,
+    out: Any = None,
+    dtype: DTypeLike | None = None,
+    order: str = "K",
+    casting: str = "safe",
+    optimize: Any = "auto",
+    accumulate: DTypeLike | None = None,
+    semiring: str = "plus_times",
+    memory_limit: int | None = None,
+    conjugate: bool = False,
 ) -> Any:
-    if not isinstance(subscripts, str):
-        return np.einsum(subscripts, *operands, out=out, **kwargs)  # the list form
+    """Contract as `einsum` does, for the function that messages name."""
+    if semiring != "plus_times" and semiring not in SEMIRINGS:
+        raise ValueError(
+            f"{function}: argument 'semiring': expected plus_times or one of "
+            f"{', '.join(SEMIRINGS)}, got {semiring!r}"
+        )
+    if order not in ("K", "C", "F", "A"):
+        raise ValueError(f"{function}: argument 'order': expected K, C, F or A, got {order!r}")
     arrays = [
-        asarray(operand, function="ufuse.einsum", argument=f"operands[{i}]")
+        asarray(operand, function=function, argument=f"operands[{i}]")
         for i, operand in enumerate(operands)
     ]
-    if out is None:
-        return wrap_like(np.einsum(subscripts, *arrays, **kwargs), *operands)
-    target = as_output(out, function="ufuse.einsum")
-    arrays = [a.copy() if executors.overlap(a, target) else a for a in arrays]
-    np.einsum(subscripts, *arrays, out=target, **kwargs)
+    equation = parse(subscripts, tuple(x.ndim for x in arrays), function)
+    summed = _result_dtype(function, arrays, dtype, accumulate, casting, semiring)
+    target = None if out is None else as_output(out, function=function)
+    if summed is None:  # objects, long doubles: NumPy's own
+        return _by_numpy(subscripts, arrays, target, out, operands, dtype, order, casting)
+    arrays = [_native(x, summed, dtype is not None) for x in arrays]
+    sizes = extents(equation, [x.shape for x in arrays], function)
+    plan = make_plan(
+        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), summed, semiring,
+        accumulate is not None, conjugate, _hashable(optimize), memory_limit,
+    )  # fmt: skip
+    if target is None:
+        if len(arrays) == 1 and isinstance(plan.steps[0], AloneStep) and not plan.steps[0].shared:
+            view = plan.run(arrays, None)
+            return wrap_like(view if view.ndim else view[()], *operands)
+        result = plan.run(arrays, _new(plan, arrays, order))
+        return wrap_like(result if result.ndim else result[()], *operands)
+    _check_out(function, target, plan.shape, summed, casting)
+    if target.dtype == summed and target.dtype.isnative:
+        arrays = [x.copy() if executors.overlap(x, target) else x for x in arrays]
+        plan.run(arrays, target)
+    else:
+        target[...] = plan.run(arrays, None)
     return out
 
 
-def _contract(
-    parsed: Subscripts, sizes: dict[str | int, int], a: Array, b: Array, out: Array
-) -> None:
-    """Sort the labels into batch, rows, columns and shared ones, and run the product.
+def _result_dtype(
+    function: str,
+    arrays: Sequence[Array],
+    dtype: DTypeLike | None,
+    accumulate: DTypeLike | None,
+    casting: Any,
+    semiring: str,
+) -> DType | None:
+    """Return the dtype of the sums; None where it is one that NumPy alone has."""
+    if dtype is not None and accumulate is not None:
+        raise ValueError(
+            f"{function}: expected 'dtype' or 'accumulate', got both; 'dtype' casts the operands, "
+            "'accumulate' the products"
+        )
+    wanted = dtype if accumulate is None else accumulate
+    found = np.dtype(np.result_type(*arrays) if wanted is None else wanted).newbyteorder("=")
+    if semiring in ("or_and", "xor_and"):
+        found = np.dtype(bool)
+    for i, array in enumerate(arrays):
+        rule = "same_kind" if accumulate is not None else casting
+        if wanted is not None and not np.can_cast(array.dtype, found, rule):
+            raise TypeError(
+                f"{function}: operands[{i}] of dtype {array.dtype} cannot be cast to {found} "
+                f"according to the rule {rule!r}"
+            )
+    if is_low_precision(found):
+        return found if is_narrow(found) else None
+    return found if found.kind in _OUR_KINDS and found.char not in "gG" else None
 
-    A label of one operand alone that the result lacks is summed: it counts as shared, with stride 0
-    in the other operand.
+
+def _native(array: Array, summed: DType, cast: bool) -> Array:
+    """Return the operand in native byte order, and of a dtype that is read as it is packed."""
+    dtype = array.dtype.newbyteorder("=")
+    if summed.kind == "b" and dtype.kind != "b":
+        return array != 0
+    if summed.kind == "c":  # parts of one size; a real operand stays real
+        dtype = summed if dtype.kind == "c" else np.dtype(f"f{summed.itemsize // 2}")
+    if cast and summed.kind in "iuf" and summed.itemsize < array.itemsize:
+        dtype = summed  # a cast that loses something happens before the product
+    return array.astype(dtype, copy=False)
+
+
+def _new(plan: Plan, arrays: Sequence[Array], order: str) -> Array:
+    if order == "A":
+        fortran = all(x.flags.f_contiguous and not x.flags.c_contiguous for x in arrays)
+        order = "F" if fortran else "C"
+    if order == "F":
+        return executors.empty(plan.shape[::-1], plan.dtype).T
+    return executors.empty(plan.shape, plan.dtype)
+
+
+def _check_out(
+    function: str, out: Array, shape: tuple[int, ...], dtype: DType, casting: Any
+) -> None:
+    if out.shape != shape:
+        raise ValueError(
+            f"{function}: argument 'out': expected shape {shape}, got shape {out.shape}"
+        )
+    if not np.can_cast(dtype, out.dtype, casting):
+        raise TypeError(
+            f"{function}: argument 'out': expected a dtype that {dtype} casts to by the rule "
+            f"{casting!r}, got dtype {out.dtype}"
+        )
+
+
+def _hashable(optimize: Any) -> Any:
+    if isinstance(optimize, (list, tuple)):
+        return tuple(_hashable(entry) for entry in optimize)
+    return optimize
+
+
+def _by_numpy(
+    subscripts: str, arrays: Sequence[Array], target: Array | None, out: Any,
+    operands: Sequence[Any], dtype: Any, order: Any, casting: Any,
+) -> Any:  # fmt: skip
+    if target is None:
+        found = np.einsum(subscripts, *arrays, dtype=dtype, order=order, casting=casting)
+        return wrap_like(found, *operands)
+    arrays = [x.copy() if executors.overlap(x, target) else x for x in arrays]
+    np.einsum(subscripts, *arrays, out=target, dtype=dtype, order=order, casting=casting)
+    return out
+
+
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    """Find the order in which `einsum` contracts operands, as `numpy.einsum_path`.
+
+    Parameters
+    ----------
+    subscripts : str
+    *operands : array_like
+        As `einsum` takes them, lists of labels too.
+    optimize : {'greedy', 'optimal', 'auto', True, False} or tuple
+        As `einsum` takes it.
+    einsum_call : bool
+        NumPy's internal argument; refused if True.
+
+    Returns
+    -------
+    path : list
+        ``"einsum_path"`` and a tuple of places for each step: what ``optimize=`` of `einsum`
+        accepts. The result of a step is put behind the operands that are left.
+    description : str
+        The steps, for reading.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> x = np.ones((2, 2))
+    >>> uf.einsum_path("ij,jk,kl->il", x, x, x)[0]
+    ['einsum_path', (0, 1), (0, 1)]
     """
-    in_a, in_b = strides(parsed.a, a, sizes), strides(parsed.b, b, sizes)
-    in_out = strides(parsed.out, out, sizes)
-    batch, rows, cols, shared = [], [], [], []
-    # The order of the summed labels decides the bits, so it is the subscripts'; that of the others
-    # is the result's, whose fastest label must be the innermost.
-    for label in parsed.out:
-        size, step = sizes[label], in_out[label]
-        if label in in_a and label in in_b:
-            batch.append((size, (in_a[label], in_b[label], step)))
-        elif label in in_a:
-            rows.append((size, (in_a[label], step)))
+    if einsum_call:
+        raise ValueError("ufuse.einsum_path: argument 'einsum_call': expected False, got True")
+    if isinstance(operands[0], str):
+        subscripts, given = operands[0], list(operands[1:])
+    else:
+        subscripts, given = from_lists(operands)
+    function = "ufuse.einsum_path"
+    arrays = [
+        asarray(operand, function=function, argument=f"operands[{i}]")
+        for i, operand in enumerate(given)
+    ]
+    equation = parse(subscripts, tuple(x.ndim for x in arrays), function)
+    sizes = extents(equation, [x.shape for x in arrays], function)
+    dtype = np.result_type(*arrays)
+    plan = make_plan(
+        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), dtype, "plus_times",
+        False, False, _hashable(optimize), None,
+    )  # fmt: skip
+    path = find_path(equation, tuple(x.shape for x in arrays), _hashable(optimize))
+    return ["einsum_path", *path], describe(plan)
+
+
+def describe(plan: Plan) -> str:
+    """Return the steps of a plan as a table."""
+    lines = [f"{plan.equation.text}: {len(plan.steps)} steps"]
+    for step in plan.steps:
+        if isinstance(step, AloneStep):
+            lines.append(f"  {_text(step.labels)} -> {_text(step.out)}")
         else:
-            cols.append((size, (in_b[label], step)))
-    for label in dict.fromkeys((*parsed.a, *parsed.b)):
-        if label not in in_out:
-            shared.append((sizes[label], (in_a.get(label, 0), in_b.get(label, 0))))
-    rows.sort(key=lambda axis: -abs(axis[1][1]))
-    cols.sort(key=lambda axis: -abs(axis[1][1]))
-    pointers = [array.__array_interface__["data"][0] for array in (a, b, out)]
-    executors.native.contract(code_of(out.dtype), *pointers, batch, rows, cols, shared)
+            pair = step.pair
+            lines.append(f"  {_text(pair.a)}, {_text(pair.b)} -> {_text(pair.out)}")
+    lines.append(f"  largest intermediate result: {plan.largest} bytes")
+    return "\n".join(lines)
+
+
+def _text(labels: Sequence[Any]) -> str:
+    return "".join(str(label) for label in labels) or "()"
+
+
+__all__ = ["Equation", "contract", "describe", "einsum", "einsum_path"]

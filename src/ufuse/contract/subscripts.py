@@ -1,48 +1,70 @@
-"""The einsum grammar for two operands: from subscripts to labelled axes."""
+"""The einsum grammar: from subscripts to labelled axes."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
-_TERM = re.compile(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*\Z")
+#: A letter, or an axis of the ellipsis: those count from the right, the last one is 0.
+Label = str | int
+Labels = tuple[Label, ...]
+Sizes = dict[Label, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Subscripts:
-    """Labels of two operands and of the result; those of an ellipsis are integers."""
+class Equation:
+    """Labels of the operands and of the result.
 
-    a: tuple[str | int, ...]
-    b: tuple[str | int, ...]
-    out: tuple[str | int, ...]
+    Attributes
+    ----------
+    inputs : tuple of tuple
+    out : tuple
+    text : str
+        The subscripts as they were given, for messages.
+    """
+
+    inputs: tuple[Labels, ...]
+    out: Labels
+    text: str
 
 
-def _expand(term: str, ndim: int, argument: int, subscripts: str) -> tuple[str | int, ...]:
+def _malformed(text: str, function: str) -> ValueError:
+    return ValueError(
+        f"{function}: argument 'subscripts': expected letters, one '...' per operand, commas and "
+        f"one '->', got {text!r}"
+    )
+
+
+def _split(term: str, text: str, function: str) -> tuple[str, bool, str]:
+    """Return the letters before and after the ellipsis, and whether there is one."""
+    before, dots, after = term.partition("...")
+    letters = before + after
+    if letters and not letters.isalpha():
+        raise _malformed(text, function)
+    return before, bool(dots), after
+
+
+def _expand(term: str, ndim: int, argument: int, text: str, function: str) -> Labels:
     """Labels of one operand, the axes of its ellipsis numbered from the right."""
-    letters = term.replace("...", "")
-    if "..." not in term:
-        if len(letters) != ndim:
-            raise ValueError(
-                f"ufuse.einsum: operand {argument} has {ndim} dimensions, but its subscripts "
-                f"{term!r} in {subscripts!r} name {len(letters)}"
-            )
-        return tuple(letters)
-    covered = ndim - len(letters)
-    if covered < 0:
+    before, dots, after = _split(term, text, function)
+    named = len(before) + len(after)
+    covered = ndim - named
+    if covered < 0 or (covered and not dots):
         raise ValueError(
-            f"ufuse.einsum: operand {argument} has {ndim} dimensions, but its subscripts {term!r} "
-            f"in {subscripts!r} name {len(letters)} besides the ellipsis"
+            f"{function}: operand {argument} has {ndim} dimensions, but its subscripts {term!r} in "
+            f"{text!r} name {named}{' besides the ellipsis' if dots else ''}"
         )
-    before, _, after = term.partition("...")
     return (*before, *range(covered - 1, -1, -1), *after)
 
 
-def parse(subscripts: str, ndim_a: int, ndim_b: int) -> Subscripts:
+@lru_cache(maxsize=1024)
+def parse(subscripts: str, ndims: tuple[int, ...], function: str = "ufuse.einsum") -> Equation:
     """Parse `subscripts` for operands of these dimensions.
 
     Raises
@@ -53,46 +75,86 @@ def parse(subscripts: str, ndim_a: int, ndim_b: int) -> Subscripts:
     text = subscripts.replace(" ", "")
     inputs, arrow, result = text.partition("->")
     terms = inputs.split(",")
-    for term in (*terms, result):
-        if not _TERM.match(term):
-            raise ValueError(
-                f"ufuse.einsum: argument 'subscripts': expected letters, one '...' per operand, "
-                f"commas and one '->', got {subscripts!r}"
-            )
-    if len(terms) != 2:
+    if len(terms) != len(ndims):
         raise ValueError(
-            f"ufuse.einsum: argument 'subscripts': {subscripts!r} names {len(terms)} "
-            "operands, got 2"
+            f"{function}: argument 'subscripts': {subscripts!r} names {len(terms)} operands, got "
+            f"{len(ndims)}"
         )
-    a = _expand(terms[0], ndim_a, 0, subscripts)
-    b = _expand(terms[1], ndim_b, 1, subscripts)
-    covered = [label for label in (*a, *b) if isinstance(label, int)]
+    labels = tuple(
+        _expand(term, ndim, i, subscripts, function)
+        for i, (term, ndim) in enumerate(zip(terms, ndims, strict=True))
+    )
+    covered = [label for term in labels for label in term if isinstance(label, int)]
     ellipsis = tuple(range(max(covered), -1, -1)) if covered else ()
     if not arrow:
-        letters = [label for label in (*a, *b) if isinstance(label, str)]
+        letters = [label for term in labels for label in term if isinstance(label, str)]
         once = sorted(label for label in set(letters) if letters.count(label) == 1)
-        return Subscripts(a, b, (*ellipsis, *once))
-    if ellipsis and "..." not in result:
+        return Equation(labels, (*ellipsis, *once), subscripts)
+    before, dots, after = _split(result, subscripts, function)
+    if ellipsis and not dots:
         raise ValueError(
-            f"ufuse.einsum: argument 'subscripts': the result of {subscripts!r} needs '...' for "
-            "the broadcast dimensions of the operands"
+            f"{function}: argument 'subscripts': the result of {subscripts!r} needs '...' for the "
+            "broadcast dimensions of the operands"
         )
-    before, _, after = result.partition("...")
-    for label in (*before, *after):
-        if label not in a and label not in b:
+    known = {label for term in labels for label in term}
+    for label in before + after:
+        if label not in known:
             raise ValueError(
-                f"ufuse.einsum: argument 'subscripts': label {label!r} of the result of "
+                f"{function}: argument 'subscripts': label {label!r} of the result of "
                 f"{subscripts!r} is in no operand"
             )
         if (before + after).count(label) > 1:
             raise ValueError(
-                f"ufuse.einsum: argument 'subscripts': label {label!r} is twice in the result of "
+                f"{function}: argument 'subscripts': label {label!r} is twice in the result of "
                 f"{subscripts!r}"
             )
-    return Subscripts(a, b, (*before, *(ellipsis if "..." in result else ()), *after))
+    return Equation(labels, (*before, *ellipsis, *after), subscripts)
 
 
-def extents(parsed: Subscripts, a: Array, b: Array, subscripts: str) -> dict[str | int, int]:
+def _letter(index: int) -> str:
+    """Letter of an integer label of the list form; their order is the integers'."""
+    if index < 26:
+        return chr(ord("A") + index)
+    return chr(ord("a") + index - 26) if index < 52 else chr(0x4E00 + index)
+
+
+def _term(sublist: Any, position: int, function: str) -> str:
+    letters = []
+    try:
+        entries = list(sublist)
+    except TypeError:
+        entries = [None]
+    for entry in entries:
+        if entry is Ellipsis:
+            letters.append("...")
+        elif isinstance(entry, (int, np.integer)) and 0 <= int(entry) < 10_000:
+            letters.append(_letter(int(entry)))
+        else:
+            raise TypeError(
+                f"{function}: sublist {position}: expected integers from 0 on, or Ellipsis, got "
+                f"{sublist!r}"
+            )
+    if letters.count("...") > 1:
+        raise ValueError(f"{function}: sublist {position}: expected one Ellipsis at most")
+    return "".join(letters)
+
+
+def from_lists(operands: Sequence[Any], function: str = "ufuse.einsum") -> tuple[str, list[Any]]:
+    """Return subscripts and operands of the list form: operand, its labels, and so on.
+
+    Examples
+    --------
+    >>> from_lists([1.0, [0, 1], 2.0, [1, ...], [0, ...]])[0]
+    'AB,B...->A...'
+    """
+    pairs = len(operands) // 2
+    arrays = list(operands[0 : 2 * pairs : 2])
+    terms = [_term(operands[2 * i + 1], i, function) for i in range(pairs)]
+    result = f"->{_term(operands[-1], pairs, function)}" if len(operands) % 2 else ""
+    return ",".join(terms) + result, arrays
+
+
+def extents(equation: Equation, shapes: Sequence[tuple[int, ...]], function: str) -> Sizes:
     """Size of every label; an axis of 1 broadcasts, as NumPy has it.
 
     Raises
@@ -100,26 +162,36 @@ def extents(parsed: Subscripts, a: Array, b: Array, subscripts: str) -> dict[str
     ValueError
         Naming the label, the operand and both sizes.
     """
-    sizes: dict[str | int, int] = {}
-    for number, (labels, operand) in enumerate(((parsed.a, a), (parsed.b, b))):
-        for label, size in zip(labels, operand.shape, strict=True):
+    sizes: Sizes = {}
+    for number, (labels, shape) in enumerate(zip(equation.inputs, shapes, strict=True)):
+        for label, size in zip(labels, shape, strict=True):
             known = sizes.setdefault(label, size)
             if known == 1:
                 sizes[label] = size
             elif size not in (1, known):
                 name = f"label {label!r}" if isinstance(label, str) else "a dimension of '...'"
                 raise ValueError(
-                    f"ufuse.einsum: {name} of {subscripts!r} has size {known}, but size {size} in "
-                    f"operand {number}, whose shape is {operand.shape}"
+                    f"{function}: {name} of {equation.text!r} has size {known}, but size {size} in "
+                    f"operand {number}, whose shape is {shape}"
                 )
     return sizes
 
 
-def strides(
-    labels: tuple[str | int, ...], operand: Array, sizes: dict[str | int, int]
-) -> dict[str | int, int]:
+def steps(labels: Labels, operand: Array, sizes: Mapping[Label, int]) -> dict[Label, int]:
     """Byte stride of every label in `operand`: those of a repeated label add up to its diagonal."""
-    steps: dict[str | int, int] = {}
+    found: dict[Label, int] = {}
     for label, size, step in zip(labels, operand.shape, operand.strides, strict=True):
-        steps[label] = steps.get(label, 0) + (step if size == sizes[label] else 0)
-    return steps
+        found[label] = found.get(label, 0) + (step if size == sizes[label] else 0)
+    return found
+
+
+def arranged(operand: Array, labels: Labels, wanted: Labels, sizes: Mapping[Label, int]) -> Array:
+    """View `operand` with axes `wanted`: diagonals of repeated labels, 1 where it lacks one."""
+    found = steps(labels, operand, sizes)
+    own = {label: size for label, size in zip(labels, operand.shape, strict=True) if size != 1}
+    return np.lib.stride_tricks.as_strided(
+        operand,
+        [own.get(label, 1) for label in wanted],
+        [found.get(label, 0) for label in wanted],
+        writeable=operand.flags.writeable,
+    )

@@ -199,9 +199,9 @@ def fast_windows(general: Any, operations: Sequence[str]) -> _fast.WindowCall:
     return _fast.WindowCall(general, {name: i for i, name in enumerate(operations)})
 
 
-def contract(*args: Any) -> None:
-    """Run the product of two operands over labelled axes: see ``csrc/python/bind_contract.cpp``."""
-    _core.contract(*args)
+def contraction(*args: Any, **options: Any) -> _core.Contraction:
+    """Return a contraction of two operands: see ``csrc/contract/contraction.hpp``."""
+    return _core.Contraction(*args, **options)
 
 
 def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:

@@ -1,0 +1,254 @@
+#include "contract/contraction.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "contract/dispatch.hpp"
+#include "contract/finish.hpp"
+#include "contract/plan.hpp"
+#include "core/tiers.hpp"
+
+namespace ufuse {
+namespace {
+
+// Positions that an axis keeps as offsets: 8 bytes for each array. Longer ones are cut into several products.
+constexpr std::int64_t kMostOffsets = 1 << 16;
+
+/// Several labels as one axis per array: affine where they step evenly, else with offset vectors.
+class FusedAxis {
+ public:
+  FusedAxis(const std::vector<Label>& labels, std::size_t arrays) : axes_(arrays), offsets_(arrays) {
+    for (const Label& label : labels) size_ *= label.size;
+    for (std::size_t k = 0; k < arrays; ++k) {
+      axes_[k] = {size_, labels.empty() ? 0 : labels.back().strides[k], nullptr};
+      if (size_ == 0 || steps_evenly(labels, k)) continue;
+      std::vector<std::int64_t>& offsets = offsets_[k];
+      offsets.reserve(static_cast<std::size_t>(size_));
+      offsets.assign(1, 0);
+      for (auto label = labels.rbegin(); label != labels.rend(); ++label) {
+        const std::size_t inner = offsets.size();
+        for (std::int64_t i = 1; i < label->size; ++i)
+          for (std::size_t j = 0; j < inner; ++j) offsets.push_back(offsets[j] + i * label->strides[k]);
+      }
+      axes_[k].offsets = offsets.data();
+    }
+  }
+  std::int64_t size() const { return size_; }
+  const Axis& axis(std::size_t array) const { return axes_[array]; }
+
+  static bool steps_evenly(const std::vector<Label>& labels, std::size_t array) {
+    for (std::size_t i = 1; i < labels.size(); ++i)
+      if (labels[i - 1].strides[array] != labels[i].strides[array] * labels[i].size) return false;
+    return true;
+  }
+
+ private:
+  std::int64_t size_ = 1;
+  std::vector<Axis> axes_;
+  std::vector<std::vector<std::int64_t>> offsets_;
+};
+
+/// Drops labels of 1 and joins neighbours that step evenly in every array.
+std::vector<Label> merged(const std::vector<Label>& labels) {
+  std::vector<Label> result;
+  for (const Label& label : labels) {
+    if (label.size == 1) continue;
+    bool continues = !result.empty();
+    for (std::size_t k = 0; continues && k < label.strides.size(); ++k)
+      continues = result.back().strides[k] == label.strides[k] * label.size;
+    if (continues) {
+      result.back().size *= label.size;
+      result.back().strides = label.strides;
+    } else {
+      result.push_back(label);
+    }
+  }
+  return result;
+}
+
+/// The label that C steps along in the smallest steps comes last: the innermost.
+void order_by(std::vector<Label>& labels, std::size_t array) {
+  std::stable_sort(labels.begin(), labels.end(), [array](const Label& x, const Label& y) {
+    return std::abs(x.strides[array]) > std::abs(y.strides[array]);
+  });
+}
+
+std::int64_t extent(const std::vector<Label>& labels) {
+  std::int64_t size = 1;
+  for (const Label& label : labels) size *= label.size;
+  return size;
+}
+
+}  // namespace
+
+struct Contraction::Lowered {
+  explicit Lowered(ContractionSpec given) : spec(std::move(given)) {
+    c = static_cast<std::size_t>(spec.a_arrays + spec.b_arrays);
+    arrays = c + 1 + static_cast<std::size_t>(spec.extras);
+    order_by(spec.rows, c);
+    order_by(spec.cols, c);
+    order_by(spec.batch, c);
+    for (auto* labels : {&spec.batch, &spec.rows, &spec.cols, &spec.shared}) *labels = merged(*labels);
+    turned = better_turned();
+    if (turned) turn();
+    if (spec.elements == Elements::c64 || spec.elements == Elements::c128) count_parts();
+    for (auto* labels : {&spec.rows, &spec.cols, &spec.batch}) shorten(*labels);
+    batch.emplace(spec.batch, arrays);
+    rows.emplace(spec.rows, arrays);
+    cols.emplace(spec.cols, arrays);
+    shared.emplace(spec.shared, arrays);
+  }
+
+  /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same.
+  bool better_turned() const {
+    switch (spec.elements) {
+      case Elements::u8s8:
+      case Elements::s8s8:
+      case Elements::offset_u8s8:
+        return false;  // the operands have their types by their sides
+      case Elements::c64:
+      case Elements::c128:
+        if (spec.real_a != spec.real_b) return spec.real_b;  // the real one is A
+        break;
+      default:
+        break;
+    }
+    const std::int64_t m = extent(spec.rows), n = extent(spec.cols);
+    const bool in_rows = !spec.rows.empty(), in_cols = !spec.cols.empty();
+    if (!in_rows || !in_cols) return in_rows && !in_cols;  // a matrix times a vector: lanes over the many
+    const std::int64_t along_rows = std::abs(spec.rows.back().strides[c]);
+    const std::int64_t along_cols = std::abs(spec.cols.back().strides[c]);
+    if (n <= 4 && m >= 16) return true;
+    if (m <= 4 && n >= 16) return false;
+    return along_rows < along_cols;
+  }
+
+  void turn() {
+    std::swap(spec.rows, spec.cols);
+    std::swap(spec.real_a, spec.real_b);
+    std::swap(spec.conjugate_a, spec.conjugate_b);
+    std::swap(spec.prologue_a, spec.prologue_b);
+    const auto middle = spec.a_arrays;
+    std::swap(spec.a_arrays, spec.b_arrays);
+    for (auto* labels : {&spec.batch, &spec.rows, &spec.cols, &spec.shared})
+      for (Label& label : *labels)
+        std::rotate(label.strides.begin(), label.strides.begin() + middle,
+                    label.strides.begin() + static_cast<std::ptrdiff_t>(c));
+  }
+
+  /// A complex product as one of parts (product.hpp).
+  void count_parts() {
+    const std::int64_t part = spec.elements == Elements::c64 ? 4 : 8;
+    Label parts{2, std::vector<std::int64_t>(arrays, 0)};
+    parts.strides[1] = parts.strides[c] = part;
+    spec.cols.push_back(parts);
+    if (spec.real_a) {
+      spec.elements = spec.elements == Elements::c64 ? Elements::f32 : Elements::f64;
+      return;
+    }
+    parts.strides.assign(arrays, 0);
+    parts.strides[0] = part;
+    spec.shared.push_back(parts);
+  }
+
+  /// Moves outer labels to the loop around the products while the fused axis is long and needs offsets.
+  void shorten(std::vector<Label>& labels) {
+    const auto uneven = [&] {
+      for (std::size_t k = 0; k < arrays; ++k)
+        if (!FusedAxis::steps_evenly(labels, k)) return true;
+      return false;
+    };
+    while (labels.size() > 1 && extent(labels) > kMostOffsets && uneven()) {
+      outer.push_back(labels.front());
+      labels.erase(labels.begin());
+    }
+  }
+
+  Matrix operand(char* const* at, std::size_t first, int count, const Program* program, bool columns,
+                 Prologue& prologue) const {
+    const FusedAxis& lanes = columns ? *cols : *rows;
+    const auto axes = [&](std::size_t array, Axis& along_rows, Axis& along_cols) {
+      along_rows = columns ? shared->axis(array) : lanes.axis(array);
+      along_cols = columns ? lanes.axis(array) : shared->axis(array);
+    };
+    Matrix matrix;
+    matrix.data = at[first];
+    axes(first, matrix.rows, matrix.cols);
+    if (program == nullptr) return matrix;
+    prologue.program = program;
+    for (std::size_t i = first; i < first + static_cast<std::size_t>(count); ++i) {
+      Prologue::Input input{at[i], {}, {}, batch->axis(i)};
+      axes(i, input.rows, input.cols);
+      prologue.inputs.push_back(input);
+    }
+    matrix.prologue = &prologue;
+    return matrix;
+  }
+
+  void run(char* const* at) const {
+    const ContractKernels& kernels = contract_kernels(active_tier());
+    Product product;
+    Prologue made_a, made_b;
+    product.elements = spec.elements;
+    product.wraps = spec.wraps;
+    product.m = rows->size();
+    product.n = cols->size();
+    product.k = shared->size();
+    product.a = operand(at, 0, spec.a_arrays, spec.prologue_a, false, made_a);
+    product.b =
+        operand(at, static_cast<std::size_t>(spec.a_arrays), spec.b_arrays, spec.prologue_b, true, made_b);
+    product.a.conjugate = spec.conjugate_a;
+    product.b.conjugate = spec.conjugate_b;
+    product.batch = batch->size();
+    product.batch_a = batch->axis(0);
+    product.batch_b = batch->axis(static_cast<std::size_t>(spec.a_arrays));
+    product.c = at[c];
+    product.c_rows = rows->axis(c);
+    product.c_cols = cols->axis(c);
+    product.batch_c = batch->axis(c);
+    if (spec.finish == nullptr) return multiply(kernels, product);
+    ProgramFinish finish(*spec.finish, item_size(spec.finish->input_dtype(0)));
+    for (std::size_t i = c; i < arrays; ++i) finish.add(at[i], rows->axis(i), cols->axis(i), batch->axis(i));
+    const Epilogue epilogue(finish);
+    product.epilogue = &epilogue;
+    multiply(kernels, product);
+    finish.check();
+  }
+
+  ContractionSpec spec;
+  std::size_t c, arrays;  // where C is among the arrays, and how many there are
+  bool turned = false;
+  std::vector<Label> outer;
+  std::optional<FusedAxis> batch, rows, cols, shared;
+};
+
+Contraction::Contraction(ContractionSpec spec) : lowered_(std::make_unique<const Lowered>(std::move(spec))) {}
+Contraction::~Contraction() = default;
+
+void Contraction::run(char* const* arrays) const {
+  const Lowered& l = *lowered_;
+  std::vector<char*> at(arrays, arrays + l.arrays);
+  if (l.turned)
+    std::rotate(at.begin(), at.begin() + l.spec.b_arrays, at.begin() + static_cast<std::ptrdiff_t>(l.c));
+  const std::int64_t products = extent(l.outer);
+  const std::vector<char*> start = at;
+  for (std::int64_t i = 0; i < products; ++i) {
+    std::int64_t rest = i;
+    at = start;
+    for (const Label& label : l.outer) {
+      for (std::size_t k = 0; k < l.arrays; ++k) at[k] += rest % label.size * label.strides[k];
+      rest /= label.size;
+    }
+    l.run(at.data());
+  }
+}
+
+std::int64_t Contraction::m() const noexcept { return lowered_->rows->size(); }
+std::int64_t Contraction::n() const noexcept { return lowered_->cols->size(); }
+std::int64_t Contraction::k() const noexcept { return lowered_->shared->size(); }
+std::int64_t Contraction::items() const noexcept { return lowered_->batch->size() * extent(lowered_->outer); }
+bool Contraction::turned() const noexcept { return lowered_->turned; }
+
+}  // namespace ufuse

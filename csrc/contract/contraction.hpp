@@ -1,0 +1,58 @@
+// A contraction of two operands over labelled axes: lowered to a product once, run on many arrays of the same
+// shapes and strides.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "contract/product.hpp"
+#include "core/macros.hpp"
+#include "program/program.hpp"
+
+namespace ufuse {
+
+/// One label: its extent, and its byte stride in each array of the contraction, 0 where the array lacks it.
+/// The arrays are those A is made of, those B is made of, C, and what the finish reads besides.
+struct Label {
+  std::int64_t size;
+  std::vector<std::int64_t> strides;
+};
+
+struct ContractionSpec {
+  /// Of the product as the caller sees it: complex ones are complex here.
+  Elements elements = Elements::f32;
+  std::vector<Label> batch, rows, cols, shared;  // of A, B and C; A and C; B and C; A and B
+  int a_arrays = 1, b_arrays = 1, extras = 0;
+  bool real_a = false, real_b = false;  // of a complex product: an operand without imaginary parts
+  bool conjugate_a = false, conjugate_b = false;
+  bool wraps = false;                   // int32 sums of int8 products
+  const Program* prologue_a = nullptr;  // of A's arrays; null where it is one array of the product's elements
+  const Program* prologue_b = nullptr;
+  const Program* finish = nullptr;  // of the sums and the extras; null where C holds the sums
+};
+
+class UFUSE_API Contraction {
+ public:
+  /// The order of the shared labels decides the bits of float results; that of the others is free. Programs
+  /// must outlive the object.
+  explicit Contraction(ContractionSpec spec);
+  ~Contraction();
+  Contraction(const Contraction&) = delete;
+  Contraction& operator=(const Contraction&) = delete;
+
+  /// `arrays`: addresses, in the order of the labels' strides. C must not overlap what is read.
+  void run(char* const* arrays) const;
+
+  std::int64_t m() const noexcept;
+  std::int64_t n() const noexcept;
+  std::int64_t k() const noexcept;
+  std::int64_t items() const noexcept;
+  bool turned() const noexcept;  // whether C^T = B^T A^T is computed
+
+ private:
+  struct Lowered;
+  std::unique_ptr<const Lowered> lowered_;
+};
+
+}  // namespace ufuse

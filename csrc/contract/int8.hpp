@@ -1,0 +1,100 @@
+// Products of 8-bit integers, exact in int32.
+#pragma once
+
+#include "contract/elements.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+/// uint8 rows times int8 columns, four k at a time, exact in int32 (modulo 2^32). Without VNNI the bytes are
+/// split into the even and the odd ones as 16-bit pairs: vpmaddubsw would saturate, vpmaddwd does not. The
+/// rows are split when they are packed (two words per group), the columns here.
+struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
+  using Words = Register<std::uint32_t>;
+  static constexpr Shape kShape = kShapeInt8;
+  static constexpr bool kTrailer = true, kEveryRowCount = true;
+
+#if defined(__AVX512VNNI__)
+  static constexpr int kWordsOfA = 1;
+#elif defined(__SSE4_1__)
+  static constexpr int kWordsOfA = 2;
+#else
+  static constexpr int kWordsOfA = 1;
+#endif
+
+#if defined(__SSE4_1__) && !defined(__AVX512VNNI__)
+  static UFUSE_INLINE Vector pairs(Vector acc, Vector a, Vector b) {
+#if defined(__AVX512BW__)
+    using I = __m512i;
+    const auto product = _mm512_madd_epi16((I)a.v, (I)b.v);
+#elif defined(__AVX2__)
+    using I = __m256i;
+    const auto product = _mm256_madd_epi16((I)a.v, (I)b.v);
+#else
+    using I = __m128i;
+    const auto product = _mm_madd_epi16((I)a.v, (I)b.v);
+#endif
+    return bitcast<Vector>(bitcast<Words>(acc) + Words{(typename Words::native)product});
+  }
+  template <int R, int NV, class Rows>
+  static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
+    using Shorts = Register<std::int16_t>;
+    Vector even[NV], odd[NV];
+    UFUSE_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const Shorts bytes = Shorts::load(b + v * static_cast<int>(sizeof(Vector)));
+      odd[v] = bitcast<Vector>(Shorts{bytes.v >> 8});
+      even[v] = bitcast<Vector>(Shorts{(bytes.v << 8) >> 8});
+    }
+    UFUSE_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const Vector low = splat<Vector>(load_as<std::int32_t>(rows.at(r)));
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v) acc[r][v] = pairs(acc[r][v], low, even[v]);
+      const Vector high = splat<Vector>(load_as<std::int32_t>(rows.at(r) + 4));
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v) acc[r][v] = pairs(acc[r][v], high, odd[v]);
+    }
+  }
+#else
+  static UFUSE_INLINE Vector dot(Vector acc, Words a, Vector b) {
+#if defined(__AVX512VNNI__)
+    return {(typename Vector::native)_mm512_dpbusd_epi32((__m512i)acc.v, (__m512i)a.v, (__m512i)b.v)};
+#else
+    Words sum = bitcast<Words>(acc);
+    for (int shift = 0; shift < 32; shift += 8) {
+      const Vector signed_byte = (b << (24 - shift)) >> 24;
+      sum = sum + ((a >> shift) & splat<Words>(255u)) * bitcast<Words>(signed_byte);
+    }
+    return bitcast<Vector>(sum);
+#endif
+  }
+  template <int R, int NV, class Rows>
+  static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
+    Vector columns[NV];
+    UFUSE_UNROLL
+    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
+    UFUSE_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const Words row = splat<Words>(load_as<std::uint32_t>(rows.at(r)));
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], row, columns[v]);
+    }
+  }
+#endif
+
+  /// The even and the odd bytes of a group of A, as 16-bit pairs.
+  static UFUSE_INLINE void split(std::uint32_t group, std::uint32_t* parts) {
+    parts[0] = group & 0x00ff00ffu;
+    parts[1] = (group >> 8) & 0x00ff00ffu;
+  }
+
+  /// The word or words of packed A that hold 1 in every byte: column sums are a product with them.
+  static UFUSE_INLINE void ones(std::uint32_t* words) {
+    words[0] = kWordsOfA == 1 ? 0x01010101u : 0x00010001u;
+    if constexpr (kWordsOfA == 2) words[1] = 0x00010001u;
+  }
+};
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

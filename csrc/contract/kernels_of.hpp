@@ -1,0 +1,36 @@
+// The table's entry of one element combination.
+#pragma once
+
+#include "contract/kernels.hpp"
+#include "contract/micro.hpp"
+#include "contract/pack.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+
+template <class E>
+constexpr ElementKernels kernels_of() {
+  constexpr int kSize = is_bits<E> ? 1 : static_cast<int>(sizeof(typename E::Storage));
+  ElementKernels k{};
+  k.mr = E::kShape.mr;
+  k.nr = kTileColumns<E>;
+  k.lanes = E::Vector::size;
+  k.group = E::kGroup;
+  k.a_size = kSize;
+  k.b_size = kSize;
+  k.c_size = is_bits<E> ? 1 : static_cast<int>(sizeof(typename E::Accumulator));
+  k.a_group = E::kGroupBytes * E::kWordsOfA;
+  k.b_group = E::kGroupBytes;
+  k.b_trailer = kTrailerBytes<E>;
+  k.in_place = E::kInPlace;
+  k.kc = E::kShape.kc;
+  k.mc = E::kShape.mc;
+  k.nc = E::kShape.nc;
+  k.pack_a = pack_rows<E>;
+  k.pack_b = pack_columns<E>;
+  k.block = multiply_block<E>;
+  return k;
+}
+
+}  // namespace UFUSE_TIER
+}  // namespace ufuse

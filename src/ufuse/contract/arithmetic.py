@@ -1,0 +1,155 @@
+"""What a contraction of given dtypes computes with: the product's elements, and casts on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from ..fusion.program import Instruction, Program
+from ..interop.lowprecision import coding
+from ..quant.arguments import float_name
+from ..quant.programs import caster, storage_of
+
+DType = np.dtype[Any]
+
+_F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
+_C8, _C16 = np.dtype(np.complex64), np.dtype(np.complex128)
+_I1, _U1 = np.dtype(np.int8), np.dtype(np.uint8)
+
+#: The largest K whose int32 sums of products cannot overflow, by the signs of the operands.
+EXACT_K: Final = {"i1i1": (2**31 - 1) // 2**14, "u1i1": (2**31 - 1) // (255 * 128)}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How two operands are multiplied and summed.
+
+    Attributes
+    ----------
+    code : str
+        Of the product in the core (``csrc/python/bind_contract.cpp``).
+    packed : tuple of dtype
+        What each operand is converted to first where it is of another dtype: as it is packed, but
+        where `whole` says that it is converted before.
+    sums : dtype
+        Of the accumulators.
+    result : dtype
+    """
+
+    code: str
+    packed: tuple[DType, DType]
+    sums: DType
+    result: DType
+
+    def prologue(self, operand: int, dtype: DType) -> Program | None:
+        """Return the program that converts an operand as it is packed; None where none has to."""
+        packed = self.packed[operand]
+        return None if same_bits(dtype, packed) else cast_program(dtype, packed)
+
+    @property
+    def finish(self) -> Program | None:
+        """Return the program that rounds the sums to the result; None where they are it."""
+        return (
+            None if same_bits(self.sums, self.result) else cast_program(self.sums, self.result)
+        )
+
+
+def same_bits(a: DType, b: DType) -> bool:
+    """Whether one dtype may be read as the other: equal, or integers of one size."""
+    return a == b or (a.kind in "iu" and b.kind in "iu" and a.itemsize == b.itemsize)
+
+
+def is_narrow(dtype: DType) -> bool:
+    """Whether it is a float narrower than float32 that programs read."""
+    return coding(dtype) is not None
+
+
+def element(dtype: DType) -> str:
+    """Return the element code by which programs read arrays of `dtype`."""
+    name = float_name(dtype)
+    if name is not None:
+        return storage_of(name)
+    return "?" if dtype.kind == "b" else dtype.str[1:]
+
+
+@lru_cache(maxsize=256)
+def cast_program(source: DType, result: DType) -> Program | None:
+    """Return the program that casts as NumPy does; None where the core has none."""
+    names = float_name(source), float_name(result)
+    if names[0] is not None and names[1] is not None:
+        return caster(names[0], names[1], "half_even", False)
+    if "f4" not in names and (names[0] or names[1]) not in (None, "f8"):
+        return None  # a narrow float to or from an integer
+    if source.kind not in "biuf" or result.kind not in "iuf":
+        return None
+    codes = element(source), element(result)
+    return Program((codes[0],), (), (Instruction("cast", codes[1], (0,)),), (1,))
+
+
+@lru_cache(maxsize=1024)
+def choose(a: DType, b: DType, summed: DType, semiring: str) -> Arithmetic | None:
+    """Return how operands of `a` and `b` are contracted in `summed`; None where the core cannot.
+
+    Parameters
+    ----------
+    a, b : dtype
+        In native byte order.
+    summed : dtype
+        Of the result: NumPy's promotion of the operands, or what was asked for.
+    semiring : str
+    """
+    found = _ring(a, b, summed) if semiring == "plus_times" else _semiring(summed, semiring)
+    if found is None:
+        return None
+    arithmetic = Arithmetic(*found, summed)
+    for operand, dtype in enumerate((a, b)):
+        packed = arithmetic.packed[operand]
+        if not same_bits(dtype, packed) and arithmetic.prologue(operand, dtype) is None:
+            return None
+    if not same_bits(arithmetic.sums, summed) and arithmetic.finish is None:
+        return None
+    return arithmetic
+
+
+def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], DType] | None:
+    if summed.kind == "b":
+        return _semiring(summed, "or_and")
+    if summed.kind in "iu":
+        if summed.itemsize <= 4 and {a.kind, b.kind} <= {"i", "u"} and a.itemsize == b.itemsize == 1:
+            if a == b == _I1:
+                return "i1i1", (a, b), np.dtype(np.int32)
+            if (a, b) == (_U1, _I1):
+                return "u1i1", (a, b), np.dtype(np.int32)
+        sums = np.dtype(np.int32 if summed.itemsize <= 4 else np.int64)
+        return sums.str[1:], (sums, sums), sums
+    if summed == _F8:
+        return "f8", (_F8, _F8), _F8
+    if summed in (_C8, _C16):
+        part = _F4 if summed == _C8 else _F8
+        packed = (part if a == part else summed, part if b == part else summed)
+        return summed.str[1:], packed, summed
+    if summed != _F4 and not is_narrow(summed):
+        return None
+    if coding(a) == coding(b) == "bfloat16":
+        return "bf16", (a, b), _F4
+    return "f4", (_F4, _F4), _F4
+
+
+def _semiring(summed: DType, name: str) -> tuple[str, tuple[DType, DType], DType] | None:
+    codes = SEMIRINGS[name].codes
+    if codes == ("?",):
+        return f"{name}.?", (summed, summed), summed
+    if summed.kind == "i" or (summed.kind == "u" and summed.itemsize < 8):
+        wide = summed.itemsize > 4 or (summed.kind == "u" and summed.itemsize == 4)
+        sums = np.dtype(np.int64 if wide else np.int32)
+    elif summed in (_F4, _F8):
+        sums = summed
+    elif is_narrow(summed):
+        sums = _F4
+    else:
+        return None
+    return (f"{name}.{sums.str[1:]}", (sums, sums), sums) if sums.str[1:] in codes else None

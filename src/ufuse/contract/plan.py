@@ -1,0 +1,288 @@
+"""Contractions of any number of operands: a path of pairs, planned once and run many times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import executors, reduce
+from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from .arithmetic import DType, is_narrow
+from .pairs import Pair, Prepared, prepare
+from .subscripts import Equation, Label, Labels, Sizes, arranged
+
+Array = NDArray[Any]
+Path = tuple[tuple[int, ...], ...]
+
+_PREPARED = 16  # layouts that a step remembers
+
+
+class PairStep:
+    """Two of the operands at hand are contracted."""
+
+    def __init__(self, pair: Pair, places: tuple[int, int]) -> None:
+        self.pair = pair
+        self.places = places
+        self._prepared: dict[Any, Prepared] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.pair.sizes[label] for label in self.pair.out)
+
+    def prepared(self, a: Array, b: Array, out: Array) -> Prepared:
+        """Return the kernel for arrays of these strides and dtypes."""
+        key = (a.strides, b.strides, out.strides, a.dtype, b.dtype)
+        found = self._prepared.get(key)
+        if found is None:
+            if len(self._prepared) >= _PREPARED:
+                self._prepared.clear()
+            found = self._prepared[key] = prepare(self.pair, a, b, out)
+        return found
+
+    def run(self, operands: list[Array], out: Array | None) -> Array:
+        """Replace the two operands in the list by the result, which is also returned."""
+        first, second = self.places
+        b, a = operands.pop(max(first, second)), operands.pop(min(first, second))
+        if first > second:
+            a, b = b, a
+        if out is None:
+            out = executors.empty(self.shape, self.pair.dtype)
+        self.prepared(a, b, out).run(a, b, out)
+        operands.append(out)
+        return out
+
+
+@dataclass
+class AloneStep:
+    """One operand is summed over labels that nothing else has, or viewed with others left out."""
+
+    labels: Labels
+    out: Labels
+    sizes: Sizes
+    dtype: DType
+    place: int
+    semiring: str = "plus_times"
+
+    def view(self, operand: Array) -> Array:
+        """Return the operand where nothing is summed: its diagonals, in the order of the result."""
+        return arranged(operand, self.labels, self.out, self.sizes)
+
+    @property
+    def shared(self) -> tuple[Label, ...]:
+        return tuple(x for x in dict.fromkeys(self.labels) if x not in self.out)
+
+    def run(self, operands: list[Array], out: Array | None) -> Array:
+        """Replace the operand in the list by the result, which is also returned."""
+        operand = operands.pop(self.place)
+        wanted = (*self.out, *self.shared)
+        view = arranged(operand, self.labels, wanted, self.sizes)
+        axes = tuple(range(len(self.out), len(wanted)))
+        if axes:
+            result = _sum(view, axes, self.dtype, self.semiring)
+        else:
+            result = view.astype(self.dtype, copy=False)
+        if out is not None:
+            out[...] = result
+            result = out
+        operands.append(result)
+        return result
+
+
+def _sum(view: Array, axes: tuple[int, ...], dtype: DType, semiring: str) -> Array:
+    """Sum over `axes` with the semiring's sum, in a dtype."""
+    by: dict[str, Callable[..., Any]] = {
+        "minimum": reduce.min,
+        "maximum": reduce.max,
+        "logical_or": reduce.any,
+        "logaddexp": reduce.logsumexp,
+    }
+    plus = "add" if semiring == "plus_times" else SEMIRINGS[semiring].plus
+    if dtype.kind == "b" and plus == "add":
+        plus = "logical_or"
+    if plus in by and view.size:
+        return np.asarray(by[plus](view, axis=axes)).astype(dtype, copy=False)
+    if plus != "add" or dtype.kind not in "biuf" or view.dtype.kind not in "biuf" or not view.size:
+        ufunc = getattr(np, plus)
+        options = {} if plus in ("add", "logical_or", "logical_xor") else {
+            "initial": SEMIRINGS[semiring].empty(dtype)
+        }  # fmt: skip
+        if is_narrow(dtype) or plus in ("logical_or", "logical_xor"):
+            return np.asarray(ufunc.reduce(view, axis=axes, **options)).astype(dtype)
+        return np.asarray(ufunc.reduce(view, axis=axes, dtype=dtype, **options))
+    # Integers of any size are summed in 64 bits, which wraps to the same in fewer.
+    wide = np.dtype(np.int64 if dtype.kind == "i" else np.uint64) if dtype.kind in "iu" else dtype
+    with np.errstate(over="ignore"):
+        return np.asarray(reduce.sum(view, axis=axes, dtype=wide)).astype(dtype, copy=False)
+
+
+Step = PairStep | AloneStep
+
+
+@dataclass
+class Plan:
+    """The steps of a contraction, for operands of given shapes and dtypes."""
+
+    equation: Equation
+    sizes: Sizes
+    dtype: DType
+    steps: list[Step] = field(default_factory=list)
+    largest: int = 0  # bytes of the largest intermediate
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.sizes[label] for label in self.equation.out)
+
+    def run(self, operands: Sequence[Array], out: Array | None) -> Array:
+        """Contract; `out` has the result's shape and dtype, and overlaps no operand."""
+        at_hand = list(operands)
+        for step in self.steps[:-1]:
+            step.run(at_hand, None)
+        return self.steps[-1].run(at_hand, out)
+
+
+@lru_cache(maxsize=512)
+def make_plan(
+    equation: Equation, shapes: tuple[tuple[int, ...], ...], sizes: tuple[tuple[Label, int], ...],
+    dtype: DType, semiring: str, exact: bool, conjugate: bool, optimize: Any, memory_limit: int | None,
+) -> Plan:  # fmt: skip
+    """Plan a contraction; the arguments say all that the plan depends on.
+
+    Raises
+    ------
+    MemoryError
+        If an intermediate result is larger than `memory_limit` bytes.
+    """
+    plan = Plan(equation, dict(sizes), dtype)
+    between = np.dtype(np.float32) if is_narrow(dtype) else dtype
+    at_hand = list(equation.inputs)
+    path = find_path(equation, shapes, optimize)
+    distributes = semiring == "plus_times" or SEMIRINGS[semiring].distributes
+    for number, places in enumerate(path):
+        last = number + 1 == len(path)
+        taken = [at_hand[place] for place in places]
+        rest = [labels for i, labels in enumerate(at_hand) if i not in places]
+        kept = {label for labels in (equation.out, *rest) for label in labels}
+        if len(places) == 1:
+            out = equation.out if last else tuple(x for x in dict.fromkeys(taken[0]) if x in kept)
+            _plan_alone(plan, taken[0], out, places[0], dtype if last else between, semiring)
+        else:
+            out = equation.out if last else _between(taken, kept)
+            if distributes:
+                taken = [
+                    _sum_alone(plan, labels, other, kept, place, len(at_hand), between, semiring)
+                    for labels, other, place in zip(taken, taken[::-1], places, strict=True)
+                ]
+            pair = Pair(
+                taken[0], taken[1], out, plan.sizes, dtype if last else between, semiring,
+                exact, conjugate,
+            )  # fmt: skip
+            plan.steps.append(PairStep(pair, (places[0], places[1])))
+        at_hand = [*rest, out]
+        if not last:
+            size = math.prod(plan.sizes[label] for label in out) * between.itemsize
+            plan.largest = max(plan.largest, size)
+            if memory_limit is not None and size > memory_limit:
+                raise MemoryError(
+                    f"ufuse.einsum: the path of {equation.text!r} needs an intermediate result of "
+                    f"{size} bytes, more than the limit of {memory_limit}; allow more, or choose "
+                    "another path by optimize="
+                )
+    return plan
+
+
+def _between(taken: Sequence[Labels], kept: set[Label]) -> Labels:
+    """Labels of an intermediate result: batch, rows, columns."""
+    a, b = taken
+    both = [x for x in dict.fromkeys(a) if x in b]
+    ordered = dict.fromkeys((*both, *(x for x in a if x not in b), *(x for x in b if x not in a)))
+    return tuple(x for x in ordered if x in kept)
+
+
+def _plan_alone(
+    plan: Plan, labels: Labels, out: Labels, place: int, dtype: DType, semiring: str
+) -> None:
+    plan.steps.append(AloneStep(labels, out, plan.sizes, dtype, place, semiring))
+
+
+def _sum_alone(
+    plan: Plan, labels: Labels, other: Labels, kept: set[Label], place: int, count: int,
+    dtype: DType, semiring: str,
+) -> Labels:  # fmt: skip
+    """Sum an operand of a pair over labels that are its alone, in a step of its own."""
+    left = tuple(x for x in dict.fromkeys(labels) if x in kept or x in other)
+    if set(left) == set(labels):
+        return labels
+    step = AloneStep(labels, left, plan.sizes, dtype, place, semiring)
+    plan.steps.append(_InPlace(step, count))
+    return left
+
+
+class _InPlace(AloneStep):
+    """A step whose result stays where the operand was among those at hand."""
+
+    def __init__(self, step: AloneStep, count: int) -> None:
+        super().__init__(step.labels, step.out, step.sizes, step.dtype, step.place, step.semiring)
+        self._count = count
+
+    def run(self, operands: list[Array], out: Array | None) -> Array:
+        result = super().run(operands, out)
+        operands.insert(self.place, operands.pop())
+        return result
+
+
+def find_path(
+    equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize: Any
+) -> Path:
+    """Return the order in which operands are contracted, by places among those at hand.
+
+    The result of each step is put behind the others.
+    """
+    count = len(equation.inputs)
+    if count <= 2:
+        return (tuple(range(count)),)
+    if isinstance(optimize, tuple) and optimize and optimize[0] == "einsum_path":
+        return _pairwise(optimize[1:], count)
+    if optimize is False:
+        return ((0, 1), *((count - 2 - i, 0) for i in range(count - 2)))
+    import opt_einsum
+
+    options: dict[str, Any] = {}
+    kind = "auto" if optimize is True else optimize
+    if isinstance(kind, tuple):
+        kind, options["memory_limit"] = kind
+    labels = dict.fromkeys(label for term in (*equation.inputs, equation.out) for label in term)
+    letters = {label: opt_einsum.get_symbol(i) for i, label in enumerate(labels)}
+    terms = ["".join(letters[label] for label in term) for term in (*equation.inputs, equation.out)]
+    subscripts = f"{','.join(terms[:-1])}->{terms[-1]}"
+    found, _ = opt_einsum.contract_path(subscripts, *shapes, shapes=True, optimize=kind, **options)
+    return _pairwise(found, count)
+
+
+def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
+    """Cut steps of more than two operands into pairs, from left to right."""
+    result: list[tuple[int, ...]] = []
+    for places in path:
+        ordered = sorted(int(place) for place in places)
+        if not ordered or ordered[-1] >= count or ordered[0] < 0:
+            raise ValueError(
+                f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
+                f"operand that is not there; {count} are left"
+            )
+        if len(ordered) == 1:
+            result.append((ordered[0],))
+            continue
+        result.append((ordered[0], ordered[1]))
+        count -= 1
+        for taken, place in enumerate(ordered[2:], start=2):
+            result.append((count - 1, place - taken))
+            count -= 1
+    while count > 1:  # a path may end early
+        result.append((0, 1))
+        count -= 1
+    return tuple(result)

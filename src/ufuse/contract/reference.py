@@ -1,0 +1,74 @@
+"""Contractions of two operands in plain NumPy: what runs without the core, and what tests compare with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from ..interop.lowprecision import narrowed
+from .arithmetic import is_narrow
+from .subscripts import Label, Labels, Sizes, arranged
+
+Array = NDArray[Any]
+
+_BLOCK = 1 << 22  # products that a semiring has in memory at a time
+
+
+def contract(
+    a: Array, in_a: Labels, b: Array, in_b: Labels, out: Array, labels: Labels, sizes: Sizes,
+    semiring: str, index: Array | None = None,
+) -> None:  # fmt: skip
+    """Write the contraction of `a` and `b` into `out`, in its dtype, and where terms came from."""
+    if semiring != "plus_times":
+        _by_semiring(a, in_a, b, in_b, out, labels, sizes, semiring, index)
+        return
+    numbers: dict[Label, int] = {label: i for i, label in enumerate(sizes)}
+
+    def listed(operand: Labels) -> list[int]:
+        return [numbers[label] for label in operand]
+
+    narrow = is_narrow(out.dtype)
+    dtype = np.dtype(np.float32) if narrow else out.dtype
+    # Operands of fewer bits than the sums are widened first, as the core does while it packs.
+    operands = [x.astype(dtype, copy=False) for x in (a, b)]
+    found = np.einsum(operands[0], listed(in_a), operands[1], listed(in_b), listed(labels))
+    out[...] = narrowed(found.astype(np.float64), out.dtype) if narrow else found
+
+
+def _by_semiring(
+    a: Array, in_a: Labels, b: Array, in_b: Labels, out: Array, labels: Labels, sizes: Sizes,
+    semiring: str, index: Array | None,
+) -> None:  # fmt: skip
+    row = SEMIRINGS[semiring]
+    plus = getattr(np, row.plus)
+    shared = tuple(label for label in sizes if label not in labels)
+    wanted = (*labels, *shared)
+    narrow = is_narrow(out.dtype)
+    dtype = np.dtype(np.float32) if narrow else out.dtype
+    left = arranged(a, in_a, wanted, sizes).astype(dtype, copy=False)
+    right = arranged(b, in_b, wanted, sizes).astype(dtype, copy=False)
+    terms = math.prod(sizes[label] for label in shared)
+    lead = sizes[labels[0]] if labels else 1
+    step = max(1, _BLOCK // max(1, terms * math.prod(out.shape[1:])))
+    for first in range(0, max(lead, 1), step) if out.size else ():
+        rows = slice(first, first + step) if labels else ...
+
+        def part(view: Array, rows: Any = rows) -> Array:
+            return view[rows] if labels and view.shape[0] != 1 else view
+
+        with np.errstate(all="ignore"):
+            products = np.asarray(row.times(part(left), part(right)), dtype)
+        kept = out[rows].shape
+        products = np.broadcast_to(products, (*kept, *(sizes[s] for s in shared)))
+        products = products.reshape(*kept, terms)
+        if terms == 0:
+            out[rows] = row.empty(dtype)
+            continue
+        with np.errstate(all="ignore"):
+            out[rows] = plus.reduce(products, axis=-1)
+        if index is not None:
+            index[rows] = (np.argmin if row.plus == "minimum" else np.argmax)(products, axis=-1)
