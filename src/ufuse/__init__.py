@@ -8,7 +8,21 @@ the functions to begin with.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from .contract import einsum, linear
+from .contract import (
+    dot,
+    einsum,
+    einsum_path,
+    inner,
+    kron,
+    linear,
+    matmul,
+    matvec,
+    outer,
+    tensordot,
+    vdot,
+    vecdot,
+    vecmat,
+)
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
@@ -89,9 +103,11 @@ __all__ = [
     "cumprod",
     "cumsum",
     "dequantize_linear",
+    "dot",
     "drift",
     "dynamic_quantize_linear",
     "einsum",
+    "einsum_path",
     "fake_quantize",
     "files",
     "formats",
@@ -99,9 +115,13 @@ __all__ = [
     "get_num_threads",
     "group_reduce",
     "histogram",
+    "inner",
+    "kron",
     "linear",
     "log_softmax",
     "logsumexp",
+    "matmul",
+    "matvec",
     "max",
     "mean",
     "median",
@@ -125,6 +145,7 @@ __all__ = [
     "nanvar",
     "norm",
     "observers",
+    "outer",
     "pack",
     "percentile",
     "plot",
@@ -142,10 +163,14 @@ __all__ = [
     "softmax",
     "std",
     "sum",
+    "tensordot",
     "threads",
     "topk",
     "unpack",
     "var",
+    "vdot",
+    "vecdot",
+    "vecmat",
 ]
 
 # The functions that NumPy lacks, one for each public row of the catalogue: gelu, erf, relu...

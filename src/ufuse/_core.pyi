@@ -23,6 +23,37 @@ class Program:
     @property
     def has_rows(self) -> bool: ...
 
+_Labels = Sequence[tuple[int, Sequence[int]]]
+
+class Contraction:
+    def __init__(
+        self,
+        code: str,
+        batch: _Labels,
+        rows: _Labels,
+        cols: _Labels,
+        shared: _Labels,
+        *,
+        a_arrays: int = 1,
+        b_arrays: int = 1,
+        extras: int = 0,
+        real_a: bool = False,
+        real_b: bool = False,
+        conjugate_a: bool = False,
+        conjugate_b: bool = False,
+        wraps: bool = False,
+        prologue_a: int = 0,
+        prologue_b: int = 0,
+        finish: int = 0,
+    ) -> None: ...
+    def run(self, addresses: Sequence[int]) -> None: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def sizes(self) -> tuple[int, int, int, int]: ...
+    @property
+    def turned(self) -> bool: ...
+
 class PackedMatrix:
     def __init__(self, code: str, w: tuple[int, int, int], k: int, n: int) -> None: ...
     @property
@@ -36,16 +67,6 @@ def set_thread_limit(threads: int) -> None: ...
 def set_local_thread_limit(threads: int) -> int: ...
 def pool_statistics() -> dict[str, int]: ...
 def set_pool_limit(bytes: int) -> None: ...
-def contract(
-    code: str,
-    a: int,
-    b: int,
-    c: int,
-    batch: Sequence[tuple[int, tuple[int, int, int]]],
-    rows: Sequence[tuple[int, tuple[int, int]]],
-    cols: Sequence[tuple[int, tuple[int, int]]],
-    shared: Sequence[tuple[int, tuple[int, int]]],
-) -> None: ...
 def linear(
     program: int,
     m: int,

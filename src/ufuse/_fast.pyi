@@ -100,6 +100,21 @@ class SoftmaxCall:
     def __init__(self, general: Callable[..., Any], logarithm: bool) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+class ContractCall:
+    def __init__(self, general: Callable[..., Any], subscripts: bool) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def remember(
+        self,
+        key: str | None,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        out: NDArray[Any],
+        owner: object,
+        address: int,
+        swapped: bool,
+        small: bool,
+    ) -> None: ...
+
 class ScanCall:
     def __init__(
         self, general: Callable[..., Any], scan: int, results: Mapping[str, np.dtype[Any]]

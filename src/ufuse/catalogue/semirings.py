@@ -66,13 +66,17 @@ def _not_equal(a: Any, b: Any) -> Any:
 SEMIRINGS: Final = (
     Semiring("min_plus", "minimum", np.add, np.inf, _SIGNED_AND_FLOATS, "Shortest paths.", True),
     Semiring("max_plus", "maximum", np.add, -np.inf, _SIGNED_AND_FLOATS, "Critical paths.", True),
-    Semiring("max_times", "maximum", np.multiply, -np.inf, _SIGNED_AND_FLOATS, "Most likely paths."),
+    Semiring(
+        "max_times", "maximum", np.multiply, -np.inf, _SIGNED_AND_FLOATS, "Most likely paths."
+    ),
     Semiring("min_max", "minimum", np.maximum, np.inf, _SIGNED_AND_FLOATS, "Bottlenecks.", True),
     Semiring("or_and", "logical_or", np.logical_and, 0, ("?",), "Reachability.", True),
     Semiring("xor_and", "logical_xor", np.logical_and, 0, ("?",), "Algebra modulo 2.", True),
     Semiring("logaddexp_plus", "logaddexp", np.add, -np.inf, FLOATS, "Log-likelihoods.", True),
     Semiring("plus_absdiff", "add", _absolute_difference, 0, _SIGNED_AND_FLOATS, "City blocks."),
-    Semiring("plus_sqdiff", "add", _squared_difference, 0, _SIGNED_AND_FLOATS, "Squared distances."),
+    Semiring(
+        "plus_sqdiff", "add", _squared_difference, 0, _SIGNED_AND_FLOATS, "Squared distances."
+    ),
     Semiring("max_absdiff", "maximum", _absolute_difference, 0, _SIGNED_AND_FLOATS, "Chebyshev's."),
     Semiring("plus_notequal", "add", _not_equal, 0, _SIGNED_AND_FLOATS, "Hamming's, not divided."),
 )

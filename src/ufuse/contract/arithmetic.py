@@ -53,9 +53,7 @@ class Arithmetic:
     @property
     def finish(self) -> Program | None:
         """Return the program that rounds the sums to the result; None where they are it."""
-        return (
-            None if same_bits(self.sums, self.result) else cast_program(self.sums, self.result)
-        )
+        return None if same_bits(self.sums, self.result) else cast_program(self.sums, self.result)
 
 
 def same_bits(a: DType, b: DType) -> bool:
@@ -119,10 +117,14 @@ def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], 
     if summed.kind == "b":
         return _semiring(summed, "or_and")
     if summed.kind in "iu":
-        if summed.itemsize <= 4 and {a.kind, b.kind} <= {"i", "u"} and a.itemsize == b.itemsize == 1:
+        if (
+            summed.itemsize <= 4
+            and {a.kind, b.kind} <= {"i", "u"}
+            and a.itemsize == b.itemsize == 1
+        ):
             if a == b == _I1:
                 return "i1i1", (a, b), np.dtype(np.int32)
-            if (a, b) == (_U1, _I1):
+            if a != b:  # either way round: the product commutes
                 return "u1i1", (a, b), np.dtype(np.int32)
         sums = np.dtype(np.int32 if summed.itemsize <= 4 else np.int64)
         return sums.str[1:], (sums, sums), sums

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +14,18 @@ from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
 from .arithmetic import DType, is_narrow
-from .plan import AloneStep, Plan, find_path, make_plan
+from .pairs import Product
+from .plan import AloneStep, PairStep, Plan, find_path, make_plan
 from .subscripts import Equation, extents, from_lists, parse
 
 Array = NDArray[Any]
 
 _OUR_KINDS = "biufc"
+_PLAIN = (None, None, "plus_times", "auto")
+_SMALL = 1e6  # multiplications during which other threads may wait
 
 
+@executors.fast_contraction(subscripts=True)
 def einsum(
     *operands: Any,
     out: Any = None,
@@ -109,6 +114,7 @@ def einsum(
     result = contract(
         "ufuse.einsum", subscripts, given, out=out, dtype=dtype, order=order, casting=casting,
         optimize=optimize, accumulate=accumulate, semiring=semiring, memory_limit=memory_limit,
+        entry=einsum, key=subscripts,
     )  # fmt: skip
     return result
 
@@ -127,8 +133,13 @@ def contract(
     semiring: str = "plus_times",
     memory_limit: int | None = None,
     conjugate: bool = False,
+    entry: Any = None,
+    key: str | None = None,
 ) -> Any:
-    """Contract as `einsum` does, for the function that messages name."""
+    """Contract as `einsum` does, for the function that messages name.
+
+    A plain call of two arrays is remembered by the fast entry `entry` under `key`.
+    """
     if semiring != "plus_times" and semiring not in SEMIRINGS:
         raise ValueError(
             f"{function}: argument 'semiring': expected plus_times or one of "
@@ -156,14 +167,55 @@ def contract(
             view = plan.run(arrays, None)
             return wrap_like(view if view.ndim else view[()], *operands)
         result = plan.run(arrays, _new(plan, arrays, order))
+        if entry is not None and (dtype, accumulate, semiring, optimize) == _PLAIN:
+            _remember(entry, key, operands, arrays, plan, result)
         return wrap_like(result if result.ndim else result[()], *operands)
     _check_out(function, target, plan.shape, summed, casting)
     if target.dtype == summed and target.dtype.isnative:
         arrays = [x.copy() if executors.overlap(x, target) else x for x in arrays]
         plan.run(arrays, target)
+        if entry is not None and (dtype, accumulate, semiring, optimize) == _PLAIN:
+            _remember(entry, key, operands, arrays, plan, target)
     else:
         target[...] = plan.run(arrays, None)
     return out
+
+
+def supports(a: Array, b: Array, dtype: DTypeLike | None) -> bool:
+    """Whether ufuse contracts arrays of these dtypes itself; NumPy does objects and long doubles."""
+    try:
+        found = np.result_type(a, b) if dtype is None else np.dtype(dtype)
+    except TypeError:
+        return False
+    return _is_ours(found)
+
+
+def _is_ours(dtype: DType) -> bool:
+    if is_low_precision(dtype):
+        return is_narrow(dtype)
+    return dtype.kind in _OUR_KINDS and dtype.char not in "gG"
+
+
+def _remember(
+    entry: Any,
+    key: str | None,
+    given: Sequence[Any],
+    arrays: Sequence[Array],
+    plan: Plan,
+    out: Array,
+) -> None:
+    """Leave a product of two arrays, read as they were given, to the fast entry from now on."""
+    step = plan.steps[0]
+    if executors.native is None or len(plan.steps) > 1 or not isinstance(step, PairStep):
+        return
+    if out.ndim == 0 or not all(x is y for x, y in zip(given, arrays, strict=True)):
+        return
+    product = step.prepared(arrays[0], arrays[1], out)
+    if isinstance(product, Product) and not product.conjugates:
+        entry.remember(
+            key, *arrays, out, product, product.core.address, product.swapped,
+            math.prod(plan.sizes.values()) < _SMALL,
+        )  # fmt: skip
 
 
 def _result_dtype(
@@ -191,9 +243,7 @@ def _result_dtype(
                 f"{function}: operands[{i}] of dtype {array.dtype} cannot be cast to {found} "
                 f"according to the rule {rule!r}"
             )
-    if is_low_precision(found):
-        return found if is_narrow(found) else None
-    return found if found.kind in _OUR_KINDS and found.char not in "gG" else None
+    return found if _is_ours(found) else None
 
 
 def _native(array: Array, summed: DType, cast: bool) -> Array:

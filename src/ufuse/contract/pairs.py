@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,6 +70,12 @@ class Product:
     kind = "product"
 
     def __init__(self, pair: Pair, arithmetic: Arithmetic, a: Array, b: Array, out: Array) -> None:
+        # The core has uint8 by int8, and not the other way round.
+        self.swapped = arithmetic.code == "u1i1" and a.dtype == np.int8
+        if self.swapped:
+            a, b, pair = b, a, replace(pair, a=pair.b, b=pair.a)
+        # The conjugate of a product with a real operand is that of the result.
+        self.conjugates = pair.conjugate and b.dtype.kind != "c"
         batch, rows, cols, shared = _sorted_labels(pair, a, b, out)
         self.arithmetic = arithmetic
         programs = (
@@ -81,12 +87,16 @@ class Product:
         self.core = executors.native.contraction(
             arithmetic.code, batch, rows, cols, shared,
             real_a=a.dtype.kind != "c", real_b=b.dtype.kind != "c",
-            conjugate_a=pair.conjugate, wraps=not pair.exact,
+            conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=finish,
         )  # fmt: skip
 
     def run(self, a: Array, b: Array, out: Array) -> None:
+        if self.swapped:
+            a, b = b, a
         self.core.run([x.__array_interface__["data"][0] for x in (a, b, out)])
+        if self.conjugates:
+            np.conjugate(out, out=out)
 
 
 class Elementwise:

@@ -236,9 +236,7 @@ class _InPlace(AloneStep):
         return result
 
 
-def find_path(
-    equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize: Any
-) -> Path:
+def find_path(equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> Path:
     """Return the order in which operands are contracted, by places among those at hand.
 
     The result of each step is put behind the others.

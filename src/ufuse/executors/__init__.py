@@ -252,6 +252,15 @@ def fast_softmax(*, logarithm: bool) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_contraction(*, subscripts: bool) -> Callable[[_F], _F]:
+    """Put the native fast entry before a contraction; `subscripts`: whether they come first."""
+
+    def decorate(general: _F) -> _F:
+        return general if native is None else cast(_F, native.fast_contraction(general, subscripts))
+
+    return decorate
+
+
 def fast_parts(
     operations: Mapping[str, Mapping[str, tuple[str, str, str, int, np.dtype[Any], bool]]],
     *,

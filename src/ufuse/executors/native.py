@@ -161,6 +161,7 @@ def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
 
 fast_average = _fast.AverageCall
 fast_softmax = _fast.SoftmaxCall
+fast_contraction = _fast.ContractCall
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall
