@@ -187,12 +187,13 @@ struct Contraction::Lowered {
     return matrix;
   }
 
-  void run(char* const* at) const {
+  void run(char* const* at, std::int64_t positions) const {
     const ContractKernels& kernels = contract_kernels(active_tier());
     Product product;
     Prologue made_a, made_b;
     product.elements = spec.elements;
     product.wraps = spec.wraps;
+    product.positions = positions;
     product.m = rows->size();
     product.n = cols->size();
     product.k = shared->size();
@@ -227,7 +228,7 @@ struct Contraction::Lowered {
 Contraction::Contraction(ContractionSpec spec) : lowered_(std::make_unique<const Lowered>(std::move(spec))) {}
 Contraction::~Contraction() = default;
 
-void Contraction::run(char* const* arrays) const {
+void Contraction::run(char* const* arrays, std::int64_t positions) const {
   const Lowered& l = *lowered_;
   std::vector<char*> at(arrays, arrays + l.arrays);
   if (l.turned)
@@ -241,7 +242,7 @@ void Contraction::run(char* const* arrays) const {
       for (std::size_t k = 0; k < l.arrays; ++k) at[k] += rest % label.size * label.strides[k];
       rest /= label.size;
     }
-    l.run(at.data());
+    l.run(at.data(), positions);
   }
 }
 

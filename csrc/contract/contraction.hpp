@@ -41,8 +41,9 @@ class UFUSE_API Contraction {
   Contraction(const Contraction&) = delete;
   Contraction& operator=(const Contraction&) = delete;
 
-  /// `arrays`: addresses, in the order of the labels' strides. C must not overlap what is read.
-  void run(char* const* arrays) const;
+  /// `arrays`: addresses, in the order of the labels' strides. C must not overlap what is read. `positions`:
+  /// see Product.
+  void run(char* const* arrays, std::int64_t positions = 0) const;
 
   std::int64_t m() const noexcept;
   std::int64_t n() const noexcept;

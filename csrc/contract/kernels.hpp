@@ -36,12 +36,17 @@ enum class Elements : std::uint8_t {
 #define UFUSE_SEMIRING(name, type) name##_##type,
 #include "semirings.inc"
 #undef UFUSE_SEMIRING
+#define UFUSE_SEMIRING_ARG(name, type) arg_##name##_##type,
+#include "semirings.inc"
+#undef UFUSE_SEMIRING_ARG
 };
 inline constexpr Elements kFirstSemiring = static_cast<Elements>(static_cast<int>(Elements::i64) + 1);
 inline constexpr int kSemirings = 0
 #define UFUSE_SEMIRING(name, type) +1
+#define UFUSE_SEMIRING_ARG(name, type) +1
 #include "semirings.inc"
 #undef UFUSE_SEMIRING
+#undef UFUSE_SEMIRING_ARG
     ;
 
 /// Copies `lanes` rows of A (or columns of B) and `k` positions along the shared index into panels.
@@ -74,8 +79,9 @@ struct BlockTask {
   std::int64_t row0, col0;
   bool a_in_place, b_in_place;  // not packed (floats only)
   bool add;                     // C += block (k blocks after the first) rather than C = block
-  bool correct;       // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
-  unsigned specials;  // semirings: what packed A has of NaN and infinities
+  bool correct;                // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
+  unsigned specials;           // semirings: what packed A has of NaN and infinities
+  std::int64_t k0, positions;  // where terms are numbered: see `Product::positions`
 };
 
 /// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
@@ -95,7 +101,7 @@ struct ElementKernels {
 
 struct ContractKernels {
   ElementKernels f32, f64, u8s8, c64, c128, bf16, i32, i64;
-  const ElementKernels* semirings;  // kSemirings
+  const ElementKernels* semirings;  // kSemirings, in the order of `Elements`
   /// Lanes of a panel of `width`, side by side for each k: in units of 1, 2, 4 or 8 bytes, as they are.
   void (*gather[4])(const PackTask&, int width);
   /// One row to uint8 with offset 128; returns its scale (see quantize_rows in product.hpp).

@@ -9,7 +9,18 @@ namespace ufuse {
 namespace UFUSE_TIER {
 
 template <class E>
+struct PackedAs {
+  using type = E;
+};
+template <class E>
+  requires requires { typename E::Packed; }
+struct PackedAs<E> {
+  using type = typename E::Packed;
+};
+
+template <class E>
 constexpr ElementKernels kernels_of() {
+  using P = typename PackedAs<E>::type;
   constexpr int kSize = is_bits<E> ? 1 : static_cast<int>(sizeof(typename E::Storage));
   ElementKernels k{};
   k.mr = E::kShape.mr;
@@ -26,8 +37,8 @@ constexpr ElementKernels kernels_of() {
   k.kc = E::kShape.kc;
   k.mc = E::kShape.mc;
   k.nc = E::kShape.nc;
-  k.pack_a = pack_rows<E>;
-  k.pack_b = pack_columns<E>;
+  k.pack_a = pack_rows<P>;
+  k.pack_b = pack_columns<P>;
   k.block = multiply_block<E>;
   return k;
 }

@@ -34,6 +34,8 @@ struct Tile {
   char* c;
   std::int64_t c_row;
   bool add;
+  std::int64_t k0,
+      positions;  // where terms are numbered: the first one's number, and bytes from C to the numbers
 };
 
 template <class E, int R, int NV, class Rows>
@@ -93,6 +95,17 @@ constexpr int kernel_rows(int rows) {
   return E::kEveryRowCount || rows == 1 ? rows : E::kShape.mr;
 }
 
+/// Registers of columns of a panel of `columns`, likewise.
+template <class E>
+constexpr int kernel_vectors(int columns) {
+  constexpr int kLanes = E::Vector::size;
+  const int vectors = (columns + kLanes - 1) / kLanes;
+  return E::kEveryRowCount || vectors <= 1 ? vectors : E::kShape.vectors;
+}
+
+template <class E, int R, int NV, class Rows>
+void position_kernel(const Tile<typename E::Accumulator>& tile);  // args.hpp
+
 template <class E, bool kInPlace>
 struct MicroTable {
   using Function = void (*)(const Tile<typename E::Accumulator>&);
@@ -101,7 +114,11 @@ struct MicroTable {
   template <int NV, int R>
   constexpr void fill() {
     using Packed = PackedRows<R, E::kGroupBytes * E::kWordsOfA>;
-    if constexpr (kernel_rows<E>(R) == R)
+    if constexpr (kernel_rows<E>(R) != R || kernel_vectors<E>(NV * E::Vector::size) != NV)
+      at[NV - 1][R - 1] = nullptr;
+    else if constexpr (E::kPositions)
+      at[NV - 1][R - 1] = position_kernel<E, R, NV, Packed>;
+    else
       at[NV - 1][R - 1] = micro_kernel<E, R, NV, std::conditional_t<kInPlace, StridedRows<R>, Packed>>;
     if constexpr (R > 1)
       fill<NV, R - 1>();
@@ -116,7 +133,7 @@ inline constexpr MicroTable<E, kInPlace> kMicro{};
 /// Moves a finished tile from `from` to C, element by element.
 template <class E>
 void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std::int64_t i, std::int64_t j,
-             int rows, int columns) {
+             int rows, int columns, [[maybe_unused]] std::int64_t local_positions) {
   using Acc = typename E::Accumulator;
   constexpr int kSize = sizeof(Acc), kStored = is_bits<E> ? 1 : kSize;
   std::int64_t offset[kMaxTileColumns];
@@ -129,6 +146,14 @@ void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std
         const bool block = E::Bits::value(load_as<Acc>(from + q * kSize));
         const bool before = task.add && row[offset[q]] != 0;
         row[offset[q]] = static_cast<char>(E::Bits::plus(before ? 1 : 0, block ? 1 : 0));
+      }
+    } else if constexpr (E::kPositions) {
+      for (int q = 0; q < columns; ++q) {
+        char* to = row + offset[q];
+        const Acc term = load_as<Acc>(from + q * kSize);
+        if (task.add && !E::Careful::replaces(term, load_as<Acc>(to))) continue;
+        std::memcpy(to, &term, kSize);
+        std::memcpy(to + task.positions, from + local_positions + q * kSize, kSize);
       }
     } else if (task.add) {
       for (int q = 0; q < columns; ++q) {
@@ -159,13 +184,14 @@ void multiply_block(const BlockTask& task) {
   constexpr int kAcc = sizeof(Acc);
   static_assert(kColumns <= kMaxTileColumns);
   [[maybe_unused]] std::conditional_t<E::kFlush, FlushDenormals, int> flushed{};
-  alignas(64) char local[kRows * kColumns * kAcc];
+  constexpr std::int64_t kLocal = kRows * kColumns * kAcc;
+  alignas(64) char local[(E::kPositions ? 2 : 1) * kLocal];
   const std::int64_t groups = (task.k + E::kGroup - 1) / E::kGroup;
   const bool a_in_place = E::kInPlace && task.a_in_place;
   const std::int64_t a_panel = kRows * (a_in_place ? task.a_row : groups * E::kGroupBytes * E::kWordsOfA);
   for (std::int64_t j = 0; j < task.cols; j += kColumns) {
     const int columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
-    const int vectors = (columns + kLanes - 1) / kLanes;
+    const int vectors = kernel_vectors<E>(columns);
     const char* b = task.b + j / kColumns * task.b_panel;
     const std::int64_t packed_row = vectors * kLanes * static_cast<std::int64_t>(E::kGroupBytes);
     const auto* micro = micro_kernels<E>(vectors, task, b + groups * packed_row);
@@ -178,6 +204,7 @@ void multiply_block(const BlockTask& task) {
     tile.b = b;
     tile.b_row = task.b_in_place ? task.b_row : packed_row;
     tile.init = task.correct ? b + groups * packed_row : nullptr;
+    tile.k0 = task.k0;
     const bool whole = !is_bits<E> && task.c_rows == nullptr && columns == vectors * kLanes;
     for (std::int64_t i = 0; i < task.rows; i += kRows) {
       const int rows = static_cast<int>(task.rows - i < kRows ? task.rows - i : kRows);
@@ -187,8 +214,9 @@ void multiply_block(const BlockTask& task) {
       tile.add = direct && task.add;
       tile.c = direct ? task.c + i * task.c_row + j * kAcc : local;
       tile.c_row = direct ? task.c_row : kColumns * kAcc;
+      tile.positions = direct ? task.positions : kLocal;
       micro[taken - 1](tile);
-      if (!direct) scatter<E>(task, local, kColumns * kAcc, i, j, rows, columns);
+      if (!direct) scatter<E>(task, local, kColumns * kAcc, i, j, rows, columns, kLocal);
     }
   }
 }

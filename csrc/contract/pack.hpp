@@ -254,7 +254,7 @@ void pack_columns(const PackTask& task) {
   char* out = task.out;
   for (std::int64_t j = 0; j < task.lanes; j += kColumns) {
     const int columns = static_cast<int>(task.lanes - j < kColumns ? task.lanes - j : kColumns);
-    const int width = (columns + kLanes - 1) / kLanes * kLanes;
+    const int width = kernel_vectors<E>(columns) * kLanes;
     pack_panel<E, kColumns>(task, task.lane0 + j, columns, width, out);
     const std::int64_t row_bytes = width * static_cast<std::int64_t>(E::kGroupBytes);
     char* trailer = out + groups * row_bytes;
@@ -295,7 +295,7 @@ void pack_complex_columns(const PackTask& task) {
   char* out = task.out;
   for (std::int64_t j = 0; j < task.lanes; j += kColumns) {
     const int columns = static_cast<int>(task.lanes - j < kColumns ? task.lanes - j : kColumns);
-    const int width = (columns + kLanes - 1) / kLanes * kLanes;
+    const int width = kernel_vectors<E>(columns) * kLanes;
     const char* at[kMaxTileColumns / 2];
     for (int i = 0; i < width / 2; ++i) {
       const std::int64_t lane = task.lane0 + j + 2 * (2 * i < columns ? i : columns / 2 - 1);

@@ -132,6 +132,8 @@ class Member {
         task.k = k;
         task.add = block > 0;
         task.correct = plan_.correct;
+        task.k0 = k0;
+        task.positions = p_.positions;
         aim(task, i, j);
         columns_of_b(task, block, strip, j, n);
         if (p_.epilogue != nullptr && block + 1 == plan_.blocks.count)

@@ -91,6 +91,8 @@ struct Product {
   const Epilogue* epilogue = nullptr;
   int threads = 0;     // at most this many; 0: thread_limit()
   bool wraps = false;  // sums of int8 products that pass int32 are meant to wrap
+  std::int64_t positions =
+      0;  // arg_*: bytes from C to which term each is, integers of its size laid out as it is
 };
 
 /// Runs the product. C must not overlap A or B. Fast where the columns of C have unit stride. Any size may be

@@ -1,4 +1,5 @@
 // The semirings' kernels of one CPU tier: compiled once per tier with -DUFUSE_TIER=<tier>.
+#include "contract/args.hpp"
 #include "contract/kernels_of.hpp"
 #include "contract/semirings.hpp"
 #include "core/dtype.hpp"
@@ -14,6 +15,9 @@ const ElementKernels* semiring_kernels() {
   kernels_of<element_of_semiring<semirings::name, cpp_type<DType::element>>>(),
 #include "semirings.inc"
 #undef UFUSE_SEMIRING
+#define UFUSE_SEMIRING_ARG(name, element) kernels_of<ArgElement<semirings::name, cpp_type<DType::element>>>(),
+#include "semirings.inc"
+#undef UFUSE_SEMIRING_ARG
   };
   return table;
 }

@@ -90,6 +90,7 @@ constexpr T highest() {
 
 /// Sums that are minima or maxima: where a NaN can come from decides whether to be careful.
 struct Least {
+  static constexpr bool kLess = true;
   template <class T>
   static constexpr T identity() {
     return highest<T>();
@@ -100,6 +101,7 @@ struct Least {
   }
 };
 struct Greatest {
+  static constexpr bool kLess = false;
   template <class T>
   static constexpr T identity() {
     return lowest<T>();
@@ -245,6 +247,12 @@ struct SemiringElement : Element<T, bits_of<T>> {
                                   : sizeof(T) == 8       ? kShapeSemiring64
                                                          : kShapeSemiring32;
   static constexpr bool kSpecials = semirings::is_float<T> && !requires { S::kKeepsNaN; };
+
+  /// The semiring whose packing serves for all that pack alike: a third of the code.
+  using Packed = SemiringElement<  // those of one register of columns have a shape of their own
+      std::conditional_t<kShape.vectors == 1, S,
+                         std::conditional_t<kSpecials, semirings::min_plus, semirings::plus_absdiff>>,
+      T>;
 
   static UFUSE_INLINE Vector start() { return splat<Vector>(S::template identity<T>()); }
   template <class V>

@@ -63,6 +63,13 @@ inline constexpr Shape kShapeSemiring64{4, 2, kBlockF64, 64, 2048};
 inline constexpr Shape kShapeInt8{4, 2, kBlockInt8, 64, 4096};
 #endif
 
+#if defined(__AVX512F__)
+inline constexpr Shape kShapeArg32{4, 3, kBlockF32, 112, 2016};
+inline constexpr Shape kShapeArg64{4, 3, kBlockF64, 112, 2016};
+#else
+inline constexpr Shape kShapeArg32{4, 1, kBlockF32, 64, 2048};
+inline constexpr Shape kShapeArg64{4, 1, kBlockF64, 64, 2048};
+#endif
 inline constexpr Shape kShapeLong{4, 1, kBlockF64, 64, 2048};  // bound by its arithmetic, not by loads
 
 }  // namespace UFUSE_TIER

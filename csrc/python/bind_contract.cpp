@@ -31,6 +31,10 @@ Elements elements_of(const std::string& code) {
 #define UFUSE_SEMIRING(name, type) {#name "." + std::string(code_of(DType::type)), Elements::name##_##type},
 #include "semirings.inc"
 #undef UFUSE_SEMIRING
+#define UFUSE_SEMIRING_ARG(name, type) \
+  {"arg_" #name "." + std::string(code_of(DType::type)), Elements::arg_##name##_##type},
+#include "semirings.inc"
+#undef UFUSE_SEMIRING_ARG
   };
   const auto found = known.find(code);
   if (found == known.end())
@@ -169,13 +173,15 @@ void register_contract(py::module_& m) {
            py::arg("prologue_b") = 0, py::arg("finish") = 0)
       .def(
           "run",
-          [](const Contraction& contraction, const std::vector<std::uintptr_t>& addresses) {
+          [](const Contraction& contraction, const std::vector<std::uintptr_t>& addresses,
+             std::int64_t positions) {
             std::vector<char*> arrays;
             for (const std::uintptr_t address : addresses) arrays.push_back(reinterpret_cast<char*>(address));
             const py::gil_scoped_release release;
-            contraction.run(arrays.data());
+            contraction.run(arrays.data(), positions);
           },
-          py::arg("addresses"), "Run it on arrays at these addresses, in the order of the labels' strides.")
+          py::arg("addresses"), py::arg("positions") = 0,
+          "Run it on arrays at these addresses, in the order of the labels' strides.")
       .def_property_readonly("address",
                              [](const Contraction& c) { return reinterpret_cast<std::uintptr_t>(&c); })
       .def_property_readonly(

@@ -93,7 +93,17 @@ def tables() -> dict[str, list[tuple[str, str, list[str]]]]:
                 "UFUSE_SEMIRING",
                 "(semiring, element type)",
                 [f"{row.name}, {NAMES[code]}" for row in SEMIRINGS for code in row.codes],
-            )
+            ),
+            (
+                "UFUSE_SEMIRING_ARG",
+                "(semiring whose sum is one of its terms, element type)",
+                [
+                    f"{row.name}, {NAMES[code]}"
+                    for row in SEMIRINGS
+                    for code in row.codes
+                    if row.selects
+                ],
+            ),
         ],
         "formats.inc": [
             (
