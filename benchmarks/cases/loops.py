@@ -148,3 +148,82 @@ def reduce_columns(x: A, op: int, blocks: int, out: A) -> None:
                     total[j] += (row[j] - mean[j]) * (row[j] - mean[j])
             for j in range(total.size):
                 total[j] /= n
+
+
+def product(a: A, b: A, out: A) -> None:
+    """Matrix product, rows of b times numbers of a."""
+    for i in prange(a.shape[0]):
+        out[i, :] = 0
+        for k in range(a.shape[1]):
+            x = a[i, k]
+            for j in range(b.shape[1]):
+                out[i, j] += x * b[k, j]
+
+
+def products(a: A, b: A, out: A) -> None:
+    """Stack of matrix products."""
+    for t in prange(a.shape[0]):
+        for i in range(a.shape[1]):
+            out[t, i, :] = 0
+            for k in range(a.shape[2]):
+                x = a[t, i, k]
+                for j in range(b.shape[2]):
+                    out[t, i, j] += x * b[t, k, j]
+
+
+def or_and(a: A, b: A, out: A) -> None:
+    """Product of bools: a row of a that is false is passed over."""
+    for i in prange(a.shape[0]):
+        out[i, :] = False
+        for k in range(a.shape[1]):
+            if a[i, k]:
+                for j in range(b.shape[1]):
+                    out[i, j] |= b[k, j]
+
+
+def correlate(x: A, w: A, out: A) -> None:
+    """Correlate an image with a window, where the window lies inside."""
+    for i in prange(out.shape[0]):
+        out[i, :] = 0
+        for p in range(w.shape[0]):
+            for q in range(w.shape[1]):
+                weight = w[p, q]
+                for j in range(out.shape[1]):
+                    out[i, j] += weight * x[i + p, j + q]
+
+
+def tropical(better: Callable[..., Any]) -> Callable[..., None]:
+    """Return the loops of a min-plus (or max-plus) product for `min` (or `max`)."""
+
+    def plain(a: A, b: A, out: A) -> None:
+        for i in prange(a.shape[0]):
+            row = out[i]
+            for j in range(b.shape[1]):
+                row[j] = a[i, 0] + b[0, j]
+            for k in range(1, a.shape[1]):
+                x = a[i, k]
+                for j in range(b.shape[1]):
+                    row[j] = better(row[j], x + b[k, j])
+
+    return plain
+
+
+def tropical_blocked(better: Callable[..., Any]) -> Callable[..., None]:
+    """Return `tropical` with four rows of b to each pass over a row of the result.
+
+    For whole fours of rows of b: the result is then loaded and stored a quarter as often.
+    """
+
+    def blocked(a: A, b: A, out: A) -> None:
+        for i in prange(a.shape[0]):
+            row = out[i]
+            for j in range(b.shape[1]):
+                row[j] = a[i, 0] + b[0, j]
+            for k in range(0, a.shape[1], 4):
+                w, x, y, z = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
+                for j in range(b.shape[1]):
+                    left = better(w + b[k, j], x + b[k + 1, j])
+                    right = better(y + b[k + 2, j], z + b[k + 3, j])
+                    row[j] = better(row[j], better(left, right))
+
+    return blocked
