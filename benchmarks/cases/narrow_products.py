@@ -15,7 +15,7 @@ from .onnx_graphs import Node, session_call
 from .products import jax, onnxruntime, ours, torch
 from .quantization_peers import as_tensor
 
-GROUP = "narrow products"
+GROUP = "narrow"
 
 
 # ---- 8 bits -------------------------------------------------------------------------------------

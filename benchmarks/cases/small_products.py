@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import string
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,19 +78,20 @@ def _known(v: SimpleNamespace, f: Any, **names: Any) -> Statement:
     return _statement("f('ij,jk->ik', a, b)", v, f=f, **names)
 
 
-def _new_subscripts() -> Iterator[str]:
-    """Every way to write a product with three of 52 letters, each once: 132600.
-
-    A library that remembers what it has read has not read this one; what it imports at its first
-    call of all, and the memory it takes then, is not in the time. After the last, round again.
-    """
-    return itertools.cycle(
-        f"{i}{j},{j}{k}->{i}{k}" for i, j, k in itertools.permutations(string.ascii_letters, 3)
-    )
+@functools.cache
+def _subscripts() -> list[str]:
+    """Return every way to write a product with three of 52 letters: 132600."""
+    letters = itertools.permutations(string.ascii_letters, 3)
+    return [f"{i}{j},{j}{k}->{i}{k}" for i, j, k in letters]
 
 
 def _new(v: SimpleNamespace, f: Any, **names: Any) -> Statement:
-    return _statement("f(next(s), a, b)", v, f=f, s=_new_subscripts(), **names)
+    """Call with other subscripts each time.
+
+    A library that remembers what it has read has not read these, or has forgotten them when they
+    come round again. What it imports and sets up at its first call of all is not in the time.
+    """
+    return _statement("f(next(s), a, b)", v, f=f, s=itertools.cycle(_subscripts()), **names)
 
 
 def _einsum_case(kind: str, bar: str, jax: bool) -> Case:
