@@ -25,6 +25,7 @@ MODULES = {
     "boost_histogram": "boost_histogram",
     "pandas": "pandas",
     "scipy": "scipy",
+    "opt_einsum": "opt_einsum",
     "torch": "torch",
     "jax": "jax",
     "onnxruntime": "onnxruntime",

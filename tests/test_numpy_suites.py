@@ -19,9 +19,13 @@ from numpy_suites.suites import SUITES, VERSION, Suite
     not np.__version__.startswith(VERSION + "."),
     reason=f"the list of skips is for the tests of NumPy {VERSION}",
 )
-@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.module.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "suite", SUITES, ids=lambda s: "-".join((s.module.rpartition(".")[2], *s.names))
+)
 def test_suite_of_numpy(suite: Suite, tmp_path: Path) -> None:
     """All pass but those of `suites.py`, which says why."""
+    if suite.missing():
+        pytest.skip(f"ufuse does not have {', '.join(suite.missing())}")
     spec = importlib.util.find_spec(suite.module)
     if spec is None or spec.origin is None:
         pytest.skip("this installation of NumPy has no tests")

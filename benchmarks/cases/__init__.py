@@ -12,14 +12,19 @@ from . import (
     elementwise,
     gguf_blocks,
     model_files,
+    narrow_products,
     order,
+    products,
     quantization,
     reductions,
     scans,
     segments,
+    semirings,
     small,
+    small_products,
     statistics,
     streams,
+    tensors,
     windows,
 )
 
@@ -40,11 +45,16 @@ _MODULES = (
     scans,
     streams,
     contractions,
+    products,
+    narrow_products,
+    tensors,
+    semirings,
     small,
+    small_products,
 )
 
-#: Names of the groups, in the order of the tables.
-GROUPS = tuple(module.GROUP for module in _MODULES)
+#: Names of the groups, in the order of the tables; modules may share one.
+GROUPS = tuple(dict.fromkeys(module.GROUP for module in _MODULES))
 
 
 def all_cases() -> list[Case]:

@@ -35,6 +35,28 @@ def normal(shape: int | tuple[int, ...], seed: int = 0, scale: float = 1.0) -> n
     return result
 
 
+def values(shape: int | tuple[int, ...], dtype: np.typing.DTypeLike, seed: int = 0) -> np.ndarray:
+    """Return values to multiply, of any dtype.
+
+    Floats and complex numbers are normal; integers of 8 bits are all there are, wider ones below
+    100; of bools every 32nd is true, so that rows of a thousand meet and miss each other.
+    """
+    result = touched(shape, dtype)
+    rng, dtype = np.random.default_rng(seed), result.dtype
+    if dtype in (np.float32, np.float64):
+        rng.standard_normal(out=result, dtype=dtype.type)
+    elif dtype.kind == "c":
+        result.real, result.imag = rng.standard_normal(shape), rng.standard_normal(shape)
+    elif dtype.kind in "iu":
+        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.itemsize == 1 else (-99, 99)
+        result[...] = rng.integers(low, high, shape, dtype, endpoint=True)
+    elif dtype.kind == "b":
+        result[...] = rng.random(shape) < 1 / 32
+    else:
+        result[...] = rng.standard_normal(shape)
+    return result
+
+
 def touched_bytes(x: np.ndarray, line: int = 64) -> int:
     """Return the bytes of the cache lines that hold an array's elements.
 

@@ -30,23 +30,33 @@ def _inside_numpy(caller: FrameType) -> bool:
     return module.startswith("numpy.") and not tests
 
 
-def _rebound(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
+class _Rebound:
+    """One of NumPy's names, calling ours.
+
+    An object, for a class of tests may keep it as its attribute: a function there would be bound
+    and given the instance, which a ufunc is not. A ufunc's own attributes are the original's.
+    """
+
+    def __init__(self, ours: Callable[..., Any], original: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, original)
+        self._ours, self._original = ours, original
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if getattr(_state, "inside", False) or _inside_numpy(sys._getframe(1)):
-            return original(*args, **kwargs)
+            return self._original(*args, **kwargs)
         _state.inside = True
         try:
-            return ours(*args, **kwargs)
+            return self._ours(*args, **kwargs)
         finally:
             _state.inside = False
 
-    return call
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_original"], name)
 
 
 for _name in FUNCTIONS:
     if hasattr(uf, _name):
-        setattr(np, _name, _rebound(getattr(uf, _name), getattr(np, _name)))
+        setattr(np, _name, _Rebound(getattr(uf, _name), getattr(np, _name)))
 for _alias, _name in (("amin", "min"), ("amax", "max")):
     setattr(np, _alias, getattr(np, _name))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import ufuse as uf
+
 #: NumPy's names that become ours where ufuse has them.
 FUNCTIONS: Final = (
     "sum prod mean var std min max ptp argmin argmax any all count_nonzero average median quantile "
     "percentile cumsum cumprod nansum nanprod nanmean nanvar nanstd nanmin nanmax nanargmin "
-    "nanargmax nanmedian nanquantile nanpercentile nancumsum nancumprod histogram bincount einsum"
+    "nanargmax nanmedian nanquantile nanpercentile nancumsum nancumprod histogram bincount einsum "
+    "matmul dot vdot inner outer tensordot vecdot matvec vecmat kron"
 ).split()
 
 
@@ -24,11 +27,18 @@ class Suite:
         Which of its classes; all where empty.
     skips : dict
         Test (``Class::test``, with or without parameters) or class, and why it does not run.
+    names : tuple of str
+        Functions that the tests are of: while ufuse lacks one, the suite does not run.
     """
 
     module: str
     classes: tuple[str, ...] = ()
     skips: dict[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Those of `names` that ufuse does not have."""
+        return [name for name in self.names if not hasattr(uf, name)]
 
 
 #: The version of NumPy whose tests these are; those of another need another list.
@@ -82,6 +92,28 @@ _UFUNCS_CALLED: Final = {
         _REDUCE,
     ),
 }
+
+#: The tests in ``test_ufunc`` of products of vectors, some under names that do not say so.
+_VECTORS_MULTIPLIED: Final = (
+    "test_vecdot",
+    "test_matvec",
+    "test_vecmatvec_identity",
+    "test_vecdot_matvec_vecmat_complex",
+    "test_matvec_vecmat_out",
+    "test_vecdot_subclass",
+    "test_vecdot_object_no_conjugate",
+    "test_vecdot_object_breaks_outer_loop_on_error",
+    "test_broadcast",
+    "test_out_broadcasts",
+    "test_type_cast",
+    "test_endian",
+    "test_incontiguous_array",
+    "test_output_argument",
+    "test_axes_argument",
+    "test_axis_argument",
+    "test_keepdims_argument",
+    "test_innerwt",
+)
 
 SUITES: Final = (
     Suite(
@@ -170,5 +202,32 @@ SUITES: Final = (
     Suite(
         "numpy._core.tests.test_einsum",
         skips={"TestEinsum::test_einsum_errors": "without subscripts it is Python's TypeError"},
+    ),
+    Suite(
+        "numpy._core.tests.test_multiarray",
+        ("TestMatmul",),
+        names=("matmul", "dot"),
+    ),
+    Suite(
+        "numpy._core.tests.test_multiarray",
+        ("TestDot",),
+        {"TestDot::test_huge_vectordot": "takes 9 GB of memory"},
+        names=("dot",),
+    ),
+    Suite("numpy._core.tests.test_multiarray", ("TestVdot",), names=("vdot",)),
+    Suite("numpy._core.tests.test_multiarray", ("TestInner",), names=("inner",)),
+    Suite("numpy._core.tests.test_numeric", ("TestTensordot",), names=("tensordot", "dot")),
+    Suite("numpy._core.tests.test_numeric", ("test_outer_out_param",), names=("outer",)),
+    Suite(
+        "numpy._core.tests.test_ufunc",
+        tuple(f"TestUfunc::{name}" for name in _VECTORS_MULTIPLIED),
+        {"TestUfunc::test_vecdot_subclass": _SUBCLASS},
+        names=("vecdot", "matvec", "vecmat", "matmul"),
+    ),
+    Suite(
+        "numpy.lib.tests.test_shape_base",
+        ("TestKron", "TestTile::test_kroncompare"),
+        {"TestKron::test_return_type": _SUBCLASS, "TestKron::test_kron_ma": _MASKED},
+        names=("kron",),
     ),
 )
