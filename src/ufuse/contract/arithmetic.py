@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..fusion.program import Instruction, Program
 from ..interop.lowprecision import coding
 from ..quant.arguments import float_name
-from ..quant.programs import caster, storage_of
+from ..quant.programs import Steps, caster, storage_of
 
 DType = np.dtype[Any]
 
@@ -86,6 +87,30 @@ def cast_program(source: DType, result: DType) -> Program | None:
         return None
     codes = element(source), element(result)
     return Program((codes[0],), (), (Instruction("cast", codes[1], (0,)),), (1,))
+
+
+def stored(array: NDArray[Any]) -> NDArray[Any]:
+    """View an array as programs read it: narrow floats as the integers that hold them."""
+    return array.view(f"u{array.dtype.itemsize}") if is_narrow(array.dtype) else array
+
+
+@lru_cache(maxsize=256)
+def multiplier(a: DType, b: DType, result: DType) -> Program | None:
+    """Return the program that multiplies elements and rounds once; None where the core has none."""
+    if any(x.kind not in "biuf" and not is_narrow(x) for x in (a, b, result)) or result.kind == "b":
+        return None
+    between = _F4 if is_narrow(result) else result
+    steps = Steps(element(a), element(b))
+    factors = []
+    for number, dtype in enumerate((a, b)):
+        value: Any = number
+        if is_narrow(dtype):
+            value, dtype = steps.decoded(value, str(float_name(dtype))), _F4
+        factors.append(value if dtype == between else steps.add("cast", element(between), value))
+    product = steps.add("multiply", element(between), *factors)
+    if is_narrow(result):
+        product = steps.encoded(product, str(float_name(result)))
+    return steps.program(product)
 
 
 @lru_cache(maxsize=1024)

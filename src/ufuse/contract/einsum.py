@@ -21,6 +21,7 @@ from .subscripts import Equation, extents, from_lists, parse
 Array = NDArray[Any]
 
 _OUR_KINDS = "biufc"
+_CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 _PLAIN = (None, None, "plus_times", "auto")
 _SMALL = 1e6  # multiplications during which other threads may wait
 
@@ -54,7 +55,8 @@ def einsum(
     dtype : dtype_like, optional
         The operands are cast to it, as `casting` permits, and contracted in it.
     order : {'K', 'C', 'F', 'A'}
-        Layout of a new result: ``'F'`` Fortran's, ``'A'`` that where all operands have it, else C.
+        Layout of a new result: ``'F'`` Fortran's, ``'A'`` and ``'K'`` that where all operands have
+        it, else C.
     casting : {'safe', 'no', 'equiv', 'same_kind', 'unsafe'}
         For `dtype` and `out`.
     optimize : {'auto', True, False, 'greedy', 'optimal', ...} or sequence, optional
@@ -145,8 +147,13 @@ def contract(
             f"{function}: argument 'semiring': expected plus_times or one of "
             f"{', '.join(SEMIRINGS)}, got {semiring!r}"
         )
+    order = order.upper()
     if order not in ("K", "C", "F", "A"):
         raise ValueError(f"{function}: argument 'order': expected K, C, F or A, got {order!r}")
+    if casting not in _CASTINGS:
+        raise ValueError(
+            f"{function}: argument 'casting': expected one of {', '.join(_CASTINGS)}, got {casting!r}"
+        )
     arrays = [
         asarray(operand, function=function, argument=f"operands[{i}]")
         for i, operand in enumerate(operands)
@@ -164,9 +171,9 @@ def contract(
     )  # fmt: skip
     if target is None:
         if len(arrays) == 1 and isinstance(plan.steps[0], AloneStep) and not plan.steps[0].shared:
-            view = plan.run(arrays, None)
+            view = plan.steps[0].view(arrays[0].astype(summed, copy=False))
             return wrap_like(view if view.ndim else view[()], *operands)
-        result = plan.run(arrays, _new(plan, arrays, order))
+        result = plan.run(arrays, _new(plan.shape, summed, arrays, order))
         if entry is not None and (dtype, accumulate, semiring, optimize) == _PLAIN:
             _remember(entry, key, operands, arrays, plan, result)
         return wrap_like(result if result.ndim else result[()], *operands)
@@ -258,13 +265,13 @@ def _native(array: Array, summed: DType, cast: bool) -> Array:
     return array.astype(dtype, copy=False)
 
 
-def _new(plan: Plan, arrays: Sequence[Array], order: str) -> Array:
-    if order == "A":
+def _new(shape: tuple[int, ...], dtype: DType, arrays: Sequence[Array], order: str) -> Array:
+    if order in "AK":
         fortran = all(x.flags.f_contiguous and not x.flags.c_contiguous for x in arrays)
         order = "F" if fortran else "C"
     if order == "F":
-        return executors.empty(plan.shape[::-1], plan.dtype).T
-    return executors.empty(plan.shape, plan.dtype)
+        return executors.empty(shape[::-1], dtype).T
+    return executors.empty(shape, dtype)
 
 
 def _check_out(

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from .. import executors
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
-from ..fusion.program import Instruction, Program
 from ..interop.lowprecision import narrowed
 from . import reference
-from .arithmetic import EXACT_K, Arithmetic, DType, choose, element, is_narrow
+from .arithmetic import EXACT_K, Arithmetic, DType, choose, is_narrow, multiplier, stored
 from .subscripts import Label, Labels, Sizes, arranged, steps
 
 Array = NDArray[Any]
@@ -116,10 +115,10 @@ class Elementwise:
         row = SEMIRINGS.get(pair.semiring)
         if row is not None:
             out[...] = row.times(*(x.astype(pair.dtype, copy=False) for x in (left, right)))
-        elif pair.dtype.kind in "iuf" and a.dtype == b.dtype == out.dtype and _multiplies(out):
-            executors.run_program(_multiply(element(out.dtype)), (left, right), (out,))
         elif pair.dtype.kind == "b":
             np.logical_and(left, right, out=out)
+        elif (program := multiplier(a.dtype, b.dtype, pair.dtype)) is not None:
+            executors.run_program(program, (stored(left), stored(right)), (stored(out),))
         else:
             np.multiply(left, right, out=out, dtype=pair.dtype, casting="unsafe")
 
@@ -228,12 +227,3 @@ def _sorted_labels(
             kind = 0 if label in in_a and label in in_b else 1 if label in in_a else 2
         kinds[kind].append((pair.sizes[label], strides))
     return kinds
-
-
-def _multiply(code: str) -> Program:
-    return Program((code, code), (), (Instruction("multiply", code, (0, 1)),), (2,))
-
-
-def _multiplies(out: Array) -> bool:
-    """Whether the catalogue multiplies such elements."""
-    return out.dtype.isbuiltin == 1 and out.dtype.itemsize <= 8 and out.dtype != np.float16

@@ -70,8 +70,12 @@ class AloneStep:
     semiring: str = "plus_times"
 
     def view(self, operand: Array) -> Array:
-        """Return the operand where nothing is summed: its diagonals, in the order of the result."""
-        return arranged(operand, self.labels, self.out, self.sizes)
+        """Return a view of the operand where nothing is summed: its diagonals, its axes in order."""
+        places = {label: i for i, label in enumerate(dict.fromkeys(self.labels))}
+        found: Array = np.einsum(
+            operand, [places[x] for x in self.labels], [places[x] for x in self.out]
+        )
+        return found
 
     @property
     def shared(self) -> tuple[Label, ...]:
@@ -268,7 +272,7 @@ def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
     for places in path:
         ordered = sorted(int(place) for place in places)
         if not ordered or ordered[-1] >= count or ordered[0] < 0:
-            raise ValueError(
+            raise RuntimeError(
                 f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
                 f"operand that is not there; {count} are left"
             )
@@ -280,7 +284,8 @@ def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
         for taken, place in enumerate(ordered[2:], start=2):
             result.append((count - 1, place - taken))
             count -= 1
-    while count > 1:  # a path may end early
-        result.append((0, 1))
-        count -= 1
+    if count > 1:
+        raise RuntimeError(
+            f"ufuse.einsum: argument 'optimize': the path leaves {count} operands; expected one"
+        )
     return tuple(result)

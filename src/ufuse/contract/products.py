@@ -128,11 +128,18 @@ class _Stacked:
     ) -> Any:
         """Do it for core axes elsewhere than last, as NumPy's `axes` names them."""
         chosen = [entry if isinstance(entry, tuple) else (entry,) for entry in axes]
+        if len(chosen) == 2 and not self.core[2]:
+            chosen.append(())
+        if [len(entry) for entry in chosen] != [len(labels) for labels in self.core]:
+            raise np.exceptions.AxisError(
+                f"{self.function}: argument 'axes': expected a tuple of axes for each operand and "
+                f"the result, of {', '.join(str(len(x)) for x in self.core)}, got {axes!r}"
+            )
         a, b = (
             np.moveaxis(x, axis, range(-len(axis), 0))
             for x, axis in zip((a, b), chosen, strict=False)
         )
-        place = chosen[2] if len(chosen) > 2 else tuple(range(-len(self.core[2]), 0))
+        place = chosen[2]
         target = None
         if out is not None:
             target = as_output(out, function=self.function)
@@ -252,7 +259,7 @@ def vecmat(
 
 def vecdot(
     x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, axis: int | None = None,
-    casting: str = "same_kind", order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,
+    keepdims: bool = False, casting: str = "same_kind", order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,
     accumulate: DTypeLike | None = None, semiring: str = "plus_times",
 ) -> Any:  # fmt: skip
     """Multiply matching elements and sum along an axis, as `numpy.vecdot`.
@@ -263,6 +270,8 @@ def vecdot(
         The others broadcast. A complex `x1` is conjugated.
     axis : int, optional
         The axis summed along, in both; the last one where it is not given.
+    keepdims : bool
+        Whether the result has an axis of 1 where the operands had theirs.
 
     Other parameters are those of `matmul`.
 
@@ -272,14 +281,27 @@ def vecdot(
     >>> uf.vecdot(np.ones((2, 3)), np.arange(3.0))
     array([3., 3.])
     """
+    if not isinstance(keepdims, (bool, np.bool_)):
+        raise TypeError(f"ufuse.vecdot: argument 'keepdims': expected a bool, got {keepdims!r}")
     if axis is not None:
         if axes is not None:
             raise TypeError("ufuse.vecdot: expected 'axis' or 'axes', got both")
-        axes = [(axis,), (axis,), ()]
-    return _VECDOT.call(
+        axes = [(axis,), (axis,), (axis,) if keepdims else ()]
+    place: Any = -1
+    if keepdims:  # the axis that is kept is the caller's business, not the contraction's
+        place = -1 if axes is None or len(axes) < 3 else axes[2]
+        place = place[0] if isinstance(place, tuple) else place
+        axes = None if axes is None else [*axes[:2], ()]
+        if out is not None:
+            kept = as_output(out, function="ufuse.vecdot")
+            vecdot(x1, x2, np.squeeze(kept, place), casting=casting, order=order, dtype=dtype,
+                   axes=axes, accumulate=accumulate, semiring=semiring)  # fmt: skip
+            return out
+    found = _VECDOT.call(
         x1, x2, out, axes, None, casting=casting, order=order, dtype=dtype, accumulate=accumulate,
         semiring=semiring,
     )  # fmt: skip
+    return np.expand_dims(found, place) if keepdims else found
 
 
 def _named(
