@@ -8,6 +8,7 @@
 #include "contract/dispatch.hpp"
 #include "contract/finish.hpp"
 #include "contract/plan.hpp"
+#include "core/threads.hpp"
 #include "core/tiers.hpp"
 
 namespace ufuse {
@@ -15,6 +16,8 @@ namespace {
 
 // Positions that an axis keeps as offsets: 8 bytes for each array. Longer ones are cut into several products.
 constexpr std::int64_t kMostOffsets = 1 << 16;
+
+constexpr double kWorkPerThread = 1e6;  // multiplications: what waking a worker is worth
 
 /// Several labels as one axis per array: affine where they step evenly, else with offset vectors.
 class FusedAxis {
@@ -187,7 +190,7 @@ struct Contraction::Lowered {
     return matrix;
   }
 
-  void run(char* const* at, std::int64_t positions) const {
+  void run(char* const* at, std::int64_t positions, std::int64_t fewer) const {
     const ContractKernels& kernels = contract_kernels(active_tier());
     Product product;
     Prologue made_a, made_b;
@@ -196,6 +199,7 @@ struct Contraction::Lowered {
     product.positions = positions;
     product.m = rows->size();
     product.n = cols->size();
+    if (fewer >= 0) (turned ? product.n : product.m) = fewer;
     product.k = shared->size();
     product.a = operand(at, 0, spec.a_arrays, spec.prologue_a, false, made_a);
     product.b =
@@ -228,7 +232,7 @@ struct Contraction::Lowered {
 Contraction::Contraction(ContractionSpec spec) : lowered_(std::make_unique<const Lowered>(std::move(spec))) {}
 Contraction::~Contraction() = default;
 
-void Contraction::run(char* const* arrays, std::int64_t positions) const {
+void Contraction::run_rows(char* const* arrays, std::int64_t positions, std::int64_t rows) const {
   const Lowered& l = *lowered_;
   std::vector<char*> at(arrays, arrays + l.arrays);
   if (l.turned)
@@ -242,8 +246,33 @@ void Contraction::run(char* const* arrays, std::int64_t positions) const {
       for (std::size_t k = 0; k < l.arrays; ++k) at[k] += rest % label.size * label.strides[k];
       rest /= label.size;
     }
-    l.run(at.data(), positions);
+    l.run(at.data(), positions, rows);
   }
+}
+
+void run_many(std::span<const ContractionCall> calls) {
+  double work = 0, most = 0;
+  for (const ContractionCall& call : calls) {
+    work += call.work();
+    most = std::max(most, call.work());
+  }
+  const int threads = thread_limit();
+  const auto run = [&](std::int64_t i) {
+    const ContractionCall& call = calls[static_cast<std::size_t>(i)];
+    call.contraction->run_rows(call.arrays, 0, call.rows);
+  };
+  const auto count = static_cast<std::int64_t>(calls.size());
+  // One thread each where the largest is no more than a thread's share; else one after the other on all
+  // threads.
+  if (threads > 1 && work > 2 * kWorkPerThread && most * threads <= work)
+    return parallel_for(count, threads, run);
+  for (std::int64_t i = 0; i < count; ++i) run(i);
+}
+
+double ContractionCall::work() const {
+  const auto m = static_cast<double>(rows >= 0 ? rows : contraction->m());
+  return m * static_cast<double>(contraction->n()) * static_cast<double>(contraction->k()) *
+         static_cast<double>(contraction->items());
 }
 
 std::int64_t Contraction::m() const noexcept { return lowered_->rows->size(); }

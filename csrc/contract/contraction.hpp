@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "contract/product.hpp"
@@ -43,7 +44,11 @@ class UFUSE_API Contraction {
 
   /// `arrays`: addresses, in the order of the labels' strides. C must not overlap what is read. `positions`:
   /// see Product.
-  void run(char* const* arrays, std::int64_t positions = 0) const;
+  void run(char* const* arrays, std::int64_t positions = 0) const { run_rows(arrays, positions, -1); }
+
+  /// The same for fewer rows (the labels of A and C alone) than it was made for, or as many where `rows` is
+  /// negative. Fewer need rows that are one label.
+  void run_rows(char* const* arrays, std::int64_t positions, std::int64_t rows) const;
 
   std::int64_t m() const noexcept;
   std::int64_t n() const noexcept;
@@ -55,5 +60,17 @@ class UFUSE_API Contraction {
   struct Lowered;
   std::unique_ptr<const Lowered> lowered_;
 };
+
+/// One of several contractions that are independent of each other.
+struct ContractionCall {
+  const Contraction* contraction;
+  char* const* arrays;
+  std::int64_t rows = -1;  // see `run_rows`
+
+  double work() const;  // multiplications
+};
+
+/// Runs them all: each on one thread where there are enough of a size, else one after the other.
+UFUSE_API void run_many(std::span<const ContractionCall> calls);
 
 }  // namespace ufuse

@@ -188,6 +188,25 @@ void register_contract(py::module_& m) {
           "sizes", [](const Contraction& c) { return std::make_tuple(c.items(), c.m(), c.n(), c.k()); })
       .def_property_readonly("turned", &Contraction::turned);
 
+  m.def(
+      "run_contractions",
+      [](const std::vector<const Contraction*>& contractions,
+         const std::vector<std::vector<std::uintptr_t>>& addresses, const std::vector<std::int64_t>& rows) {
+        std::vector<std::vector<char*>> arrays;
+        std::vector<ContractionCall> calls;
+        for (std::size_t i = 0; i < addresses.size(); ++i) {
+          arrays.emplace_back();
+          for (const std::uintptr_t address : addresses[i])
+            arrays[i].push_back(reinterpret_cast<char*>(address));
+        }
+        for (std::size_t i = 0; i < addresses.size(); ++i)
+          calls.push_back({contractions[i], arrays[i].data(), rows[i]});
+        const py::gil_scoped_release release;
+        run_many(calls);
+      },
+      py::arg("contractions"), py::arg("addresses"), py::arg("rows"),
+      "Run contractions that are independent of each other; rows: fewer than they were made for, or -1.");
+
   py::class_<PackedMatrix>(m, "PackedMatrix", "Weights (n, k) packed once for the tier in use.")
       .def(py::init([](const std::string& code, const MatrixTuple& w, std::int64_t k, std::int64_t n) {
              const MatrixSpec spec = spec_of(w);

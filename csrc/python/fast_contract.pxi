@@ -5,7 +5,7 @@ DEF LAYOUTS = 32  # of one key
 
 cdef extern from "contract/contraction.hpp" namespace "ufuse" nogil:
     cppclass Contraction:
-        void run(char** arrays) except +  # without positions
+        void run(char** arrays) except +
 
 
 cdef struct Layout:

@@ -1,15 +1,17 @@
-"""What a contraction of given dtypes computes with: the product's elements, and casts on the way."""
+"""What a contraction of given dtypes computes with: the product's elements, and the casts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalogue.operations import BY_UFUNC
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from ..catalogue.semirings import Semiring
 from ..fusion.program import Instruction, Program
 from ..interop.lowprecision import coding
 from ..quant.arguments import float_name
@@ -45,6 +47,10 @@ class Arithmetic:
     packed: tuple[DType, DType]
     sums: DType
     result: DType
+
+    def unfinished(self) -> Arithmetic:
+        """Return the same with the sums as the result."""
+        return replace(self, result=self.sums)
 
     def prologue(self, operand: int, dtype: DType) -> Program | None:
         """Return the program that converts an operand as it is packed; None where none has to."""
@@ -102,10 +108,11 @@ def multiplier(a: DType, b: DType, result: DType) -> Program | None:
     between = _F4 if is_narrow(result) else result
     steps = Steps(element(a), element(b))
     factors = []
-    for number, dtype in enumerate((a, b)):
+    for number, given in enumerate((a, b)):
         value: Any = number
-        if is_narrow(dtype):
-            value, dtype = steps.decoded(value, str(float_name(dtype))), _F4
+        dtype = given
+        if is_narrow(given):
+            value, dtype = steps.decoded(value, str(float_name(given))), _F4
         factors.append(value if dtype == between else steps.add("cast", element(between), value))
     product = steps.add("multiply", element(between), *factors)
     if is_narrow(result):
@@ -113,8 +120,24 @@ def multiplier(a: DType, b: DType, result: DType) -> Program | None:
     return steps.program(product)
 
 
+@lru_cache(maxsize=64)
+def term_program(semiring: Semiring, dtype: DType) -> Program | None:
+    """Return the program (sum, a, b) -> sum of a semiring without kernels; None for the others."""
+    if semiring.codes or dtype.kind not in "iuf" or is_narrow(dtype):
+        return None
+    names = [BY_UFUNC.get(f) for f in (semiring.times, getattr(np, semiring.plus))]
+    if names[0] is None or names[1] is None:
+        return None
+    code = element(dtype)
+    product = Instruction(names[0].name, code, (1, 2))
+    program = Program((code,) * 3, (), (product, Instruction(names[1].name, code, (0, 3))), (4,))
+    return program if program.is_native() else None
+
+
 @lru_cache(maxsize=1024)
-def choose(a: DType, b: DType, summed: DType, semiring: str) -> Arithmetic | None:
+def choose(
+    a: DType, b: DType, summed: DType, semiring: Semiring | None, positions: bool = False
+) -> Arithmetic | None:
     """Return how operands of `a` and `b` are contracted in `summed`; None where the core cannot.
 
     Parameters
@@ -123,9 +146,13 @@ def choose(a: DType, b: DType, summed: DType, semiring: str) -> Arithmetic | Non
         In native byte order.
     summed : dtype
         Of the result: NumPy's promotion of the operands, or what was asked for.
-    semiring : str
+    semiring : Semiring or None
+        None for sums of products.
+    positions : bool
+        Whether which term each sum is is wanted, too.
     """
-    found = _ring(a, b, summed) if semiring == "plus_times" else _semiring(summed, semiring)
+    ring = semiring is None
+    found = _ring(a, b, summed) if ring else _semiring(summed, semiring, positions)
     if found is None:
         return None
     arithmetic = Arithmetic(*found, summed)
@@ -140,7 +167,7 @@ def choose(a: DType, b: DType, summed: DType, semiring: str) -> Arithmetic | Non
 
 def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], DType] | None:
     if summed.kind == "b":
-        return _semiring(summed, "or_and")
+        return _semiring(summed, SEMIRINGS["or_and"])
     if summed.kind in "iu":
         if (
             summed.itemsize <= 4
@@ -166,8 +193,11 @@ def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], 
     return "f4", (_F4, _F4), _F4
 
 
-def _semiring(summed: DType, name: str) -> tuple[str, tuple[DType, DType], DType] | None:
-    codes = SEMIRINGS[name].codes
+def _semiring(
+    summed: DType, semiring: Semiring | None, positions: bool = False
+) -> tuple[str, tuple[DType, DType], DType] | None:
+    assert semiring is not None
+    codes, name = semiring.codes, f"{'arg_' if positions else ''}{semiring.name}"
     if codes == ("?",):
         return f"{name}.?", (summed, summed), summed
     if summed.kind == "i" or (summed.kind == "u" and summed.itemsize < 8):

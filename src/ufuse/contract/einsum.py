@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from ..catalogue.semirings import Semiring
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
-from .arithmetic import DType, is_narrow
-from .pairs import Product
+from .arithmetic import DType, is_narrow, stored
+from .finish import traced
+from .pairs import Finish, Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
-from .subscripts import Equation, extents, from_lists, parse
+from .subscripts import extents, from_lists, parse
 
 Array = NDArray[Any]
 
@@ -35,7 +37,9 @@ def einsum(
     casting: str = "safe",
     optimize: Any = "auto",
     accumulate: DTypeLike | None = None,
-    semiring: str = "plus_times",
+    semiring: str | Semiring = "plus_times",
+    return_arg: bool = False,
+    finish: Callable[[Any], Any] | None = None,
     memory_limit: int | None = None,
 ) -> Any:
     """Contract operands by the labels of their axes, as `numpy.einsum`.
@@ -66,9 +70,20 @@ def einsum(
     accumulate : dtype_like, optional
         Operands stay as they are, and sums and result have this dtype: ``"int32"`` for exact sums
         of int8 products, ``"float32"`` for float16.
-    semiring : str
-        What stands for sum and product: ``"plus_times"``, or a name of `SEMIRINGS` such as
-        ``"min_plus"``.
+    semiring : str or Semiring
+        What stands for sum and product: ``"plus_times"``, ``"min_plus"``, ``"max_plus"``,
+        ``"max_times"``, ``"min_max"``, ``"or_and"``, ``"xor_and"``, ``"logaddexp_plus"``,
+        ``"plus_absdiff"``, ``"plus_sqdiff"``, ``"max_absdiff"``, ``"plus_notequal"``, or what
+        `semiring` returns.
+    return_arg : bool
+        Whether to return, beside minima or maxima of two operands, which term each is: its index
+        among the shared labels, flattened in the order in which they first appear; the first of
+        equal ones.
+    finish : callable, optional
+        A function of one array, written in NumPy as for `fuse`: scale, bias, activation, cast. It
+        is applied to the sums before they are stored, so that they are never in memory; arrays from
+        outside of it broadcast to the result. Of narrow floats the sums are float32, of other
+        dtypes they have that of the result.
     memory_limit : int, optional
         Bytes that an intermediate result may take.
 
@@ -77,6 +92,8 @@ def einsum(
     ndarray or scalar
         The contraction; a scalar if no label is left and `out` is not given. One operand with
         nothing to sum gives a view of it.
+    index : ndarray of intp
+        With `return_arg`.
 
     Raises
     ------
@@ -115,8 +132,8 @@ def einsum(
         subscripts, given = from_lists(operands)
     result = contract(
         "ufuse.einsum", subscripts, given, out=out, dtype=dtype, order=order, casting=casting,
-        optimize=optimize, accumulate=accumulate, semiring=semiring, memory_limit=memory_limit,
-        entry=einsum, key=subscripts,
+        optimize=optimize, accumulate=accumulate, semiring=semiring, return_arg=return_arg,
+        finish=finish, memory_limit=memory_limit, entry=einsum, key=subscripts,
     )  # fmt: skip
     return result
 
@@ -132,7 +149,9 @@ def contract(
     casting: str = "safe",
     optimize: Any = "auto",
     accumulate: DTypeLike | None = None,
-    semiring: str = "plus_times",
+    semiring: str | Semiring = "plus_times",
+    return_arg: bool = False,
+    finish: Callable[[Any], Any] | None = None,
     memory_limit: int | None = None,
     conjugate: bool = False,
     entry: Any = None,
@@ -142,33 +161,36 @@ def contract(
 
     A plain call of two arrays is remembered by the fast entry `entry` under `key`.
     """
-    if semiring != "plus_times" and semiring not in SEMIRINGS:
-        raise ValueError(
-            f"{function}: argument 'semiring': expected plus_times or one of "
-            f"{', '.join(SEMIRINGS)}, got {semiring!r}"
-        )
+    ring = semiring_row(function, semiring)
     order = order.upper()
     if order not in ("K", "C", "F", "A"):
         raise ValueError(f"{function}: argument 'order': expected K, C, F or A, got {order!r}")
     if casting not in _CASTINGS:
         raise ValueError(
-            f"{function}: argument 'casting': expected one of {', '.join(_CASTINGS)}, got {casting!r}"
+            f"{function}: argument 'casting': expected one of {', '.join(_CASTINGS)}, got "
+            f"{casting!r}"
         )
     arrays = [
         asarray(operand, function=function, argument=f"operands[{i}]")
         for i, operand in enumerate(operands)
     ]
     equation = parse(subscripts, tuple(x.ndim for x in arrays), function)
-    summed = _result_dtype(function, arrays, dtype, accumulate, casting, semiring)
+    summed = _result_dtype(function, arrays, dtype, accumulate, casting, ring)
     target = None if out is None else as_output(out, function=function)
     if summed is None:  # objects, long doubles: NumPy's own
         return _by_numpy(subscripts, arrays, target, out, operands, dtype, order, casting)
+    if finish is not None and is_narrow(summed):
+        summed = np.dtype(np.float32)
     arrays = [_native(x, summed, dtype is not None) for x in arrays]
     sizes = extents(equation, [x.shape for x in arrays], function)
     plan = make_plan(
-        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), summed, semiring,
-        accumulate is not None, conjugate, _hashable(optimize), memory_limit,
+        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), summed, ring,
+        accumulate is not None, conjugate, hashable(optimize), memory_limit, not return_arg,
     )  # fmt: skip
+    if return_arg:
+        return _with_positions(function, plan, arrays, target, out, operands, finish)
+    if finish is not None:
+        return _finished(function, plan, arrays, target, out, operands, finish, order, casting)
     if target is None:
         if len(arrays) == 1 and isinstance(plan.steps[0], AloneStep) and not plan.steps[0].shared:
             view = plan.steps[0].view(arrays[0].astype(summed, copy=False))
@@ -188,8 +210,60 @@ def contract(
     return out
 
 
+def _finished(
+    function: str, plan: Plan, arrays: Sequence[Array], target: Array | None, out: Any,
+    operands: Sequence[Any], finish: Callable[[Any], Any], order: str, casting: str,
+) -> Any:  # fmt: skip
+    """Contract, and apply a function to the sums before they are stored."""
+    done, result = traced(function, finish, plan.shape, plan.dtype)
+    if target is None:
+        found = _new(plan.shape, result, arrays, order)
+        plan.run(arrays, stored(found), done)
+        return wrap_like(found if found.ndim else found[()], *operands)
+    _check_out(function, target, plan.shape, result, casting)
+    if target.dtype != result or not target.dtype.isnative:
+        found = executors.empty(plan.shape, result)
+        plan.run(arrays, stored(found), done)
+        target[...] = found
+        return out
+    arrays = [x.copy() if executors.overlap(x, target) else x for x in arrays]
+    others = tuple(x.copy() if executors.overlap(x, target) else x for x in done.arrays)
+    plan.run(arrays, stored(target), Finish(done.program, others))
+    return out
+
+
+def _with_positions(
+    function: str, plan: Plan, arrays: Sequence[Array], target: Array | None, out: Any,
+    operands: Sequence[Any], finish: Any,
+) -> Any:  # fmt: skip
+    """Contract two operands to minima or maxima, and say which term each is."""
+    step = plan.steps[0]
+    if not isinstance(step, PairStep) or len(plan.steps) > 1 or finish is not None:
+        raise ValueError(
+            f"{function}: argument 'return_arg': expected two operands and no 'finish'"
+        )
+    pair = step.pair
+    if pair.semiring is None or not pair.semiring.selects:
+        names = ", ".join(name for name, row in SEMIRINGS.items() if row.selects)
+        given = "plus_times" if pair.semiring is None else pair.semiring.name
+        raise ValueError(
+            f"{function}: argument 'return_arg': expected a semiring whose sum is one of its terms "
+            f"({names}), got {given!r}"
+        )
+    if not all(pair.sizes[label] for label in pair.shared):
+        raise ValueError(f"{function}: argument 'return_arg': there is no term to choose")
+    if target is not None:
+        _check_out(function, target, plan.shape, plan.dtype, "no")
+    values, index = step.run_with_positions(arrays[0], arrays[1])
+    if target is not None:
+        target[...] = values
+        return out, wrap_like(index, *operands)
+    found = (values, index) if values.ndim else (values[()], index[()])
+    return wrap_like(found, *operands)
+
+
 def supports(a: Array, b: Array, dtype: DTypeLike | None) -> bool:
-    """Whether ufuse contracts arrays of these dtypes itself; NumPy does objects and long doubles."""
+    """Whether ufuse contracts arrays of these dtypes itself, which objects are not."""
     try:
         found = np.result_type(a, b) if dtype is None else np.dtype(dtype)
     except TypeError:
@@ -225,13 +299,27 @@ def _remember(
         )  # fmt: skip
 
 
+def semiring_row(function: str, semiring: str | Semiring) -> Semiring | None:
+    """Return the row; None for sums of products."""
+    if semiring == "plus_times":
+        return None
+    if isinstance(semiring, Semiring):
+        return semiring
+    if semiring not in SEMIRINGS:
+        raise ValueError(
+            f"{function}: argument 'semiring': expected plus_times, one of {', '.join(SEMIRINGS)}, "
+            f"or what ufuse.semiring returns, got {semiring!r}"
+        )
+    return SEMIRINGS[semiring]
+
+
 def _result_dtype(
     function: str,
     arrays: Sequence[Array],
     dtype: DTypeLike | None,
     accumulate: DTypeLike | None,
     casting: Any,
-    semiring: str,
+    semiring: Semiring | None,
 ) -> DType | None:
     """Return the dtype of the sums; None where it is one that NumPy alone has."""
     if dtype is not None and accumulate is not None:
@@ -241,10 +329,10 @@ def _result_dtype(
         )
     wanted = dtype if accumulate is None else accumulate
     found = np.dtype(np.result_type(*arrays) if wanted is None else wanted).newbyteorder("=")
-    if semiring in ("or_and", "xor_and"):
+    if semiring is not None and semiring.codes == ("?",):
         found = np.dtype(bool)
     for i, array in enumerate(arrays):
-        rule = "same_kind" if accumulate is not None else casting
+        rule: Any = "same_kind" if accumulate is not None else casting
         if wanted is not None and not np.can_cast(array.dtype, found, rule):
             raise TypeError(
                 f"{function}: operands[{i}] of dtype {array.dtype} cannot be cast to {found} "
@@ -257,7 +345,7 @@ def _native(array: Array, summed: DType, cast: bool) -> Array:
     """Return the operand in native byte order, and of a dtype that is read as it is packed."""
     dtype = array.dtype.newbyteorder("=")
     if summed.kind == "b" and dtype.kind != "b":
-        return array != 0
+        return np.not_equal(array, 0)
     if summed.kind == "c":  # parts of one size; a real operand stays real
         dtype = summed if dtype.kind == "c" else np.dtype(f"f{summed.itemsize // 2}")
     if cast and summed.kind in "iuf" and summed.itemsize < array.itemsize:
@@ -288,9 +376,10 @@ def _check_out(
         )
 
 
-def _hashable(optimize: Any) -> Any:
+def hashable(optimize: Any) -> Any:
+    """Return `optimize` with tuples for its lists."""
     if isinstance(optimize, (list, tuple)):
-        return tuple(_hashable(entry) for entry in optimize)
+        return tuple(hashable(entry) for entry in optimize)
     return optimize
 
 
@@ -349,10 +438,10 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
     sizes = extents(equation, [x.shape for x in arrays], function)
     dtype = np.result_type(*arrays)
     plan = make_plan(
-        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), dtype, "plus_times",
-        False, False, _hashable(optimize), None,
+        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), dtype, None,
+        False, False, hashable(optimize), None, True,
     )  # fmt: skip
-    path = find_path(equation, tuple(x.shape for x in arrays), _hashable(optimize))
+    path = find_path(equation, tuple(x.shape for x in arrays), hashable(optimize))
     return ["einsum_path", *path], describe(plan)
 
 
@@ -371,6 +460,3 @@ def describe(plan: Plan) -> str:
 
 def _text(labels: Sequence[Any]) -> str:
     return "".join(str(label) for label in labels) or "()"
-
-
-__all__ = ["Equation", "contract", "describe", "einsum", "einsum_path"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import executors
-from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from ..catalogue.semirings import Semiring
+from ..fusion.program import Program
 from ..interop.lowprecision import narrowed
 from . import reference
-from .arithmetic import EXACT_K, Arithmetic, DType, choose, is_narrow, multiplier, stored
+from .arithmetic import (
+    EXACT_K,
+    Arithmetic,
+    DType,
+    choose,
+    is_narrow,
+    multiplier,
+    same_bits,
+    stored,
+    term_program,
+)
 from .subscripts import Label, Labels, Sizes, arranged, steps
 
 Array = NDArray[Any]
+
+_IN_CACHE = 256 << 10  # bytes of the result that a program works on at a time
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,8 @@ class Pair:
         Of these labels.
     dtype : dtype
         Of the result, in which products are summed, or wider.
-    semiring : str
+    semiring : Semiring or None
+        None for sums of products.
     exact : bool
         Whether int32 sums are wanted for their own sake, so that they must not wrap.
     conjugate : bool
@@ -44,7 +59,7 @@ class Pair:
     out: Labels
     sizes: Sizes
     dtype: DType
-    semiring: str = "plus_times"
+    semiring: Semiring | None = None
     exact: bool = False
     conjugate: bool = False
 
@@ -54,12 +69,36 @@ class Pair:
         return tuple(x for x in dict.fromkeys((*self.a, *self.b)) if x not in self.out)
 
 
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """What is done to sums before they are stored.
+
+    Attributes
+    ----------
+    program : Program
+        Its first input is a sum, and each other an array's element.
+    arrays : tuple of ndarray
+        As programs read them; they broadcast to the result.
+    """
+
+    program: Program
+    arrays: tuple[Array, ...]
+
+    def key(self) -> Any:
+        """Return what a kernel that is prepared for it depends on."""
+        return (self.program, tuple((x.shape, x.strides) for x in self.arrays))
+
+    def apply(self, sums: Array, out: Array) -> None:
+        """Do it in a pass of its own."""
+        executors.run_program(self.program, (sums, *self.arrays), (out,))
+
+
 class Prepared(Protocol):
     """A pair on arrays of given shapes, strides and dtypes."""
 
     kind: str
 
-    def run(self, a: Array, b: Array, out: Array) -> None:
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         """Write the contraction of `a` and `b` into `out`, which overlaps neither."""
 
 
@@ -68,34 +107,57 @@ class Product:
 
     kind = "product"
 
-    def __init__(self, pair: Pair, arithmetic: Arithmetic, a: Array, b: Array, out: Array) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        arithmetic: Arithmetic,
+        a: Array,
+        b: Array,
+        out: Array,
+        finish: Finish | None = None,
+    ) -> None:
         # The core has uint8 by int8, and not the other way round.
         self.swapped = arithmetic.code == "u1i1" and a.dtype == np.int8
         if self.swapped:
             a, b, pair = b, a, replace(pair, a=pair.b, b=pair.a)
         # The conjugate of a product with a real operand is that of the result.
         self.conjugates = pair.conjugate and b.dtype.kind != "c"
-        batch, rows, cols, shared = _sorted_labels(pair, a, b, out)
+        self.fuses = (
+            finish is not None
+            and same_bits(arithmetic.sums, pair.dtype)
+            and executors.native.can_run(finish.program)
+        )
+        extras = finish.arrays if self.fuses and finish is not None else ()
+        batch, rows, cols, shared = _sorted_labels(pair, a, b, out, extras)
         self.arithmetic = arithmetic
         programs = (
-            arithmetic.prologue(0, a.dtype), arithmetic.prologue(1, b.dtype), arithmetic.finish
-        )  # fmt: skip
+            arithmetic.prologue(0, a.dtype),
+            arithmetic.prologue(1, b.dtype),
+            finish.program if self.fuses and finish is not None else arithmetic.finish,
+        )
         # The core keeps their addresses.
         self._kept = [None if p is None else executors.native.compiled(p) for p in programs]
-        prologue_a, prologue_b, finish = (0 if p is None else p.address for p in self._kept)
+        prologue_a, prologue_b, stored = (0 if p is None else p.address for p in self._kept)
         self.core = executors.native.contraction(
             arithmetic.code, batch, rows, cols, shared,
             real_a=a.dtype.kind != "c", real_b=b.dtype.kind != "c",
             conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
-            prologue_a=prologue_a, prologue_b=prologue_b, finish=finish,
+            prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
         )  # fmt: skip
 
-    def run(self, a: Array, b: Array, out: Array) -> None:
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         if self.swapped:
             a, b = b, a
-        self.core.run([x.__array_interface__["data"][0] for x in (a, b, out)])
+        extras = finish.arrays if self.fuses and finish is not None else ()
+        self.core.run([x.__array_interface__["data"][0] for x in (a, b, out, *extras)])
         if self.conjugates:
             np.conjugate(out, out=out)
+
+    def run_with_positions(self, a: Array, b: Array, out: Array, positions: Array) -> None:
+        """Write which term each is, too, into integers of the same size and strides as `out`."""
+        addresses = [x.__array_interface__["data"][0] for x in (a, b, out)]
+        apart = positions.__array_interface__["data"][0] - addresses[2]
+        self.core.run(addresses, apart)
 
 
 class Elementwise:
@@ -106,13 +168,13 @@ class Elementwise:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
 
-    def run(self, a: Array, b: Array, out: Array) -> None:
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         pair = self._pair
         left = arranged(a, pair.a, pair.out, pair.sizes)
         right = arranged(b, pair.b, pair.out, pair.sizes)
         if pair.conjugate:
             left = left.conj()
-        row = SEMIRINGS.get(pair.semiring)
+        row = pair.semiring
         if row is not None:
             out[...] = row.times(*(x.astype(pair.dtype, copy=False) for x in (left, right)))
         elif pair.dtype.kind == "b":
@@ -131,7 +193,7 @@ class Dots:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
 
-    def run(self, a: Array, b: Array, out: Array) -> None:
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         pair = self._pair
         wanted = (*pair.out, *pair.shared)
         shape = [pair.sizes[label] for label in wanted]
@@ -146,6 +208,41 @@ class Dots:
         out[...] = narrowed(sums, out.dtype) if is_narrow(out.dtype) else sums
 
 
+class ByProgram:
+    """A semiring without a kernel: one program per term, over a part of the result at a time."""
+
+    kind = "program"
+
+    def __init__(self, pair: Pair, program: Program) -> None:
+        self._pair = pair
+        self._program = program
+
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+        pair = self._pair
+        assert pair.semiring is not None
+        wanted = (*pair.out, *pair.shared)
+        left, right = (
+            arranged(x.astype(out.dtype, copy=False), labels, wanted, pair.sizes)
+            for x, labels in ((a, pair.a), (b, pair.b))
+        )
+        out[...] = pair.semiring.empty(out.dtype)
+        terms = [range(pair.sizes[label]) for label in pair.shared]
+        rows = max(1, _IN_CACHE * max(1, len(out) if out.ndim else 1) // max(1, out.nbytes))
+        for first in range(0, out.shape[0], rows) if out.ndim else (0,):
+            part = slice(first, first + rows) if out.ndim else ...
+            sums = out[part]
+            x, y = (v[part] if out.ndim and v.shape[0] != 1 else v for v in (left, right))
+            for term in itertools.product(*terms):
+                operands = (_term(v, out.ndim, term) for v in (x, y))
+                executors.run_program(self._program, (sums, *operands), (sums,))
+
+
+def _term(view: Array, axes: int, term: Sequence[int]) -> Array:
+    """Return the part of a view at one place of the axes after the first ones, which broadcast."""
+    places = (i if n != 1 else 0 for i, n in zip(term, view.shape[axes:], strict=True))
+    return view[(..., *places)]
+
+
 class ByReference:
     """NumPy, for what the core has no kernel for."""
 
@@ -154,7 +251,7 @@ class ByReference:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
 
-    def run(self, a: Array, b: Array, out: Array) -> None:
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         pair = self._pair
         left = a.conj() if pair.conjugate else a
         reference.contract(
@@ -162,15 +259,23 @@ class ByReference:
         )  # fmt: skip
 
 
-def prepare(pair: Pair, a: Array, b: Array, out: Array) -> Prepared:
+def prepare(
+    pair: Pair, a: Array, b: Array, out: Array, finish: Finish | None = None,
+    *, always_product: bool = False,
+) -> Prepared:  # fmt: skip
     """Choose the kernel of a contraction.
 
     Parameters
     ----------
     pair : Pair
     a, b, out : ndarray
-        In native byte order; shapes, strides and dtypes are those of later runs, and the memory need not
-        be.
+        In native byte order; shapes, strides and dtypes are those of later runs, and the memory
+        need not be.
+    finish : Finish, optional
+        What a product does to the sums before it stores them: `Product.fuses` says whether. The
+        other kernels leave it to the caller.
+    always_product : bool
+        Whether no other kernel will do.
 
     Raises
     ------
@@ -184,12 +289,14 @@ def prepare(pair: Pair, a: Array, b: Array, out: Array) -> Prepared:
     terms = math.prod(pair.sizes[label] for label in pair.shared)
     if executors.native is None:
         return ByReference(pair)
-    if not free and pair.semiring == "plus_times" and not pair.conjugate:
+    if not (free or always_product or pair.conjugate) and pair.semiring is None:
         if all(x == np.float32 or x == np.float64 or is_narrow(x) for x in (a.dtype, b.dtype)):
             if terms and all(pair.sizes[label] for label in pair.out):
                 return Dots(pair)
         elif pair.dtype.kind in "iuc" and a.dtype == b.dtype == pair.dtype:
             return ByReference(pair)  # memory-bound, and NumPy's loops are vectorised
+    if pair.semiring is not None and (program := term_program(pair.semiring, pair.dtype)):
+        return ByProgram(pair, program)
     arithmetic = choose(a.dtype, b.dtype, pair.dtype, pair.semiring)
     if arithmetic is None or not _fits(arithmetic, a, b):
         return ByReference(pair)
@@ -198,7 +305,7 @@ def prepare(pair: Pair, a: Array, b: Array, out: Array) -> Prepared:
             f"ufuse: int32 sums of {terms} products of {a.dtype} and {b.dtype} could overflow; at "
             f"most {EXACT_K[arithmetic.code]} are exact: ask for accumulate='int64'"
         )
-    return Product(pair, arithmetic, a, b, out)
+    return Product(pair, arithmetic, a, b, out, finish)
 
 
 def _fits(arithmetic: Arithmetic, a: Array, b: Array) -> bool:
@@ -209,7 +316,7 @@ def _fits(arithmetic: Arithmetic, a: Array, b: Array) -> bool:
 
 
 def _sorted_labels(
-    pair: Pair, a: Array, b: Array, out: Array
+    pair: Pair, a: Array, b: Array, out: Array, extras: Sequence[Array]
 ) -> tuple[Sequence[tuple[int, list[int]]], ...]:
     """Sort the labels into batch, rows, columns and shared ones, each with its strides.
 
@@ -218,9 +325,10 @@ def _sorted_labels(
     """
     in_a, in_b = steps(pair.a, a, pair.sizes), steps(pair.b, b, pair.sizes)
     in_out = steps(pair.out, out, pair.sizes)
+    in_extras = [steps(pair.out, np.broadcast_to(x, out.shape), pair.sizes) for x in extras]
     kinds: tuple[list[tuple[int, list[int]]], ...] = ([], [], [], [])
     for label in (*pair.out, *pair.shared):
-        strides = [in_a.get(label, 0), in_b.get(label, 0), in_out.get(label, 0)]
+        strides = [found.get(label, 0) for found in (in_a, in_b, in_out, *in_extras)]
         if label not in in_out:
             kind = 3
         else:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import executors, reduce
-from ..catalogue.semirings import BY_NAME as SEMIRINGS
-from .arithmetic import DType, is_narrow
-from .pairs import Pair, Prepared, prepare
+from ..catalogue.semirings import Semiring
+from . import reference
+from .arithmetic import DType, choose, is_narrow
+from .pairs import Finish, Pair, Prepared, Product, prepare
 from .subscripts import Equation, Label, Labels, Sizes, arranged
 
 Array = NDArray[Any]
@@ -35,17 +37,17 @@ class PairStep:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.pair.sizes[label] for label in self.pair.out)
 
-    def prepared(self, a: Array, b: Array, out: Array) -> Prepared:
+    def prepared(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> Prepared:
         """Return the kernel for arrays of these strides and dtypes."""
-        key = (a.strides, b.strides, out.strides, a.dtype, b.dtype)
+        key = (a.strides, b.strides, out.strides, a.dtype, b.dtype, finish and finish.key())
         found = self._prepared.get(key)
         if found is None:
             if len(self._prepared) >= _PREPARED:
                 self._prepared.clear()
-            found = self._prepared[key] = prepare(self.pair, a, b, out)
+            found = self._prepared[key] = prepare(self.pair, a, b, out, finish)
         return found
 
-    def run(self, operands: list[Array], out: Array | None) -> Array:
+    def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
         """Replace the two operands in the list by the result, which is also returned."""
         first, second = self.places
         b, a = operands.pop(max(first, second)), operands.pop(min(first, second))
@@ -53,9 +55,33 @@ class PairStep:
             a, b = b, a
         if out is None:
             out = executors.empty(self.shape, self.pair.dtype)
-        self.prepared(a, b, out).run(a, b, out)
+        kernel = self.prepared(a, b, out, finish)
+        if finish is None or (isinstance(kernel, Product) and kernel.fuses):
+            kernel.run(a, b, out, finish)
+        else:
+            sums = executors.empty(self.shape, self.pair.dtype)
+            self.prepared(a, b, sums).run(a, b, sums)
+            finish.apply(sums, out)
         operands.append(out)
         return out
+
+    def run_with_positions(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """Return the contraction, and which of the terms each element of it is."""
+        pair, shape = self.pair, self.shape
+        index = np.zeros(shape, np.intp)
+        arithmetic = choose(a.dtype, b.dtype, pair.dtype, pair.semiring, positions=True)
+        if executors.native is None or not pair.shared or arithmetic is None:
+            out = executors.empty(shape, pair.dtype)
+            reference.contract(
+                a, pair.a, b, pair.b, out, pair.out, pair.sizes, pair.semiring, index
+            )
+            return out, index
+        sums = executors.empty(shape, arithmetic.sums)
+        positions = executors.empty(shape, np.dtype(f"i{sums.itemsize}"))
+        product = Product(replace(pair, dtype=arithmetic.sums), arithmetic.unfinished(), a, b, sums)
+        product.run_with_positions(a, b, sums, positions)
+        index[...] = positions
+        return sums.astype(pair.dtype, copy=False), index
 
 
 @dataclass
@@ -67,10 +93,11 @@ class AloneStep:
     sizes: Sizes
     dtype: DType
     place: int
-    semiring: str = "plus_times"
+    semiring: Semiring | None = None
+    in_place: bool = False  # whether the result stays where the operand was among those at hand
 
     def view(self, operand: Array) -> Array:
-        """Return a view of the operand where nothing is summed: its diagonals, its axes in order."""
+        """Return a view where nothing is summed: diagonals, axes in the order of the result."""
         places = {label: i for i, label in enumerate(dict.fromkeys(self.labels))}
         found: Array = np.einsum(
             operand, [places[x] for x in self.labels], [places[x] for x in self.out]
@@ -81,7 +108,7 @@ class AloneStep:
     def shared(self) -> tuple[Label, ...]:
         return tuple(x for x in dict.fromkeys(self.labels) if x not in self.out)
 
-    def run(self, operands: list[Array], out: Array | None) -> Array:
+    def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
         """Replace the operand in the list by the result, which is also returned."""
         operand = operands.pop(self.place)
         wanted = (*self.out, *self.shared)
@@ -91,14 +118,17 @@ class AloneStep:
             result = _sum(view, axes, self.dtype, self.semiring)
         else:
             result = view.astype(self.dtype, copy=False)
-        if out is not None:
+        if finish is not None and out is not None:
+            finish.apply(result, out)
+            result = out
+        elif out is not None:
             out[...] = result
             result = out
-        operands.append(result)
+        operands.insert(self.place if self.in_place else len(operands), result)
         return result
 
 
-def _sum(view: Array, axes: tuple[int, ...], dtype: DType, semiring: str) -> Array:
+def _sum(view: Array, axes: tuple[int, ...], dtype: DType, semiring: Semiring | None) -> Array:
     """Sum over `axes` with the semiring's sum, in a dtype."""
     by: dict[str, Callable[..., Any]] = {
         "minimum": reduce.min,
@@ -106,16 +136,14 @@ def _sum(view: Array, axes: tuple[int, ...], dtype: DType, semiring: str) -> Arr
         "logical_or": reduce.any,
         "logaddexp": reduce.logsumexp,
     }
-    plus = "add" if semiring == "plus_times" else SEMIRINGS[semiring].plus
+    plus = "add" if semiring is None else semiring.plus
     if dtype.kind == "b" and plus == "add":
         plus = "logical_or"
     if plus in by and view.size:
         return np.asarray(by[plus](view, axis=axes)).astype(dtype, copy=False)
     if plus != "add" or dtype.kind not in "biuf" or view.dtype.kind not in "biuf" or not view.size:
         ufunc = getattr(np, plus)
-        options = {} if plus in ("add", "logical_or", "logical_xor") else {
-            "initial": SEMIRINGS[semiring].empty(dtype)
-        }  # fmt: skip
+        options = {} if semiring is None else {"initial": semiring.empty(dtype)}
         if is_narrow(dtype) or plus in ("logical_or", "logical_xor"):
             return np.asarray(ufunc.reduce(view, axis=axes, **options)).astype(dtype)
         return np.asarray(ufunc.reduce(view, axis=axes, dtype=dtype, **options))
@@ -142,20 +170,28 @@ class Plan:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.sizes[label] for label in self.equation.out)
 
-    def run(self, operands: Sequence[Array], out: Array | None) -> Array:
-        """Contract; `out` has the result's shape and dtype, and overlaps no operand."""
+    def run(
+        self, operands: Sequence[Array], out: Array | None, finish: Finish | None = None
+    ) -> Array:
+        """Contract; `out` has the result's shape and dtype, and overlaps no operand.
+
+        With a `finish`, `out` has the dtype that it gives.
+        """
         at_hand = list(operands)
         for step in self.steps[:-1]:
             step.run(at_hand, None)
-        return self.steps[-1].run(at_hand, out)
+        return self.steps[-1].run(at_hand, out, finish)
 
 
 @lru_cache(maxsize=512)
 def make_plan(
     equation: Equation, shapes: tuple[tuple[int, ...], ...], sizes: tuple[tuple[Label, int], ...],
-    dtype: DType, semiring: str, exact: bool, conjugate: bool, optimize: Any, memory_limit: int | None,
+    dtype: DType, semiring: Semiring | None, exact: bool, conjugate: bool, optimize: Any,
+    memory_limit: int | None, sums_first: bool,
 ) -> Plan:  # fmt: skip
     """Plan a contraction; the arguments say all that the plan depends on.
+
+    `sums_first` says whether an operand may be summed over labels of its own before.
 
     Raises
     ------
@@ -166,7 +202,7 @@ def make_plan(
     between = np.dtype(np.float32) if is_narrow(dtype) else dtype
     at_hand = list(equation.inputs)
     path = find_path(equation, shapes, optimize)
-    distributes = semiring == "plus_times" or SEMIRINGS[semiring].distributes
+    distributes = sums_first and (semiring is None or semiring.distributes)
     for number, places in enumerate(path):
         last = number + 1 == len(path)
         taken = [at_hand[place] for place in places]
@@ -179,7 +215,7 @@ def make_plan(
             out = equation.out if last else _between(taken, kept)
             if distributes:
                 taken = [
-                    _sum_alone(plan, labels, other, kept, place, len(at_hand), between, semiring)
+                    _sum_alone(plan, labels, other, kept, place, between, semiring)
                     for labels, other, place in zip(taken, taken[::-1], places, strict=True)
                 ]
             pair = Pair(
@@ -209,35 +245,21 @@ def _between(taken: Sequence[Labels], kept: set[Label]) -> Labels:
 
 
 def _plan_alone(
-    plan: Plan, labels: Labels, out: Labels, place: int, dtype: DType, semiring: str
+    plan: Plan, labels: Labels, out: Labels, place: int, dtype: DType, semiring: Semiring | None
 ) -> None:
     plan.steps.append(AloneStep(labels, out, plan.sizes, dtype, place, semiring))
 
 
 def _sum_alone(
-    plan: Plan, labels: Labels, other: Labels, kept: set[Label], place: int, count: int,
-    dtype: DType, semiring: str,
+    plan: Plan, labels: Labels, other: Labels, kept: set[Label], place: int,
+    dtype: DType, semiring: Semiring | None,
 ) -> Labels:  # fmt: skip
     """Sum an operand of a pair over labels that are its alone, in a step of its own."""
     left = tuple(x for x in dict.fromkeys(labels) if x in kept or x in other)
     if set(left) == set(labels):
         return labels
-    step = AloneStep(labels, left, plan.sizes, dtype, place, semiring)
-    plan.steps.append(_InPlace(step, count))
+    plan.steps.append(AloneStep(labels, left, plan.sizes, dtype, place, semiring, in_place=True))
     return left
-
-
-class _InPlace(AloneStep):
-    """A step whose result stays where the operand was among those at hand."""
-
-    def __init__(self, step: AloneStep, count: int) -> None:
-        super().__init__(step.labels, step.out, step.sizes, step.dtype, step.place, step.semiring)
-        self._count = count
-
-    def run(self, operands: list[Array], out: Array | None) -> Array:
-        result = super().run(operands, out)
-        operands.insert(self.place, operands.pop())
-        return result
 
 
 def find_path(equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> Path:
@@ -252,7 +274,7 @@ def find_path(equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize:
         return _pairwise(optimize[1:], count)
     if optimize is False:
         return ((0, 1), *((count - 2 - i, 0) for i in range(count - 2)))
-    import opt_einsum
+    opt_einsum: Any = import_module("opt_einsum")  # untyped
 
     options: dict[str, Any] = {}
     kind = "auto" if optimize is True else optimize

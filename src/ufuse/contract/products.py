@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
+from ..catalogue.semirings import Semiring
 from ..interop import as_output, asarray, wrap_like
 from .einsum import contract, supports
 
@@ -173,7 +174,9 @@ def matmul(
     dtype: DTypeLike | None = None,
     axes: Any = None,
     accumulate: DTypeLike | None = None,
-    semiring: str = "plus_times",
+    semiring: str | Semiring = "plus_times",
+    return_arg: bool = False,
+    finish: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Multiply matrices, as `numpy.matmul`.
 
@@ -189,8 +192,12 @@ def matmul(
         Where the two axes of each operand, and of the result, lie.
     accumulate : dtype_like, optional
         Dtype of sums and result, where operands stay as they are: see `einsum`.
-    semiring : str
+    semiring : str or Semiring
         What stands for sum and product: see `einsum`.
+    return_arg : bool
+        Whether to return, beside minima or maxima, which k each comes from.
+    finish : callable, optional
+        A function that is applied to the sums before they are stored: see `einsum`.
 
     Returns
     -------
@@ -209,7 +216,7 @@ def matmul(
     """
     return _MATMUL.call(
         x1, x2, out, axes, matmul, casting=casting, order=order, dtype=dtype,
-        accumulate=accumulate, semiring=semiring,
+        accumulate=accumulate, semiring=semiring, return_arg=return_arg, finish=finish,
     )  # fmt: skip
 
 
@@ -217,7 +224,7 @@ def matmul(
 def matvec(
     x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, casting: str = "same_kind",
     order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,
-    accumulate: DTypeLike | None = None, semiring: str = "plus_times",
+    accumulate: DTypeLike | None = None, semiring: str | Semiring = "plus_times",
 ) -> Any:  # fmt: skip
     """Multiply matrices and vectors, as `numpy.matvec`: (..., m, k) and (..., k) to (..., m).
 
@@ -239,7 +246,7 @@ def matvec(
 def vecmat(
     x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, casting: str = "same_kind",
     order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,
-    accumulate: DTypeLike | None = None, semiring: str = "plus_times",
+    accumulate: DTypeLike | None = None, semiring: str | Semiring = "plus_times",
 ) -> Any:  # fmt: skip
     """Multiply vectors and matrices, as `numpy.vecmat`: (..., k) and (..., k, n) to (..., n).
 
@@ -259,8 +266,9 @@ def vecmat(
 
 def vecdot(
     x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, axis: int | None = None,
-    keepdims: bool = False, casting: str = "same_kind", order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,
-    accumulate: DTypeLike | None = None, semiring: str = "plus_times",
+    keepdims: bool = False, casting: str = "same_kind", order: str = "K",
+    dtype: DTypeLike | None = None, axes: Any = None,
+    accumulate: DTypeLike | None = None, semiring: str | Semiring = "plus_times",
 ) -> Any:  # fmt: skip
     """Multiply matching elements and sum along an axis, as `numpy.vecdot`.
 

@@ -1,4 +1,4 @@
-"""Contractions of two operands in plain NumPy: what runs without the core, and what tests compare with."""
+"""Contractions of two operands in plain NumPy: the fallback, and what tests compare with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue.semirings import BY_NAME as SEMIRINGS
+from ..catalogue.semirings import Semiring
 from ..interop.lowprecision import narrowed
 from .arithmetic import is_narrow
 from .subscripts import Label, Labels, Sizes, arranged
@@ -20,10 +20,10 @@ _BLOCK = 1 << 22  # products that a semiring has in memory at a time
 
 def contract(
     a: Array, in_a: Labels, b: Array, in_b: Labels, out: Array, labels: Labels, sizes: Sizes,
-    semiring: str, index: Array | None = None,
+    semiring: Semiring | None, index: Array | None = None,
 ) -> None:  # fmt: skip
     """Write the contraction of `a` and `b` into `out`, in its dtype, and where terms came from."""
-    if semiring != "plus_times":
+    if semiring is not None:
         _by_semiring(a, in_a, b, in_b, out, labels, sizes, semiring, index)
         return
     numbers: dict[Label, int] = {label: i for i, label in enumerate(sizes)}
@@ -41,9 +41,8 @@ def contract(
 
 def _by_semiring(
     a: Array, in_a: Labels, b: Array, in_b: Labels, out: Array, labels: Labels, sizes: Sizes,
-    semiring: str, index: Array | None,
+    row: Semiring, index: Array | None,
 ) -> None:  # fmt: skip
-    row = SEMIRINGS[semiring]
     plus = getattr(np, row.plus)
     shared = tuple(label for label in sizes if label not in labels)
     wanted = (*labels, *shared)

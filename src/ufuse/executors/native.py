@@ -205,6 +205,9 @@ def contraction(*args: Any, **options: Any) -> _core.Contraction:
     return _core.Contraction(*args, **options)
 
 
+run_contractions = _core.run_contractions
+
+
 def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:
     """Address and byte strides of a matrix; a vector counts as a row that is broadcast."""
     address = array.__array_interface__["data"][0]

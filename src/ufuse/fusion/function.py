@@ -268,6 +268,10 @@ class FusedFunction(ProgramCall):
         arguments, spec = self._traced(args, kwargs)
         return explain(self._label, spec, arguments)
 
+    def traced(self, *args: Any) -> tuple[Arguments, Specialisation]:
+        """Return what a call with these arguments would run, and the arguments taken apart."""
+        return self._traced(args, {})
+
     def _traced(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Arguments, Specialisation]:

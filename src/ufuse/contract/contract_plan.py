@@ -1,0 +1,238 @@
+"""A contraction planned ahead: its path, what it costs, and which kernels it goes to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import executors
+from .einsum import contract, hashable, semiring_row
+from .pairs import Product
+from .plan import AloneStep, PairStep, Plan, find_path, make_plan
+from .subscripts import Labels, extents, parse
+
+Array = NDArray[Any]
+
+_FUNCTION = "ufuse.contract_plan"
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step of a plan.
+
+    Attributes
+    ----------
+    subscripts : str
+        Of this step; axes of an ellipsis are numbers.
+    kernel : str
+        ``"product"`` (packed matrix product), ``"dots"`` (sums of products of matching elements),
+        ``"elementwise"`` (nothing summed), ``"program"`` (a semiring without kernels), ``"reduce"`` (one
+        operand), ``"reference"`` (NumPy).
+    sizes : tuple of int
+        Of a product: items of the batch, rows, columns, terms; else empty.
+    turned : bool
+        Whether a product computes the transpose of its result, which suits the layout.
+    flops : int
+        Multiplications and additions.
+    nbytes : int
+        Of the result of the step.
+    """
+
+    subscripts: str
+    kernel: str
+    sizes: tuple[int, ...]
+    turned: bool
+    flops: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a plan does; ``print`` it.
+
+    Attributes
+    ----------
+    subscripts : str
+    executor : str
+    steps : tuple of StepInfo
+    largest_intermediate : int
+        Bytes of the largest intermediate result.
+    """
+
+    subscripts: str
+    executor: str
+    steps: tuple[StepInfo, ...]
+    largest_intermediate: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.subscripts} on the {self.executor} executor"]
+        for step in self.steps:
+            how = step.kernel
+            if step.sizes:
+                items, rows, cols, terms = step.sizes
+                how += f" {items} x ({rows} x {terms}) @ ({terms} x {cols})"
+                how += ", transposed" if step.turned else ""
+            lines.append(f"  {step.subscripts}: {how}, {step.flops:.3g} flops, {step.nbytes} bytes")
+        lines.append(f"  largest intermediate result: {self.largest_intermediate} bytes")
+        return "\n".join(lines)
+
+
+class ContractPlan:
+    """A contraction for operands of given shapes: see `contract_plan`.
+
+    Attributes
+    ----------
+    subscripts : str
+    shapes : tuple of tuple
+        Of the operands.
+    dtype : dtype
+        Of operands that are not known yet, for `explain`.
+    path : list
+        What ``optimize=`` of `einsum` accepts.
+    largest_intermediate : int
+        Bytes of the largest intermediate result, for operands of `dtype`.
+    """
+
+    def __init__(
+        self,
+        subscripts: str,
+        shapes: Sequence[tuple[int, ...]],
+        dtype: DTypeLike,
+        semiring: Any,
+        optimize: Any,
+        memory_limit: int | None,
+    ) -> None:
+        self.subscripts = subscripts
+        self.shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
+        self.dtype = np.dtype(dtype)
+        self._semiring = semiring
+        self._memory_limit = memory_limit
+        equation = parse(subscripts, tuple(map(len, self.shapes)), _FUNCTION)
+        sizes = extents(equation, self.shapes, _FUNCTION)
+        found = find_path(equation, self.shapes, hashable(optimize))
+        self.path: list[Any] = ["einsum_path", *found]
+        self._plan: Plan = make_plan(
+            equation, self.shapes, tuple(sizes.items()), self.dtype,
+            semiring_row(_FUNCTION, semiring), False, False, hashable(self.path), memory_limit, True,
+        )  # fmt: skip
+        self.largest_intermediate = self._plan.largest
+
+    def __call__(self, *operands: Any, out: Any = None, **options: Any) -> Any:
+        """Contract operands of the planned shapes; options are those of `einsum`.
+
+        Raises
+        ------
+        ValueError
+            If an operand has another shape.
+        """
+        for i, (operand, shape) in enumerate(zip(operands, self.shapes, strict=False)):
+            if np.shape(operand) != shape:
+                raise ValueError(
+                    f"ufuse.contract_plan: operand {i}: expected shape {shape}, which was planned, "
+                    f"got {np.shape(operand)}"
+                )
+        return contract(
+            _FUNCTION, self.subscripts, operands, out=out, optimize=self.path,
+            semiring=self._semiring, memory_limit=self._memory_limit, **options,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(map(str, self.shapes))
+        return f"ContractPlan({self.subscripts!r}, {shapes})"
+
+    def explain(self) -> Explanation:
+        """Say which steps a call runs, and by which kernels, for C-contiguous operands."""
+        arrays = [_stand_in(shape, self.dtype) for shape in self.shapes]
+        steps = []
+        for step in self._plan.steps:
+            if isinstance(step, AloneStep):
+                del arrays[step.place]
+                info, result = _explain_alone(step)
+                place = step.place if step.in_place else len(arrays)
+                arrays.insert(place, result)
+            else:
+                first, second = step.places
+                a, b = arrays[first], arrays[second]
+                arrays = [x for i, x in enumerate(arrays) if i not in step.places]
+                info, result = _explain_pair(step, a, b)
+                arrays.append(result)
+            steps.append(info)
+        return Explanation(
+            self.subscripts, executors.backend(), tuple(steps), self.largest_intermediate
+        )
+
+
+def _stand_in(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array of this shape and C-contiguous strides that nobody reads."""
+    strides = [dtype.itemsize * math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, strides, writeable=False)
+
+
+def _text(labels: Labels) -> str:
+    return "".join(str(label) for label in labels)
+
+
+def _explain_alone(step: AloneStep) -> tuple[StepInfo, Array]:
+    result = _stand_in(tuple(step.sizes[x] for x in step.out), step.dtype)
+    flops = math.prod(step.sizes[x] for x in set(step.labels)) if step.shared else 0
+    kernel = "reduce" if step.shared else "view"
+    text = f"{_text(step.labels)}->{_text(step.out)}"
+    return StepInfo(text, kernel, (), False, flops, result.nbytes), result
+
+
+def _explain_pair(step: PairStep, a: Array, b: Array) -> tuple[StepInfo, Array]:
+    pair = step.pair
+    result = _stand_in(step.shape, pair.dtype)
+    kernel = step.prepared(a, b, result)
+    sizes, turned = (), False
+    if isinstance(kernel, Product):
+        sizes, turned = kernel.core.sizes, kernel.core.turned
+    flops = (2 if pair.shared else 1) * math.prod(pair.sizes[label] for label in {*pair.a, *pair.b})
+    text = f"{_text(pair.a)},{_text(pair.b)}->{_text(pair.out)}"
+    return StepInfo(text, kernel.kind, sizes, turned, flops, result.nbytes), result
+
+
+def contract_plan(
+    subscripts: str,
+    *shapes: tuple[int, ...],
+    dtype: DTypeLike = np.float64,
+    semiring: Any = "plus_times",
+    optimize: Any = "auto",
+    memory_limit: int | None = None,
+) -> ContractPlan:
+    """Plan a contraction for operands of given shapes, to be run many times.
+
+    Parameters
+    ----------
+    subscripts : str
+        As `einsum` takes them.
+    *shapes : tuple of int
+        One for each operand.
+    dtype : dtype_like
+        Of the operands, for what `ContractPlan.explain` says and for `memory_limit`.
+    semiring, optimize, memory_limit
+        As `einsum` takes them.
+
+    Returns
+    -------
+    ContractPlan
+        Called with operands, it contracts them.
+
+    Raises
+    ------
+    MemoryError
+        If an intermediate result is larger than `memory_limit`.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> plan = uf.contract_plan("bi,oij,bj->bo", (8, 5), (3, 5, 4), (8, 4))
+    >>> plan(np.ones((8, 5)), np.ones((3, 5, 4)), np.ones((8, 4))).shape
+    (8, 3)
+    """
+    return ContractPlan(subscripts, shapes, dtype, semiring, optimize, memory_limit)

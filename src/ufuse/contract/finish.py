@@ -1,0 +1,92 @@
+"""Functions of sums, traced: what a contraction does to its result before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fusion import FusedFunction
+from ..fusion.graph import Leaf
+from ..fusion.program import Program
+from .arithmetic import DType, stored
+from .pairs import Finish
+
+Array = NDArray[Any]
+
+
+@lru_cache(maxsize=64)  # a function that is made anew for each call is traced for each
+def _fused(function: Callable[..., Any]) -> FusedFunction:
+    return function if isinstance(function, FusedFunction) else FusedFunction(function)
+
+
+def traced(
+    function: str, finish: Callable[[Any], Any], shape: tuple[int, ...], dtype: DType
+) -> tuple[Finish, DType]:
+    """Return what `finish` does to sums of a dtype, and the dtype of its result.
+
+    Parameters
+    ----------
+    function : str
+        For messages.
+    finish : callable
+        Of one array; arrays from outside of it broadcast to the result.
+    shape : tuple
+        Of the sums.
+    dtype : dtype
+
+    Raises
+    ------
+    TypeError
+        If it is no function of one array.
+    ValueError
+        If its result has another shape, or it reduces.
+    """
+    if not callable(finish):
+        raise TypeError(
+            f"{function}: argument 'finish': expected a function of one array, got {finish!r}"
+        )
+    sample = np.broadcast_to(np.zeros((), dtype), shape)
+    arguments, spec = _fused(finish).traced(sample)
+    plan = spec.plan(arguments.shapes)
+    whole = len(plan.runs) == 1 and plan.runs[0].uniform and not spec.program.has_reductions
+    if len(spec.dtypes) != 1 or plan.shapes[0] != shape or not whole:
+        raise ValueError(
+            f"{function}: argument 'finish': expected one result of shape {shape} that does not "
+            f"reduce, got {', '.join(str(x) for x in plan.shapes)}"
+        )
+    run = plan.runs[0]
+    sources = [spec.sources[i] for i in run.inputs]
+    inputs = [spec.inputs(arguments, plan)[i] for i in run.inputs]
+    sums = [i for i, source in enumerate(sources) if source == Leaf(0)]
+    if not sums:
+        raise ValueError(
+            f"{function}: argument 'finish': expected a result that depends on the sums"
+        )
+    program = _with_first(run.program, sums[0])
+    others = tuple(stored(x) for i, x in enumerate(inputs) if i != sums[0])
+    return Finish(program, others), spec.dtypes[0]
+
+
+def _with_first(program: Program, place: int) -> Program:
+    """Return the program with one of its inputs before all others."""
+    if place == 0:
+        return program
+    number = {place: 0}
+    number.update({i: i + 1 for i in range(place)})
+
+    def moved(value: int) -> int:
+        return number.get(value, value)
+
+    codes = list(program.inputs)
+    codes.insert(0, codes.pop(place))
+    return Program(
+        tuple(codes),
+        program.constants,
+        tuple(i._replace(args=tuple(map(moved, i.args))) for i in program.instructions),
+        tuple(map(moved, program.outputs)),
+        tuple(map(moved, program.rows)),
+    )

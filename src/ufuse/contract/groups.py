@@ -1,0 +1,216 @@
+"""Many products in one call: lists of pairs, and segments of rows with a matrix each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import executors
+from ..interop import accepts_buffers, asarray, wrap_like
+from .einsum import supports
+from .pairs import Pair, Product, prepare
+from .products import matmul
+
+Array = NDArray[Any]
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def grouped_matmul(
+    a: Sequence[ArrayLike], b: Sequence[ArrayLike], *, out: Sequence[Array] | None = None
+) -> list[Any]:
+    """Multiply pairs of matrices of any shapes, in one call.
+
+    Parameters
+    ----------
+    a, b : sequence of array_like, shapes (m, k) and (k, n)
+        As many of each; sizes may differ from pair to pair.
+    out : sequence of ndarray, shapes (m, n), optional
+        Written to and returned. None may overlap an operand, or another of them.
+
+    Returns
+    -------
+    list of ndarray
+        ``matmul(x, y)`` for each pair.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many, or shapes disagree: the pair is named.
+
+    Notes
+    -----
+    Small products run on one thread each, all threads at once; large ones one after the other on
+    all threads. The bits are `matmul`'s.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> uf.grouped_matmul([np.eye(2), np.ones((1, 3))], [np.eye(2), np.ones((3, 1))])[1]
+    array([[3.]])
+    """
+    if len(a) != len(b) or (out is not None and len(out) != len(a)):
+        raise ValueError(
+            f"ufuse.grouped_matmul: expected as many matrices in each list, got {len(a)} and "
+            f"{len(b)}{'' if out is None else f', and {len(out)} results'}"
+        )
+    results: list[Any] = []
+    prepared: dict[Any, Product] = {}
+    calls: list[tuple[Product, list[int]]] = []
+    kept: list[Any] = []
+    for number, pair in enumerate(zip(a, b, strict=True)):
+        x, y = (
+            asarray(array, function="ufuse.grouped_matmul", argument=f"{name}[{number}]")
+            for array, name in zip(pair, "ab", strict=True)
+        )
+        if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[0]:
+            raise ValueError(
+                f"ufuse.grouped_matmul: pair {number}: expected shapes (m, k) and (k, n), got "
+                f"{x.shape} and {y.shape}"
+            )
+        target = None if out is None else out[number]
+        if not _is_plain(x, y, target):
+            results.append(matmul(*pair, out=target))
+            continue
+        result = executors.empty((x.shape[0], y.shape[1]), x.dtype) if target is None else target
+        if result.shape != (x.shape[0], y.shape[1]) or result.dtype != x.dtype:
+            raise ValueError(
+                f"ufuse.grouped_matmul: argument 'out': result {number}: expected shape "
+                f"{(x.shape[0], y.shape[1])} and dtype {x.dtype}, got {result.shape} and "
+                f"{result.dtype}"
+            )
+        key = (x.shape, y.shape, x.strides, y.strides, result.strides, x.dtype)
+        product = prepared.get(key)
+        if product is None:
+            product = prepared[key] = _product(x, y, result)
+        calls.append((product, [_address(z) for z in (x, y, result)]))
+        kept.append((x, y))
+        results.append(wrap_like(result, *pair) if target is None else target)
+    _run(calls, [-1] * len(calls))
+    return results
+
+
+def _is_plain(x: Array, y: Array, target: Array | None) -> bool:
+    """Whether the core multiplies these as they are."""
+    return (
+        executors.native is not None
+        and x.dtype == y.dtype
+        and x.dtype.isnative
+        and supports(x, y, None)
+        and x.dtype.kind in "fc"
+        and (target is None or (type(target) is np.ndarray and target.flags.writeable))
+        and not (
+            target is not None and (executors.overlap(x, target) or executors.overlap(y, target))
+        )
+    )
+
+
+def _product(x: Array, y: Array, out: Array) -> Product:
+    sizes = {"i": x.shape[0], "j": x.shape[1], "k": y.shape[1]}
+    pair = Pair(("i", "j"), ("j", "k"), ("i", "k"), sizes, x.dtype)
+    product = prepare(pair, x, y, out, always_product=True)
+    assert isinstance(product, Product)
+    return product
+
+
+def _run(calls: Sequence[tuple[Product, list[int]]], rows: Sequence[int]) -> None:
+    if calls:
+        executors.native.run_contractions(
+            [product.core for product, _ in calls], [addresses for _, addresses in calls], rows
+        )
+
+
+@accepts_buffers("x", "w")
+def segment_matmul(
+    x: ArrayLike, offsets: ArrayLike, w: ArrayLike, *, out: Array | None = None
+) -> Array:
+    """Multiply segments of rows with a matrix each: the experts of a mixture, types of nodes.
+
+    Parameters
+    ----------
+    x : array_like, shape (rows, k)
+        Of any strides.
+    offsets : array_like of int, shape (segments + 1,)
+        Where each segment begins; the last one is where the last segment ends. Rising; rows before
+        the first and after the last offset have no matrix, and are 0 in the result.
+    w : array_like, shape (segments, k, n)
+        Of the dtype of `x`.
+    out : ndarray, shape (rows, n), optional
+        Written to and returned. It may overlap the other arguments.
+
+    Returns
+    -------
+    ndarray, shape (rows, n)
+        ``x[offsets[i]:offsets[i + 1]] @ w[i]``, one below the other.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or offsets fall or lie outside of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> x, w = np.ones((3, 2)), np.float64([[[1.0], [1.0]], [[5.0], [5.0]]])
+    >>> uf.segment_matmul(x, [0, 1, 3], w)
+    array([[ 2.],
+           [10.],
+           [10.]])
+    """
+    rows, weights, ends = np.asarray(x), np.asarray(w), np.asarray(offsets)
+    if rows.ndim != 2 or weights.ndim != 3 or rows.shape[1] != weights.shape[1]:
+        raise ValueError(
+            "ufuse.segment_matmul: expected x of shape (rows, k) and w of shape (segments, k, n), "
+            f"got {rows.shape} and {weights.shape}"
+        )
+    if ends.shape != (len(weights) + 1,) or ends.dtype.kind not in "iu":
+        raise ValueError(
+            f"ufuse.segment_matmul: argument 'offsets': expected {len(weights) + 1} integers, one "
+            f"more than matrices, got shape {ends.shape} and dtype {ends.dtype}"
+        )
+    if rows.dtype != weights.dtype:
+        raise TypeError(
+            f"ufuse.segment_matmul: argument 'w': expected the dtype of x, {rows.dtype}, got "
+            f"{weights.dtype}"
+        )
+    places = ends.astype(np.int64)
+    if places.size and (
+        np.diff(places).min(initial=0) < 0 or places[0] < 0 or places[-1] > len(rows)
+    ):
+        raise ValueError(
+            "ufuse.segment_matmul: argument 'offsets': expected rising places within "
+            f"{len(rows)} rows, got {ends.tolist()[:8]}{'...' if len(ends) > 8 else ''}"
+        )
+    shape = (rows.shape[0], weights.shape[2])
+    result = executors.empty(shape, rows.dtype) if out is None else out
+    if result.shape != shape or result.dtype != rows.dtype:
+        raise ValueError(
+            f"ufuse.segment_matmul: argument 'out': expected shape {shape} and dtype {rows.dtype}, "
+            f"got {result.shape} and {result.dtype}"
+        )
+    if out is not None:
+        rows = rows.copy() if executors.overlap(rows, out) else rows
+        weights = weights.copy() if executors.overlap(weights, out) else weights
+    result[: places[0]] = 0
+    result[places[-1] :] = 0
+    if not (_is_plain(rows, weights, None) and result.dtype.isnative and len(rows)):
+        for i, (first, last) in enumerate(pairwise(places.tolist())):
+            result[first:last] = matmul(rows[first:last], weights[i])
+        return result
+    product = _product(rows, weights[0], result) if len(weights) else None
+    calls, counts = [], []
+    starts = [_address(z) for z in (rows, weights, result)]
+    for i, (first, last) in enumerate(pairwise(places.tolist())):
+        if product is not None and last > first:
+            moved = (first * rows.strides[0], i * weights.strides[0], first * result.strides[0])
+            calls.append((product, [s + m for s, m in zip(starts, moved, strict=True)]))
+            counts.append(last - first)
+    _run(calls, counts)
+    return result
