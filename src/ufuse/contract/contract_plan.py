@@ -31,8 +31,8 @@ class StepInfo:
         Of this step; axes of an ellipsis are numbers.
     kernel : str
         ``"product"`` (packed matrix product), ``"dots"`` (sums of products of matching elements),
-        ``"elementwise"`` (nothing summed), ``"program"`` (a semiring without kernels), ``"reduce"`` (one
-        operand), ``"reference"`` (NumPy).
+        ``"elementwise"`` (nothing summed), ``"program"`` (a semiring without kernels),
+        ``"reduce"`` and ``"view"`` (one operand), ``"reference"`` (NumPy).
     sizes : tuple of int
         Of a product: items of the batch, rows, columns, terms; else empty.
     turned : bool
@@ -118,7 +118,8 @@ class ContractPlan:
         self.path: list[Any] = ["einsum_path", *found]
         self._plan: Plan = make_plan(
             equation, self.shapes, tuple(sizes.items()), self.dtype,
-            semiring_row(_FUNCTION, semiring), False, False, hashable(self.path), memory_limit, True,
+            semiring_row(_FUNCTION, semiring), False, False, hashable(self.path), memory_limit,
+            True,
         )  # fmt: skip
         self.largest_intermediate = self._plan.largest
 

@@ -14,6 +14,7 @@ from ..interop import accepts_buffers, asarray, wrap_like
 from .einsum import supports
 from .pairs import Pair, Product, prepare
 from .products import matmul
+from .subscripts import Sizes
 
 Array = NDArray[Any]
 
@@ -113,7 +114,7 @@ def _is_plain(x: Array, y: Array, target: Array | None) -> bool:
 
 
 def _product(x: Array, y: Array, out: Array) -> Product:
-    sizes = {"i": x.shape[0], "j": x.shape[1], "k": y.shape[1]}
+    sizes: Sizes = {"i": x.shape[0], "j": x.shape[1], "k": y.shape[1]}
     pair = Pair(("i", "j"), ("j", "k"), ("i", "k"), sizes, x.dtype)
     product = prepare(pair, x, y, out, always_product=True)
     assert isinstance(product, Product)

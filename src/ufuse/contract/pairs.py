@@ -239,8 +239,10 @@ class ByProgram:
 
 def _term(view: Array, axes: int, term: Sequence[int]) -> Array:
     """Return the part of a view at one place of the axes after the first ones, which broadcast."""
-    places = (i if n != 1 else 0 for i, n in zip(term, view.shape[axes:], strict=True))
-    return view[(..., *places)]
+    places = [i if n != 1 else 0 for i, n in zip(term, view.shape[axes:], strict=True)]
+    index: Any = (..., *places)
+    part: Array = view[index]
+    return part
 
 
 class ByReference:
