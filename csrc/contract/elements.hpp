@@ -76,6 +76,62 @@ struct Element {
   }
 };
 
+/// The first lanes of a register: for columns that fill none, read and written where they lie.
+template <class V>
+struct Lanes {
+  using T = lane_t<V>;
+#if defined(__AVX512F__)
+  using Mask = std::conditional_t<sizeof(T) == 8, __mmask8, __mmask16>;
+  Mask mask;
+  UFUSE_INLINE explicit Lanes(int count) : mask(static_cast<Mask>((1u << count) - 1u)) {}
+  UFUSE_INLINE V load(const char* from) const {
+    if constexpr (sizeof(T) == 8)
+      return {(typename V::native)_mm512_maskz_loadu_pd(mask, from)};
+    else
+      return {(typename V::native)_mm512_maskz_loadu_ps(mask, from)};
+  }
+  UFUSE_INLINE void store(V value, char* to) const {
+    if constexpr (sizeof(T) == 8)
+      _mm512_mask_storeu_pd(to, mask, (__m512d)value.v);
+    else
+      _mm512_mask_storeu_ps(to, mask, (__m512)value.v);
+  }
+#elif defined(__AVX2__)
+  __m256i mask;
+  UFUSE_INLINE explicit Lanes(int count) {
+    Register<std::int8_t> bytes;
+    for (int i = 0; i < 32; ++i)
+      bytes.v[i] = static_cast<std::int8_t>(i < count * static_cast<int>(sizeof(T)) ? -1 : 0);
+    mask = (__m256i)bytes.v;
+  }
+  UFUSE_INLINE V load(const char* from) const {
+    if constexpr (sizeof(T) == 8)
+      return {(typename V::native)_mm256_maskload_pd(reinterpret_cast<const double*>(from), mask)};
+    else
+      return {(typename V::native)_mm256_maskload_ps(reinterpret_cast<const float*>(from), mask)};
+  }
+  UFUSE_INLINE void store(V value, char* to) const {
+    if constexpr (sizeof(T) == 8)
+      _mm256_maskstore_pd(reinterpret_cast<double*>(to), mask, (__m256d)value.v);
+    else
+      _mm256_maskstore_ps(reinterpret_cast<float*>(to), mask, (__m256)value.v);
+  }
+#else
+  int count;
+  UFUSE_INLINE explicit Lanes(int lanes) : count(lanes) {}
+  UFUSE_INLINE V load(const char* from) const {
+    V value{};
+    for (int i = 0; i < V::size; ++i)
+      if (i < count) value.v[i] = load_as<T>(from + i * static_cast<int>(sizeof(T)));
+    return value;
+  }
+  UFUSE_INLINE void store(V value, char* to) const {
+    for (int i = 0; i < V::size; ++i)
+      if (i < count) std::memcpy(to + i * static_cast<int>(sizeof(T)), &value.v[i], sizeof(T));
+  }
+#endif
+};
+
 /// acc += a * b, each product one `multiply_add`.
 template <class T, class Bits>
 struct RingElement : Element<T, Bits> {
@@ -91,6 +147,22 @@ struct RingElement : Element<T, Bits> {
     Vector columns[NV];
     UFUSE_UNROLL
     for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
+    UFUSE_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const Vector row = splat<Vector>(load_as<T>(rows.at(r)));
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v) acc[r][v] = multiply_add(row, columns[v], acc[r][v]);
+    }
+  }
+  /// The same with the last register of columns read in part.
+  template <int R, int NV, class Rows>
+  static UFUSE_INLINE void step_in_part(Vector (&acc)[R][NV], const Rows& rows, const char* b,
+                                        const Lanes<Vector>& lanes) {
+    constexpr int kBytes = sizeof(Vector);
+    Vector columns[NV];
+    UFUSE_UNROLL
+    for (int v = 0; v < NV - 1; ++v) columns[v] = Vector::load(b + v * kBytes);
+    columns[NV - 1] = lanes.load(b + (NV - 1) * kBytes);
     UFUSE_UNROLL
     for (int r = 0; r < R; ++r) {
       const Vector row = splat<Vector>(load_as<T>(rows.at(r)));

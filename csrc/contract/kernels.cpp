@@ -37,6 +37,7 @@ constexpr ElementKernels complex_kernels() {
   ElementKernels k = kernels_of<E>();
   k.pack_b = pack_complex_columns<E>;
   k.in_place = false;
+  k.items = nullptr;
   return k;
 }
 

@@ -84,6 +84,17 @@ struct BlockTask {
   std::int64_t k0, positions;  // where terms are numbered: see `Product::positions`
 };
 
+/// Items of a batch of small products whose operands and results are used where they lie: columns of B and C
+/// side by side.
+struct ItemsTask {
+  const char *a, *b;
+  char* c;
+  const Axis *batch_a, *batch_b, *batch_c;
+  std::int64_t a_row, a_k, b_row, c_row;
+  std::int64_t rows, cols, k;
+  std::int64_t first, last;  // items
+};
+
 /// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
 struct ElementKernels {
   int mr, nr;                  // rows and columns of the micro-kernel's tile
@@ -97,6 +108,7 @@ struct ElementKernels {
   void (*pack_a)(const PackTask&);
   void (*pack_b)(const PackTask&);
   void (*block)(const BlockTask&);
+  void (*items)(const ItemsTask&);  // null where operands cannot be read in place
 };
 
 struct ContractKernels {

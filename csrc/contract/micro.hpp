@@ -34,8 +34,9 @@ struct Tile {
   char* c;
   std::int64_t c_row;
   bool add;
-  std::int64_t k0,
-      positions;  // where terms are numbered: the first one's number, and bytes from C to the numbers
+  int columns;  // where operands are read in place: those of the tile
+  // Where terms are numbered: the first one's number, and bytes from C to the numbers.
+  std::int64_t k0, positions;
 };
 
 template <class E, int R, int NV, class Rows>
@@ -88,6 +89,39 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
   }
 }
 
+/// Both operands where they lie, one k block, and columns that need not fill the registers: small products.
+template <class E, int R, int NV>
+void micro_kernel_in_place(const Tile<typename E::Accumulator>& tile) {
+  using V = typename E::Vector;
+  constexpr int kBytes = sizeof(V);
+  const Lanes<V> lanes(tile.columns - (NV - 1) * V::size);
+  V acc[R][NV];
+  UFUSE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    UFUSE_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      acc[r][v] = E::start();
+      UFUSE_OPAQUE(acc[r][v].v);
+    }
+  }
+  StridedRows<R> rows(tile.a, tile.a_row, tile.a_k);
+  const char* b = tile.b;
+  const std::int64_t b_row = tile.b_row;
+  UFUSE_ROLLED
+  for (std::int64_t g = tile.groups; g > 0; --g) {
+    E::template step_in_part<R, NV>(acc, rows, b, lanes);
+    rows.next();
+    b += b_row;
+  }
+  char* c = tile.c;
+  UFUSE_UNROLL
+  for (int r = 0; r < R; ++r, c += tile.c_row) {
+    UFUSE_UNROLL
+    for (int v = 0; v < NV - 1; ++v) acc[r][v].store(c + v * kBytes);
+    lanes.store(acc[r][NV - 1], c + (NV - 1) * kBytes);
+  }
+}
+
 /// Rows of the micro-kernel that takes a panel of `rows`: as many, or one and all. Exact rows cost code
 /// (about 8 KiB per table with AVX-512) and save the waste where M is small: 16 rows are 14 + 2, not 28.
 template <class E>
@@ -129,6 +163,57 @@ struct MicroTable {
 };
 template <class E, bool kInPlace>
 inline constexpr MicroTable<E, kInPlace> kMicro{};
+
+/// The same of `micro_kernel_in_place`.
+template <class E>
+struct InPlaceTable {
+  using Function = void (*)(const Tile<typename E::Accumulator>&);
+  Function at[E::kShape.vectors][E::kShape.mr];
+
+  template <int NV, int R>
+  constexpr void fill() {
+    at[NV - 1][R - 1] = micro_kernel_in_place<E, R, NV>;
+    if constexpr (R > 1)
+      fill<NV, R - 1>();
+    else if constexpr (NV > 1)
+      fill<NV - 1, E::kShape.mr>();
+  }
+  constexpr InPlaceTable() : at{} { fill<E::kShape.vectors, E::kShape.mr>(); }
+};
+template <class E>
+inline constexpr InPlaceTable<E> kMicroInPlace{};
+
+/// Items of a batch, one after the other, whose operands and results are used where they lie. Rows are cut
+/// evenly: 16 are 8 + 8, since the latency of a multiply-add hides behind 8 rows and not behind 2.
+template <class E>
+void multiply_items(const ItemsTask& task) {
+  using Acc = typename E::Accumulator;
+  constexpr int kRows = E::kShape.mr, kColumns = kTileColumns<E>, kLanes = E::Vector::size;
+  const std::int64_t tiles = (task.rows + kRows - 1) / kRows, step = (task.rows + tiles - 1) / tiles;
+  Tile<Acc> tile{};
+  tile.groups = task.k;
+  tile.a_row = task.a_row;
+  tile.a_k = task.a_k;
+  tile.b_row = task.b_row;
+  tile.c_row = task.c_row;
+  for (std::int64_t item = task.first; item < task.last; ++item) {
+    const char* a = task.a + task.batch_a->at(item);
+    const char* b = task.b + task.batch_b->at(item);
+    char* c = task.c + task.batch_c->at(item);
+    for (std::int64_t j = 0; j < task.cols; j += kColumns) {
+      const auto columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
+      const auto* micro = &kMicroInPlace<E>.at[(columns + kLanes - 1) / kLanes - 1][0];
+      tile.columns = columns;
+      tile.b = b + j * static_cast<int>(sizeof(Acc));
+      for (std::int64_t i = 0; i < task.rows; i += step) {
+        const std::int64_t rows = task.rows - i < step ? task.rows - i : step;
+        tile.a = a + i * task.a_row;
+        tile.c = c + i * task.c_row + j * static_cast<int>(sizeof(Acc));
+        micro[rows - 1](tile);
+      }
+    }
+  }
+}
 
 /// Moves a finished tile from `from` to C, element by element.
 template <class E>

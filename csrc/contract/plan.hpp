@@ -122,6 +122,9 @@ struct Plan {
       source = p.m <= mc ? Source::just_once : Source::shared;
     a_in_place = e.in_place && p.a.prologue == nullptr && p.a.rows.affine() && p.a.cols.affine() &&
                  p.n <= kUnpackedPanels * e.nr && (p.k <= kUnpackedK || p.m <= e.mr);
+    items_in_place = e.items != nullptr && a_in_place && source == Source::in_place && blocks.count == 1 &&
+                     p.epilogue == nullptr && p.c_rows.affine() && p.c_cols.affine() &&
+                     p.c_cols.stride == e.c_size;
     panel = panel_bytes(e, blocks.width);
     c_direct = p.c_rows.affine() && p.c_cols.affine() && p.c_cols.stride == e.c_size;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
@@ -172,6 +175,7 @@ struct Plan {
   std::int64_t tile_columns;  // of an epilogue tile: whole panels
   std::int64_t once_columns;  // columns packed just once at a time
   bool a_in_place;            // so few columns that packed A is not used often enough
+  bool items_in_place;        // nothing is packed or moved: one call does many items
   bool c_direct;              // C is written in whole registers
   bool correct;               // subtract 128 * column sums
   bool keep;                  // the epilogue waits for several k blocks

@@ -219,9 +219,38 @@ class Member {
   std::int64_t item_ = 0, step_ = 0;
 };
 
+/// Small products, each where its operands lie.
+void run_in_place(const Plan& plan, int threads) {
+  const Product& p = plan.p;
+  ItemsTask task{};
+  task.a = static_cast<const char*>(p.a.data);
+  task.b = static_cast<const char*>(p.b.data);
+  task.c = static_cast<char*>(p.c);
+  task.batch_a = &p.batch_a;
+  task.batch_b = &p.batch_b;
+  task.batch_c = &p.batch_c;
+  task.a_row = p.a.rows.stride;
+  task.a_k = p.a.cols.stride;
+  task.b_row = p.b.rows.stride;
+  task.c_row = p.c_rows.stride;
+  task.rows = p.m;
+  task.cols = p.n;
+  task.k = p.k;
+  const std::int64_t pieces = threads == 1 ? 1 : std::min<std::int64_t>(p.batch, 16 * threads);
+  const auto work = [&](std::int64_t piece) {
+    ItemsTask mine = task;
+    mine.first = p.batch * piece / pieces;
+    mine.last = p.batch * (piece + 1) / pieces;
+    plan.e.items(mine);
+  };
+  if (threads == 1) return work(0);
+  parallel_for(pieces, threads, work);
+}
+
 /// Tasks that share nothing: batch items, or strips of columns of them.
 void run_apart(const Plan& plan, int threads, bool whole_items) {
   const Product& p = plan.p;
+  if (plan.items_in_place && (threads == 1 || whole_items)) return run_in_place(plan, threads);
   std::int64_t pieces = 1;
   if (threads > 1 && !whole_items) pieces = std::min<std::int64_t>(4 * threads, ceil_div(p.n, plan.e.nr));
   const std::int64_t stage = round_up(plan.stage_bytes(1), 4096), own = stage + plan.own_bytes();
