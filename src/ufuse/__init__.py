@@ -8,7 +8,7 @@ the functions to begin with.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from .contract import einsum, linear
+from .contract import attention, einsum, linear
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
@@ -82,6 +82,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "attention",
     "average",
     "bincount",
     "cast",
