@@ -23,6 +23,8 @@ constexpr double kFlopsPerThread = 1.5e6;  // as for products: a worker joins in
 // Queries that take a block of keys and values one tile after the other, while it is in L2.
 constexpr std::int64_t kGroup = 128;
 constexpr std::int64_t kTasksPerThread = 4;
+// So many queries are taken one by one. It is a matter of the shape, since the bits differ.
+constexpr std::int64_t kFewQueries = 8;
 // Rows further apart are copied side by side first: 14 rows of (length, heads, 64) with 16 heads would share
 // one set of L1.
 constexpr std::int64_t kNearRows = 1024;
@@ -47,7 +49,8 @@ struct Plan {
       (shared ? rows : items) *= axis.extent;
     }
     rows *= a.queries;
-    tile = kAttentionVectors * table.lanes;
+    few = a.queries <= kFewQueries;
+    tile = few ? 1 : kAttentionVectors * table.lanes;
     hides = a.mask.data != nullptr && a.mask.type == AttentionType::boolean;
     const double log2e = 1.4426950408889634, least = wide ? 2.3e-308 : 1.2e-38, most = wide ? 1e308 : 1e38;
     factor = a.scale * log2e;
@@ -70,7 +73,7 @@ struct Plan {
 
   bool is_plain(const AttentionOperand& x) const { return x.type == type && x.column == table.size; }
   bool in_place(const AttentionOperand& x, std::int64_t) const {
-    return is_plain(x) && (std::abs(x.row) <= kNearRows || rows <= tile);
+    return is_plain(x) && (std::abs(x.row) <= kNearRows || few || rows <= tile);
   }
 
   const Attention& a;
@@ -79,7 +82,8 @@ struct Plan {
   AttentionType type;  // of the arithmetic
   std::vector<LeadingAxis> stacks, folds;
   std::int64_t items = 1, rows = 1;  // stacks of keys and values, and the queries of each
-  int tile;
+  int tile;                          // queries
+  bool few;                          // taken one by one
   bool hides, scaled, near_k, near_v;
   double factor;
   std::int64_t blocks, group, groups_per_item;
@@ -186,8 +190,8 @@ class Group {
       TileState tile{};
       tile.first = row;
       tile.count = std::min<std::int64_t>(p_.tile, first_ + count_ - row);
-      tile.vectors = static_cast<int>((tile.count + t_.lanes - 1) / t_.lanes);
-      const std::int64_t lanes = tile.vectors * t_.lanes;
+      tile.vectors = p_.few ? 0 : static_cast<int>((tile.count + t_.lanes - 1) / t_.lanes);
+      const std::int64_t lanes = lanes_of(tile);
       tile.q = parts.take(a_.depth * lanes * size);
       tile.out = parts.take(a_.width * lanes * size);
       tile.largest = parts.take(lanes * size);
@@ -197,8 +201,9 @@ class Group {
     const std::int64_t masks = a_.mask.data == nullptr ? 0 : kAttentionKeys;
     staging_row_ = round_up(std::max({a_.depth, a_.width, masks}) * size, kCacheLine);
     staging_ = parts.take(p_.tile * staging_row_);
-    scores_ = parts.take(kAttentionKeys * p_.tile * size);
-    bias_ = parts.take(masks * p_.tile * size);
+    // Whole registers of one query's keys.
+    scores_ = parts.take(kAttentionKeys * p_.tile * size + kCacheLine);
+    bias_ = parts.take(masks * p_.tile * size + kCacheLine);
     k_block_ = parts.take(p_.near_k ? 0 : kAttentionKeys * a_.depth * size);
     v_block_ = parts.take(p_.near_v ? 0 : kAttentionKeys * a_.width * size);
   }
@@ -224,8 +229,10 @@ class Group {
     for (std::int64_t i = given; i < lanes; ++i) rows[i] = rows[given - 1];
   }
 
+  std::int64_t lanes_of(const TileState& tile) const { return p_.few ? 1 : tile.vectors * t_.lanes; }
+
   void begin(TileState& tile) const {
-    const std::int64_t lanes = tile.vectors * t_.lanes;
+    const std::int64_t lanes = lanes_of(tile);
     const char* rows[kAttentionQueries];
     tile.least = std::numeric_limits<std::int64_t>::max();
     for (std::int64_t i = 0; i < tile.count; ++i) {
@@ -280,7 +287,7 @@ class Group {
       if (tile.most + 1 < begin + keys_ && finite())
         b.keys = std::max<std::int64_t>(0, tile.most + 1 - begin);
       if (b.keys == 0) return;
-      for (std::int64_t i = 0; i < tile.vectors * t_.lanes; ++i) {
+      for (std::int64_t i = 0; i < lanes_of(tile); ++i) {
         const std::int64_t row = tile.first + std::min(i, tile.count - 1);
         last[i] = std::clamp<std::int64_t>(row % a_.queries - begin, -1, kAttentionKeys);
       }
@@ -318,7 +325,7 @@ class Group {
       seen = seen || std::memchr(rows[i], 1, static_cast<std::size_t>(keys)) != nullptr;
     }
     if (!seen && finite()) return false;
-    const std::int64_t lanes = tile.vectors * t_.lanes;
+    const std::int64_t lanes = lanes_of(tile);
     gather(a_.mask, rows, tile.count, lanes, keys);
     t_.turn(rows, keys, static_cast<int>(lanes), bias_);
     return true;

@@ -1,6 +1,7 @@
 // Attention for one tier: this file is compiled once per tier.
 #include "attention/kernels.hpp"
 
+#include "attention/row.hpp"
 #include "attention/rows.hpp"
 #include "attention/tile.hpp"
 
@@ -13,8 +14,10 @@ void block(const AttentionBlock& b) {
   static_assert(kAttentionVectors == 2);
   if (b.vectors == 2)
     add_block<T, 2>(b);
-  else
+  else if (b.vectors == 1)
     add_block<T, 1>(b);
+  else
+    Row<T>::add(b);
 }
 
 template <class T>

@@ -44,8 +44,8 @@ struct AttentionWrite {
   std::int64_t stride;  // bytes
 };
 
-/// `vectors` registers of queries, and a block of keys and values. All are of the arithmetic's type; what has
-/// a lane for each query is contiguous.
+/// `vectors` registers of queries, or one query where that is 0, and a block of keys and values. All are of
+/// the arithmetic's type; what has a lane for each query is contiguous.
 struct AttentionBlock {
   int vectors;
   std::int64_t keys, depth, width;  // width: of a value

@@ -154,6 +154,10 @@ inline constexpr int kSide =
 template <class T>
 void turn(const char* const* rows, std::int64_t count, int lanes, char* to) {
   constexpr int N = kSide<T>, kSize = sizeof(T);
+  if (lanes == 1) {
+    std::memcpy(to, rows[0], static_cast<std::size_t>(count) * sizeof(T));
+    return;
+  }
   const std::int64_t to_row = lanes * static_cast<std::int64_t>(kSize);
   for (int lane = 0; lane < lanes; lane += N) {
     std::int64_t i = 0;
@@ -175,6 +179,15 @@ template <class T>
 void finish(const AttentionBlock& b, char* const* rows) {
   constexpr int N = kSide<T>, kSize = sizeof(T);
   using V = Vec<T, N>;
+  if (b.vectors == 0) {
+    const T largest = number_at<T>(b.largest), total = number_at<T>(b.total);
+    const T share = largest == -static_cast<T>(__builtin_huge_valf()) ? T{0} : T{1} / total;
+    for (std::int64_t i = 0; i < b.width; ++i) {
+      const T x = number_at<T>(b.out + i * kSize) * share;
+      std::memcpy(rows[0] + i * kSize, &x, kSize);
+    }
+    return;
+  }
   const int lanes = b.vectors * Register<T>::size;
   const std::int64_t from_row = lanes * static_cast<std::int64_t>(kSize);
   const V none = splat<V>(-static_cast<T>(__builtin_huge_valf()));
