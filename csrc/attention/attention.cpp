@@ -212,19 +212,14 @@ class Group {
   /// otherwise. Lanes beyond the last row repeat it.
   void gather(const AttentionOperand& x, const char** rows, std::int64_t given, std::int64_t lanes,
               std::int64_t count) const {
-    const bool plain = p_.is_plain(x);
-    for (std::int64_t i = 0; i < given && !plain; ++i) {
-      char* const to = staging_ + i * staging_row_;
-      if (i > 0 && rows[i] == rows[0]) {  // broadcast
-        rows[i] = staging_;
-        continue;
+    if (!p_.is_plain(x)) {
+      const char* const first = rows[0];
+      for (std::int64_t i = 0; i < given; ++i) {
+        char* const to = staging_ + i * staging_row_;
+        const bool repeated = i > 0 && rows[i] == first;  // broadcast
+        if (!repeated) t_.read({x.type, rows[i], 0, x.column, 1, count, to, 0});
+        rows[i] = repeated ? staging_ : to;
       }
-      t_.read({x.type, rows[i], 0, x.column, 1, count, to, 0});
-      if (i > 0) rows[i] = to;
-    }
-    if (!plain) {
-      for (std::int64_t i = given - 1; i >= 0; --i)
-        if (i == 0) rows[0] = staging_;
     }
     for (std::int64_t i = given; i < lanes; ++i) rows[i] = rows[given - 1];
   }

@@ -7,31 +7,25 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-/// (2^f - 1) / f on 0 <= f <= 1. Error of 2^f: 2^-23.5; exactly 1 at 0.
-template <class V>
-UFUSE_INLINE V exp2_slope_above(V f) {
-  return math::polynomial(f, 0.6931512951850891, 0.2401646077632904, 0.055799439549446106,
-                          0.009017594158649445, 0.0018668982665983);
-}
-
-/// 2^t for t <= 0, or above it by rounding; 0 where that would be subnormal; NaN for NaN. float32: within 1.3
-/// ULP. (Subnormal operands make a multiply-add some 150 cycles long on several processors.)
+/// 2^t for t <= 0; 0 where that would be subnormal (as an operand that makes a multiply-add some 150 cycles
+/// long on several processors); NaN for NaN. float32: within 0.8 ULP. A degree less is 1.9 ULP, and attention
+/// 1 to 2 % faster.
 template <class V>
 UFUSE_INLINE V exp2_below(V t) {
   using namespace math;
   if constexpr (is_single<V>) {
 #if defined(__AVX512DQ__)
     if constexpr (sizeof(V) == 64) {
-      const V f = {_mm512_maskz_reduce_ps(0xffff, t.v, 0x09)};  // t - floor(t)
-      const V p = fma(exp2_slope_above(f), f, constant<V>(1.0));
+      const V f = {_mm512_maskz_reduce_ps(0xffff, t.v, 0x08)};  // t - rint(t), exact
+      const V p = fma(exp2_slope(f), f, constant<V>(1.0));
       const __mmask16 kept = _mm512_cmp_ps_mask(t.v, _mm512_set1_ps(-126.0F), _CMP_NLT_UQ);
-      return {_mm512_maskz_scalef_ps(kept, p.v, t.v)};  // p * 2^floor(t)
+      return {_mm512_maskz_scalef_ps(kept, p.v, (t - f).v)};
     }
 #endif
     const V low = constant<V>(-126.0);
-    const V n = floor(larger(low, t));
+    const V n = rint(larger(low, t));
     const V f = t - n;
-    const V p = fma(exp2_slope_above(f), f, constant<V>(1.0)) * power_of_two(n);
+    const V p = fma(exp2_slope(f), f, constant<V>(1.0)) * power_of_two(n);
     return select(t < low, constant<V>(0.0), p);
   } else {
     const V low = constant<V>(-1022.0);

@@ -71,9 +71,9 @@ def attention(
 
     Scores and sums are float32, or float64 for float64; the result is rounded once. A query that
     sees no key, or only scores of -inf, gets zeros, as from torch 2.5 on. NaN and Inf are those of
-    the formula, with hidden scores replaced by -inf: a value of Inf or NaN makes NaN of all queries,
-    also of those that its key is hidden from. Shares below about 1e-38 of the largest count as 0.
-    The same bits for any memory layout and number of threads.
+    the formula, with hidden scores replaced by -inf: a value of Inf or NaN makes NaN of the queries
+    that do not see its key, too. Shares below 1e-38 of the largest count as 0. The same bits for
+    any memory layout and number of threads.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def attention(
     span, width = arrays["v"].shape[-2:]
     dtype = arrays["q"].dtype.newbyteorder("=")
     shape = (*lead, length, width)
-    factor = (1 / math.sqrt(depth) if depth else 1.0) if scale is None else float(scale)
+    factor = _scale(scale, depth)
     target = executors.empty(shape, dtype) if out is None else out
     if target.shape != shape or target.dtype != dtype:
         raise (ValueError if target.shape != shape else TypeError)(
@@ -113,16 +113,15 @@ def attention(
     if executors.native is None:
         target[...] = reference(*operands[:3], operands[3:], factor, bool(causal))
     else:
-        for i in range(3):
-            operands[i] = np.broadcast_to(operands[i], (*lead, *operands[i].shape[-2:]))
-        bias_name = "" if bias is None else _name_of(bias.dtype)
-        executors.native.attention(name, operands, bias_name or "", factor, bool(causal), target)
+        for i, array in enumerate(operands[:3]):
+            if array.shape[:-2] != lead:
+                operands[i] = np.broadcast_to(array, (*lead, *array.shape[-2:]))
+        bias_name = "" if bias is None else _name_of(bias.dtype) or ""
+        executors.native.attention(name, operands, bias_name, factor, bool(causal), target)
     return target
 
 
-def reference(
-    q: Array, k: Array, v: Array, mask: list[Array], scale: float, causal: bool
-) -> Array:
+def reference(q: Array, k: Array, v: Array, mask: list[Array], scale: float, causal: bool) -> Array:
     """Compute attention by the formula; `mask` holds one array or none."""
     wide = np.float64 if q.dtype == np.float64 else np.float32
     with np.errstate(all="ignore"):
@@ -140,6 +139,17 @@ def reference(
         shares /= np.where(nothing, wide(1), shares.sum(axis=-1, keepdims=True))
         result: Array = (shares @ v.astype(wide)).astype(q.dtype)
     return result
+
+
+def _scale(scale: Any, depth: int) -> float:
+    if scale is None:
+        return 1 / math.sqrt(depth) if depth else 1.0  # no depth: all scores are 0
+    try:
+        return float(scale)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"ufuse.attention: argument 'scale': expected a number or None, got {scale!r}"
+        ) from None
 
 
 def _name_of(dtype: np.dtype[Any]) -> str | None:
@@ -192,11 +202,11 @@ def _check_shapes(arrays: dict[str, Array], mask: Array | None) -> tuple[int, ..
             f"shape is {k}, got shape {v}"
         )
     try:
-        lead = np.broadcast_shapes(q[:-2], k[:-2], v[:-2])
+        same = q[:-2] == k[:-2] == v[:-2]
+        lead = q[:-2] if same else np.broadcast_shapes(q[:-2], k[:-2], v[:-2])
     except ValueError:
         raise ValueError(
-            "ufuse.attention: leading axes of q, k and v do not broadcast: shapes "
-            f"{q}, {k} and {v}"
+            f"ufuse.attention: leading axes of q, k and v do not broadcast: shapes {q}, {k} and {v}"
         ) from None
     scores = (*lead, q[-2], k[-2])
     if mask is not None:
