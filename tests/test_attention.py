@@ -322,7 +322,7 @@ def test_error_of_an_exponential(everywhere, queries):
     got = uf.attention(t.reshape(-1, queries, 1), k, v, scale=np.log(2.0)).reshape(-1)
     expected = np.exp2(t.astype(np.float64))
     error = np.abs(got - expected) / np.spacing(expected.astype(np.float32))
-    assert error.max() < 0.8
+    assert error.max() < (1.5 if everywhere == "v2" else 0.8)  # v2 rounds products
 
 
 @pytest.mark.skipif(executors.native is None, reason="the reference executor has the scores")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..model import Case
 from . import (
+    attention,
     block_formats,
     calibration,
     casts,
@@ -40,6 +41,7 @@ _MODULES = (
     scans,
     streams,
     contractions,
+    attention,
     small,
 )
 

@@ -70,7 +70,7 @@ def attention(
     are then read once for all the heads of a group.
 
     Scores and sums are float32, or float64 for float64; the result is rounded once. A query that
-    sees no key, or only scores of -inf, gets zeros, as from torch 2.5 on. NaN and Inf are those of
+    sees no key, or only scores of -inf, gets zeros, as from torch 2.15. NaN and Inf are those of
     the formula, with hidden scores replaced by -inf: a value of Inf or NaN makes NaN of the queries
     that do not see its key, too. Shares below 1e-38 of the largest count as 0. The same bits for
     any memory layout and number of threads.
@@ -123,7 +123,7 @@ def attention(
 
 def reference(q: Array, k: Array, v: Array, mask: list[Array], scale: float, causal: bool) -> Array:
     """Compute attention by the formula; `mask` holds one array or none."""
-    wide = np.float64 if q.dtype == np.float64 else np.float32
+    wide: Any = np.float64 if q.dtype == np.float64 else np.float32
     with np.errstate(all="ignore"):
         scores = (q.astype(wide) @ np.swapaxes(k.astype(wide), -1, -2)) * wide(scale)
         seen: Any = np.tri(*scores.shape[-2:], dtype=bool) if causal else np.True_
