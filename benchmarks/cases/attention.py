@@ -81,7 +81,8 @@ def _onnxruntime(v: SimpleNamespace) -> Call:
         "domain": "com.microsoft",
     }
     node: Node = ("MultiHeadAttention", ["q", "k", "v"], ["y"], attributes)
-    inputs = {"q": beside(v.q), "k": beside(v.k), "v": beside(v.v)}
+    # Kept, since they are bound by address.
+    v.beside = inputs = {"q": beside(v.q), "k": beside(v.k), "v": beside(v.v)}
     result = np.empty((batch, length, heads * depth), np.float32)
     call = session_call([node], inputs, {}, result, into=True)
 

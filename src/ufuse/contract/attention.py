@@ -111,7 +111,7 @@ def attention(
     if bias is not None:
         operands[3] = np.broadcast_to(operands[3], (*lead, length, span))
     if executors.native is None:
-        target[...] = reference(*operands[:3], operands[3:], factor, bool(causal))
+        target[...] = reference(operands, factor, bool(causal))
     else:
         for i, array in enumerate(operands[:3]):
             if array.shape[:-2] != lead:
@@ -121,8 +121,9 @@ def attention(
     return target
 
 
-def reference(q: Array, k: Array, v: Array, mask: list[Array], scale: float, causal: bool) -> Array:
-    """Compute attention by the formula; `mask` holds one array or none."""
+def reference(operands: list[Array], scale: float, causal: bool) -> Array:
+    """Compute attention by the formula, of queries, keys, values and perhaps a mask."""
+    q, k, v, *mask = operands
     wide: Any = np.float64 if q.dtype == np.float64 else np.float32
     with np.errstate(all="ignore"):
         scores = (q.astype(wide) @ np.swapaxes(k.astype(wide), -1, -2)) * wide(scale)
