@@ -171,8 +171,8 @@ class Group {
   /// Byte offsets of a row; `extent` is its position among the queries.
   LeadingAxis locate(std::int64_t row) const {
     LeadingAxis at = at_;
-    at.extent = row % a_.queries;
-    std::int64_t index = row / a_.queries;
+    std::int64_t index = p_.folds.empty() ? 0 : row / a_.queries;  // a division for each row of a mask shows
+    at.extent = row - index * a_.queries;
     for (auto axis = p_.folds.rbegin(); axis != p_.folds.rend(); ++axis) {
       step(at, *axis, index % axis->extent);
       index /= axis->extent;

@@ -72,10 +72,12 @@ void read_rows(const AttentionRead& task) {
       }
       continue;
     } else {
-      if (task.stride == static_cast<std::int64_t>(sizeof(U)))
-        for (; i + W <= task.count; i += W)
+      if (task.stride == static_cast<std::int64_t>(sizeof(U)) && task.count >= W)
+        for (; i < task.count; i += W) {
+          i = i + W <= task.count ? i : task.count - W;  // the last may overlap the one before
           number_of<V, A>(S::load(from + i * task.stride))
               .store(to + i * static_cast<std::int64_t>(sizeof(T)));
+        }
       for (; i < task.count; i += W) {
         const std::int64_t n = task.count - i < W ? task.count - i : W;
         U part[W] = {};
