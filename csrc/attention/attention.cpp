@@ -67,12 +67,12 @@ struct Plan {
         std::max((rows + kGroup - 1) / kGroup, std::min(wanted, (rows + tile - 1) / tile));
     group = round_up((rows + groups - 1) / groups, tile);
     groups_per_item = (rows + group - 1) / group;
-    near_k = in_place(a.k, a.depth);
-    near_v = in_place(a.v, a.width);
+    near_k = in_place(a.k);
+    near_v = in_place(a.v);
   }
 
   bool is_plain(const AttentionOperand& x) const { return x.type == type && x.column == table.size; }
-  bool in_place(const AttentionOperand& x, std::int64_t) const {
+  bool in_place(const AttentionOperand& x) const {
     return is_plain(x) && (std::abs(x.row) <= kNearRows || few || rows <= tile);
   }
 

@@ -14,8 +14,7 @@ from ..interop.lowprecision import coding
 
 Array = NDArray[Any]
 
-_NAMES = {np.dtype(np.float16): "float16", np.dtype(np.float32): "float32"}
-_NAMES[np.dtype(np.float64)] = "float64"
+_NAMES = {np.dtype(name): name for name in ("bool", "float16", "float32", "float64")}
 
 
 @accepts_buffers("q", "k", "v", "mask")
@@ -105,9 +104,11 @@ def attention(
         )
     operands = []
     for array in (*arrays.values(), *(() if bias is None else (bias,))):
-        native = array.astype(array.dtype.newbyteorder("="), copy=False)  # bytes may be swapped
-        apart = native.copy() if out is not None and executors.overlap(native, out) else native
-        operands.append(apart)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        if out is not None and executors.overlap(array, out):
+            array = array.copy()
+        operands.append(array)
     if bias is not None:
         operands[3] = np.broadcast_to(operands[3], (*lead, length, span))
     if executors.native is None:
@@ -155,9 +156,7 @@ def _scale(scale: Any, depth: int) -> float:
 
 def _name_of(dtype: np.dtype[Any]) -> str | None:
     """Name an element type as the core does; None where it has no such."""
-    if dtype == np.bool_:
-        return "bool"
-    known = _NAMES.get(dtype.newbyteorder("="))
+    known = _NAMES.get(dtype) or _NAMES.get(dtype.newbyteorder("="))
     return "bfloat16" if known is None and coding(dtype) == "bfloat16" else known
 
 
@@ -169,7 +168,8 @@ def _check_dtypes(arrays: dict[str, Array], mask: Array | None) -> str:
             f"dtype {arrays['q'].dtype}; convert it with q.astype(np.float32)"
         )
     for argument in ("k", "v"):
-        if _name_of(arrays[argument].dtype) != found:
+        same = arrays[argument].dtype is arrays["q"].dtype
+        if not same and _name_of(arrays[argument].dtype) != found:
             raise TypeError(
                 f"ufuse.attention: argument {argument!r}: expected the dtype of q, {found}, got "
                 f"dtype {arrays[argument].dtype}; convert one of them with astype"
