@@ -102,15 +102,9 @@ def attention(
             f"ufuse.attention: argument 'out': expected shape {shape} and dtype {dtype}, got shape "
             f"{target.shape} and dtype {target.dtype}"
         )
-    operands = []
-    for array in (*arrays.values(), *(() if bias is None else (bias,))):
-        if not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))
-        if out is not None and executors.overlap(array, out):
-            array = array.copy()
-        operands.append(array)
+    operands = [_readable(array, out) for array in arrays.values()]
     if bias is not None:
-        operands[3] = np.broadcast_to(operands[3], (*lead, length, span))
+        operands.append(np.broadcast_to(_readable(bias, out), (*lead, length, span)))
     if executors.native is None:
         target[...] = reference(operands, factor, bool(causal))
     else:
@@ -141,6 +135,13 @@ def reference(operands: list[Array], scale: float, causal: bool) -> Array:
         shares /= np.where(nothing, wide(1), shares.sum(axis=-1, keepdims=True))
         result: Array = (shares @ v.astype(wide)).astype(q.dtype)
     return result
+
+
+def _readable(array: Array, out: Array | None) -> Array:
+    """Return `array` in this machine's order of bytes, or a copy where `out` overlaps it."""
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    return array.copy() if out is not None and executors.overlap(array, out) else array
 
 
 def _scale(scale: Any, depth: int) -> float:
