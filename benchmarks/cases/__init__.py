@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..model import Case
 from . import (
+    attention,
     block_formats,
     calibration,
     casts,
@@ -49,6 +50,7 @@ _MODULES = (
     narrow_products,
     tensors,
     semirings,
+    attention,
     small,
     small_products,
 )

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_contract(m);
   ufuse::register_scan(m);
   ufuse::register_softmax(m);
+  ufuse::register_attention(m);
   ufuse::register_exact(m);
   ufuse::register_distortion(m);
   ufuse::register_ranged(m);

@@ -15,6 +15,7 @@ void register_segment(pybind11::module_& m);
 void register_contract(pybind11::module_& m);
 void register_scan(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
+void register_attention(pybind11::module_& m);
 void register_exact(pybind11::module_& m);
 void register_distortion(pybind11::module_& m);
 void register_ranged(pybind11::module_& m);

@@ -8,26 +8,6 @@ the functions to begin with.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from .contract import (
-    cdist,
-    contract_plan,
-    dot,
-    einsum,
-    einsum_path,
-    grouped_matmul,
-    inner,
-    kron,
-    linear,
-    matmul,
-    matvec,
-    outer,
-    segment_matmul,
-    semiring,
-    tensordot,
-    vdot,
-    vecdot,
-    vecmat,
-)
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
@@ -83,6 +63,27 @@ from .reduce import (
 
 if TYPE_CHECKING:
     from . import files, formats, observers, plot
+    from .contract import (
+        attention,
+        cdist,
+        contract_plan,
+        dot,
+        einsum,
+        einsum_path,
+        grouped_matmul,
+        inner,
+        kron,
+        linear,
+        matmul,
+        matvec,
+        outer,
+        segment_matmul,
+        semiring,
+        tensordot,
+        vdot,
+        vecdot,
+        vecmat,
+    )
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .segment import group_reduce, segment_reduce
@@ -101,6 +102,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "attention",
     "average",
     "bincount",
     "cast",
@@ -189,6 +191,28 @@ __all__ += list(public_functions())
 
 #: Rooms that are imported when one of their names is first asked for: `import ufuse` stays quick.
 _ROOMS = {
+    "contract": (
+        "attention",
+        "cdist",
+        "contract_plan",
+        "dot",
+        "einsum",
+        "einsum_path",
+        "grouped_matmul",
+        "inner",
+        "kron",
+        "linear",
+        "linear",
+        "matmul",
+        "matvec",
+        "outer",
+        "segment_matmul",
+        "semiring",
+        "tensordot",
+        "vdot",
+        "vecdot",
+        "vecmat",
+    ),
     "count": ("bincount", "histogram"),
     "order": (
         "median",

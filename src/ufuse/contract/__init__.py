@@ -1,5 +1,6 @@
 """Contractions: products over shared labels, and the layers built on them."""
 
+from .attention import attention
 from .contract_plan import contract_plan
 from .distances import cdist
 from .einsum import einsum, einsum_path
@@ -9,6 +10,7 @@ from .products import dot, inner, kron, matmul, matvec, outer, tensordot, vdot, 
 from .semirings import semiring
 
 __all__ = [
+    "attention",
     "cdist",
     "contract_plan",
     "dot",

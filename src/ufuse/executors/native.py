@@ -208,6 +208,27 @@ def contraction(*args: Any, **options: Any) -> _core.Contraction:
 run_contractions = _core.run_contractions
 
 
+def attention(
+    name: str,
+    operands: Sequence[NDArray[Any]],
+    mask_name: str,
+    scale: float,
+    causal: bool,
+    out: NDArray[Any],
+) -> None:
+    """Write attention of queries, keys, values and perhaps a mask; see `csrc/attention`.
+
+    All have the leading axes of `out`, the mask all axes of the scores.
+    """
+    q, k, v, out = (
+        array.view(np.uint16) if name == "bfloat16" else array for array in (*operands[:3], out)
+    )
+    mask = operands[3] if len(operands) > 3 else None
+    if mask is not None and mask_name == "bfloat16":
+        mask = mask.view(np.uint16)
+    _core.attention(name, q, k, v, mask, mask_name, scale, causal, out)
+
+
 def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:
     """Address and byte strides of a matrix; a vector counts as a row that is broadcast."""
     address = array.__array_interface__["data"][0]
