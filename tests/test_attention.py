@@ -14,7 +14,7 @@ import pytest
 import ufuse as uf
 from conftest import tiers
 from ufuse import executors
-from ufuse.contract.attention import reference
+from ufuse.contract.scaled_dot import reference
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLOAT16]

@@ -13,7 +13,7 @@ import ufuse as uf
 from conftest import NATIVE, tiers
 from ufuse import executors
 from ufuse.catalogue import OPERATIONS
-from ufuse.contract.linear import ACTIVATIONS
+from ufuse.contract.layers import ACTIVATIONS
 
 SUBSCRIPTS = [
     "ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ki", "ij,jk->ki", "ij,ij->", "i,i->", "i,j->ij",

@@ -202,7 +202,6 @@ _ROOMS = {
         "inner",
         "kron",
         "linear",
-        "linear",
         "matmul",
         "matvec",
         "outer",

@@ -1,13 +1,13 @@
 """Contractions: products over shared labels, and the layers built on them."""
 
-from .attention import attention
-from .contract_plan import contract_plan
 from .distances import cdist
-from .einsum import einsum, einsum_path
 from .groups import grouped_matmul, segment_matmul
-from .linear import linear
+from .layers import linear
+from .planned import contract_plan
 from .products import dot, inner, kron, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
+from .scaled_dot import attention
 from .semirings import semiring
+from .summation import einsum, einsum_path
 
 __all__ = [
     "attention",

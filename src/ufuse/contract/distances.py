@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import reduce
 from ..interop import accepts_buffers
+from ..reduce import norm
 from .products import matmul
 
 Array = NDArray[Any]
@@ -91,8 +91,8 @@ def cdist(
     semiring, finish = METRICS[metric]
     if metric == "cosine":
         lengths = (
-            reduce.norm(x.astype(dtype, copy=False), axis=-1)[..., :, None],
-            reduce.norm(y.astype(dtype, copy=False), axis=-1)[..., None, :],
+            norm(x.astype(dtype, copy=False), axis=-1)[..., :, None],
+            norm(y.astype(dtype, copy=False), axis=-1)[..., None, :],
         )
         finish = _cosine(*lengths)
     elif metric == "hamming":

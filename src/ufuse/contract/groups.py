@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
 from ..interop import accepts_buffers, asarray, wrap_like
-from .einsum import supports
 from .pairs import Pair, Product, prepare
 from .products import matmul
 from .subscripts import Sizes
+from .summation import supports
 
 Array = NDArray[Any]
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import executors, reduce
+from .. import executors
 from ..catalogue.semirings import Semiring
+from ..reduce import exponential, extremes, logic, sums
 from . import reference
 from .arithmetic import DType, choose, is_narrow
 from .pairs import Finish, Pair, Prepared, Product, prepare
@@ -131,10 +132,10 @@ class AloneStep:
 def _sum(view: Array, axes: tuple[int, ...], dtype: DType, semiring: Semiring | None) -> Array:
     """Sum over `axes` with the semiring's sum, in a dtype."""
     by: dict[str, Callable[..., Any]] = {
-        "minimum": reduce.min,
-        "maximum": reduce.max,
-        "logical_or": reduce.any,
-        "logaddexp": reduce.logsumexp,
+        "minimum": extremes.min,
+        "maximum": extremes.max,
+        "logical_or": logic.any,
+        "logaddexp": exponential.logsumexp,
     }
     plus = "add" if semiring is None else semiring.plus
     if dtype.kind == "b" and plus == "add":
@@ -150,7 +151,7 @@ def _sum(view: Array, axes: tuple[int, ...], dtype: DType, semiring: Semiring | 
     # Integers of any size are summed in 64 bits, which wraps to the same in fewer.
     wide = np.dtype(np.int64 if dtype.kind == "i" else np.uint64) if dtype.kind in "iu" else dtype
     with np.errstate(over="ignore"):
-        return np.asarray(reduce.sum(view, axis=axes, dtype=wide)).astype(dtype, copy=False)
+        return np.asarray(sums.sum(view, axis=axes, dtype=wide)).astype(dtype, copy=False)
 
 
 Step = PairStep | AloneStep

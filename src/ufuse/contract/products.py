@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .. import executors
 from ..catalogue.semirings import Semiring
 from ..interop import as_output, asarray, wrap_like
-from .einsum import contract, supports
+from .summation import contract, supports
 
 Array = NDArray[Any]
 
@@ -255,8 +255,8 @@ def vecmat(
     Examples
     --------
     >>> import numpy as np, ufuse as uf
-    >>> uf.vecmat(np.array([1j, 0]), np.eye(2))
-    array([0.-1.j, 0.+0.j])
+    >>> uf.vecmat(np.array([1j, 1j]), np.ones((2, 1)))
+    array([0.-2.j])
     """
     return _VECMAT.call(
         x1, x2, out, axes, vecmat, casting=casting, order=order, dtype=dtype,

@@ -89,7 +89,7 @@ class QuantizedArray(Record):
     block_size: int | tuple[int, ...] | None = None
     scheme: str = "int8"
     shape: tuple[int, ...] = None  # type: ignore[assignment]  # set below
-    _packed: dict[str, Any] = field(default_factory=dict)  # by tier: contract.linear keeps it here
+    _packed: dict[str, Any] = field(default_factory=dict)  # by tier: contract.layers keeps it here
 
     def __post_init__(self) -> None:
         if not isinstance(self.scheme, str) or self.scheme not in CODES:

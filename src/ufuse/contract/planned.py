@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import executors
-from .einsum import contract, hashable, semiring_row
 from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
 from .subscripts import Labels, extents, parse
+from .summation import contract, hashable, semiring_row
 
 Array = NDArray[Any]
 
