@@ -1,0 +1,99 @@
+// Scales and offsets of a block, for a register of outputs.
+#pragma once
+
+#include "simd/half.hpp"
+#include "skinny/rows.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+namespace skinny {
+
+using ufuse::skinny::CodesCall;
+using ufuse::skinny::kGroup;
+using ufuse::skinny::kLine;
+using ufuse::skinny::kPanel;
+using ufuse::skinny::Scales;
+
+inline constexpr int kPanels = kGroup / kPanel;
+inline constexpr std::int64_t kCodesAhead = 2048;  // bytes
+
+/// Some k of one scale.
+struct Part {
+  std::int64_t index = 0, first = 0;   // k
+  std::int64_t steps = 0;              // of 8 k
+  std::int64_t block = 0, super = 0;   // of scales
+  std::int64_t ahead = 0;              // bytes: a register's panels in the next part, or some way on
+  const char* codes = nullptr;
+};
+
+/// Calls `body(part)` for each part; `Bytes`: of 8 k of a panel.
+template <int Bytes, class Body>
+UFUSE_INLINE void each_part(const CodesCall& call, Body body) {
+  const std::int64_t steps = call.part / 8, all = call.k / 8;
+  Part part;
+  part.codes = call.codes;
+  std::int64_t in_block = 0, in_super = 0;
+  for (; part.index < call.parts; ++part.index) {
+    const std::int64_t left = all - part.index * steps;
+    part.steps = left < steps ? left : steps;
+    const std::int64_t bytes = part.steps * (kPanels * Bytes);
+    part.ahead = bytes > kCodesAhead ? bytes : kCodesAhead;
+    body(part);
+    part.first += call.part;
+    part.codes += bytes;
+    if (++in_block == call.per_scale) {
+      in_block = 0;
+      ++part.block;
+      if (++in_super == call.per_super) in_super = 0, ++part.super;
+    }
+  }
+}
+
+template <int Bytes>
+UFUSE_INLINE void ahead(const char* at) {
+#pragma GCC unroll 4
+  for (int byte = 0; byte < Bytes; byte += kLine) __builtin_prefetch(at + byte, 0, 3);
+}
+
+UFUSE_INLINE Float halves(const char* from) { return half_to_float(Vec<std::uint16_t, kLanes>::load(from)); }
+
+UFUSE_INLINE Float scale_of(const CodesCall& call, const char* scale, const char* super, const Part& part,
+                            int output) {
+  const std::int64_t at = part.block * kGroup + output;
+  if (call.scales == Scales::f32) return Float::load(scale + 4 * at);
+  if (call.scales == Scales::f16) return halves(scale + 2 * at);
+  const auto codes = convert<Float>(convert<Int>(Vec<std::int8_t, kLanes>::load(scale + at)));
+  return halves(super + 2 * (part.super * kGroup + output)) * codes;
+}
+
+/// Adds a part's sums to the totals of U registers of outputs, from register `unit` on.
+template <int R, int U, class Sum, class SumOfX>
+UFUSE_INLINE void add_part(const CodesCall& call, const Part& part, int unit, Sum sum, SumOfX sum_of_x) {
+#pragma GCC unroll 4
+  for (int u = 0; u < U; ++u) {
+    const int output = (unit + u) * kLanes;
+    const Float scale = scale_of(call, call.scale, call.super_scale, part, output);
+    Float offset = {};
+    if (call.offsets) offset = scale_of(call, call.offset, call.super_offset, part, output);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      float* const to = call.sums + r * call.pitch + output;
+      Float total = {};
+      if (part.index > 0) total = Float::load(to);
+      total = fma(scale, sum(u, r), total);
+      if (call.offsets) total = fma(offset, splat<Float>(sum_of_x(r)), total);
+      total.store(to);
+    }
+  }
+}
+
+template <class T>
+UFUSE_INLINE T value_at(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+}  // namespace skinny
+}  // namespace UFUSE_TIER
+}  // namespace ufuse
