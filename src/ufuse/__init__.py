@@ -8,7 +8,7 @@ the functions to begin with.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from .contract import einsum, linear
+from .contract import PackedWeights, einsum, linear, prepack
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
@@ -74,6 +74,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FusedFunction",
+    "PackedWeights",
     "QuantileSketch",
     "QuantizedArray",
     "State",
@@ -128,6 +129,7 @@ __all__ = [
     "pack",
     "percentile",
     "plot",
+    "prepack",
     "prod",
     "ptp",
     "quantile",

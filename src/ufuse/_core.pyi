@@ -24,7 +24,27 @@ class Program:
     def has_rows(self) -> bool: ...
 
 class PackedMatrix:
-    def __init__(self, code: str, w: tuple[int, int, int], k: int, n: int) -> None: ...
+    def __init__(self, code: str, w: tuple[int, ...], k: int, n: int) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+
+class PackedCodes:
+    def __init__(
+        self,
+        n: int,
+        k: int,
+        block: int,
+        scales: str,
+        per_super: int,
+        offsets: bool,
+        levels: Sequence[float] | None,
+        zero: int,
+        integers: bool,
+    ) -> None: ...
+    def put_codes(self, first: int, codes: Any) -> None: ...
+    def put_scales(
+        self, scale: Any, offset: Any, super_scale: Any, super_offset: Any
+    ) -> None: ...
     @property
     def nbytes(self) -> int: ...
 
@@ -48,16 +68,29 @@ def contract(
 ) -> None: ...
 def linear(
     program: int,
-    m: int,
-    n: int,
-    k: int,
-    x: tuple[int, int, int],
-    w: tuple[int, int, int] | None,
-    packed: PackedMatrix | None,
-    out: tuple[int, int, int],
-    extras: Sequence[tuple[int, int, int]],
-    quantized: bool,
+    sizes: tuple[int, int, int],
+    x: tuple[int, ...],
+    w: tuple[int, ...],
     code: str,
+    out: tuple[int, ...],
+    extras: Sequence[tuple[int, ...]],
+) -> None: ...
+def linear_packed(
+    program: int,
+    sizes: tuple[int, int, int],
+    x: tuple[int, ...],
+    w: PackedMatrix,
+    out: tuple[int, ...],
+    extras: Sequence[tuple[int, ...]],
+) -> None: ...
+def linear_coded(
+    program: int,
+    sizes: tuple[int, int, int],
+    x: tuple[int, ...],
+    w: PackedCodes,
+    dynamic: bool,
+    out: tuple[int, ...],
+    extras: Sequence[tuple[int, ...]],
 ) -> None: ...
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...

@@ -2,5 +2,6 @@
 
 from .einsum import einsum
 from .linear import linear
+from .weights import PackedWeights, prepack
 
-__all__ = ["einsum", "linear"]
+__all__ = ["PackedWeights", "einsum", "linear", "prepack"]

@@ -205,63 +205,95 @@ def contract(*args: Any) -> None:
 
 
 def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:
-    """Address and byte strides of a matrix; a vector counts as a row that is broadcast."""
+    """Address and byte strides of a matrix; a vector counts as a row that is broadcast, so a scalar."""
     address = array.__array_interface__["data"][0]
-    return (address, *array.strides) if array.ndim == 2 else (address, 0, *array.strides)
+    return (address, *(0,) * (2 - array.ndim), *array.strides)
+
+
+def _sizes(x: NDArray[Any], out: NDArray[Any]) -> tuple[int, int, int]:
+    return (x.shape[0], out.shape[1], x.shape[1])
 
 
 def linear(
-    x: NDArray[Any], w: NDArray[Any], bias: NDArray[Any] | None, program: Program, out: NDArray[Any]
+    x: NDArray[Any], w: NDArray[Any], finish: Any, out: NDArray[Any], narrow: str | None
 ) -> None:
-    """Write ``program(x @ w.T, bias)`` into `out`; matrices of one element type."""
-    extras = [] if bias is None else [_matrix(bias)]
-    (m, k), n = x.shape, w.shape[0]
+    """Write ``finish(x @ w.T)``; of `narrow` floats, weights are their bits."""
     _core.linear(
-        compiled(program).address,
-        m,
-        n,
-        k,
+        compiled(finish.program("plain")).address,
+        _sizes(x, out),
         _matrix(x),
         _matrix(w),
-        None,
+        narrow or x.dtype.str[1:],
         _matrix(out),
-        extras,
-        False,
-        x.dtype.str[1:],
+        [_matrix(a) for a in finish.operands],
     )
 
 
-def linear_int8(
+def linear_packed(
     x: NDArray[Any],
-    owner: Any,
-    w: NDArray[Any],
-    scale: NDArray[Any],
-    bias: NDArray[Any] | None,
-    program: Program,
+    w: _core.PackedMatrix,
+    scale: NDArray[Any] | None,
+    finish: Any,
     out: NDArray[Any],
 ) -> None:
-    """Write ``program(sums, row scale, scale, bias)`` into `out`; `owner` keeps packed `w`."""
-    (m, k), n = x.shape, w.shape[0]
-    if k > _core.max_int8_k():
-        raise ValueError(
-            f"ufuse.linear: argument 'w': int32 sums of {k} int8 products could overflow; expected "
-            f"at most {_core.max_int8_k()} inputs"
-        )
-    tier = _core.active_tier()
-    packed = owner._packed.get(tier)
-    if packed is None:
-        packed = owner._packed[tier] = _core.PackedMatrix("i1", _matrix(w), k, n)
-    extras = [_matrix(scale), *([] if bias is None else [_matrix(bias)])]
-    _core.linear(
-        compiled(program).address,
-        m,
+    """Write ``finish(x @ w.T)``; int8 weights have a `scale`."""
+    operands = finish.operands if scale is None else (scale, *finish.operands)
+    _core.linear_packed(
+        compiled(finish.program("plain" if scale is None else "int8")).address,
+        _sizes(x, out),
+        _matrix(x),
+        w,
+        _matrix(out),
+        [_matrix(a) for a in operands],
+    )
+
+
+def linear_coded(
+    x: NDArray[Any], w: _core.PackedCodes, dynamic: bool, finish: Any, out: NDArray[Any]
+) -> None:
+    """Write ``finish(x @ w.T)``, with rows of `x` quantized on the way where `dynamic`."""
+    _core.linear_coded(
+        compiled(finish.program("dynamic" if dynamic else "plain")).address,
+        _sizes(x, out),
+        _matrix(x),
+        w,
+        dynamic,
+        _matrix(out),
+        [_matrix(a) for a in finish.operands],
+    )
+
+
+def packed_matrix(w: NDArray[Any]) -> _core.PackedMatrix:
+    """Pack weights (out, in) for the tier in use."""
+    return _core.PackedMatrix(w.dtype.str[1:], _matrix(w), w.shape[1], w.shape[0])
+
+
+def packed_int8(record: Any) -> _core.PackedMatrix:
+    """Pack the codes of a `QuantizedArray` of int8 for the tier in use."""
+    return packed_matrix(record.data)
+
+
+def packed_codes(coded: Any, slab: int) -> _core.PackedCodes:
+    """Pack weights in codes, about `slab` codes at a time; see `ufuse.contract.coded`."""
+    n, k = coded.shape
+    levels = None if coded.levels is None else [float(level) for level in coded.levels]
+    packed = _core.PackedCodes(
         n,
         k,
-        _matrix(x),
-        None,
-        packed,
-        _matrix(out),
-        extras,
-        True,
-        "i1",
+        coded.block,
+        coded.scale.dtype.str[1:],
+        coded.per_super,
+        coded.offset is not None,
+        levels,
+        coded.zero or 0,
+        coded.has_integers,
     )
+    step = max(64, slab // max(1, k) // 64 * 64)
+    for first in range(0, n, step):
+        packed.put_codes(first, coded.codes(first, min(n, first + step)))
+    packed.put_scales(coded.scale, coded.offset, coded.super_scale, coded.super_offset)
+    return packed
+
+
+tier = _core.active_tier
+max_int8_k = _core.max_int8_k
