@@ -230,7 +230,9 @@ def made(case: str, n: int, k: int) -> Any:
 def inputs_of(case: str) -> list[int]:
     """Inputs that the blocks of a case divide, one of them crossing parts of 256."""
     block = gguf.block_size(case) if case in GGUF else 1
-    return [block, 3 * block] if block >= 256 else [block, 11 * block] if block > 1 else [7, 352, 1043]
+    return (
+        [block, 3 * block] if block >= 256 else [block, 11 * block] if block > 1 else [7, 352, 1043]
+    )
 
 
 def bound(x: np.ndarray, w: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 // Products of few rows with weights (out, in): bound by how fast the weights come from memory, so that each
 // of them is read once, for up to eight rows of activations. What one CPU tier offers to the driver.
 //
-// The weights come in groups of 64 outputs. Lanes are outputs: a register holds one k of as many outputs as it
-// has lanes, and each result is a chain of its own, whatever the tier.
+// The weights come in groups of 64 outputs. Lanes are outputs: a register holds one k of as many outputs as
+// it has lanes, and each result is a chain of its own, whatever the tier.
 //
 // Orders of rounding, the same on every tier that has a fused multiply-add (all but v2):
 // - Floats (`turned`): k is cut into blocks of `k_block` (contract/product.hpp); a block is a chain of fused
@@ -36,15 +36,15 @@ struct TurnedCall {
   const char* weights;
   std::int64_t row_bytes;  // from one output's weights to the next
   int outputs;
-  const char* x;           // float32, as `Rows` says
-  int rows;                // 1 to 8
+  const char* x;  // float32, as `Rows` says
+  int rows;       // 1 to 8
   std::int64_t k, k_block;
   float* sums;  // of row r and output j: sums[r * pitch + j]; written up to a multiple of 16 outputs
   std::int64_t pitch;
 };
 
-/// Codes of a group: for every 8 k those of four panels of 16 outputs after one another: 128 bytes of int8, the
-/// 16 codes of a k together, or 64 of four bits, in each output's word the first k lowest.
+/// Codes of a group: for every 8 k those of four panels of 16 outputs after one another: 128 bytes of int8,
+/// the 16 codes of a k together, or 64 of four bits, in each output's word the first k lowest.
 enum class Codes : std::uint8_t { int8, nibbles, kCount };
 
 /// Scales: float32; float16; or int8 times a float16 that `per_super` of them share.
@@ -52,14 +52,14 @@ enum class Scales : std::uint8_t { f32, f16, super };
 
 /// Weights level(code) * scale + offset. Scales and offsets lie as the codes do: 64 for each group and block.
 struct CodesCall {
-  const char* codes;        // of the group
-  const float* levels;      // of 16 codes; of int8 the code is its level
-  int zero;                 // the integer level 0 has in four bits, where levels are code - zero (dots)
-  std::int64_t part;        // k of a part, a multiple of 8
-  std::int64_t parts;       // the last one may have fewer
-  std::int64_t k;           // a multiple of 8: past the end of rows x is 0
-  std::int64_t per_scale;   // parts that share a scale
-  std::int64_t per_super;   // scales that share a float16
+  const char* codes;       // of the group
+  const float* levels;     // of 16 codes; of int8 the code is its level
+  int zero;                // the integer level 0 has in four bits, where levels are code - zero (dots)
+  std::int64_t part;       // k of a part, a multiple of 8
+  std::int64_t parts;      // the last one may have fewer
+  std::int64_t k;          // a multiple of 8: past the end of rows x is 0
+  std::int64_t per_scale;  // parts that share a scale
+  std::int64_t per_super;  // scales that share a float16
   Scales scales;
   bool offsets;
   const char *scale, *offset;              // of the group

@@ -50,7 +50,7 @@ using skinny::kGroup;
 using skinny::kMostRows;
 using skinny::kTogether;
 
-constexpr std::int64_t kMostGroups = 4;            // of a task: an epilogue of 256 columns
+constexpr std::int64_t kMostGroups = 4;             // of a task: an epilogue of 256 columns
 constexpr std::int64_t kActivationBytes = 8 << 20;  // of copied activations at a time
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -92,7 +92,8 @@ class Rows {
   char* at(std::int64_t row) const { return copies_ + row * padded_ * kSize; }
   /// Copies row `i` of `rows`.
   void put(std::int64_t i, std::int64_t rows, const char* from, const Axis& along_k) const {
-    const std::int64_t first = i / kMostRows * kMostRows, together = std::min<std::int64_t>(kMostRows, rows - first);
+    const std::int64_t first = i / kMostRows * kMostRows,
+                       together = std::min<std::int64_t>(kMostRows, rows - first);
     char* to = at(first) + (i - first) * kTogether * kSize;
     const bool contiguous = along_k.affine() && along_k.stride == kSize;
     for (std::int64_t k = 0; k < k_; k += kTogether, to += together * kTogether * kSize) {
@@ -116,7 +117,8 @@ class Rows {
 /// Rows at a time, and calls `body(first, rows)`.
 template <class Body>
 void in_slabs(std::int64_t m, std::int64_t bytes_of_row, Body body) {
-  const std::int64_t most = std::max<std::int64_t>(1, kActivationBytes / std::max<std::int64_t>(1, bytes_of_row));
+  const std::int64_t most =
+      std::max<std::int64_t>(1, kActivationBytes / std::max<std::int64_t>(1, bytes_of_row));
   const std::int64_t step = most > kMostRows ? most / kMostRows * kMostRows : kMostRows;
   for (std::int64_t first = 0; first < m; first += step) body(first, std::min(step, m - first));
 }
@@ -125,12 +127,15 @@ void each_row(std::int64_t rows, std::int64_t bytes, FunctionRef<void(std::int64
   parallel_for(rows, std::min(thread_limit(), threads_for_bytes(rows * bytes)), body);
 }
 
-const char* row_of(const Matrix& x, std::int64_t i) { return static_cast<const char*>(x.data) + x.rows.at(i); }
+const char* row_of(const Matrix& x, std::int64_t i) {
+  return static_cast<const char*>(x.data) + x.rows.at(i);
+}
 
 void zeros(std::int64_t n, std::int64_t m, const Epilogue& epilogue) {
-  over_groups(n, 0, m, 0, epilogue, [](std::int64_t, std::int64_t, int rows, float* sums, std::int64_t pitch) {
-    for (int r = 0; r < rows; ++r) std::fill(sums + r * pitch, sums + r * pitch + kGroup, 0.0F);
-  });
+  over_groups(n, 0, m, 0, epilogue,
+              [](std::int64_t, std::int64_t, int rows, float* sums, std::int64_t pitch) {
+                for (int r = 0; r < rows; ++r) std::fill(sums + r * pitch, sums + r * pitch + kGroup, 0.0F);
+              });
 }
 
 /// Quantized activations (int8 + 128) as `dotted` reads them: of each eight the even ones first.
@@ -148,7 +153,8 @@ void order_for_dots(std::uint8_t* codes, std::int64_t k) {
 void sums_of_codes(const std::uint8_t* codes, std::int64_t k, std::int64_t part, char* sums) {
   for (std::int64_t first = 0; first < k; first += part, sums += 4) {
     std::int32_t sum = 0;
-    for (std::int64_t i = first; i < std::min(k, first + part); ++i) sum += static_cast<std::int8_t>(codes[i]);
+    for (std::int64_t i = first; i < std::min(k, first + part); ++i)
+      sum += static_cast<std::int8_t>(codes[i]);
     std::memcpy(sums, &sum, 4);
   }
 }
@@ -165,8 +171,7 @@ void multiply_turned(Tier tier, const TurnedLayer& layer, const Epilogue& epilog
   in_slabs(layer.m, Rows<float>::bytes_of_row(layer.k), [&](std::int64_t first, std::int64_t rows) {
     const Scratch scratch(static_cast<std::size_t>(rows * Rows<float>::bytes_of_row(layer.k)));
     const Rows<float> x(layer.k, scratch.data());
-    each_row(rows, 4 * layer.k,
-             [&](std::int64_t i) { x.put(i, rows, row_of(layer.x, first + i), along_k); });
+    each_row(rows, 4 * layer.k, [&](std::int64_t i) { x.put(i, rows, row_of(layer.x, first + i), along_k); });
     over_groups(layer.n, first, rows, layer.n * layer.row_bytes, epilogue,
                 [&](std::int64_t group, std::int64_t row, int count, float* sums, std::int64_t pitch) {
                   skinny::TurnedCall call{};

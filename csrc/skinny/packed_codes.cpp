@@ -55,7 +55,8 @@ PackedCodes::PackedCodes(const CodesForm& form) : form_(form) {
   blocks_ = std::max<std::int64_t>(1, ceil_div(form_.k, form_.block));
   supers_ = form_.scales == skinny::Scales::super ? ceil_div(blocks_, form_.per_super) : 0;
   padded_k_ = round_up(form_.k, 8);
-  part_ = blocks_ > 1 ? part_of_block(form_.block) : std::max<std::int64_t>(8, std::min(kMostOfPart, padded_k_));
+  part_ =
+      blocks_ > 1 ? part_of_block(form_.block) : std::max<std::int64_t>(8, std::min(kMostOfPart, padded_k_));
   parts_ = ceil_div(padded_k_, part_);
   const bool bytes = form_.codes == skinny::Codes::int8;
   group_bytes_ = padded_k_ * kGroup / (bytes ? 1 : 2);

@@ -17,9 +17,9 @@ struct CodesForm {
   std::int64_t per_super = 1;  // blocks that share a float16
   skinny::Scales scales = skinny::Scales::f32;
   bool offsets = false;
-  int zero = 0;            // of four bits: what is taken from codes to make levels of them
-  float levels[16] = {};   // of four bits
-  bool integers = false;   // levels are code - zero
+  int zero = 0;           // of four bits: what is taken from codes to make levels of them
+  float levels[16] = {};  // of four bits
+  bool integers = false;  // levels are code - zero
 };
 
 /// Of one value for each output and block, C-contiguous (n x blocks); super ones n x (blocks / per_super).

@@ -1,8 +1,8 @@
 // Rows of activations in a kernel.
 #pragma once
 
-#include "skinny/kernels.hpp"
 #include "simd/vec.hpp"
+#include "skinny/kernels.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {

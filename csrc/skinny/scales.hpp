@@ -19,10 +19,10 @@ inline constexpr std::int64_t kCodesAhead = 2048;  // bytes
 
 /// Some k of one scale.
 struct Part {
-  std::int64_t index = 0, first = 0;   // k
-  std::int64_t steps = 0;              // of 8 k
-  std::int64_t block = 0, super = 0;   // of scales
-  std::int64_t ahead = 0;              // bytes: a register's panels in the next part, or some way on
+  std::int64_t index = 0, first = 0;  // k
+  std::int64_t steps = 0;             // of 8 k
+  std::int64_t block = 0, super = 0;  // of scales
+  std::int64_t ahead = 0;             // bytes: a register's panels in the next part, or some way on
   const char* codes = nullptr;
 };
 

@@ -28,8 +28,8 @@ class Coded:
     scale : ndarray
         Of shape (out, blocks): float32, float16, or int8 times `super_scale`.
     codes : callable
-        From the first output and the one behind the last to their codes: one to a byte, C-contiguous;
-        int8, or uint8 below 16 where there are `levels`.
+        From the first output and the one behind the last to their codes: one to a byte,
+        C-contiguous; int8, or uint8 below 16 where there are `levels`.
     levels : ndarray, optional
         float32: what codes of four bits stand for.
     zero : int or None
@@ -67,7 +67,7 @@ class Coded:
 
 
 def coded_of(record: Record) -> Coded | None:
-    """Return a matrix, not empty, in these terms; None of other numbers and blocks that do not fit."""
+    """Return a matrix, not empty, in these terms; None where it is of other numbers or blocks."""
     if isinstance(record, QuantizedArray):
         return _quantized(record)
     from ..formats import gguf, mx, nf4, nvfp4
@@ -148,7 +148,11 @@ def _quantized(q: QuantizedArray) -> Coded | None:
     signed = code.low < 0
     # Codes are held as unsigned of four bits, and as signed of eight: about the middle, either way.
     flip = middle if signed == (code.bits < 8) else 0
-    zero = spread(q.zero_point.astype(np.int32) - (0 if signed else middle)) if q.zero_point.any() or not signed else None
+    zero = (
+        spread(q.zero_point.astype(np.int32) - (0 if signed else middle))
+        if q.zero_point.any() or not signed
+        else None
+    )
     if zero is not None and not zero.any():
         zero = None
     if code.bits == 8:

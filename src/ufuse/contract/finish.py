@@ -17,8 +17,8 @@ from ..quant.programs import Steps
 
 Array = NDArray[Any]
 
-#: What a product gives: sums as they are; those of int8 codes, to be scaled by row and column; those
-#: that are to be scaled by row.
+#: What a product gives: sums as they are; those of int8 codes, to be scaled by row and column;
+#: those that are to be scaled by row.
 Sums = Literal["plain", "int8", "dynamic"]
 
 _INPUTS: dict[Sums, tuple[str, ...]] = {"int8": ("i4", "f4", "f4"), "dynamic": ("f4", "f4")}

@@ -56,7 +56,8 @@ def _q3_scales(data: Array) -> Array:
     low = np.concatenate([data[..., :8] & 15, data[..., :8] >> 4], axis=-1)
     high = data[..., 8:12]
     tops = np.concatenate([(high >> s) & 3 for s in (0, 2, 4, 6)], axis=-1)
-    return (low | (tops << 4)).astype(np.int8) - np.int8(32)
+    scales: Array = (low | (tops << 4)).astype(np.int8) - np.int8(32)
+    return scales
 
 
 class _Kind(NamedTuple):
@@ -84,7 +85,8 @@ def _q6(b: Array) -> Array:
 
 
 def _q5k(b: Array) -> Array:
-    return _nibbles(b[..., 48:], 32) | (_bits(b[..., 16:48]) << 4)
+    codes: Array = _nibbles(b[..., 48:], 32) | (_bits(b[..., 16:48]) << 4)
+    return codes
 
 
 def _affine(which: int, at: int) -> Callable[[Array], tuple[Array, ...]]:
@@ -137,7 +139,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 
 def coded_of_gguf(record: gguf.GGUFArray) -> Coded | None:
-    """Return a matrix, not empty, in the terms of `Coded`; None of kinds whose numbers are others."""
+    """Return a matrix, not empty, in the terms of `Coded`; None where it is of other numbers."""
     kind, (n, k) = _KINDS.get(record.kind), record.shape
     if kind is None:
         return None
@@ -181,6 +183,7 @@ def coded_of_gguf(record: gguf.GGUFArray) -> Coded | None:
 def _levels(kind: str, nbytes: int) -> Array:
     """Return what the sixteen codes stand for where the scale is 1."""
     block = np.zeros(nbytes, np.uint8)
-    block[:2] = np.float16([1]).view(np.uint8)
+    block[:2] = np.ones(1, np.float16).view(np.uint8)
     block[2:] = np.arange(nbytes - 2)
-    return gguf.dequantize(block, kind)[:16]
+    levels: Array = gguf.dequantize(block, kind)[:16]
+    return levels

@@ -147,7 +147,7 @@ def linear(
 
 
 def _as_rows(target: Array, columns: int, apart: bool) -> Array:
-    """View the result as a matrix; a temporary one where there is no such view, or inputs are there."""
+    """View the result as a matrix; a temporary one where there is no view, or it is not `apart`."""
     shape = (math.prod(target.shape[:-1]), columns)
     if apart:
         try:
@@ -247,6 +247,4 @@ def _check(x: Array, dtype: np.dtype[Any], w: PackedWeights, bias: Array | None)
             f"{_FUNCTION}: argument 'bias': expected shape {w.shape[:1]}, got {bias.shape}"
         )
     if not np.can_cast(bias.dtype, dtype, "same_kind"):
-        raise TypeError(
-            f"{_FUNCTION}: argument 'bias': expected dtype {dtype}, got {bias.dtype}"
-        )
+        raise TypeError(f"{_FUNCTION}: argument 'bias': expected dtype {dtype}, got {bias.dtype}")

@@ -106,7 +106,7 @@ class Codes:
     """Codes with scales of blocks, in lines of 16 outputs."""
 
     def __init__(self, coded: Coded, record: Record, mode: Mode) -> None:
-        self.shape = coded.shape
+        self.shape: tuple[int, ...] = coded.shape
         self.says = f"{record._says()}, {mode}"
         self._mode = mode
         self._record, self._coded = record, coded
@@ -216,8 +216,8 @@ def prepack(w: ArrayLike | Record, mode: Mode | None = None) -> PackedWeights:
     Returns
     -------
     PackedWeights
-        It has `shape`, `nbytes` and `mode`, and keeps nothing of `w`, but for codes that are decoded
-        as they are needed.
+        It has `shape`, `nbytes` and `mode`, and keeps nothing of `w`, but for codes that are
+        decoded as they are needed.
 
     Raises
     ------
@@ -228,11 +228,11 @@ def prepack(w: ArrayLike | Record, mode: Mode | None = None) -> PackedWeights:
 
     Notes
     -----
-    float32 and float64 go into panels for the products of many rows; float16 and bfloat16 are copied.
-    Codes of 8 bits and less with integer levels or 16 levels (int8 to uint2, NF4, FP4, MXFP4, MXINT8,
-    NVFP4, Q2_K to Q8_0, IQ4_NL) lie in lines of 16 outputs, 4 or 8 bits each, with scales as the
-    format has them. All others (float8 and float6, other kinds of GGUF) stay as they are and are
-    decoded in every call, a few megabytes at a time.
+    float32 and float64 go into panels for the products of many rows; float16 and bfloat16 are
+    copied. Codes of 8 bits and less with integer levels or 16 levels (int8 to uint2, NF4, FP4,
+    MXFP4, MXINT8, NVFP4, Q2_K to Q8_0, IQ4_NL) lie in lines of 16 outputs, 4 or 8 bits each, with
+    scales as the format has them. All others (float8 and float6, other kinds of GGUF) stay as they
+    are and are decoded in every call, a few megabytes at a time.
 
     A `QuantizedArray` keeps its packed form by itself after the first call of `linear`.
 
@@ -321,7 +321,7 @@ def _made(w: Record, mode: Mode | None, function: str, packed: bool) -> PackedWe
                 "mode='weight_only'"
             )
         return PackedWeights(Int8(w), None, wanted)
-    # A record that keeps nothing is read in place for one call: packing it costs more than decoding.
+    # A record that keeps nothing is decoded for one call: packing it would cost more.
     keeps = packed or isinstance(w, QuantizedArray) or wanted == "dynamic"
     empty = 0 in w.shape
     coded = coded_of(w) if keeps and not empty else None

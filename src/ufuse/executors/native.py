@@ -205,7 +205,7 @@ def contract(*args: Any) -> None:
 
 
 def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:
-    """Address and byte strides of a matrix; a vector counts as a row that is broadcast, so a scalar."""
+    """Address and byte strides of a matrix; vectors and scalars are broadcast."""
     address = array.__array_interface__["data"][0]
     return (address, *(0,) * (2 - array.ndim), *array.strides)
 
