@@ -26,6 +26,8 @@ class Program:
 class PackedMatrix:
     def __init__(self, code: str, w: tuple[int, ...], k: int, n: int) -> None: ...
     @property
+    def address(self) -> int: ...
+    @property
     def nbytes(self) -> int: ...
 
 class PackedCodes:
@@ -43,6 +45,8 @@ class PackedCodes:
     ) -> None: ...
     def put_codes(self, first: int, codes: Any) -> None: ...
     def put_scales(self, scale: Any, offset: Any, super_scale: Any, super_offset: Any) -> None: ...
+    @property
+    def address(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
 
@@ -68,25 +72,8 @@ def linear(
     program: int,
     sizes: tuple[int, int, int],
     x: tuple[int, ...],
+    form: str,
     w: tuple[int, ...],
-    code: str,
-    out: tuple[int, ...],
-    extras: Sequence[tuple[int, ...]],
-) -> None: ...
-def linear_packed(
-    program: int,
-    sizes: tuple[int, int, int],
-    x: tuple[int, ...],
-    w: PackedMatrix,
-    out: tuple[int, ...],
-    extras: Sequence[tuple[int, ...]],
-) -> None: ...
-def linear_coded(
-    program: int,
-    sizes: tuple[int, int, int],
-    x: tuple[int, ...],
-    w: PackedCodes,
-    dynamic: bool,
     out: tuple[int, ...],
     extras: Sequence[tuple[int, ...]],
 ) -> None: ...

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
+from ..fusion.program import Program
 from ..interop import accepts_buffers
 from ..interop.lowprecision import coding
+from ..quant.array import QuantizedArray
 from ..quant.cast import cast
 from ..quant.record import Record
-from .finish import ACTIVATIONS, Finish
+from .finish import ACTIVATIONS, Finish, epilogue
 from .weights import Mode, PackedWeights, weights_of
 
 Array = NDArray[Any]
@@ -21,6 +23,14 @@ Array = NDArray[Any]
 _FUNCTION = "ufuse.linear"
 
 
+def _fast_epilogue(sums: Any, bias: bool, activation: Any) -> Program | None:
+    """Return the epilogue of a call that the fast entry takes; None where there is no such name."""
+    if activation is not None and activation not in ACTIVATIONS:
+        return None
+    return epilogue("f4", sums, bias, activation, "f4")
+
+
+@executors.fast_layer(_fast_epilogue, PackedWeights, QuantizedArray)
 @accepts_buffers("x", "bias", "out_scale", "out_zero_point")
 def linear(
     x: ArrayLike,

@@ -63,7 +63,8 @@ class Dense:
         array = self.array
         if narrow and array.strides[-1] != 2 and array.shape[-1] > 1:
             array = np.ascontiguousarray(array)
-        executors.native.linear(x, stored(array), finish, stored(out), narrow)
+        form = narrow or array.dtype.str[1:]
+        executors.native.linear(x, form, stored(array), finish, stored(out))
 
 
 class PackedDense:
@@ -74,9 +75,11 @@ class PackedDense:
         self.says = array.dtype.name
         self._packed = executors.native.packed_matrix(array)
         self.nbytes: int = self._packed.nbytes
+        if array.dtype == np.float32:
+            self.fast = executors.native.layer_form("matrix", self._packed, array.shape)
 
     def multiply(self, x: Array, finish: Finish, out: Array) -> None:
-        executors.native.linear_packed(x, self._packed, None, finish, stored(out))
+        executors.native.linear(x, "matrix", self._packed, finish, stored(out))
 
 
 class Int8:
@@ -85,15 +88,16 @@ class Int8:
     def __init__(self, record: QuantizedArray) -> None:
         self.shape = record.shape
         self.says = "int8, dynamic"
-        self.scale = np.broadcast_to(record.scale, record.shape[:1])
+        self.scale = np.array(np.broadcast_to(record.scale, record.shape[:1]))
         self._codes: Any = record.data
         if executors.native is not None:
             self._codes = executors.native.packed_int8(record)
+            self.fast = executors.native.layer_form("int8", self._codes, self.shape, self.scale)
         self.nbytes: int = self._codes.nbytes + record.scale.nbytes
 
     def multiply(self, x: Array, finish: Finish, out: Array) -> None:
         if executors.native is not None:
-            executors.native.linear_packed(x, self._codes, self.scale, finish, stored(out))
+            executors.native.linear(x, "int8", self._codes, finish, stored(out), self.scale)
             return
         codes, row_scale = _quantized_rows(x)
         # float64 holds sums of int8 products exactly.
@@ -109,18 +113,19 @@ class Codes:
         self.shape: tuple[int, ...] = coded.shape
         self.says = f"{record._says()}, {mode}"
         self._mode = mode
+        self._form = "dynamic" if mode == "dynamic" else "coded"
         self._record, self._coded = record, coded
         self._packed: Any = None
         self.nbytes: int = record.nbytes
         if executors.native is not None:
             self._packed = _kept(record, coded)
             self.nbytes = self._packed.nbytes
+            self.fast = executors.native.layer_form(self._form, self._packed, self.shape)
             self._record = self._coded = None  # type: ignore[assignment]  # no longer needed
 
     def multiply(self, x: Array, finish: Finish, out: Array) -> None:
         if self._packed is not None:
-            dynamic = self._mode == "dynamic"
-            executors.native.linear_coded(x, self._packed, dynamic, finish, stored(out))
+            executors.native.linear(x, self._form, self._packed, finish, stored(out))
         elif self._mode == "weight_only":
             Decoded(self._record).multiply(x, finish, out)
         else:
@@ -181,10 +186,11 @@ class PackedWeights:
         Bytes held.
     """
 
-    __slots__ = ("_weights", "dtype", "mode")
+    __slots__ = ("_fast", "_weights", "dtype", "mode")
 
     def __init__(self, weights: Weights, dtype: np.dtype[Any] | None, mode: Mode | None) -> None:
         self._weights = weights
+        self._fast = getattr(weights, "fast", None)  # what the fast entry of `linear` takes
         self.dtype = dtype
         self.mode = mode
 
@@ -300,6 +306,8 @@ def _of_record(w: Record, mode: Mode | None, function: str, packed: bool) -> Pac
     found: PackedWeights | None = w._packed.get(key)
     if found is None:
         found = w._packed[key] = _made(w, mode, function, packed)
+    if mode is None and executors.native is not None:
+        w._packed["fast"] = (executors.native.tier_number(), found._fast)
     return found
 
 

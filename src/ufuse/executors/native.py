@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -214,53 +214,59 @@ def _sizes(x: NDArray[Any], out: NDArray[Any]) -> tuple[int, int, int]:
     return (x.shape[0], out.shape[1], x.shape[1])
 
 
+#: Forms of weights, in the order of the core's WeightForm (csrc/contract/layer.hpp), and what sums
+#: they give.
+_FORMS = ("f4", "f8", "half", "bfloat16", "matrix", "int8", "coded", "dynamic")
+_SUMS = {"int8": "int8", "dynamic": "dynamic"}
+
+
 def linear(
-    x: NDArray[Any], w: NDArray[Any], finish: Any, out: NDArray[Any], narrow: str | None
-) -> None:
-    """Write ``finish(x @ w.T)``; of `narrow` floats, weights are their bits."""
-    _core.linear(
-        compiled(finish.program("plain")).address,
-        _sizes(x, out),
-        _matrix(x),
-        _matrix(w),
-        narrow or x.dtype.str[1:],
-        _matrix(out),
-        [_matrix(a) for a in finish.operands],
-    )
-
-
-def linear_packed(
     x: NDArray[Any],
-    w: _core.PackedMatrix,
-    scale: NDArray[Any] | None,
+    form: str,
+    w: Any,
     finish: Any,
     out: NDArray[Any],
+    scale: NDArray[Any] | None = None,
 ) -> None:
-    """Write ``finish(x @ w.T)``; int8 weights have a `scale`."""
+    """Write ``finish(x @ w.T)``.
+
+    `w` is an array (of narrow floats their bits) or packed weights; int8 ones have a `scale` for each
+    output.
+    """
     operands = finish.operands if scale is None else (scale, *finish.operands)
-    _core.linear_packed(
-        compiled(finish.program("plain" if scale is None else "int8")).address,
+    _core.linear(
+        compiled(finish.program(_SUMS.get(form, "plain"))).address,
         _sizes(x, out),
         _matrix(x),
-        w,
+        form,
+        _matrix(w) if isinstance(w, np.ndarray) else (w.address, 0, 0),
         _matrix(out),
         [_matrix(a) for a in operands],
     )
 
 
-def linear_coded(
-    x: NDArray[Any], w: _core.PackedCodes, dynamic: bool, finish: Any, out: NDArray[Any]
-) -> None:
-    """Write ``finish(x @ w.T)``, with rows of `x` quantized on the way where `dynamic`."""
-    _core.linear_coded(
-        compiled(finish.program("dynamic" if dynamic else "plain")).address,
-        _sizes(x, out),
-        _matrix(x),
-        w,
-        dynamic,
-        _matrix(out),
-        [_matrix(a) for a in finish.operands],
-    )
+def layer_form(
+    form: str, packed: Any, shape: tuple[int, ...], scale: NDArray[Any] | None = None
+) -> _fast.LayerForm:
+    """Return packed weights as the fast entry of `linear` takes them."""
+    return _fast.LayerForm(packed, _FORMS.index(form), _SUMS.get(form, "plain"), shape, scale)
+
+
+def fast_layer(
+    general: Any, epilogue: Callable[[str, bool, Any], Program | None], packed: type, kept: type
+) -> _fast.LayerCall:
+    """Return `general` behind its fast entry; see `executors.fast_layer`."""
+
+    def program(sums: str, bias: bool, activation: Any) -> _core.Program | None:
+        found = epilogue(sums, bias, activation)
+        return None if found is None else compiled(found)
+
+    return _fast.LayerCall(general, program, packed, kept)
+
+
+def tier_number() -> int:
+    """Return the place of the tier in use among all there are."""
+    return _fast.tier_number()
 
 
 def packed_matrix(w: NDArray[Any]) -> _core.PackedMatrix:
