@@ -11,6 +11,7 @@ from . import (
     counts,
     elementwise,
     gguf_blocks,
+    linear,
     model_files,
     order,
     quantization,
@@ -40,6 +41,7 @@ _MODULES = (
     scans,
     streams,
     contractions,
+    linear,
     small,
 )
 

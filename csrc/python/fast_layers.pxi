@@ -71,7 +71,7 @@ cdef class LayerCall(Entry):
                     activation = value
                 elif key == "out" and given < 5:
                     out = value
-                else:
+                elif value is not None or key not in ("mode", "out_scale", "out_zero_point"):
                     return self.general(*args, **kwargs)
             result = self._run(args[0], args[1], bias, activation, out)
             if result is not NotImplemented:

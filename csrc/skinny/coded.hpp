@@ -99,9 +99,8 @@ struct Coded {
           }
         }
       }
-      add_part<R, U>(
-          call, part, unit, [&](int u, int r) __attribute__((always_inline)) { return sum[u][r]; },
-          [&](int r) { return value_at<float>(call.x_sums + r * call.x_sum_bytes + 4 * part.index); });
+      add_part<R, U>(call, part, unit,
+                     [&](int u, int r) __attribute__((always_inline)) { return sum[u][r]; });
     }
   };
 

@@ -47,15 +47,14 @@ struct Dotted {
   }
 
   static UFUSE_INLINE void units(const CodesCall& call, const Part& part, int unit) {
-    const auto sum_of_x = [&](int r) __attribute__((always_inline)) {
-      return value_at<std::int32_t>(call.x_sums + r * call.x_sum_bytes + 4 * part.index);
-    };
     Int sum[U][R] = {};
     if (call.zero != 0)
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-        for (int u = 0; u < U; ++u) sum[u][r] = splat<Int>(-call.zero * sum_of_x(r));
+        for (int u = 0; u < U; ++u)
+          sum[u][r] =
+              splat<Int>(value_at<std::int32_t>(call.x_starts + r * call.x_sum_bytes + 4 * part.index));
     Rows<std::int8_t, R> x(call.x, part.first);
     const Int low = splat<Int>(0x0f0f0f0f);
     const char* from = part.codes;
@@ -78,10 +77,8 @@ struct Dotted {
         for (int u = 0; u < U; ++u) sum[u][r] = Dot::add(Dot::add(sum[u][r], even[u], first), odd[u], second);
       }
     }
-    add_part<R, U>(
-        call, part, unit,
-        [&](int u, int r) __attribute__((always_inline)) { return convert<Float>(sum[u][r]); },
-        [&](int r) __attribute__((always_inline)) { return static_cast<float>(sum_of_x(r)); });
+    add_part<R, U>(call, part, unit,
+                   [&](int u, int r) __attribute__((always_inline)) { return convert<Float>(sum[u][r]); });
   }
 };
 

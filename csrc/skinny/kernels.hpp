@@ -65,7 +65,8 @@ struct CodesCall {
   const char *scale, *offset;              // of the group
   const char *super_scale, *super_offset;  // float16
   const char* x;                           // float32, or of dots int8: as `Rows` says
-  const char* x_sums;  // float32, or of dots int32: of row r and part p at r * x_sum_bytes + 4 p
+  // Of row r and part p, at r * x_sum_bytes + 4 p: float32, the sum of x; of dots int32, -zero times it.
+  const char *x_sums, *x_starts;
   std::int64_t x_sum_bytes;
   int rows;
   float* sums;  // 64 for each row

@@ -140,22 +140,31 @@ void zeros(std::int64_t n, std::int64_t m, const Epilogue& epilogue) {
 
 /// Quantized activations (int8 + 128) as `dotted` reads them: of each eight the even ones first.
 void order_for_dots(std::uint8_t* codes, std::int64_t k) {
+  constexpr std::uint64_t kBytes = 0x00ff00ff00ff00ffU, kPairs = 0x0000ffff0000ffffU;
+  const auto every_other = [](std::uint64_t x) {
+    x &= kBytes;
+    x = (x | x >> 8) & kPairs;
+    return (x | x >> 16) & 0xffffffffU;
+  };
   for (std::int64_t i = 0; i < k; i += kTogether) {
-    std::uint8_t eight[kTogether];
-    for (int j = 0; j < 4; ++j) {
-      eight[j] = codes[i + 2 * j] ^ 0x80;
-      eight[4 + j] = codes[i + 2 * j + 1] ^ 0x80;
-    }
-    std::memcpy(codes + i, eight, kTogether);
+    std::uint64_t eight;
+    std::memcpy(&eight, codes + i, sizeof eight);
+    eight ^= 0x8080808080808080U;
+    eight = every_other(eight) | every_other(eight >> 8) << 32;
+    std::memcpy(codes + i, &eight, sizeof eight);
   }
 }
 
-void sums_of_codes(const std::uint8_t* codes, std::int64_t k, std::int64_t part, char* sums) {
-  for (std::int64_t first = 0; first < k; first += part, sums += 4) {
+/// Of each part: the sum of a row, as float32, and what sums of products begin with.
+void sums_of_codes(const std::uint8_t* codes, const skinny::CodesCall& call, char* sums, char* starts) {
+  for (std::int64_t first = 0; first < call.k; first += call.part, sums += 4, starts += 4) {
     std::int32_t sum = 0;
-    for (std::int64_t i = first; i < std::min(k, first + part); ++i)
+    for (std::int64_t i = first; i < std::min(call.k, first + call.part); ++i)
       sum += static_cast<std::int8_t>(codes[i]);
-    std::memcpy(sums, &sum, 4);
+    const auto wide = static_cast<float>(sum);
+    std::memcpy(sums, &wide, 4);
+    sum *= -call.zero;
+    std::memcpy(starts, &sum, 4);
   }
 }
 
@@ -210,13 +219,13 @@ void multiply_coded(Tier tier, const CodedLayer& layer, const Epilogue& epilogue
   const std::int64_t sum_bytes = summed ? round_up(4 * common.parts, 64) : 0;
   const std::int64_t code_bytes = dots ? padded : 0;  // a row's, as they are quantized
   in_slabs(layer.m, x_bytes, [&](std::int64_t first, std::int64_t rows) {
-    const Scratch scratch(static_cast<std::size_t>(rows * (x_bytes + sum_bytes + code_bytes)));
+    const Scratch scratch(static_cast<std::size_t>(rows * (x_bytes + 2 * sum_bytes + code_bytes)));
     char* const sums_of_x = scratch.data() + rows * x_bytes;
-    char* const unordered = sums_of_x + rows * sum_bytes;
+    char* const starts = sums_of_x + rows * sum_bytes;
+    char* const unordered = starts + rows * sum_bytes;
     const Rows<float> floats(padded, scratch.data());
     const Rows<std::int8_t> codes(padded, scratch.data());
     each_row(rows, 4 * form.k, [&](std::int64_t i) {
-      char* const sums = sums_of_x + i * sum_bytes;
       const char* const from = row_of(layer.x, first + i);
       if (!dots) {
         Rows<float>(form.k, scratch.data()).put(i, rows, from, along_k);
@@ -227,7 +236,7 @@ void multiply_coded(Tier tier, const CodedLayer& layer, const Epilogue& epilogue
       std::memset(q + form.k, 128, static_cast<std::size_t>(padded - form.k));
       order_for_dots(q, padded);
       codes.put(i, rows, reinterpret_cast<const char*>(q), Axis{padded, 1, nullptr});
-      if (summed) sums_of_codes(q, padded, common.part, sums);
+      if (summed) sums_of_codes(q, common, sums_of_x + i * sum_bytes, starts + i * sum_bytes);
     });
     if (summed && !dots)
       each_row(rows, 4 * form.k, [&](std::int64_t i) {
@@ -241,6 +250,7 @@ void multiply_coded(Tier tier, const CodedLayer& layer, const Epilogue& epilogue
                   skinny::CodesCall call = w.call(group);
                   call.x = dots ? codes.at(row) : floats.at(row);
                   call.x_sums = sums_of_x + row * sum_bytes;
+                  call.x_starts = starts + row * sum_bytes;
                   call.x_sum_bytes = sum_bytes;
                   call.rows = count;
                   call.sums = sums;

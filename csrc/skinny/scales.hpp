@@ -14,6 +14,13 @@ using ufuse::skinny::kLine;
 using ufuse::skinny::kPanel;
 using ufuse::skinny::Scales;
 
+template <class T>
+UFUSE_INLINE T value_at(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
 inline constexpr int kPanels = kGroup / kPanel;
 inline constexpr std::int64_t kCodesAhead = 2048;  // bytes
 
@@ -67,31 +74,29 @@ UFUSE_INLINE Float scale_of(const CodesCall& call, const char* scale, const char
 }
 
 /// Adds a part's sums to the totals of U registers of outputs, from register `unit` on.
-template <int R, int U, class Sum, class SumOfX>
-UFUSE_INLINE void add_part(const CodesCall& call, const Part& part, int unit, Sum sum, SumOfX sum_of_x) {
+template <int R, int U, class Sum>
+UFUSE_INLINE void add_part(const CodesCall& call, const Part& part, int unit, Sum sum) {
 #pragma GCC unroll 4
   for (int u = 0; u < U; ++u) {
     const int output = (unit + u) * kLanes;
     const Float scale = scale_of(call, call.scale, call.super_scale, part, output);
-    Float offset = {};
-    if (call.offsets) offset = scale_of(call, call.offset, call.super_offset, part, output);
+    float* to = call.sums + output;
+    Float total[R] = {};
+    if (part.index > 0)
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      float* const to = call.sums + r * call.pitch + output;
-      Float total = {};
-      if (part.index > 0) total = Float::load(to);
-      total = fma(scale, sum(u, r), total);
-      if (call.offsets) total = fma(offset, splat<Float>(sum_of_x(r)), total);
-      total.store(to);
+      for (int r = 0; r < R; ++r) total[r] = Float::load(to + r * call.pitch);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) total[r] = fma(scale, sum(u, r), total[r]);
+    if (call.offsets) {
+      const Float offset = scale_of(call, call.offset, call.super_offset, part, output);
+      const char* at = call.x_sums + 4 * part.index;
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r, at += call.x_sum_bytes)
+        total[r] = fma(offset, splat<Float>(value_at<float>(at)), total[r]);
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r, to += call.pitch) total[r].store(to);
   }
-}
-
-template <class T>
-UFUSE_INLINE T value_at(const char* from) {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
 }
 
 }  // namespace skinny
