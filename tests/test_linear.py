@@ -457,3 +457,62 @@ def test_prepack_refuses() -> None:
     ):
         with pytest.raises(kind, match=message):
             uf.prepack(bad)
+
+
+# --- the fast entry ---
+
+
+def test_fast_entry_is_the_general_function() -> None:
+    """The same results, and what is not for it left to the general function."""
+    general = getattr(uf.linear, "__wrapped__", uf.linear)
+    rng = np.random.default_rng(11)
+    w = rng.normal(size=(40, 64)).astype(np.float32)
+    bias = rng.normal(size=40).astype(np.float32)
+    q8, q4 = uf.quantize(w, "int8", axis=0), uf.quantize(w, "int4", axis=0)
+    forms = [w, w[::-1], w.astype(">f4"), uf.prepack(w), q8, uf.prepack(q8), q4, uf.prepack(q4)]
+    forms += [uf.prepack(q4, "dynamic"), uf.prepack(q8, "weight_only")]
+    for shape in ((64,), (1, 64), (3, 5, 64), (0, 64)):
+        x = rng.normal(size=shape).astype(np.float32)
+        for form in forms:
+            for options in ({}, {"bias": bias}, {"bias": bias, "activation": "gelu", "mode": None}):
+                want = general(x, form, **options)
+                for _ in range(2):  # what is kept with the weights, the second time
+                    np.testing.assert_array_equal(uf.linear(x, form, **options), want)
+                out = np.empty_like(want)
+                assert uf.linear(x, form, **options, out=out) is out
+                np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "kind"),
+    [
+        ((X, FOUR), {"nothing": None}, TypeError),
+        ((X, FOUR, None), {"bias": None}, TypeError),
+        ((X, X), {"bias": np.ones(3, np.float32)}, ValueError),
+        ((X, X), {"activation": "swish"}, ValueError),
+        ((X, X), {"activation": ["relu"]}, ValueError),
+        ((X, X[:, :3]), {}, ValueError),
+        ((X, uf.prepack(FOUR)), {"out": np.ones((2, 7), np.float32)}, ValueError),
+        ((X, uf.prepack(FOUR), np.ones((1, 8), np.float32)), {}, ValueError),
+    ],
+)
+def test_fast_entry_declines(args: Any, options: dict, kind: type) -> None:
+    with pytest.raises(kind):
+        uf.linear(*args, **options)
+
+
+def test_fast_entry_and_read_only_or_overlapping_out() -> None:
+    x = np.random.default_rng(12).normal(size=(64, 64)).astype(np.float32)
+    want = uf.linear(x, x, x[0])
+    frozen = np.empty_like(want)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        uf.linear(x, x, out=frozen)
+    for which in range(3):
+        parts = [x.copy(), x.copy(), x[0].copy()]
+        out = parts[which] if which < 2 else np.empty((65, 64), np.float32)[:-1]
+        if which == 2:
+            out[3] = parts[2]
+            parts[2] = out[3]
+        assert uf.linear(*parts, out=out) is out
+        np.testing.assert_array_equal(out, want)

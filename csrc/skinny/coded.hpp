@@ -69,7 +69,7 @@ struct Coded {
 
     static void run(const CodesCall& call) {
       const C codes(call);
-      each_part<C::kBytes>(call, [&](const Part& part) __attribute__((always_inline)) {
+      each_part<C::kBytes, U == kUnits>(call, [&](const Part& part) __attribute__((always_inline)) {
         for (int unit = 0; unit < kUnits; unit += U) units(call, codes, part, unit);
       });
     }

@@ -41,7 +41,7 @@ struct Dotted {
   static constexpr int U = together(R), kBytes = NibbleCodes::kBytes;
 
   static void run(const CodesCall& call) {
-    each_part<kBytes>(call, [&](const Part& part) __attribute__((always_inline)) {
+    each_part<kBytes, U == kUnits>(call, [&](const Part& part) __attribute__((always_inline)) {
       for (int unit = 0; unit < kUnits; unit += U) units(call, part, unit);
     });
   }

@@ -9,8 +9,10 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace skinny {
 
-// 16 rows are 16 streams, which the hardware's prefetchers follow late and lose at every page.
-inline constexpr int kTurnedAhead = 1024;  // bytes of each row
+// 16 rows are 16 streams, which the hardware's prefetchers follow late and lose at every page. One row, 4096
+// x 4096 from memory, GB/s on a Granite Rapids: 128 ahead 28.8, 256 30.6, 512 30.4, 1024 27.8, 2048 26.7;
+// asked for into L1 29.3 at 512. NumPy 31.6, a plain read 31.8.
+inline constexpr int kTurnedAhead = 512;  // bytes of each row
 
 struct FloatWeights {
   static constexpr int kBytes = 4;
