@@ -119,7 +119,7 @@ def linear(
     >>> uf.linear(x, w, activation="relu")
     array([[0., 3., 0.]], dtype=float32)
     >>> uf.linear(x, uf.quantize(w, "int4", axis=0), mode="weight_only").round(1)
-    array([[-0.1,  3. , -2. ]], dtype=float32)
+    array([[ 0.1,  3. , -2. ]], dtype=float32)
     >>> uf.linear(x, w, activation="relu", out_scale=0.05)
     array([[ 0, 60,  0]], dtype=int8)
     """
