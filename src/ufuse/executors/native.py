@@ -230,8 +230,8 @@ def linear(
 ) -> None:
     """Write ``finish(x @ w.T)``.
 
-    `w` is an array (of narrow floats their bits) or packed weights; int8 ones have a `scale` for each
-    output.
+    `w` is an array (of narrow floats their bits) or packed weights; int8 ones have a `scale` for
+    each output.
     """
     operands = finish.operands if scale is None else (scale, *finish.operands)
     _core.linear(
