@@ -69,7 +69,7 @@ struct Coded {
 
     static void run(const CodesCall& call) {
       const C codes(call);
-      each_part<C::kBytes, U == kUnits>(call, [&](const Part& part) __attribute__((always_inline)) {
+      each_part<C::kBytes>(call, [&](const Part& part) __attribute__((always_inline)) {
         for (int unit = 0; unit < kUnits; unit += U) units(call, codes, part, unit);
       });
     }
@@ -84,7 +84,7 @@ struct Coded {
         for (int u = 0; u < U; ++u) {
           const int output = (unit + u) * kLanes;
           panel[u] = from + output / kPanel * C::kBytes;
-          if (output % kPanel == 0) ahead<C::kBytes>(panel[u] + part.ahead);
+          if (output % kPanel == 0) ask_ahead<C::kBytes>(panel[u]);
         }
 #pragma GCC unroll 8
         for (int k = 0; k < 8; ++k) {

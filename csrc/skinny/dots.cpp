@@ -41,7 +41,7 @@ struct Dotted {
   static constexpr int U = together(R), kBytes = NibbleCodes::kBytes;
 
   static void run(const CodesCall& call) {
-    each_part<kBytes, U == kUnits>(call, [&](const Part& part) __attribute__((always_inline)) {
+    each_part<kBytes>(call, [&](const Part& part) __attribute__((always_inline)) {
       for (int unit = 0; unit < kUnits; unit += U) units(call, part, unit);
     });
   }
@@ -64,7 +64,7 @@ struct Dotted {
       for (int u = 0; u < U; ++u) {
         const int output = (unit + u) * kLanes;
         const char* const panel = from + output / kPanel * kBytes;
-        if (output % kPanel == 0) ahead<kBytes>(panel + part.ahead);
+        if (output % kPanel == 0) ask_ahead<kBytes>(panel);
         const Int words = Int::load(panel + 4 * (output % kPanel));
         even[u] = words & low;
         odd[u] = (words >> 4) & low;

@@ -32,12 +32,11 @@ struct Part {
   std::int64_t index = 0, first = 0;  // k
   std::int64_t steps = 0;             // of 8 k
   std::int64_t block = 0, super = 0;  // of scales
-  std::int64_t ahead = 0;             // bytes: a register's panels in the next part, or some way on
   const char* codes = nullptr;
 };
 
 /// Calls `body(part)` for each part; `Bytes`: of 8 k of a panel.
-template <int Bytes, bool AllUnits, class Body>
+template <int Bytes, class Body>
 UFUSE_INLINE void each_part(const CodesCall& call, Body body) {
   const std::int64_t steps = call.part / 8, all = call.k / 8;
   Part part;
@@ -47,7 +46,6 @@ UFUSE_INLINE void each_part(const CodesCall& call, Body body) {
     const std::int64_t left = all - part.index * steps;
     part.steps = left < steps ? left : steps;
     const std::int64_t bytes = part.steps * (kPanels * Bytes);
-    part.ahead = AllUnits || bytes < kCodesAhead ? kCodesAhead : bytes;
     body(part);
     part.first += call.part;
     part.codes += bytes;
@@ -60,9 +58,9 @@ UFUSE_INLINE void each_part(const CodesCall& call, Body body) {
 }
 
 template <int Bytes>
-UFUSE_INLINE void ahead(const char* at) {
+UFUSE_INLINE void ask_ahead(const char* at) {
 #pragma GCC unroll 4
-  for (int byte = 0; byte < Bytes; byte += kLine) __builtin_prefetch(at + byte, 0, 3);
+  for (int byte = 0; byte < Bytes; byte += kLine) __builtin_prefetch(at + kCodesAhead + byte, 0, 3);
 }
 
 UFUSE_INLINE Float halves(const char* from) { return half_to_float(Vec<std::uint16_t, kLanes>::load(from)); }
