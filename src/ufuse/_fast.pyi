@@ -121,7 +121,6 @@ def quantize_arrays(
     least: float,
     most: float,
 ) -> list[tuple[Any, Any, Any]] | None: ...
-
 def tier_number() -> int: ...
 
 class LayerForm:
