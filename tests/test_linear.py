@@ -260,6 +260,21 @@ def test_weight_only(case: str) -> None:
                 np.testing.assert_array_equal(uf.linear(x[:m], packed), whole[:m])
 
 
+@pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")
+@pytest.mark.parametrize(
+    "case", ["float8", "mxfp8", "int8 axis 1", "mxfp4 axis 0", "IQ2_S", "Q8_0"]
+)
+def test_decoded_weights_have_the_bits_of_what_they_stand_for(case: str) -> None:
+    """Also where strips of outputs are many."""
+    n, k = (3000, 768) if case != "mxfp4 axis 0" else (3001, 700)
+    w = made(case, n, k)
+    x = np.random.default_rng(1).normal(size=(9, k)).astype(np.float32)
+    bias = np.arange(n, dtype=np.float32)
+    for m in (1, 9):
+        want = uf.linear(x[:m], w.dequantize(), bias)
+        np.testing.assert_array_equal(uf.linear(x[:m], w, bias), want)
+
+
 DYNAMIC = ["int8 axis 0", "int4", "int4 axis 0", "int4 blocks", "uint4 blocks", "uint4 axis 0"]
 DYNAMIC += ["int2 blocks", "uint2 axis 0", "Q4_0", "Q4_1", "Q4_K", "Q2_K", "Q3_K"]
 

@@ -108,8 +108,9 @@ def linear(
     Each result is the same bits for any number of rows and threads, and for any layout of `x`. For
     weights in codes these are not the bits of ``linear(x, w.dequantize())``: a block's scale is
     applied to the sum over the block (256 inputs at most), once, and what is subtracted from all
-    codes of a block (zero points, least values) to the sum of `x` over it. Records that are decoded
-    in each call, and the formats that `prepack` leaves as they are, do give those bits.
+    codes of a block (zero points, least values) to the sum of `x` over it, so that an infinite `x`
+    gives NaN with those. Records that are decoded in each call, and the formats that `prepack`
+    leaves as they are, do give those bits.
 
     Examples
     --------
