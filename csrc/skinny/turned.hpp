@@ -14,20 +14,27 @@ namespace skinny {
 // asked for into L1 29.3 at 512. NumPy 31.6, a plain read 31.8.
 inline constexpr int kTurnedAhead = 512;  // bytes of each row
 
+/// Words of 32 bits are turned, of `kPer` weights each; `weight` is the one at `which` of them.
 struct FloatWeights {
-  static constexpr int kBytes = 4;
+  static constexpr int kBytes = 4, kPer = 1;
   static UFUSE_INLINE Float load(const char* from) { return Float::load(from); }
+  static UFUSE_INLINE Float weight(Float words, int) { return words; }
 };
 struct HalfWeights {
-  static constexpr int kBytes = 2;
+  static constexpr int kBytes = 2, kPer = 1;
   static UFUSE_INLINE Float load(const char* from) {
     return half_to_float(Vec<std::uint16_t, kLanes>::load(from));
   }
+  static UFUSE_INLINE Float weight(Float words, int) { return words; }
 };
+/// Two to a word: half the turning, and widened by a shift or a mask.
 struct BrainWeights {
-  static constexpr int kBytes = 2;
-  static UFUSE_INLINE Float load(const char* from) {
-    return bfloat16_to_float(Vec<std::uint16_t, kLanes>::load(from));
+  static constexpr int kBytes = 2, kPer = 2;
+  using Bits = Register<std::uint32_t>;
+  static UFUSE_INLINE Float load(const char* from) { return Float::load(from); }
+  static UFUSE_INLINE Float weight(Float words, int which) {
+    const Bits bits = bitcast<Bits>(words);
+    return bitcast<Float>(which == 0 ? bits << 16 : bits & splat<Bits>(0xffff0000u));
   }
 };
 
@@ -67,9 +74,10 @@ UFUSE_INLINE void turn(Float (&t)[kLanes]) {
 
 template <class W>
 struct Turned {
-  static constexpr int kStep = kLanes < ufuse::skinny::kTogether ? ufuse::skinny::kTogether : kLanes;  // of k
+  static constexpr int kLoad = kLanes * W::kPer;  // k
+  static constexpr int kStep = kLoad < ufuse::skinny::kTogether ? ufuse::skinny::kTogether : kLoad;
 
-  /// The next `kLanes` k of the lanes' rows, turned.
+  /// The next `kLoad` k of the lanes' rows, turned.
   static UFUSE_INLINE void load(const char* const (&row)[kLanes], std::int64_t at, Float (&t)[kLanes]) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
@@ -99,13 +107,15 @@ struct Turned {
         std::int64_t k = k0;
         for (; k + kStep <= k0 + count; k += kStep, x.next(kStep))
 #pragma GCC unroll 2
-          for (int part = 0; part < kStep; part += kLanes) {
+          for (int part = 0; part < kStep; part += kLoad) {
             Float t[kLanes];
             load(row, (k + part) * W::kBytes, t);
-#pragma GCC unroll 16
-            for (int u = 0; u < kLanes; ++u)
+#pragma GCC unroll 32
+            for (int u = 0; u < kLoad; ++u) {
+              const Float weight = W::weight(t[u / W::kPer], u % W::kPer);
 #pragma GCC unroll 8
-              for (int r = 0; r < R; ++r) sum[r] = fma(splat<Float>(x.at(r, part + u)), t[u], sum[r]);
+              for (int r = 0; r < R; ++r) sum[r] = fma(splat<Float>(x.at(r, part + u)), weight, sum[r]);
+            }
           }
         if (k < k0 + count) rest(row, k, static_cast<int>(k0 + count - k), x, sum);
         for (int r = 0; r < R; ++r) total[r] = k0 == 0 ? sum[r] : total[r] + sum[r];
@@ -116,16 +126,18 @@ struct Turned {
     /// Fewer k than a step has.
     static void rest(const char* const (&row)[kLanes], std::int64_t k, int count, const Rows<float, R>& x,
                      Float (&sum)[R]) {
-      for (int part = 0; part < count; part += kLanes) {
-        const int some = count - part < kLanes ? count - part : kLanes;
-        alignas(64) char copy[kLanes][kLanes * W::kBytes] = {};
+      for (int part = 0; part < count; part += kLoad) {
+        const int some = count - part < kLoad ? count - part : kLoad;
+        alignas(64) char copy[kLanes][kLoad * W::kBytes] = {};
         for (int i = 0; i < kLanes; ++i)
           std::memcpy(copy[i], row[i] + (k + part) * W::kBytes, static_cast<std::size_t>(some) * W::kBytes);
         Float t[kLanes];
         for (int i = 0; i < kLanes; ++i) t[i] = W::load(copy[i]);
         turn(t);
-        for (int u = 0; u < some; ++u)
-          for (int r = 0; r < R; ++r) sum[r] = fma(splat<Float>(x.at(r, part + u)), t[u], sum[r]);
+        for (int u = 0; u < some; ++u) {
+          const Float weight = W::weight(t[u / W::kPer], u % W::kPer);
+          for (int r = 0; r < R; ++r) sum[r] = fma(splat<Float>(x.at(r, part + u)), weight, sum[r]);
+        }
       }
     }
   };
