@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 import ufuse as uf
 from conftest import NATIVE, tiers
 from ufuse import executors
-from ufuse.catalogue import OPERATIONS
-from ufuse.contract.layers import ACTIVATIONS
 
 SUBSCRIPTS = [
     "ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ki", "ij,jk->ki", "ij,ij->", "i,i->", "i,j->ij",
@@ -209,115 +207,6 @@ def test_bad_out() -> None:
     a = np.ones((3, 3), np.float32)
     with pytest.raises(ValueError):
         uf.einsum("ij,jk->ik", a, a, out=np.empty((3, 4), np.float32))
-
-
-# --- linear ---
-
-ACTIVATE = {
-    None: lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "gelu": uf.gelu,
-    "gelu_tanh": uf.gelu_tanh,
-    "tanh": np.tanh,
-    "sigmoid": uf.sigmoid,
-    "silu": uf.silu,
-}
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ACTIVATE)
-@pytest.mark.parametrize("biased", [False, True])
-def test_linear(dtype: type, activation: str | None, biased: bool) -> None:
-    rng = np.random.default_rng(9)
-    for shape, n in (((5, 7, 33), 19), ((300, 130), 270), ((64,), 3), ((2, 0, 4), 5), ((3, 0), 2)):
-        x = rng.normal(size=shape).astype(dtype)
-        w = rng.normal(size=(n, shape[-1])).astype(dtype)
-        bias = rng.normal(size=n).astype(dtype) if biased else None
-        want = ACTIVATE[activation](x @ w.T + (0 if bias is None else bias)).astype(dtype)
-        got = uf.linear(x, w, bias, activation)
-        assert got.dtype == dtype and got.shape == want.shape
-        tolerance = 1e-4 if dtype == np.float32 else 1e-10
-        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
-        out = np.empty((*shape[:-1], 2 * n), dtype)[..., ::2]
-        assert uf.linear(x, w, bias, activation, out=out) is out
-        np.testing.assert_array_equal(out, got)
-
-
-def test_linear_int8_is_exact_but_for_the_activations_rounding(tier: str) -> None:
-    rng = np.random.default_rng(4)
-    for m, k, n in ((1, 1, 1), (5, 33, 7), (40, 384, 100), (130, 1537, 300), (3, 4, 0), (0, 4, 3)):
-        x = rng.normal(size=(m, k)).astype(np.float32)
-        if m > 2:
-            x[1] = 0
-        w = uf.quantize(rng.normal(size=(n, k)).astype(np.float32), "int8", axis=0)
-        bias = rng.normal(size=n).astype(np.float32)
-        largest = np.abs(x).max(axis=1, initial=0)
-        scale = np.where(largest == 0, np.float32(1), largest / np.float32(127))[:, None]
-        sums = np.rint(x / scale).astype(np.int64) @ w.data.T.astype(np.int64)
-        want = sums.astype(np.float32) * scale * w.scale + bias
-        np.testing.assert_array_equal(uf.linear(x, w, bias), want)
-        np.testing.assert_array_equal(uf.linear(x, w, bias), want)  # from the packed weights
-
-
-def test_linear_int8_at_the_extremes() -> None:
-    """Every code at its end: the largest sums int32 has to hold for this K."""
-    k = 4096
-    x = np.full((2, k), 3, np.float32)
-    x[1] = -3
-    w = uf.quantize(np.full((5, k), -1, np.float32), "int8", axis=0)
-    want = (x / 3 * 127) @ w.data.T.astype(np.float32) * np.float32(3 / 127) * w.scale
-    np.testing.assert_allclose(uf.linear(x, w), want, rtol=1e-6)
-
-
-def test_linear_int8_refuses_k_that_could_overflow() -> None:
-    if not NATIVE:
-        pytest.skip("the reference sums in float64")
-    k = 140_000
-    w = uf.quantize(np.ones((1, k), np.float32), "int8", axis=0)
-    with pytest.raises(ValueError, match="overflow"):
-        uf.linear(np.ones((1, k), np.float32), w)
-
-
-def test_linear_of_strided_operands() -> None:
-    rng = np.random.default_rng(8)
-    x = rng.normal(size=(6, 50, 20)).astype(np.float32).transpose(1, 0, 2)[:, ::2, ::-1]
-    w = np.asfortranarray(rng.normal(size=(30, 20)).astype(np.float32))
-    np.testing.assert_allclose(uf.linear(x, w), x @ w.T, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("change", "kind", "message"),
-    [
-        ({"w": np.ones((4, 4), np.float32)}, ValueError, r"'w'.*\(4, 4\)"),
-        ({"w": np.ones((4, 3))}, TypeError, "'w'.*float64"),
-        ({"x": np.ones((2, 3), np.int32)}, TypeError, "'x'.*int32"),
-        ({"bias": np.ones(3, np.float32)}, ValueError, r"'bias'.*\(4,\).*\(3,\)"),
-        ({"activation": "swish"}, ValueError, "'activation'.*swish"),
-        ({"out": np.ones((2, 5), np.float32)}, ValueError, r"'out'.*\(2, 4\)"),
-        ({"out": np.ones((2, 4))}, TypeError, "'out'.*float64"),
-    ],
-)
-def test_linear_bad_input(change: dict, kind: type, message: str) -> None:
-    call = {"x": np.ones((2, 3), np.float32), "w": np.ones((4, 3), np.float32), **change}
-    with pytest.raises(kind, match=message):
-        uf.linear(**call)
-
-
-def test_activations_are_the_catalogues() -> None:
-    """A new public row is an activation at once; the message lists them all."""
-    public = {
-        row.name
-        for row in OPERATIONS
-        if row.public and row.arity == 1 and all(s.output in ("f4", "f8") for s in row.signatures)
-    }
-    assert set(ACTIVATIONS) == public | {"tanh"} and "erf" in ACTIVATIONS
-    x, w = np.linspace(-2, 2, 6).reshape(2, 3), np.eye(3)
-    for name in ACTIVATIONS:
-        function = np.tanh if name == "tanh" else getattr(uf, name)
-        np.testing.assert_allclose(uf.linear(x, w, activation=name), function(x), rtol=1e-14)
-    for wrong in ("swish", 3, ["relu"]):
-        with pytest.raises(ValueError, match="'activation': expected None.*" + "|".join(public)):
-            uf.linear(x, w, activation=wrong)
 
 
 @pytest.mark.parametrize("subscripts", [",", "i,i->", "ij,ij->", "ij,jk->ik"])

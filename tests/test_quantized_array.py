@@ -220,13 +220,6 @@ def test_bad_input(arguments: Any, error: type[Exception], message: str) -> None
         uf.quantize(sample((6, 4)), **arguments)
 
 
-def test_linear_takes_symmetric_int8_alone() -> None:
-    x, w = sample((3, 8)), sample((5, 8), 1)
-    for q in (uf.quantize(w, "uint8", axis=0), uf.quantize(w, "int8", axis=0, symmetric=False)):
-        with pytest.raises(ValueError, match=r"'w': expected symmetric int8 codes"):
-            uf.linear(x, q)
-
-
 def test_zero_dimensions() -> None:
     q = uf.quantize(np.float32(2.5))
     assert q.shape == () and q.dequantize() == np.float32(2.5)

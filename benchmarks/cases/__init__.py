@@ -12,6 +12,7 @@ from . import (
     counts,
     elementwise,
     gguf_blocks,
+    linear,
     model_files,
     narrow_products,
     order,
@@ -51,6 +52,7 @@ _MODULES = (
     tensors,
     semirings,
     attention,
+    linear,
     small,
     small_products,
 )

@@ -22,6 +22,8 @@ namespace ufuse {
 namespace UFUSE_TIER {
 
 inline constexpr int kMaxTileColumns = 48;
+// Few rows wait for B, which comes from memory: it is asked for 4 KB ahead.
+inline constexpr int kFewRows = 8, kGroupsAhead = 32;
 
 template <class Acc>
 struct Tile {
@@ -69,6 +71,8 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
   const std::int64_t b_row = tile.b_row;
   UFUSE_ROLLED
   for (std::int64_t g = tile.groups; g > 0; --g) {
+    if constexpr (R <= kFewRows)
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(b + kGroupsAhead * b_row + v * kBytes, 0, 3);
     E::template step<R, NV>(acc, rows, b);
     rows.next();
     b += b_row;

@@ -183,6 +183,31 @@ cdef extern from "softmax/softmax.hpp" namespace "ufuse" nogil:
     bint softmax_by_line(int64_t count, int64_t size)
     void softmax(const Softmax& s) except +
 
+cdef extern from "contract/layer.hpp" namespace "ufuse" nogil:
+    enum WeightForm "ufuse::WeightForm":
+        pass
+    WeightForm FLOAT_WEIGHTS "ufuse::WeightForm::f32"
+
+    struct LayerMatrix:
+        char* data
+        int64_t row_stride
+        int64_t col_stride
+
+    struct LinearLayer:
+        int64_t m
+        int64_t n
+        int64_t k
+        LayerMatrix x
+        LayerMatrix out
+        WeightForm form
+        LayerMatrix weights
+        const void* packed
+        const Program* program
+        int extras
+        LayerMatrix extra[4]
+
+    void run_layer(const LinearLayer& layer, Tier tier) except +
+
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
     bint PyArray_ISBYTESWAPPED(cnp.ndarray array) nogil
@@ -291,3 +316,4 @@ include "fast_segments.pxi"
 include "fast_softmax.pxi"
 include "fast_windows.pxi"
 include "fast_contract.pxi"
+include "fast_layers.pxi"

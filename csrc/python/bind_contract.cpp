@@ -1,13 +1,9 @@
 // Contractions: Python names the axes (extent and byte strides of each label), the core fuses them and runs
-// the product. Linear layers: with a program as the epilogue.
+// the product.
 #include <pybind11/stl.h>
 
-#include <algorithm>
-#include <exception>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -51,93 +47,6 @@ std::vector<Label> labels_of(const Labels& labels) {
   for (const auto& [size, strides] : labels) result.push_back({size, strides});
   return result;
 }
-
-/// An operand of an epilogue beside the accumulators: broadcast where a stride is 0.
-struct EpilogueOperand {
-  std::uintptr_t data;
-  std::int64_t row_stride, col_stride;
-};
-
-struct MatrixSpec {
-  std::uintptr_t data;
-  std::int64_t row_stride, col_stride;
-  Matrix matrix(std::int64_t rows, std::int64_t cols) const {
-    return {reinterpret_cast<const void*>(data), {rows, row_stride, nullptr}, {cols, col_stride, nullptr}};
-  }
-};
-
-/// out = program(x @ w.T, operands...): x is (m, k), w is (n, k), out is (m, n). For int8 weights the rows of
-/// x are quantized on the way, and their scales become the program's second input.
-void linear(const Program& program, std::int64_t m, std::int64_t n, std::int64_t k, const MatrixSpec& x,
-            const MatrixSpec* w, const PackedMatrix* packed, const MatrixSpec& out,
-            const std::vector<EpilogueOperand>& extras, bool quantized, const std::string& code) {
-  const auto expected = static_cast<int>(extras.size()) + 1 + (quantized ? 1 : 0);
-  if (program.inputs() != expected || program.outputs() != 1)
-    throw std::invalid_argument("ufuse.linear: the epilogue takes another number of operands");
-  const py::gil_scoped_release release;
-  std::vector<float> scales(quantized ? static_cast<std::size_t>(m) : 0);
-  const auto item = static_cast<std::int64_t>(item_size(program.input_dtype(0)));
-
-  std::mutex failing;
-  std::exception_ptr failure;
-  const auto finish = [&](const EpilogueTile& tile) {
-    const std::int64_t shape[] = {tile.rows, tile.cols};
-    std::int64_t strides[kMaxOperands][2];
-    ProgramOperand operands[kMaxOperands];
-    int count = 0;
-    const auto add = [&](std::uintptr_t data, std::int64_t row_stride, std::int64_t col_stride, bool local) {
-      strides[count][0] = row_stride;
-      strides[count][1] = col_stride;
-      auto* at = reinterpret_cast<char*>(data);
-      if (!local) at += tile.row0 * row_stride + tile.col0 * col_stride;
-      operands[count] = {at, strides[count], false};
-      ++count;
-    };
-    add(out.data, out.row_stride, out.col_stride, false);
-    add(reinterpret_cast<std::uintptr_t>(tile.acc), tile.ld * item, item, true);
-    if (quantized) add(reinterpret_cast<std::uintptr_t>(scales.data()), sizeof(float), 0, false);
-    for (const auto& extra : extras) add(extra.data, extra.row_stride, extra.col_stride, false);
-    try {
-      program.run(2, shape, {operands, static_cast<std::size_t>(count)});
-    } catch (...) {  // an epilogue must not throw through the product's threads
-      const std::lock_guard lock(failing);
-      failure = std::current_exception();
-    }
-  };
-  const Epilogue epilogue(finish);
-  const ContractKernels& kernels = packed != nullptr ? packed->kernels() : contract_kernels(active_tier());
-  if (quantized) {
-    QuantizedLinear layer;
-    layer.m = m;
-    layer.n = n;
-    layer.k = k;
-    layer.x = x.matrix(m, k);
-    if (w != nullptr)
-      layer.w = {
-          reinterpret_cast<const void*>(w->data), {k, w->col_stride, nullptr}, {n, w->row_stride, nullptr}};
-    layer.packed = packed;
-    layer.scales = scales.data();
-    multiply_quantized(kernels, layer, epilogue);
-  } else {
-    Product product;
-    product.elements = elements_of(code);
-    product.m = m;
-    product.n = n;
-    product.k = k;
-    product.a = x.matrix(m, k);
-    if (w != nullptr)
-      product.b = {
-          reinterpret_cast<const void*>(w->data), {k, w->col_stride, nullptr}, {n, w->row_stride, nullptr}};
-    product.packed = packed;
-    product.epilogue = &epilogue;
-    multiply(kernels, product);
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
-using MatrixTuple = std::tuple<std::uintptr_t, std::int64_t, std::int64_t>;
-
-MatrixSpec spec_of(const MatrixTuple& t) { return {std::get<0>(t), std::get<1>(t), std::get<2>(t)}; }
 
 }  // namespace
 
@@ -206,35 +115,6 @@ void register_contract(py::module_& m) {
       },
       py::arg("contractions"), py::arg("addresses"), py::arg("rows"),
       "Run contractions that are independent of each other; rows: fewer than they were made for, or -1.");
-
-  py::class_<PackedMatrix>(m, "PackedMatrix", "Weights (n, k) packed once for the tier in use.")
-      .def(py::init([](const std::string& code, const MatrixTuple& w, std::int64_t k, std::int64_t n) {
-             const MatrixSpec spec = spec_of(w);
-             const Elements elements = code == "i1" ? Elements::offset_u8s8 : elements_of(code);
-             const Matrix b = {reinterpret_cast<const void*>(spec.data),
-                               {k, spec.col_stride, nullptr},
-                               {n, spec.row_stride, nullptr}};
-             const py::gil_scoped_release release;
-             return std::make_unique<PackedMatrix>(contract_kernels(active_tier()), elements, b, k, n);
-           }),
-           py::arg("code"), py::arg("w"), py::arg("k"), py::arg("n"))
-      .def_property_readonly("nbytes", &PackedMatrix::bytes);
-
-  m.def(
-      "linear",
-      [](std::uintptr_t program, std::int64_t rows, std::int64_t n, std::int64_t k, const MatrixTuple& x,
-         const std::optional<MatrixTuple>& w, const PackedMatrix* packed, const MatrixTuple& out,
-         const std::vector<MatrixTuple>& extras, bool quantized, const std::string& code) {
-        std::vector<EpilogueOperand> operands;
-        for (const auto& e : extras) operands.push_back({std::get<0>(e), std::get<1>(e), std::get<2>(e)});
-        MatrixSpec weights{};
-        if (w) weights = spec_of(*w);
-        linear(*reinterpret_cast<const Program*>(program), rows, n, k, spec_of(x), w ? &weights : nullptr,
-               packed, spec_of(out), operands, quantized, code);
-      },
-      py::arg("program"), py::arg("m"), py::arg("n"), py::arg("k"), py::arg("x"), py::arg("w"),
-      py::arg("packed"), py::arg("out"), py::arg("extras"), py::arg("quantized"), py::arg("code"));
-  m.def("max_int8_k", [] { return max_k(Elements::offset_u8s8); });
 }
 
 }  // namespace ufuse

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, m) {
   ufuse::register_reduce(m);
   ufuse::register_segment(m);
   ufuse::register_contract(m);
+  ufuse::register_linear(m);
   ufuse::register_scan(m);
   ufuse::register_softmax(m);
   ufuse::register_attention(m);

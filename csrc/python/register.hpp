@@ -13,6 +13,7 @@ void register_program(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
 void register_segment(pybind11::module_& m);
 void register_contract(pybind11::module_& m);
+void register_linear(pybind11::module_& m);
 void register_scan(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
 void register_attention(pybind11::module_& m);

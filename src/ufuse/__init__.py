@@ -64,6 +64,7 @@ from .reduce import (
 if TYPE_CHECKING:
     from . import files, formats, observers, plot
     from .contract import (
+        PackedWeights,
         attention,
         cdist,
         contract_plan,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
         matmul,
         matvec,
         outer,
+        prepack,
         segment_matmul,
         semiring,
         tensordot,
@@ -94,6 +96,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FusedFunction",
+    "PackedWeights",
     "QuantileSketch",
     "QuantizedArray",
     "State",
@@ -159,6 +162,7 @@ __all__ = [
     "pack",
     "percentile",
     "plot",
+    "prepack",
     "prod",
     "ptp",
     "quantile",
@@ -192,6 +196,7 @@ __all__ += list(public_functions())
 #: Rooms that are imported when one of their names is first asked for: `import ufuse` stays quick.
 _ROOMS = {
     "contract": (
+        "PackedWeights",
         "attention",
         "cdist",
         "contract_plan",
@@ -205,6 +210,7 @@ _ROOMS = {
         "matmul",
         "matvec",
         "outer",
+        "prepack",
         "segment_matmul",
         "semiring",
         "tensordot",

@@ -61,7 +61,29 @@ def run_contractions(
 ) -> None: ...
 
 class PackedMatrix:
-    def __init__(self, code: str, w: tuple[int, int, int], k: int, n: int) -> None: ...
+    def __init__(self, code: str, w: tuple[int, ...], k: int, n: int) -> None: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+class PackedCodes:
+    def __init__(
+        self,
+        n: int,
+        k: int,
+        block: int,
+        scales: str,
+        per_super: int,
+        offsets: bool,
+        levels: Sequence[float] | None,
+        zero: int,
+        integers: bool,
+    ) -> None: ...
+    def put_codes(self, first: int, codes: Any) -> None: ...
+    def put_scales(self, scale: Any, offset: Any, super_scale: Any, super_offset: Any) -> None: ...
+    @property
+    def address(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
 
@@ -75,16 +97,12 @@ def pool_statistics() -> dict[str, int]: ...
 def set_pool_limit(bytes: int) -> None: ...
 def linear(
     program: int,
-    m: int,
-    n: int,
-    k: int,
-    x: tuple[int, int, int],
-    w: tuple[int, int, int] | None,
-    packed: PackedMatrix | None,
-    out: tuple[int, int, int],
-    extras: Sequence[tuple[int, int, int]],
-    quantized: bool,
-    code: str,
+    sizes: tuple[int, int, int],
+    x: tuple[int, ...],
+    form: str,
+    w: tuple[int, ...],
+    out: tuple[int, ...],
+    extras: Sequence[tuple[int, ...]],
 ) -> None: ...
 def max_int8_k() -> int: ...
 def reduce(*args: Any, **kwargs: Any) -> Any: ...

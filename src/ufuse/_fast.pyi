@@ -136,3 +136,24 @@ def quantize_arrays(
     least: float,
     most: float,
 ) -> list[tuple[Any, Any, Any]] | None: ...
+def tier_number() -> int: ...
+
+class LayerForm:
+    def __init__(
+        self,
+        packed: _core.PackedMatrix | _core.PackedCodes,
+        form: int,
+        sums: str,
+        shape: tuple[int, ...],
+        scale: NDArray[Any] | None,
+    ) -> None: ...
+
+class LayerCall:
+    def __init__(
+        self,
+        general: Callable[..., Any],
+        program: Callable[[str, bool, Any], _core.Program | None],
+        packed: type,
+        kept: type,
+    ) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -8,8 +8,10 @@ from .products import dot, inner, kron, matmul, matvec, outer, tensordot, vdot, 
 from .scaled_dot import attention
 from .semirings import semiring
 from .summation import einsum, einsum_path
+from .weights import PackedWeights, prepack
 
 __all__ = [
+    "PackedWeights",
     "attention",
     "cdist",
     "contract_plan",
@@ -23,6 +25,7 @@ __all__ = [
     "matmul",
     "matvec",
     "outer",
+    "prepack",
     "segment_matmul",
     "semiring",
     "tensordot",

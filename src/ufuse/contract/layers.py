@@ -3,103 +3,114 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
-from ..catalogue import OPERATIONS, Operation
-from ..catalogue.dtypes import FLOATS
-from ..fusion.program import Instruction, Program, code_of
-from ..interop import accepts_buffers, asarray
+from ..fusion.program import Program
+from ..interop import accepts_buffers
+from ..interop.lowprecision import coding
 from ..quant.array import QuantizedArray
+from ..quant.cast import cast
+from ..quant.record import Record
+from .layer_finish import ACTIVATIONS, Finish, epilogue
+from .weights import Mode, PackedWeights, weights_of
 
 Array = NDArray[Any]
 
-
-def _is_activation(row: Operation) -> bool:
-    """Whether a row is a function of one float, and public; or tanh, which is public in NumPy."""
-    floats = all(s.inputs == (s.output,) and s.output in FLOATS for s in row.signatures)
-    return floats and (row.public or row.name == "tanh")
+_FUNCTION = "ufuse.linear"
 
 
-# Names of `activation=`; each is an operation of the catalogue.
-ACTIVATIONS = tuple(row.name for row in OPERATIONS if _is_activation(row))
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-@lru_cache(maxsize=256)
-def epilogue(code: str, quantized: bool, bias: bool, activation: str | None) -> Program:
-    """Return the program that turns the accumulators into the result.
-
-    Its inputs are the accumulators, for quantized products the scale of the row and of the column,
-    and the bias where there is one.
-    """
-    inputs = ["i4", "f4", "f4"] if quantized else [code]
-    if bias:
-        inputs.append(code)
-    steps: list[Instruction] = []
-
-    def step(operation: str, *args: int) -> int:
-        steps.append(Instruction(operation, code, args))
-        return len(inputs) + len(steps) - 1
-
-    value = 0
-    if quantized:
-        value = step("multiply", step("multiply", step("cast", 0), 1), 2)
-    if bias:
-        value = step("add", value, len(inputs) - 1)
-    if activation is not None:
-        value = step(activation, value)
-    return Program(tuple(inputs), (), tuple(steps), (value,))
+def _fast_epilogue(sums: Any, bias: bool, activation: Any) -> Program | None:
+    """Return the epilogue of a call that the fast entry takes; None where there is no such name."""
+    if activation is not None and activation not in ACTIVATIONS:
+        return None
+    return epilogue("f4", sums, bias, activation, "f4")
 
 
-@accepts_buffers("x", "bias")
+@executors.fast_layer(_fast_epilogue, PackedWeights, QuantizedArray)
+@accepts_buffers("x", "bias", "out_scale", "out_zero_point")
 def linear(
     x: ArrayLike,
-    w: ArrayLike | QuantizedArray,
+    w: ArrayLike | Record | PackedWeights,
     bias: ArrayLike | None = None,
     activation: str | None = None,
     out: Array | None = None,
+    *,
+    mode: Mode | None = None,
+    out_scale: ArrayLike | None = None,
+    out_zero_point: ArrayLike | None = None,
 ) -> Array:
     """Apply a linear layer: ``activation(x @ w.T + bias)``.
 
     Parameters
     ----------
     x : array_like, shape (..., in)
-        float32 or float64, any strides.
-    w : array_like or QuantizedArray, shape (out, in)
-        Weights of the dtype of `x`, any strides; or int8 weights from
-        ``quantize(w, "int8", axis=0)``, for float32 `x`.
+        float32, float64, float16 or bfloat16, any strides.
+    w : array_like, QuantizedArray, record of `ufuse.formats`, or PackedWeights; shape (out, in)
+        Weights of the dtype of `x`, any strides; or quantized ones, for `x` of any dtype above but
+        float64: a `QuantizedArray` of any scheme, a `GGUFArray`, `MXArray`, `NVFP4Array` or
+        `NF4Array`; or what `prepack` makes of them.
     bias : array_like, shape (out,), optional
         Of the dtype of `x`.
     activation : str, optional
         Applied to the sum before it is stored: the name of a function of one array that ufuse adds
         to NumPy (``"relu"``, ``"gelu"``, ``"silu"``...), or ``"tanh"``. ``"gelu"`` is the erf form.
     out : ndarray, shape (..., out), optional
-        Written to and returned; dtype of `x`. It may overlap the other arguments.
+        Written to and returned; dtype of `x`, or int8 or uint8 where `out_scale` is given. It may
+        overlap the other arguments.
+    mode : {"dynamic", "weight_only"}, optional
+        How quantized weights are multiplied. ``"weight_only"``: `x` in float32 times the numbers
+        that the codes stand for. ``"dynamic"``: every row of `x` is quantized to int8 on the way,
+        and sums of integers are exact; for symmetric int8 weights with one scale or one per output,
+        and for codes of 4 and 2 bits that stand for integers (int4, uint4, int2, uint2, Q4_0, Q4_1,
+        Q2_K, Q3_K, Q4_K). By default ``"dynamic"`` for that kind of int8, ``"weight_only"`` for all
+        others.
+    out_scale : float, optional
+        Requantizes the result: codes ``round(result / out_scale) + out_zero_point``, half to even,
+        saturated, in the same pass.
+    out_zero_point : int, int8 or uint8, optional
+        Of the codes, 0 by default. Its dtype is that of the result; for a Python integer that is
+        the dtype of `out`, or int8.
 
     Returns
     -------
     ndarray, shape (..., out)
+        Dtype of `x`; int8 or uint8 with `out_scale`.
 
     Raises
     ------
     ValueError
-        If shapes disagree, the activation is unknown, or the sums of an int8 product could
-        overflow int32 (`in` above 132104). Nothing has been written then.
+        If shapes disagree, the activation is unknown, `mode` is not offered for `w`, or the sums of
+        a dynamic int8 product could overflow int32 (`in` above 132104). Nothing has been written
+        then.
     TypeError
         If dtypes disagree.
 
+    See Also
+    --------
+    prepack : Lay weights out once for many calls.
+
     Notes
     -----
-    With int8 weights every row of `x` is quantized on the way, symmetrically with a scale of its
-    own (largest magnitude / 127, half to even); the integer sums are exact, and scales, bias and
-    activation are applied to them before they leave the cache. The packed form of the weights is
-    kept with them after the first call.
+    float16 and bfloat16 are computed in float32, and the result is rounded once.
+
+    In dynamic mode a row of `x` is quantized symmetrically with a scale of its own (largest
+    magnitude / 127, half to even); scales, bias and activation are applied to the integer sums
+    before they leave the cache.
+
+    Up to eight rows of `x` are multiplied as fast as memory delivers the weights. A
+    `QuantizedArray` keeps its packed form after the first call; other records are decoded in each
+    call, unless `prepack` has packed them.
+
+    Each result is the same bits for any number of rows and threads, and for any layout of `x`. For
+    weights in codes these are not the bits of ``linear(x, w.dequantize())``: a block's scale is
+    applied to the sum over the block (256 inputs at most), once, and what is subtracted from all
+    codes of a block (zero points, least values) to the sum of `x` over it, so that an infinite `x`
+    gives NaN with those. Records that are decoded in each call, and the formats that `prepack`
+    leaves as they are, do give those bits.
 
     Examples
     --------
@@ -108,114 +119,143 @@ def linear(
     >>> w = np.float32([[1.0, 0.5], [3.0, 0.0], [0.0, 1.0]])
     >>> uf.linear(x, w, activation="relu")
     array([[0., 3., 0.]], dtype=float32)
+    >>> uf.linear(x, uf.quantize(w, "int4", axis=0), mode="weight_only").round(1)
+    array([[ 0.1,  3. , -2. ]], dtype=float32)
+    >>> uf.linear(x, w, activation="relu", out_scale=0.05)
+    array([[ 0, 60,  0]], dtype=int8)
     """
-    quantized = isinstance(w, QuantizedArray)
     array = np.asarray(x)
-    weights = (
-        w.data
-        if isinstance(w, QuantizedArray)
-        else asarray(w, function="ufuse.linear", argument="w")
-    )
     shift = None if bias is None else np.asarray(bias)
-    _check(array, w if isinstance(w, QuantizedArray) else weights, shift, activation)
+    _check_x(array, activation)
+    weights = weights_of(w, mode, "linear")
     dtype = array.dtype.newbyteorder("=")
-    array = array.astype(dtype, copy=False)  # a byte-swapped array is converted
-    weights = weights.astype(weights.dtype.newbyteorder("="), copy=False)
+    _check(array, dtype, weights, shift)
     shape = (*array.shape[:-1], weights.shape[0])
-    target = executors.empty(shape, dtype) if out is None else out
-    if target.shape != shape or target.dtype != dtype:
+    result, zero = _read_result(dtype, out, out_scale, out_zero_point)
+    target = executors.empty(shape, result) if out is None else out
+    if target.shape != shape or target.dtype != result:
         raise (ValueError if target.shape != shape else TypeError)(
-            f"ufuse.linear: argument 'out': expected shape {shape} and dtype {dtype}, got shape "
+            f"{_FUNCTION}: argument 'out': expected shape {shape} and dtype {result}, got shape "
             f"{target.shape} and dtype {target.dtype}"
         )
+    computed = dtype if dtype.itemsize > 2 else np.dtype(np.float32)
     rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
-    result = _as_rows(target, weights.shape[0])
-    if out is not None:
-        rows = rows.copy() if executors.overlap(rows, out) else rows
-        weights = weights.copy() if executors.overlap(weights, out) else weights
-        shift = shift.copy() if shift is not None and executors.overlap(shift, out) else shift
-    if shift is not None:
-        shift = shift.astype(dtype, copy=False)
-    program = epilogue(code_of(dtype), quantized, shift is not None, activation)
-    if isinstance(w, QuantizedArray):
-        scale = np.broadcast_to(w.scale, weights.shape[:1])
-        if executors.native is None:
-            _reference_int8(rows, weights, scale, shift, program, result)
-        else:
-            executors.native.linear_int8(rows, w, weights, scale, shift, program, result)
-    elif executors.native is None:
-        extras = () if shift is None else (shift,)
-        executors.run_program(program, (rows @ weights.T, *extras), (result,))
-    else:
-        executors.native.linear(rows, weights, shift, program, result)
-    if not np.may_share_memory(result, target):  # it is a view of `target`, or memory of its own
-        np.copyto(target, result.reshape(shape))
+    apart = out is None or not any(executors.overlap(a, out) for a in _parts(rows, w, shift))
+    into = _as_rows(target, weights.shape[0], apart)
+    scale = None if out_scale is None else np.asarray(out_scale, computed)
+    finish = Finish(
+        computed.str[1:],
+        _code_of(result),
+        None if shift is None else _as(shift, computed),
+        activation,
+        scale,
+        zero,
+    )
+    weights._weights.multiply(_as(rows, computed), finish, into)
+    if not np.may_share_memory(into, target):  # it is a view of `target`, or memory of its own
+        np.copyto(target, into.reshape(shape))
     return target
 
 
-def _as_rows(target: Array, columns: int) -> Array:
-    """View the result as a matrix; where its strides allow no such view, a temporary one."""
-    try:
-        return target.reshape(math.prod(target.shape[:-1]), columns, copy=False)
-    except ValueError:
-        return np.empty((math.prod(target.shape[:-1]), columns), target.dtype)
+def _as_rows(target: Array, columns: int, apart: bool) -> Array:
+    """View the result as a matrix; a temporary one where there is no view, or it is not `apart`."""
+    shape = (math.prod(target.shape[:-1]), columns)
+    if apart:
+        try:
+            return target.reshape(shape, copy=False)
+        except ValueError:
+            pass
+    return np.empty(shape, target.dtype)
 
 
-def _reference_int8(
-    x: Array, w: Array, scale: Array, bias: Array | None, program: Program, out: Array
-) -> None:
-    largest = np.max(np.abs(x), axis=-1, initial=0)
-    row_scale = np.where(largest == 0, np.float32(1), largest / np.float32(127))[:, None]
-    codes = np.rint(x / row_scale)
-    # float64 holds sums of int8 products exactly.
-    sums = (codes.astype(np.float64) @ w.T.astype(np.float64)).astype(np.int32)
-    extras = () if bias is None else (bias,)
-    executors.run_program(program, (sums, row_scale, scale, *extras), (out,))
+def _parts(x: Array, w: Any, bias: Array | None) -> list[Array]:
+    """Return all arrays that are read."""
+    parts = [x] if bias is None else [x, bias]
+    if isinstance(w, Record):
+        parts += w._stored().values()
+    elif not isinstance(w, PackedWeights):
+        parts.append(np.asarray(w))
+    return parts
 
 
-def _check(x: Array, w: Array | QuantizedArray, bias: Array | None, activation: str | None) -> None:
+def _as(array: Array, dtype: np.dtype[Any]) -> Array:
+    if array.dtype == dtype:
+        return array
+    return cast(array, dtype) if coding(array.dtype) else array.astype(dtype)
+
+
+def _code_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name if dtype.itemsize == 2 else dtype.str[1:]
+
+
+def _read_result(
+    dtype: np.dtype[Any], out: Array | None, scale: Any, zero_point: Any
+) -> tuple[np.dtype[Any], Array | None]:
+    """Return the dtype of the result, and its zero point where it is requantized."""
+    if scale is None:
+        if zero_point is not None:
+            raise ValueError(
+                f"{_FUNCTION}: argument 'out_zero_point': expected None without out_scale, got "
+                f"{zero_point!r}"
+            )
+        return dtype, None
+    if np.ndim(scale) != 0 or not np.isfinite(scale) or not float(scale) > 0:
+        raise ValueError(
+            f"{_FUNCTION}: argument 'out_scale': expected a positive finite number, got {scale!r}"
+        )
+    given = 0 if zero_point is None else zero_point
+    if isinstance(given, (np.ndarray, np.generic)):
+        result = given.dtype
+    else:
+        result = np.dtype(np.int8) if out is None else out.dtype
+    if result not in (np.dtype(np.int8), np.dtype(np.uint8)):
+        name = "out" if not isinstance(given, (np.ndarray, np.generic)) else "out_zero_point"
+        raise TypeError(
+            f"{_FUNCTION}: argument {name!r}: expected int8 or uint8 with out_scale, got {result}"
+        )
+    limits = np.iinfo(result)
+    if np.ndim(given) != 0 or not limits.min <= int(given) <= limits.max:
+        raise ValueError(
+            f"{_FUNCTION}: argument 'out_zero_point': expected an integer from {limits.min} to "
+            f"{limits.max}, got {given!r}"
+        )
+    return result, np.asarray(given, result)
+
+
+def _check_x(x: Array, activation: str | None) -> None:
     if activation is not None and not (isinstance(activation, str) and activation in ACTIVATIONS):
         raise ValueError(
-            f"ufuse.linear: argument 'activation': expected None or one of "
+            f"{_FUNCTION}: argument 'activation': expected None or one of "
             f"{', '.join(ACTIVATIONS)}, got {activation!r}"
         )
-    dtype = x.dtype.newbyteorder("=")
-    if dtype not in _FLOATS:
+    if x.dtype.type not in (np.float32, np.float64) and coding(x.dtype) not in ("half", "bfloat16"):
         raise TypeError(
-            f"ufuse.linear: argument 'x': expected float32 or float64, got dtype {x.dtype}"
+            f"{_FUNCTION}: argument 'x': expected float32, float64, float16 or bfloat16, got dtype "
+            f"{x.dtype}"
         )
-    if isinstance(w, QuantizedArray):
-        if dtype != np.float32:
-            raise TypeError(
-                f"ufuse.linear: argument 'x': expected float32 with int8 weights, got {x.dtype}; "
-                "convert it with x.astype(np.float32)"
-            )
-        if w.scheme != "int8" or w.zero_point.any():
-            raise ValueError(
-                f"ufuse.linear: argument 'w': expected symmetric int8 codes, got {w!r}; use "
-                "ufuse.quantize(w, 'int8', axis=0)"
-            )
-        if w.axis not in (None, 0) or w.block_size is not None:
-            raise ValueError(
-                f"ufuse.linear: argument 'w': expected one scale per output channel (axis 0), got "
-                f"axis {w.axis}; use ufuse.quantize(w, 'int8', axis=0)"
-            )
-    elif w.dtype.newbyteorder("=") != dtype:
+
+
+def _check(x: Array, dtype: np.dtype[Any], w: PackedWeights, bias: Array | None) -> None:
+    if w.dtype is None and dtype == np.float64:
         raise TypeError(
-            f"ufuse.linear: argument 'w': expected the dtype of x, {dtype}, or a QuantizedArray, "
+            f"{_FUNCTION}: argument 'x': expected float32, float16 or bfloat16 with quantized "
+            f"weights, got {x.dtype}; convert it with x.astype(np.float32)"
+        )
+    if w.dtype is not None and w.dtype != dtype:
+        raise TypeError(
+            f"{_FUNCTION}: argument 'w': expected the dtype of x, {dtype}, or quantized weights, "
             f"got dtype {w.dtype}"
         )
-    if len(w.shape) != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1]:
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
         raise ValueError(
-            f"ufuse.linear: argument 'w': expected shape (out, in) with in the last axis of x, "
+            f"{_FUNCTION}: argument 'w': expected shape (out, in) with in the last axis of x, "
             f"whose shape is {x.shape}, got shape {w.shape}"
         )
-    if bias is not None:
-        if bias.shape != w.shape[:1]:
-            raise ValueError(
-                f"ufuse.linear: argument 'bias': expected shape {w.shape[:1]}, got {bias.shape}"
-            )
-        if not np.can_cast(bias.dtype, dtype, "same_kind"):
-            raise TypeError(
-                f"ufuse.linear: argument 'bias': expected dtype {dtype}, got {bias.dtype}"
-            )
+    if bias is None:
+        return
+    if bias.shape != w.shape[:1]:
+        raise ValueError(
+            f"{_FUNCTION}: argument 'bias': expected shape {w.shape[:1]}, got {bias.shape}"
+        )
+    if not np.can_cast(bias.dtype, dtype, "same_kind"):
+        raise TypeError(f"{_FUNCTION}: argument 'bias': expected dtype {dtype}, got {bias.dtype}")

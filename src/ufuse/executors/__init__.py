@@ -303,6 +303,28 @@ def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
     return decorate
 
 
+def fast_layer(
+    epilogue: Callable[[str, bool, Any], Program | None], packed: type, kept: type
+) -> Callable[[_F], _F]:
+    """Put the native fast entry before linear.
+
+    Parameters
+    ----------
+    epilogue : callable
+        From what is summed, whether there is a bias, and the activation to a program for float32;
+        or to None, where only the general function can tell.
+    packed, kept : type
+        The class of packed weights, and that of weights that keep theirs.
+    """
+
+    def decorate(general: _F) -> _F:
+        if native is None:
+            return general
+        return cast(_F, native.fast_layer(general, epilogue, packed, kept))
+
+    return decorate
+
+
 def run_program(
     program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
 ) -> None:

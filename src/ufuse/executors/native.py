@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -230,63 +230,101 @@ def attention(
 
 
 def _matrix(array: NDArray[Any]) -> tuple[int, int, int]:
-    """Address and byte strides of a matrix; a vector counts as a row that is broadcast."""
+    """Address and byte strides of a matrix; vectors and scalars are broadcast."""
     address = array.__array_interface__["data"][0]
-    return (address, *array.strides) if array.ndim == 2 else (address, 0, *array.strides)
+    return (address, *(0,) * (2 - array.ndim), *array.strides)
+
+
+def _sizes(x: NDArray[Any], out: NDArray[Any]) -> tuple[int, int, int]:
+    return (x.shape[0], out.shape[1], x.shape[1])
+
+
+#: Forms of weights, in the order of the core's WeightForm (csrc/contract/layer.hpp), and what sums
+#: they give.
+_FORMS = ("f4", "f8", "half", "bfloat16", "matrix", "int8", "coded", "dynamic")
+_SUMS = {"int8": "int8", "dynamic": "dynamic"}
 
 
 def linear(
-    x: NDArray[Any], w: NDArray[Any], bias: NDArray[Any] | None, program: Program, out: NDArray[Any]
-) -> None:
-    """Write ``program(x @ w.T, bias)`` into `out`; matrices of one element type."""
-    extras = [] if bias is None else [_matrix(bias)]
-    (m, k), n = x.shape, w.shape[0]
-    _core.linear(
-        compiled(program).address,
-        m,
-        n,
-        k,
-        _matrix(x),
-        _matrix(w),
-        None,
-        _matrix(out),
-        extras,
-        False,
-        x.dtype.str[1:],
-    )
-
-
-def linear_int8(
     x: NDArray[Any],
-    owner: Any,
-    w: NDArray[Any],
-    scale: NDArray[Any],
-    bias: NDArray[Any] | None,
-    program: Program,
+    form: str,
+    w: Any,
+    finish: Any,
     out: NDArray[Any],
+    scale: NDArray[Any] | None = None,
 ) -> None:
-    """Write ``program(sums, row scale, scale, bias)`` into `out`; `owner` keeps packed `w`."""
-    (m, k), n = x.shape, w.shape[0]
-    if k > _core.max_int8_k():
-        raise ValueError(
-            f"ufuse.linear: argument 'w': int32 sums of {k} int8 products could overflow; expected "
-            f"at most {_core.max_int8_k()} inputs"
-        )
-    tier = _core.active_tier()
-    packed = owner._packed.get(tier)
-    if packed is None:
-        packed = owner._packed[tier] = _core.PackedMatrix("i1", _matrix(w), k, n)
-    extras = [_matrix(scale), *([] if bias is None else [_matrix(bias)])]
+    """Write ``finish(x @ w.T)``.
+
+    `w` is an array (of narrow floats their bits) or packed weights; int8 ones have a `scale` for
+    each output.
+    """
+    operands = finish.operands if scale is None else (scale, *finish.operands)
     _core.linear(
-        compiled(program).address,
-        m,
+        compiled(finish.program(_SUMS.get(form, "plain"))).address,
+        _sizes(x, out),
+        _matrix(x),
+        form,
+        _matrix(w) if isinstance(w, np.ndarray) else (w.address, 0, 0),
+        _matrix(out),
+        [_matrix(a) for a in operands],
+    )
+
+
+def layer_form(
+    form: str, packed: Any, shape: tuple[int, ...], scale: NDArray[Any] | None = None
+) -> _fast.LayerForm:
+    """Return packed weights as the fast entry of `linear` takes them."""
+    return _fast.LayerForm(packed, _FORMS.index(form), _SUMS.get(form, "plain"), shape, scale)
+
+
+def fast_layer(
+    general: Any, epilogue: Callable[[str, bool, Any], Program | None], packed: type, kept: type
+) -> _fast.LayerCall:
+    """Return `general` behind its fast entry; see `executors.fast_layer`."""
+
+    def program(sums: str, bias: bool, activation: Any) -> _core.Program | None:
+        found = epilogue(sums, bias, activation)
+        return None if found is None else compiled(found)
+
+    return _fast.LayerCall(general, program, packed, kept)
+
+
+def tier_number() -> int:
+    """Return the place of the tier in use among all there are."""
+    return _fast.tier_number()
+
+
+def packed_matrix(w: NDArray[Any]) -> _core.PackedMatrix:
+    """Pack weights (out, in) for the tier in use."""
+    return _core.PackedMatrix(w.dtype.str[1:], _matrix(w), w.shape[1], w.shape[0])
+
+
+def packed_int8(record: Any) -> _core.PackedMatrix:
+    """Pack the codes of a `QuantizedArray` of int8 for the tier in use."""
+    return packed_matrix(record.data)
+
+
+def packed_codes(coded: Any, slab: int) -> _core.PackedCodes:
+    """Pack weights in codes, about `slab` codes at a time; see `ufuse.contract.coded`."""
+    n, k = coded.shape
+    levels = None if coded.levels is None else [float(level) for level in coded.levels]
+    packed = _core.PackedCodes(
         n,
         k,
-        _matrix(x),
-        None,
-        packed,
-        _matrix(out),
-        extras,
-        True,
-        "i1",
+        coded.block,
+        coded.scale.dtype.str[1:],
+        coded.per_super,
+        coded.offset is not None,
+        levels,
+        coded.zero or 0,
+        coded.has_integers,
     )
+    step = max(64, slab // max(1, k) // 64 * 64)
+    for first in range(0, n, step):
+        packed.put_codes(first, coded.codes(first, min(n, first + step)))
+    packed.put_scales(coded.scale, coded.offset, coded.super_scale, coded.super_offset)
+    return packed
+
+
+tier = _core.active_tier
+max_int8_k = _core.max_int8_k
