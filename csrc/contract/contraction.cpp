@@ -15,9 +15,16 @@ namespace ufuse {
 namespace {
 
 // Positions that an axis keeps as offsets: 8 bytes for each array. Longer ones are cut into several products.
-constexpr std::int64_t kMostOffsets = 1 << 16;
+constexpr std::int64_t kMostOffsets = 1 << 19;
 
 constexpr double kWorkPerThread = 1e6;  // multiplications: what waking a worker is worth
+
+/// The label that an array steps along in the smallest steps comes last: the innermost.
+void order_by(std::vector<Label>& labels, std::size_t array) {
+  std::stable_sort(labels.begin(), labels.end(), [array](const Label& x, const Label& y) {
+    return std::abs(x.strides[array]) > std::abs(y.strides[array]);
+  });
+}
 
 /// Several labels as one axis per array: affine where they step evenly, else with offset vectors.
 class FusedAxis {
@@ -36,6 +43,51 @@ class FusedAxis {
           for (std::size_t j = 0; j < inner; ++j) offsets.push_back(offsets[j] + i * label->strides[k]);
       }
       axes_[k].offsets = offsets.data();
+    }
+  }
+  /// How the positions of an axis whose order is free are cut in squares: an operand steps least along one
+  /// label, and C along the last one.
+  struct Squares {
+    std::size_t operand;  // array
+    std::size_t across;   // the label that it steps least along
+    std::int64_t side;
+    bool across_inner;  // whether neighbours are the operand's, and not C's
+  };
+
+  /// Positions in squares along both labels, so that the cache lines of both arrays are used whole. Beyond
+  /// the squares the operand is read in its own order, so that the pages it is read from change seldom.
+  FusedAxis(std::vector<Label> labels, std::size_t arrays, const Squares& squares)
+      : axes_(arrays), offsets_(arrays) {
+    const Label along = labels.back(), across = labels[squares.across];
+    labels.pop_back();
+    labels.erase(labels.begin() + static_cast<std::ptrdiff_t>(squares.across));
+    if (squares.across_inner) order_by(labels, squares.operand);
+    const FusedAxis outer(labels, arrays);
+    size_ = outer.size() * along.size * across.size;
+    for (std::size_t k = 0; k < arrays; ++k) {
+      std::vector<std::int64_t>& offsets = offsets_[k];
+      offsets.reserve(static_cast<std::size_t>(size_));
+      const std::int64_t u_step = along.strides[k], v_step = across.strides[k], side = squares.side;
+      const std::int64_t wide = squares.across_inner ? 4 * side : side;  // of the operand's lines, four
+      const auto square = [&](std::int64_t start, std::int64_t us, std::int64_t vs) {
+        const std::int64_t u_end = std::min(us + side, along.size), v_end = std::min(vs + wide, across.size);
+        if (squares.across_inner)
+          for (std::int64_t u = us; u < u_end; ++u)
+            for (std::int64_t v = vs; v < v_end; ++v) offsets.push_back(start + u * u_step + v * v_step);
+        else
+          for (std::int64_t v = vs; v < v_end; ++v)
+            for (std::int64_t u = us; u < u_end; ++u) offsets.push_back(start + u * u_step + v * v_step);
+      };
+      if (squares.across_inner) {
+        for (std::int64_t us = 0; us < along.size; us += side)
+          for (std::int64_t o = 0; o < outer.size(); ++o)
+            for (std::int64_t vs = 0; vs < across.size; vs += wide) square(outer.axis(k).at(o), us, vs);
+      } else {
+        for (std::int64_t o = 0; o < outer.size(); ++o)
+          for (std::int64_t vs = 0; vs < across.size; vs += wide)
+            for (std::int64_t us = 0; us < along.size; us += side) square(outer.axis(k).at(o), us, vs);
+      }
+      axes_[k] = {size_, 0, offsets.data()};
     }
   }
   std::int64_t size() const { return size_; }
@@ -71,13 +123,6 @@ std::vector<Label> merged(const std::vector<Label>& labels) {
   return result;
 }
 
-/// The label that C steps along in the smallest steps comes last: the innermost.
-void order_by(std::vector<Label>& labels, std::size_t array) {
-  std::stable_sort(labels.begin(), labels.end(), [array](const Label& x, const Label& y) {
-    return std::abs(x.strides[array]) > std::abs(y.strides[array]);
-  });
-}
-
 std::int64_t extent(const std::vector<Label>& labels) {
   std::int64_t size = 1;
   for (const Label& label : labels) size *= label.size;
@@ -97,10 +142,13 @@ struct Contraction::Lowered {
     turned = better_turned();
     if (turned) turn();
     if (spec.elements == Elements::c64 || spec.elements == Elements::c128) count_parts();
-    for (auto* labels : {&spec.rows, &spec.cols, &spec.batch}) shorten(*labels);
+    const auto b = static_cast<std::size_t>(spec.a_arrays);
+    shorten(spec.rows, 0);
+    shorten(spec.cols, b);
+    shorten(spec.batch, c);
     batch.emplace(spec.batch, arrays);
-    rows.emplace(spec.rows, arrays);
-    cols.emplace(spec.cols, arrays);
+    fuse(rows, spec.rows, 0, extent(spec.cols));
+    fuse(cols, spec.cols, b, extent(spec.rows));
     shared.emplace(spec.shared, arrays);
   }
 
@@ -156,16 +204,48 @@ struct Contraction::Lowered {
     spec.shared.push_back(parts);
   }
 
-  /// Moves outer labels to the loop around the products while the fused axis is long and needs offsets.
-  void shorten(std::vector<Label>& labels) {
+  static std::int64_t step(const Label& label, std::size_t array) { return std::abs(label.strides[array]); }
+
+  /// The label that an array steps least along.
+  static std::size_t least_step(const std::vector<Label>& labels, std::size_t array) {
+    std::size_t least = 0;
+    for (std::size_t i = 1; i < labels.size(); ++i)
+      if (step(labels[i], array) <= step(labels[least], array)) least = i;
+    return least;
+  }
+
+  /// Fuses rows or columns, which belong to one operand and C. `others`: how many columns or rows C has.
+  void fuse(std::optional<FusedAxis>& axis, const std::vector<Label>& labels, std::size_t operand,
+            std::int64_t others) const {
+    constexpr std::int64_t kLine = 64;
+    if (labels.size() > 1 && extent(labels) > 0) {
+      const std::size_t least = least_step(labels, operand);
+      const std::int64_t unit = std::max<std::int64_t>(1, step(labels.back(), c));
+      if (least + 1 < labels.size() && step(labels[least], operand) < kLine && unit < kLine &&
+          step(labels.back(), operand) >= kLine) {
+        // Of what there is more is moved in whole lines: the operand's elements for each position, or C's.
+        const bool across_inner = extent(spec.shared) > others;
+        const std::int64_t side = std::max<std::int64_t>(4, kLine / unit);
+        axis.emplace(labels, arrays, FusedAxis::Squares{operand, least, side, across_inner});
+        return;
+      }
+    }
+    axis.emplace(labels, arrays);
+  }
+
+  /// Moves outer labels to the loop around the products while the fused axis is long and needs offsets: none
+  /// that an array steps least along.
+  void shorten(std::vector<Label>& labels, std::size_t operand) {
     const auto uneven = [&] {
       for (std::size_t k = 0; k < arrays; ++k)
         if (!FusedAxis::steps_evenly(labels, k)) return true;
       return false;
     };
     while (labels.size() > 1 && extent(labels) > kMostOffsets && uneven()) {
-      outer.push_back(labels.front());
-      labels.erase(labels.begin());
+      const std::size_t first = least_step(labels, operand) == 0 ? 1 : 0;
+      if (first + 1 == labels.size()) return;
+      outer.push_back(labels[first]);
+      labels.erase(labels.begin() + static_cast<std::ptrdiff_t>(first));
     }
   }
 

@@ -252,6 +252,11 @@ void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std
   std::int64_t offset[kMaxTileColumns];
   for (int q = 0; q < columns; ++q)
     offset[q] = task.c_rows == nullptr ? (j + q) * kStored : task.c_cols->at(task.col0 + j + q);
+  // Columns that are side by side in C are moved together.
+  int runs = 0, begin[kMaxTileColumns + 1];
+  for (int q = 0; q < columns; ++q)
+    if (q == 0 || offset[q] != offset[q - 1] + kStored) begin[runs++] = q;
+  begin[runs] = columns;
   for (int r = 0; r < rows; ++r, from += from_row) {
     char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : task.c_rows->at(task.row0 + i + r));
     if constexpr (is_bits<E>) {
@@ -274,7 +279,17 @@ void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std
         std::memcpy(row + offset[q], &sum, kSize);
       }
     } else {
-      for (int q = 0; q < columns; ++q) std::memcpy(row + offset[q], from + q * kSize, kSize);
+      for (int i_run = 0; i_run < runs; ++i_run) {
+        const int first = begin[i_run], bytes = (begin[i_run + 1] - first) * kSize;
+        char* to = row + offset[first];
+        const char* part = from + first * kSize;
+        if (bytes == 64)
+          std::memcpy(to, part, 64);
+        else if (bytes == kSize)
+          std::memcpy(to, part, kSize);
+        else
+          std::memcpy(to, part, static_cast<std::size_t>(bytes));
+      }
     }
   }
 }
@@ -288,6 +303,15 @@ UFUSE_INLINE const typename MicroTable<E, false>::Function* micro_kernels(int ve
       return &kMicro<typename E::Careful, false>.at[vectors - 1][0];
   }
   return &kMicro<E, false>.at[vectors - 1][0];
+}
+
+/// Asks for where a tile will be scattered to: each column may be another line, and another page.
+template <class E>
+void ask_for_tile(const BlockTask& task, std::int64_t i, std::int64_t j, int rows, int columns) {
+  for (int r = 0; r < rows; ++r) {
+    const char* row = task.c + task.c_rows->at(task.row0 + i + r);
+    for (int q = 0; q < columns; ++q) __builtin_prefetch(row + task.c_cols->at(task.col0 + j + q), 1, 2);
+  }
 }
 
 template <class E>
@@ -328,6 +352,7 @@ void multiply_block(const BlockTask& task) {
       tile.c = direct ? task.c + i * task.c_row + j * kAcc : local;
       tile.c_row = direct ? task.c_row : kColumns * kAcc;
       tile.positions = direct ? task.positions : kLocal;
+      if (task.c_rows != nullptr) ask_for_tile<E>(task, i, j, rows, columns);
       micro[taken - 1](tile);
       if (!direct) scatter<E>(task, local, kColumns * kAcc, i, j, rows, columns, kLocal);
     }

@@ -118,6 +118,31 @@ struct PanelPacker {
         std::memcpy(out + g * row_bytes + i * kUnit, out + g * row_bytes + (valid - 1) * kUnit, kUnit);
   }
 
+  /// Ends of the runs of lanes that are side by side in memory; returns how many there are.
+  int runs(int* end) const {
+    int count = 0;
+    for (int i = 1; i < valid; ++i)
+      if (lane[i] - lane[i - 1] != kSize) end[count++] = i;
+    end[count++] = valid;
+    return count;
+  }
+  /// Lanes in a few runs: a run of each k is copied as it lies. The next panel's, often the next line, is
+  /// asked for while this one's page is at hand.
+  void copy_runs(char* out, const int* end, int count) const {
+    for (std::int64_t k = 0; k < task.k; ++k, out += row_bytes) {
+      const std::int64_t offset = k_offset(k);
+      for (int run = 0, i = 0; run < count; i = end[run++]) {
+        const int bytes = (end[run] - i) * kSize;
+        __builtin_prefetch(lane[i] + offset + kChunkBytes, 0, 2);
+        if (bytes == kChunkBytes)
+          std::memcpy(out + i * kSize, lane[i] + offset, kChunkBytes);
+        else
+          std::memcpy(out + i * kSize, lane[i] + offset, static_cast<std::size_t>(bytes));
+      }
+      for (int i = valid; i < width; ++i) std::memcpy(out + i * kSize, out + (valid - 1) * kSize, kSize);
+    }
+  }
+
   void transpose(char* out, std::int64_t k) const {
     constexpr int kStep = 16 / kUnit;  // lanes, and units, of one transposition
     const std::int64_t from = k_offset(k);
@@ -143,6 +168,11 @@ struct PanelPacker {
     if (task.k % kGroup != 0)  // missing k count as zero
       for (int i = 0; i < width; ++i) std::memset(out + (groups - 1) * row_bytes + i * kUnit, 0, kUnit);
     if (lanes_adjacent() && valid > 1) return copy_rows(out);
+    if constexpr (kGroup == 1) {
+      int end[W];
+      const int count = runs(end);
+      if (4 * count <= valid) return copy_runs(out, end, count);
+    }
     std::int64_t k = 0;
     for (; k + kChunk <= task.k; k += kChunk) {
       char* to = out + k / kGroup * row_bytes;
