@@ -142,6 +142,7 @@ struct Contraction::Lowered {
     turned = better_turned();
     if (turned) turn();
     if (spec.elements == Elements::c64 || spec.elements == Elements::c128) count_parts();
+    separate_runs();
     const auto b = static_cast<std::size_t>(spec.a_arrays);
     shorten(spec.rows, 0);
     shorten(spec.cols, b);
@@ -187,6 +188,18 @@ struct Contraction::Lowered {
       for (Label& label : *labels)
         std::rotate(label.strides.begin(), label.strides.begin() + middle,
                     label.strides.begin() + static_cast<std::ptrdiff_t>(c));
+  }
+
+  /// A few rows take a run of columns that lie side by side as an item of the batch: such runs are read in
+  /// place, and rows are few enough to be packed again for each.
+  void separate_runs() {
+    constexpr std::int64_t kRun = 32;
+    const auto b = static_cast<std::size_t>(spec.a_arrays);
+    if (spec.cols.size() < 2 || extent(spec.rows) > kFewest) return;
+    const Label& inner = spec.cols.back();
+    if (inner.size < kRun || step(inner, b) > 8 || step(inner, b) != step(inner, c)) return;
+    spec.batch.insert(spec.batch.end(), spec.cols.begin(), spec.cols.end() - 1);
+    spec.cols.erase(spec.cols.begin(), spec.cols.end() - 1);
   }
 
   /// A complex product as one of parts (product.hpp).

@@ -38,6 +38,7 @@ constexpr ElementKernels complex_kernels() {
   k.pack_b = pack_complex_columns<E>;
   k.in_place = false;
   k.items = nullptr;
+  k.few = nullptr;
   return k;
 }
 

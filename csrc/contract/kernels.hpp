@@ -77,8 +77,9 @@ struct BlockTask {
   const Axis* c_rows;
   const Axis* c_cols;
   std::int64_t row0, col0;
-  bool a_in_place, b_in_place;  // not packed (floats only)
-  bool add;                     // C += block (k blocks after the first) rather than C = block
+  const std::int64_t* b_offsets;  // `few`: where each k of B lies, columns side by side
+  bool a_in_place, b_in_place;    // not packed (floats only)
+  bool add;                       // C += block (k blocks after the first) rather than C = block
   bool correct;                // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
   unsigned specials;           // semirings: what packed A has of NaN and infinities
   std::int64_t k0, positions;  // where terms are numbered: see `Product::positions`
@@ -95,6 +96,8 @@ struct ItemsTask {
   std::int64_t first, last;  // items
 };
 
+inline constexpr int kFewest = 4;
+
 /// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
 struct ElementKernels {
   int mr, nr;                  // rows and columns of the micro-kernel's tile
@@ -109,6 +112,7 @@ struct ElementKernels {
   void (*pack_b)(const PackTask&);
   void (*block)(const BlockTask&);
   void (*items)(const ItemsTask&);  // null where operands cannot be read in place
+  void (*few)(const BlockTask&);    // the same: up to `kFewest` packed rows, B read at `b_offsets`
 };
 
 struct ContractKernels {

@@ -40,7 +40,10 @@ constexpr ElementKernels kernels_of() {
   k.pack_a = pack_rows<P>;
   k.pack_b = pack_columns<P>;
   k.block = multiply_block<E>;
-  if constexpr (E::kInPlace) k.items = multiply_items<E>;
+  if constexpr (E::kInPlace) {
+    k.items = multiply_items<E>;
+    k.few = multiply_few<E>;
+  }
   return k;
 }
 

@@ -126,6 +126,80 @@ void micro_kernel_in_place(const Tile<typename E::Accumulator>& tile) {
   }
 }
 
+/// A few packed rows, B where it lies at offsets along k: sums over windows, whose columns are side by side
+/// and whose k are not evenly spaced.
+template <class E, int R, int NV>
+void micro_kernel_at_offsets(const Tile<typename E::Accumulator>& tile, const std::int64_t* offsets) {
+  using V = typename E::Vector;
+  constexpr int kBytes = sizeof(V);
+  const Lanes<V> lanes(tile.columns - (NV - 1) * V::size);
+  V acc[R][NV];
+  UFUSE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    UFUSE_UNROLL
+    for (int v = 0; v < NV; ++v) acc[r][v] = E::start();
+  }
+  PackedRows<R, E::kGroupBytes> rows(tile.a, 0, 0);
+  UFUSE_ROLLED
+  for (std::int64_t g = 0; g < tile.groups; ++g) {
+    E::template step_in_part<R, NV>(acc, rows, tile.b + offsets[g], lanes);
+    rows.next();
+  }
+  char* c = tile.c;
+  UFUSE_UNROLL
+  for (int r = 0; r < R; ++r, c += tile.c_row) {
+    UFUSE_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      char* to = c + v * kBytes;
+      const bool last = v == NV - 1;
+      if (tile.add) acc[r][v] = E::join(last ? lanes.load(to) : V::load(to), acc[r][v]);
+      if (last)
+        lanes.store(acc[r][v], to);
+      else
+        acc[r][v].store(to);
+    }
+  }
+}
+
+/// Registers of columns of a tile of few rows: as many sums as hide the latency of a multiply-add.
+inline constexpr int kFewVectors = 4;
+
+template <class E, int R>
+void multiply_few_rows(const BlockTask& task) {
+  constexpr int kLanes = E::Vector::size, kSize = sizeof(typename E::Accumulator);
+  using Kernel = void (*)(const Tile<typename E::Accumulator>&, const std::int64_t*);
+  static constexpr Kernel kernels[kFewVectors] = {
+      micro_kernel_at_offsets<E, R, 1>, micro_kernel_at_offsets<E, R, 2>, micro_kernel_at_offsets<E, R, 3>,
+      micro_kernel_at_offsets<E, R, 4>};
+  Tile<typename E::Accumulator> tile{};
+  tile.groups = task.k;
+  tile.a = task.a;
+  tile.c_row = task.c_row;
+  tile.add = task.add;
+  for (std::int64_t j = 0; j < task.cols; j += kFewVectors * kLanes) {
+    const std::int64_t left = task.cols - j;
+    tile.columns = static_cast<int>(left < kFewVectors * kLanes ? left : kFewVectors * kLanes);
+    tile.b = task.b + j * kSize;
+    tile.c = task.c + j * kSize;
+    kernels[(tile.columns + kLanes - 1) / kLanes - 1](tile, task.b_offsets);
+  }
+}
+
+template <class E>
+void multiply_few(const BlockTask& task) {
+  static_assert(kFewest == 4);
+  switch (task.rows) {
+    case 1:
+      return multiply_few_rows<E, 1>(task);
+    case 2:
+      return multiply_few_rows<E, 2>(task);
+    case 3:
+      return multiply_few_rows<E, 3>(task);
+    default:
+      return multiply_few_rows<E, 4>(task);
+  }
+}
+
 /// Rows of the micro-kernel that takes a panel of `rows`: as many, or one and all. Exact rows cost code
 /// (about 8 KiB per table with AVX-512) and save the waste where M is small: 16 rows are 14 + 2, not 28.
 template <class E>

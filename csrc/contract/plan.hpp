@@ -84,6 +84,7 @@ enum class Source : std::uint8_t {
   prepacked,  // the caller's PackedMatrix
   shared,     // packed by the gang into a double buffer, one barrier per k block
   just_once,  // each panel packed by its only reader right before use: M fits one block of rows
+  offsets,    // read where it lies, columns with unit stride, at offsets along k: few rows
   in_place,   // read where it lies (columns with unit stride): too few rows to pay for packing
 };
 
@@ -118,6 +119,9 @@ struct Plan {
       source = Source::prepacked;
     else if (columns_adjacent && (small || p.m <= e.mr))
       source = Source::in_place;
+    else if (e.few != nullptr && p.m <= kFewest && p.epilogue == nullptr && p.b.prologue == nullptr &&
+             !p.b.rows.affine() && p.b.cols.affine() && p.b.cols.stride == e.b_size && direct(p, e))
+      source = Source::offsets;
     else
       source = p.m <= mc ? Source::just_once : Source::shared;
     a_in_place = e.in_place && p.a.prologue == nullptr && p.a.rows.affine() && p.a.cols.affine() &&
@@ -126,11 +130,16 @@ struct Plan {
                      p.epilogue == nullptr && p.c_rows.affine() && p.c_cols.affine() &&
                      p.c_cols.stride == e.c_size;
     panel = panel_bytes(e, blocks.width);
-    c_direct = p.c_rows.affine() && p.c_cols.affine() && p.c_cols.stride == e.c_size;
+    c_direct = direct(p, e);
+    if (source == Source::offsets) a_in_place = false;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
     keep = p.epilogue != nullptr && blocks.count > 1;
     tile_columns = kEpilogueColumns / e.nr * e.nr;
     once_columns = std::max<std::int64_t>(1, kPanelBytes / std::max<std::int64_t>(1, panel)) * e.nr;
+  }
+
+  static bool direct(const Product& p, const ElementKernels& e) {
+    return p.c_rows.affine() && p.c_cols.affine() && p.c_cols.stride == e.c_size;
   }
 
   /// Columns of a strip. Accumulators that outlive a k block must fit each member's scratch.
