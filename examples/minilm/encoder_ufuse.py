@@ -25,14 +25,6 @@ def add_and_norm(x: Array, residual: Array, gain: Array, shift: Array) -> Array:
 
 
 @uf.fuse
-def attention_weights(scores: Array, key_bias: Array) -> Array:
-    """Scale scores, add a bias per key (minus infinity for padding), and apply softmax."""
-    scores = scores * HEAD_WIDTH**-0.5 + key_bias
-    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-@uf.fuse
 def unit_mean(total: Array, count: Array) -> Array:
     """Divide sums by counts, then scale each row to Euclidean length 1."""
     mean = total / count
@@ -58,13 +50,13 @@ def embed(
     return add_and_norm(look_up(words, token_ids), positions[: token_ids.shape[1]], *norm)
 
 
-def attention(hidden: Array, key_bias: Array, layer: Layer) -> Array:
+def attention(hidden: Array, key_mask: NDArray[np.bool_], layer: Layer) -> Array:
     """Apply multi-head self-attention to hidden states of shape (batch, length, width)."""
     batch, length, width = hidden.shape
     qkv = uf.linear(hidden, *layer.qkv).reshape(batch, length, 3, N_HEADS, HEAD_WIDTH)
-    query, key, value = qkv.transpose(2, 0, 1, 3, 4)
-    weights = attention_weights(uf.einsum("bqhd,bkhd->bhqk", query, key), key_bias)
-    context = uf.einsum("bhqk,bkhd->bqhd", weights, value)
+    query, key, value = qkv.transpose(2, 0, 3, 1, 4)  # views, read where they lie
+    context = np.empty((batch, length, N_HEADS, HEAD_WIDTH), np.float32)
+    uf.attention(query, key, value, mask=key_mask, out=context.transpose(0, 2, 1, 3))
     return uf.linear(context.reshape(batch, length, width), *layer.attention_output)
 
 
@@ -95,10 +87,10 @@ def encode(token_ids: NDArray[np.int64], mask: NDArray[np.bool_], weights: Weigh
     Post-norm transformer of J. Devlin et al., "BERT", 2019, arXiv:1810.04805; mean pooling of
     N. Reimers and I. Gurevych, "Sentence-BERT", 2019, arXiv:1908.10084.
     """
-    key_bias = np.where(mask, np.float32(0), np.float32(-np.inf))[:, None, None, :]
+    key_mask = mask[:, None, None, :]
     hidden = embed(token_ids, weights.words, weights.positions, weights.embedding_norm)
     for layer in weights.layers:
-        hidden = add_and_norm(attention(hidden, key_bias, layer), hidden, *layer.attention_norm)
+        hidden = add_and_norm(attention(hidden, key_mask, layer), hidden, *layer.attention_norm)
         hidden = add_and_norm(feed_forward(hidden, layer), hidden, *layer.output_norm)
     token_mask = mask.astype(np.float32)
     total = uf.einsum("bl,bld->bd", token_mask, hidden)
