@@ -104,8 +104,10 @@ struct Contraction::Lowered {
     shared.emplace(spec.shared, arrays);
   }
 
-  /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same.
+  /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same,
+  /// but for the two terms of an imaginary part: of complex operands the sizes alone decide.
   bool better_turned() const {
+    bool by_layout = true;
     switch (spec.elements) {
       case Elements::u8s8:
       case Elements::s8s8:
@@ -114,6 +116,7 @@ struct Contraction::Lowered {
       case Elements::c64:
       case Elements::c128:
         if (spec.real_a != spec.real_b) return spec.real_b;  // the real one is A
+        by_layout = false;
         break;
       default:
         break;
@@ -125,7 +128,7 @@ struct Contraction::Lowered {
     const std::int64_t along_cols = std::abs(spec.cols.back().strides[c]);
     if (n <= 4 && m >= 16) return true;
     if (m <= 4 && n >= 16) return false;
-    return along_rows < along_cols;
+    return by_layout && along_rows < along_cols;
   }
 
   void turn() {

@@ -97,6 +97,9 @@ struct ElementKernels {
   void (*pack_a)(const PackTask&);
   void (*pack_b)(const PackTask&);
   void (*block)(const BlockTask&);
+  /// Where the code of its largest micro-kernels begins: for packed operands, for A read in place, and for
+  /// panels with NaN or infinities; null where there is none. A test looks for spills in it.
+  void (*largest)(const void* (&at)[3]);
 };
 
 struct ContractKernels {

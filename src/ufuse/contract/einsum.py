@@ -348,8 +348,10 @@ def _native(array: Array, summed: DType, cast: bool) -> Array:
         return np.not_equal(array, 0)
     if summed.kind == "c":  # parts of one size; a real operand stays real
         dtype = summed if dtype.kind == "c" else np.dtype(f"f{summed.itemsize // 2}")
-    if cast and summed.kind in "iuf" and summed.itemsize < array.itemsize:
-        dtype = summed  # a cast that loses something happens before the product
+    if cast and summed.kind != "c":  # a cast that loses something happens before the product
+        whole = summed.kind in "iu" and dtype.kind not in "biu"
+        if whole or summed.itemsize < dtype.itemsize:
+            dtype = summed
     return array.astype(dtype, copy=False)
 
 
