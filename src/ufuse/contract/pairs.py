@@ -333,6 +333,8 @@ def prepare(
         )
     if executors.native is None:
         return ByReference(pair)
+    if pair.semiring is not None and not terms:
+        return ByReference(pair)  # a kernel's empty sum is that of the wider dtype it sums in
     if pair.dtype.kind == "c" and a.dtype.kind != "c" and b.dtype.kind != "c":
         return OfReals(pair, a, b, out)
     if not (free or always_product) and pair.semiring is None:

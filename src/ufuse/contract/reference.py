@@ -44,10 +44,9 @@ def _by_semiring(
     row: Semiring, index: Array | None,
 ) -> None:  # fmt: skip
     plus = getattr(np, row.plus)
-    shared = tuple(label for label in sizes if label not in labels)
+    shared = tuple(label for label in dict.fromkeys((*in_a, *in_b)) if label not in labels)
     wanted = (*labels, *shared)
-    narrow = is_narrow(out.dtype)
-    dtype = np.dtype(np.float32) if narrow else out.dtype
+    dtype = _summed_in(row, out.dtype)
     left = arranged(a, in_a, wanted, sizes).astype(dtype, copy=False)
     right = arranged(b, in_b, wanted, sizes).astype(dtype, copy=False)
     terms = math.prod(sizes[label] for label in shared)
@@ -65,9 +64,18 @@ def _by_semiring(
         products = np.broadcast_to(products, (*kept, *(sizes[s] for s in shared)))
         products = products.reshape(*kept, terms)
         if terms == 0:
-            out[rows] = row.empty(dtype)
+            out[rows] = row.empty(np.dtype(np.float32) if is_narrow(out.dtype) else out.dtype)
             continue
         with np.errstate(all="ignore"):
-            out[rows] = plus.reduce(products, axis=-1)
+            out[rows] = np.asarray(plus.reduce(products, axis=-1)).astype(out.dtype)
         if index is not None:
             index[rows] = (np.argmin if row.plus == "minimum" else np.argmax)(products, axis=-1)
+
+
+def _summed_in(row: Semiring, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the sums: narrow floats and integers have wider ones, as in kernels."""
+    if is_narrow(dtype):
+        return np.dtype(np.float32)
+    if row.codes and dtype.kind in "iu" and dtype.itemsize < 8:
+        return np.dtype(np.int64 if dtype == np.uint32 else np.int32)
+    return dtype
