@@ -301,6 +301,11 @@ def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
                 f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
                 f"operand that is not there; {count} are left"
             )
+        if len(set(ordered)) < len(ordered):
+            raise RuntimeError(
+                f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
+                "operand twice"
+            )
         if len(ordered) == 1:
             result.append((ordered[0],))
             continue

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..catalogue.semirings import Semiring
 from ..interop.lowprecision import narrowed
 from .arithmetic import is_narrow
-from .subscripts import Label, Labels, Sizes, arranged
+from .subscripts import Labels, Sizes, arranged
 
 Array = NDArray[Any]
 
@@ -26,16 +26,20 @@ def contract(
     if semiring is not None:
         _by_semiring(a, in_a, b, in_b, out, labels, sizes, semiring, index)
         return
-    numbers: dict[Label, int] = {label: i for i, label in enumerate(sizes)}
-
-    def listed(operand: Labels) -> list[int]:
-        return [numbers[label] for label in operand]
-
+    # np.einsum has 52 labels: those of size 1 are left out.
+    both = dict.fromkeys((*in_a, *in_b))
+    numbers = {label: i for i, label in enumerate(x for x in both if sizes[x] != 1)}
     narrow = is_narrow(out.dtype)
     dtype = np.dtype(np.float32) if narrow else out.dtype
-    # Operands of fewer bits than the sums are widened first, as the core does while it packs.
-    operands = [x.astype(dtype, copy=False) for x in (a, b)]
-    found = np.einsum(operands[0], listed(in_a), operands[1], listed(in_b), listed(labels))
+
+    def listed(operand: Array, given: Labels) -> tuple[Array, list[int]]:
+        own = tuple(label for label in dict.fromkeys(given) if label in numbers)
+        # Operands of fewer bits than the sums are widened first, as the core does while it packs.
+        view = arranged(operand.astype(dtype, copy=False), given, own, sizes)
+        return view, [numbers[label] for label in own]
+
+    kept = [numbers[label] for label in labels if label in numbers]
+    found = np.asarray(np.einsum(*listed(a, in_a), *listed(b, in_b), kept)).reshape(out.shape)
     out[...] = narrowed(found.astype(np.float64), out.dtype) if narrow else found
 
 
