@@ -39,7 +39,8 @@ def contract(
         return view, [numbers[label] for label in own]
 
     kept = [numbers[label] for label in labels if label in numbers]
-    found = np.asarray(np.einsum(*listed(a, in_a), *listed(b, in_b), kept)).reshape(out.shape)
+    found = np.asarray(np.einsum(*listed(a, in_a), *listed(b, in_b), kept))
+    found = found[tuple(slice(None) if label in numbers else None for label in labels)]
     out[...] = narrowed(found.astype(np.float64), out.dtype) if narrow else found
 
 
