@@ -147,16 +147,17 @@ struct Contraction::Lowered {
   /// A complex product as one of parts (product.hpp).
   void count_parts() {
     const std::int64_t part = spec.elements == Elements::c64 ? 4 : 8;
-    Label parts{2, std::vector<std::int64_t>(arrays, 0)};
-    parts.strides[1] = parts.strides[c] = part;
-    spec.cols.push_back(parts);
+    parts = 2;
+    Label both{parts, std::vector<std::int64_t>(arrays, 0)};
+    both.strides[1] = both.strides[c] = part;
+    spec.cols.push_back(both);
     if (spec.real_a) {
       spec.elements = spec.elements == Elements::c64 ? Elements::f32 : Elements::f64;
       return;
     }
-    parts.strides.assign(arrays, 0);
-    parts.strides[0] = part;
-    spec.shared.push_back(parts);
+    both.strides.assign(arrays, 0);
+    both.strides[0] = part;
+    spec.shared.push_back(both);
   }
 
   /// Moves outer labels to the loop around the products while the fused axis is long and needs offsets.
@@ -202,7 +203,7 @@ struct Contraction::Lowered {
     product.positions = positions;
     product.m = rows->size();
     product.n = cols->size();
-    if (fewer >= 0) (turned ? product.n : product.m) = fewer;
+    if (fewer >= 0) (turned ? product.n : product.m) = turned ? fewer * parts : fewer;
     product.k = shared->size();
     product.a = operand(at, 0, spec.a_arrays, spec.prologue_a, false, made_a);
     product.b =
@@ -228,6 +229,7 @@ struct Contraction::Lowered {
   ContractionSpec spec;
   std::size_t c, arrays;  // where C is among the arrays, and how many there are
   bool turned = false;
+  std::int64_t parts = 1;  // that each column of a complex product counts as
   std::vector<Label> outer;
   std::optional<FusedAxis> batch, rows, cols, shared;
 };
@@ -273,9 +275,10 @@ void run_many(std::span<const ContractionCall> calls) {
 }
 
 double ContractionCall::work() const {
-  const auto m = static_cast<double>(rows >= 0 ? rows : contraction->m());
-  return m * static_cast<double>(contraction->n()) * static_cast<double>(contraction->k()) *
-         static_cast<double>(contraction->items());
+  const std::int64_t m = contraction->m(), n = contraction->n();
+  const bool columns = rows >= 0 && contraction->turned();  // that are fewer
+  return static_cast<double>(rows >= 0 && !columns ? rows : m) * static_cast<double>(columns ? rows : n) *
+         static_cast<double>(contraction->k()) * static_cast<double>(contraction->items());
 }
 
 std::int64_t Contraction::m() const noexcept { return lowered_->rows->size(); }

@@ -14,7 +14,7 @@ from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..catalogue.semirings import Semiring
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
-from .arithmetic import DType, is_narrow, stored
+from .arithmetic import DType, is_narrow
 from .finish import traced
 from .pairs import Finish, Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
@@ -218,17 +218,17 @@ def _finished(
     done, result = traced(function, finish, plan.shape, plan.dtype)
     if target is None:
         found = _new(plan.shape, result, arrays, order)
-        plan.run(arrays, stored(found), done)
+        plan.run(arrays, found, done)
         return wrap_like(found if found.ndim else found[()], *operands)
     _check_out(function, target, plan.shape, result, casting)
     if target.dtype != result or not target.dtype.isnative:
         found = executors.empty(plan.shape, result)
-        plan.run(arrays, stored(found), done)
+        plan.run(arrays, found, done)
         target[...] = found
         return out
     arrays = [x.copy() if executors.overlap(x, target) else x for x in arrays]
     others = tuple(x.copy() if executors.overlap(x, target) else x for x in done.arrays)
-    plan.run(arrays, stored(target), Finish(done.program, others))
+    plan.run(arrays, target, Finish(done.program, others))
     return out
 
 
