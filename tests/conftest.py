@@ -38,6 +38,18 @@ def tier(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.set_tier("")
 
 
+@pytest.fixture(params=tiers() or ["none"])
+def any_tier(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test on every CPU tier of this machine, and once on the reference executor."""
+    if NATIVE:
+        from ufuse import _core
+
+        _core.set_tier(request.param)
+    yield request.param
+    if NATIVE:
+        _core.set_tier("")
+
+
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Run the test with several thread counts."""

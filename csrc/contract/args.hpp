@@ -46,9 +46,13 @@ void position_kernel(const Tile<typename E::Accumulator>& tile) {
   }
   Rows rows(tile.a, tile.a_row, tile.a_k);
   const char* b = tile.b;
+  // AVX-512 spreads a counter itself, which saves the register of ones: distances had none left (5 % more).
+  constexpr bool kSpreads = sizeof(V) == 64;
+  std::int64_t number = tile.k0;
   I position = splat<I>(static_cast<lane_t<I>>(tile.k0));
   UFUSE_ROLLED
   for (std::int64_t g = tile.groups; g > 0; --g) {
+    if constexpr (kSpreads) position = splat<I>(static_cast<lane_t<I>>(number++));
     V columns[NV];
     UFUSE_UNROLL
     for (int v = 0; v < NV; ++v) columns[v] = V::load(b + v * kBytes);
@@ -63,7 +67,7 @@ void position_kernel(const Tile<typename E::Accumulator>& tile) {
         at[r][v] = select(better, position, at[r][v]);
       }
     }
-    position = position + splat<I>(1);
+    if constexpr (!kSpreads) position = position + splat<I>(1);
     rows.next();
     b += tile.b_row;
   }

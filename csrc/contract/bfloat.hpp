@@ -11,7 +11,7 @@ namespace UFUSE_TIER {
 /// (Equal to the instruction for 32 million random pairs of all exponents.)
 struct BF16 : Element<float, std::uint16_t, 2> {
   using Words = Register<std::uint32_t>;
-  static constexpr Shape kShape = kShapeF32;
+  static constexpr Shape kShape = kShapeBF16;
   static constexpr bool kFlush = true;
 
 #if defined(__AVX512BF16__)

@@ -153,8 +153,10 @@ struct Contraction::Lowered {
     shared.emplace(spec.shared, arrays);
   }
 
-  /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same.
+  /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same,
+  /// but for the two terms of an imaginary part: of complex operands the sizes alone decide.
   bool better_turned() const {
+    bool by_layout = true;
     switch (spec.elements) {
       case Elements::u8s8:
       case Elements::s8s8:
@@ -163,6 +165,7 @@ struct Contraction::Lowered {
       case Elements::c64:
       case Elements::c128:
         if (spec.real_a != spec.real_b) return spec.real_b;  // the real one is A
+        by_layout = false;
         break;
       default:
         break;
@@ -174,7 +177,7 @@ struct Contraction::Lowered {
     const std::int64_t along_cols = std::abs(spec.cols.back().strides[c]);
     if (n <= 4 && m >= 16) return true;
     if (m <= 4 && n >= 16) return false;
-    return along_rows < along_cols;
+    return by_layout && along_rows < along_cols;
   }
 
   void turn() {
@@ -205,16 +208,17 @@ struct Contraction::Lowered {
   /// A complex product as one of parts (product.hpp).
   void count_parts() {
     const std::int64_t part = spec.elements == Elements::c64 ? 4 : 8;
-    Label parts{2, std::vector<std::int64_t>(arrays, 0)};
-    parts.strides[1] = parts.strides[c] = part;
-    spec.cols.push_back(parts);
+    parts = 2;
+    Label both{parts, std::vector<std::int64_t>(arrays, 0)};
+    both.strides[1] = both.strides[c] = part;
+    spec.cols.push_back(both);
     if (spec.real_a) {
       spec.elements = spec.elements == Elements::c64 ? Elements::f32 : Elements::f64;
       return;
     }
-    parts.strides.assign(arrays, 0);
-    parts.strides[0] = part;
-    spec.shared.push_back(parts);
+    both.strides.assign(arrays, 0);
+    both.strides[0] = part;
+    spec.shared.push_back(both);
   }
 
   static std::int64_t step(const Label& label, std::size_t array) { return std::abs(label.strides[array]); }
@@ -292,7 +296,7 @@ struct Contraction::Lowered {
     product.positions = positions;
     product.m = rows->size();
     product.n = cols->size();
-    if (fewer >= 0) (turned ? product.n : product.m) = fewer;
+    if (fewer >= 0) (turned ? product.n : product.m) = turned ? fewer * parts : fewer;
     product.k = shared->size();
     product.a = operand(at, 0, spec.a_arrays, spec.prologue_a, false, made_a);
     product.b =
@@ -318,6 +322,7 @@ struct Contraction::Lowered {
   ContractionSpec spec;
   std::size_t c, arrays;  // where C is among the arrays, and how many there are
   bool turned = false;
+  std::int64_t parts = 1;  // that each column of a complex product counts as
   std::vector<Label> outer;
   std::optional<FusedAxis> batch, rows, cols, shared;
 };
@@ -363,9 +368,10 @@ void run_many(std::span<const ContractionCall> calls) {
 }
 
 double ContractionCall::work() const {
-  const auto m = static_cast<double>(rows >= 0 ? rows : contraction->m());
-  return m * static_cast<double>(contraction->n()) * static_cast<double>(contraction->k()) *
-         static_cast<double>(contraction->items());
+  const std::int64_t m = contraction->m(), n = contraction->n();
+  const bool columns = rows >= 0 && contraction->turned();  // that are fewer
+  return static_cast<double>(rows >= 0 && !columns ? rows : m) * static_cast<double>(columns ? rows : n) *
+         static_cast<double>(contraction->k()) * static_cast<double>(contraction->items());
 }
 
 std::int64_t Contraction::m() const noexcept { return lowered_->rows->size(); }

@@ -113,6 +113,9 @@ struct ElementKernels {
   void (*block)(const BlockTask&);
   void (*items)(const ItemsTask&);  // null where operands cannot be read in place
   void (*few)(const BlockTask&);    // the same: up to `kFewest` packed rows, B read at `b_offsets`
+  /// Where the code of its largest micro-kernels begins: for packed operands, for A read in place, and for
+  /// panels with NaN or infinities; null where there is none. A test looks for spills in it.
+  void (*largest)(const void* (&at)[3]);
 };
 
 struct ContractKernels {

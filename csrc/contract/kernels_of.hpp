@@ -19,6 +19,16 @@ struct PackedAs<E> {
 };
 
 template <class E>
+void largest_kernels(const void* (&at)[3]) {
+  constexpr int kVectors = E::kShape.vectors - 1, kRows = E::kShape.mr - 1;
+  at[0] = reinterpret_cast<const void*>(kMicro<E, false>.at[kVectors][kRows]);
+  at[1] = at[2] = nullptr;
+  if constexpr (E::kInPlace) at[1] = reinterpret_cast<const void*>(kMicro<E, true>.at[kVectors][kRows]);
+  if constexpr (E::kSpecials)
+    at[2] = reinterpret_cast<const void*>(kMicro<typename E::Careful, false>.at[kVectors][kRows]);
+}
+
+template <class E>
 constexpr ElementKernels kernels_of() {
   using P = typename PackedAs<E>::type;
   constexpr int kSize = is_bits<E> ? 1 : static_cast<int>(sizeof(typename E::Storage));
@@ -44,6 +54,7 @@ constexpr ElementKernels kernels_of() {
     k.items = multiply_items<E>;
     k.few = multiply_few<E>;
   }
+  k.largest = largest_kernels<E>;
   return k;
 }
 

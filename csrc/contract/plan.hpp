@@ -15,7 +15,7 @@ void check(const ContractKernels& kernels, const Product& product);
 using ufuse::round_up;
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
+UFUSE_API const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
 
 /// K cut into equal blocks of at most `kc`, and where the packed blocks of B lie.
 struct KBlocks {

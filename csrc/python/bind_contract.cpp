@@ -10,6 +10,7 @@
 
 #include "contract/contraction.hpp"
 #include "contract/dispatch.hpp"
+#include "contract/plan.hpp"
 #include "contract/product.hpp"
 #include "core/tiers.hpp"
 #include "python/register.hpp"
@@ -19,7 +20,7 @@ namespace py = pybind11;
 namespace ufuse {
 namespace {
 
-Elements elements_of(const std::string& code) {
+const std::map<std::string, Elements>& codes() {
   static const std::map<std::string, Elements> known = {
       {"f4", Elements::f32},    {"f8", Elements::f64},    {"c8", Elements::c64},
       {"c16", Elements::c128},  {"u1i1", Elements::u8s8}, {"i1i1", Elements::s8s8},
@@ -32,10 +33,38 @@ Elements elements_of(const std::string& code) {
 #include "semirings.inc"
 #undef UFUSE_SEMIRING_ARG
   };
-  const auto found = known.find(code);
-  if (found == known.end())
+  return known;
+}
+
+Elements elements_of(const std::string& code) {
+  const auto found = codes().find(code);
+  if (found == codes().end())
     throw std::invalid_argument("ufuse contraction: no product of element type '" + code + "'");
   return found->second;
+}
+
+/// Sizes and largest micro-kernels of the tier in use, by code.
+py::dict kernel_table() {
+  const ContractKernels& kernels = contract_kernels(active_tier());
+  py::dict table;
+  for (const auto& [code, elements] : codes()) {
+    const ElementKernels& e = contract::element_kernels(kernels, elements);
+    const void* at[3];
+    e.largest(at);
+    py::list addresses;
+    for (const void* address : at) addresses.append(reinterpret_cast<std::uintptr_t>(address));
+    py::dict row;
+    row["mr"] = e.mr;
+    row["nr"] = e.nr;
+    row["lanes"] = e.lanes;
+    row["group"] = e.group;
+    row["kc"] = e.kc;
+    row["mc"] = e.mc;
+    row["nc"] = e.nc;
+    row["micro_kernels"] = addresses;
+    table[py::str(code)] = row;
+  }
+  return table;
 }
 
 const Program* program_of(std::uintptr_t address) { return reinterpret_cast<const Program*>(address); }
@@ -115,6 +144,10 @@ void register_contract(py::module_& m) {
       },
       py::arg("contractions"), py::arg("addresses"), py::arg("rows"),
       "Run contractions that are independent of each other; rows: fewer than they were made for, or -1.");
+
+  m.def("contraction_kernels", kernel_table,
+        "Block sizes of the tier in use by element code, and where its largest micro-kernels begin: packed, "
+        "A in place, careful; 0 where there is none.");
 }
 
 }  // namespace ufuse

@@ -23,8 +23,7 @@ _F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
 _C8, _C16 = np.dtype(np.complex64), np.dtype(np.complex128)
 _I1, _U1 = np.dtype(np.int8), np.dtype(np.uint8)
 
-#: The largest K whose int32 sums of products cannot overflow, by the signs of the operands.
-EXACT_K: Final = {"i1i1": (2**31 - 1) // 2**14, "u1i1": (2**31 - 1) // (255 * 128)}
+_LARGEST: Final = {_I1: 128, _U1: 255}
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,13 @@ class Arithmetic:
 def same_bits(a: DType, b: DType) -> bool:
     """Whether one dtype may be read as the other: equal, or integers of one size."""
     return a == b or (a.kind in "iu" and b.kind in "iu" and a.itemsize == b.itemsize)
+
+
+def exact_terms(a: DType, b: DType, sums: DType) -> int | None:
+    """Return how many products of 8-bit integers int32 and uint32 sum exactly; None for others."""
+    if sums.kind not in "iu" or sums.itemsize != 4 or not (a in _LARGEST and b in _LARGEST):
+        return None
+    return int(np.iinfo(sums).max) // (_LARGEST[a] * _LARGEST[b])
 
 
 def is_narrow(dtype: DType) -> bool:

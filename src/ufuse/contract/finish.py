@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..fusion import FusedFunction
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
-from .arithmetic import DType, stored
+from .arithmetic import DType
 from .pairs import Finish
 
 Array = NDArray[Any]
@@ -67,7 +67,7 @@ def traced(
             f"{function}: argument 'finish': expected a result that depends on the sums"
         )
     program = _with_first(run.program, sums[0])
-    others = tuple(stored(x) for i, x in enumerate(inputs) if i != sums[0])
+    others = tuple(x for i, x in enumerate(inputs) if i != sums[0])
     return Finish(program, others), spec.dtypes[0]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
-from ..interop import accepts_buffers, asarray, wrap_like
+from ..interop import accepts_buffers, as_output, asarray, wrap_like
 from .pairs import Pair, Product, prepare
 from .products import matmul
 from .subscripts import Sizes
@@ -66,6 +66,7 @@ def grouped_matmul(
     prepared: dict[Any, Product] = {}
     calls: list[tuple[Product, list[int]]] = []
     kept: list[Any] = []
+    others: list[int] = []  # pairs that are matmul's
     for number, pair in enumerate(zip(a, b, strict=True)):
         x, y = (
             asarray(array, function="ufuse.grouped_matmul", argument=f"{name}[{number}]")
@@ -77,16 +78,19 @@ def grouped_matmul(
                 f"{x.shape} and {y.shape}"
             )
         target = None if out is None else out[number]
+        shape, dtype = (x.shape[0], y.shape[1]), np.result_type(x, y)
+        if target is not None:
+            into = as_output(target, function="ufuse.grouped_matmul", argument=f"out[{number}]")
+            if into.shape != shape or into.dtype != dtype:
+                raise ValueError(
+                    f"ufuse.grouped_matmul: argument 'out': result {number}: expected shape "
+                    f"{shape} and dtype {dtype}, got {into.shape} and {into.dtype}"
+                )
         if not _is_plain(x, y, target):
-            results.append(matmul(*pair, out=target))
+            others.append(number)
+            results.append(target)
             continue
-        result = executors.empty((x.shape[0], y.shape[1]), x.dtype) if target is None else target
-        if result.shape != (x.shape[0], y.shape[1]) or result.dtype != x.dtype:
-            raise ValueError(
-                f"ufuse.grouped_matmul: argument 'out': result {number}: expected shape "
-                f"{(x.shape[0], y.shape[1])} and dtype {x.dtype}, got {result.shape} and "
-                f"{result.dtype}"
-            )
+        result = executors.empty(shape, dtype) if target is None else target
         key = (x.shape, y.shape, x.strides, y.strides, result.strides, x.dtype)
         product = prepared.get(key)
         if product is None:
@@ -94,6 +98,8 @@ def grouped_matmul(
         calls.append((product, [_address(z) for z in (x, y, result)]))
         kept.append((x, y))
         results.append(wrap_like(result, *pair) if target is None else target)
+    for number in others:
+        results[number] = matmul(a[number], b[number], out=results[number])
     _run(calls, [-1] * len(calls))
     return results
 
@@ -181,14 +187,12 @@ def segment_matmul(
             f"ufuse.segment_matmul: argument 'w': expected the dtype of x, {rows.dtype}, got "
             f"{weights.dtype}"
         )
-    places = ends.astype(np.int64)
-    if places.size and (
-        np.diff(places).min(initial=0) < 0 or places[0] < 0 or places[-1] > len(rows)
-    ):
+    if (ends[1:] < ends[:-1]).any() or ends[0] < 0 or ends[-1] > len(rows):
         raise ValueError(
             "ufuse.segment_matmul: argument 'offsets': expected rising places within "
             f"{len(rows)} rows, got {ends.tolist()[:8]}{'...' if len(ends) > 8 else ''}"
         )
+    places = ends.astype(np.int64)
     shape = (rows.shape[0], weights.shape[2])
     result = executors.empty(shape, rows.dtype) if out is None else out
     if result.shape != shape or result.dtype != rows.dtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,10 +17,10 @@ from ..fusion.program import Program
 from ..interop.lowprecision import narrowed
 from . import reference
 from .arithmetic import (
-    EXACT_K,
     Arithmetic,
     DType,
     choose,
+    exact_terms,
     is_narrow,
     multiplier,
     same_bits,
@@ -202,10 +202,45 @@ class Dots:
             for x, labels in ((a, pair.a), (b, pair.b))
         )
         axes = range(len(pair.out), len(wanted))
-        sums = np.empty([1 if i in axes else n for i, n in enumerate(shape)])
-        executors.of("ufuse.reduce").weighted_sum(left, right, axes, sums, None)
-        sums = sums.reshape(out.shape)
-        out[...] = narrowed(sums, out.dtype) if is_narrow(out.dtype) else sums
+
+        def summed(x: Array, y: Array) -> Array:
+            sums = np.empty([1 if i in axes else n for i, n in enumerate(shape)])
+            executors.of("ufuse.reduce").weighted_sum(x, y, axes, sums, None)
+            return sums.reshape(out.shape)
+
+        with np.errstate(all="ignore"):
+            if out.dtype.kind == "c":
+                out.real[...], out.imag[...] = _complex_sums(summed, left, right, pair.conjugate)
+            else:
+                sums = summed(left, right)
+                out[...] = narrowed(sums, out.dtype) if is_narrow(out.dtype) else sums
+
+
+def _complex_sums(
+    summed: Callable[[Array, Array], Array], a: Array, b: Array, conjugate: bool
+) -> tuple[Array, Array]:
+    """Return the parts of a sum of complex products; one of the operands may be real."""
+    if a.dtype.kind != "c":
+        return summed(a, b.real), summed(a, b.imag)
+    if b.dtype.kind != "c":
+        imaginary = summed(a.imag, b)
+        return summed(a.real, b), -imaginary if conjugate else imaginary
+    straight, crossed = summed(a.imag, b.imag), summed(a.imag, b.real)
+    if conjugate:
+        return summed(a.real, b.real) + straight, summed(a.real, b.imag) - crossed
+    return summed(a.real, b.real) - straight, summed(a.real, b.imag) + crossed
+
+
+class OfReals:
+    """Real operands of a complex result: the real contraction, beside zeros."""
+
+    def __init__(self, pair: Pair, a: Array, b: Array, out: Array) -> None:
+        self._real = prepare(replace(pair, dtype=out.real.dtype), a, b, out.real)
+        self.kind = self._real.kind
+
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+        self._real.run(a, b, out.real)
+        out.imag[...] = 0
 
 
 class ByProgram:
@@ -289,24 +324,30 @@ def prepare(
     in_a, in_b = set(pair.a), set(pair.b)
     free = [x for x in pair.out if pair.sizes[x] != 1 and (x in in_a) != (x in in_b)]
     terms = math.prod(pair.sizes[label] for label in pair.shared)
+    exact = pair.exact and pair.semiring is None
+    most = exact_terms(a.dtype, b.dtype, pair.dtype) if exact else None
+    if most is not None and terms > most:
+        raise ValueError(
+            f"ufuse: {pair.dtype} sums of {terms} products of {a.dtype} and {b.dtype} could "
+            f"overflow; at most {most} are exact: ask for accumulate='int64'"
+        )
     if executors.native is None:
         return ByReference(pair)
-    if not (free or always_product or pair.conjugate) and pair.semiring is None:
-        if all(x == np.float32 or x == np.float64 or is_narrow(x) for x in (a.dtype, b.dtype)):
+    if pair.semiring is not None and not terms:
+        return ByReference(pair)  # a kernel's empty sum is that of the wider dtype it sums in
+    if pair.dtype.kind == "c" and a.dtype.kind != "c" and b.dtype.kind != "c":
+        return OfReals(pair, a, b, out)
+    if not (free or always_product) and pair.semiring is None:
+        if all(x.char in "fdFD" or is_narrow(x) for x in (a.dtype, b.dtype)):
             if terms and all(pair.sizes[label] for label in pair.out):
                 return Dots(pair)
-        elif pair.dtype.kind in "iuc" and a.dtype == b.dtype == pair.dtype:
+        elif pair.dtype.kind in "iu" and a.dtype == b.dtype == pair.dtype:
             return ByReference(pair)  # memory-bound, and NumPy's loops are vectorised
     if pair.semiring is not None and (program := term_program(pair.semiring, pair.dtype)):
         return ByProgram(pair, program)
     arithmetic = choose(a.dtype, b.dtype, pair.dtype, pair.semiring)
     if arithmetic is None or not _fits(arithmetic, a, b):
         return ByReference(pair)
-    if pair.exact and terms > EXACT_K.get(arithmetic.code, terms):
-        raise ValueError(
-            f"ufuse: int32 sums of {terms} products of {a.dtype} and {b.dtype} could overflow; at "
-            f"most {EXACT_K[arithmetic.code]} are exact: ask for accumulate='int64'"
-        )
     return Product(pair, arithmetic, a, b, out, finish)
 
 

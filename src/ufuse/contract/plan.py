@@ -203,7 +203,10 @@ def make_plan(
     between = np.dtype(np.float32) if is_narrow(dtype) else dtype
     at_hand = list(equation.inputs)
     path = find_path(equation, shapes, optimize)
-    distributes = sums_first and (semiring is None or semiring.distributes)
+    # Nothing times something is no empty sum where that is an integer's end, or infinite.
+    distributes = sums_first and (
+        semiring is None or (semiring.distributes and 0 not in plan.sizes.values())
+    )
     for number, places in enumerate(path):
         last = number + 1 == len(path)
         taken = [at_hand[place] for place in places]
@@ -298,6 +301,11 @@ def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
             raise RuntimeError(
                 f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
                 f"operand that is not there; {count} are left"
+            )
+        if len(set(ordered)) < len(ordered):
+            raise RuntimeError(
+                f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
+                "operand twice"
             )
         if len(ordered) == 1:
             result.append((ordered[0],))

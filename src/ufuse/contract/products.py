@@ -471,13 +471,15 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Any:
 
     Returns
     -------
-    ndarray or scalar
+    ndarray
         Axes of `a` that are left, then those of `b`.
 
     Raises
     ------
     ValueError
         If axes that belong together have different lengths.
+    AxisError
+        If there is no such axis.
 
     Examples
     --------
@@ -502,7 +504,8 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Any:
     def numpys(p: Array, q: Array) -> Any:
         return np.tensordot(p, q, axes)
 
-    return _named("ufuse.tensordot", subscripts, x, y, (a, b), None, numpys)
+    found = _named("ufuse.tensordot", subscripts, x, y, (a, b), None, numpys)
+    return np.asarray(found) if isinstance(found, np.generic) else found  # as NumPy's
 
 
 def _paired_axes(axes: Any, a: Array, b: Array) -> tuple[list[int], list[int]]:
@@ -511,7 +514,7 @@ def _paired_axes(axes: Any, a: Array, b: Array) -> tuple[list[int], list[int]]:
     except TypeError:
         count = int(axes)
         if not 0 <= count <= min(a.ndim, b.ndim):
-            raise ValueError(
+            raise np.exceptions.AxisError(
                 f"ufuse.tensordot: argument 'axes': expected at most {min(a.ndim, b.ndim)} axes "
                 f"for shapes {a.shape} and {b.shape}, got {axes!r}"
             ) from None
@@ -520,7 +523,7 @@ def _paired_axes(axes: Any, a: Array, b: Array) -> tuple[list[int], list[int]]:
     for given, array in ((first, a), (second, b)):
         chosen = [given] if np.ndim(given) == 0 else list(given)
         if any(not -array.ndim <= int(axis) < array.ndim for axis in chosen):
-            raise ValueError(
+            raise np.exceptions.AxisError(
                 f"ufuse.tensordot: argument 'axes': expected axes of an array of {array.ndim} "
                 f"dimensions, got {given!r}"
             )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..catalogue.semirings import Semiring
 from ..interop.lowprecision import narrowed
 from .arithmetic import is_narrow
-from .subscripts import Label, Labels, Sizes, arranged
+from .subscripts import Labels, Sizes, arranged
 
 Array = NDArray[Any]
 
@@ -26,16 +26,21 @@ def contract(
     if semiring is not None:
         _by_semiring(a, in_a, b, in_b, out, labels, sizes, semiring, index)
         return
-    numbers: dict[Label, int] = {label: i for i, label in enumerate(sizes)}
-
-    def listed(operand: Labels) -> list[int]:
-        return [numbers[label] for label in operand]
-
+    # np.einsum has 52 labels: those of size 1 are left out.
+    both = dict.fromkeys((*in_a, *in_b))
+    numbers = {label: i for i, label in enumerate(x for x in both if sizes[x] != 1)}
     narrow = is_narrow(out.dtype)
     dtype = np.dtype(np.float32) if narrow else out.dtype
-    # Operands of fewer bits than the sums are widened first, as the core does while it packs.
-    operands = [x.astype(dtype, copy=False) for x in (a, b)]
-    found = np.einsum(operands[0], listed(in_a), operands[1], listed(in_b), listed(labels))
+
+    def listed(operand: Array, given: Labels) -> tuple[Array, list[int]]:
+        own = tuple(label for label in dict.fromkeys(given) if label in numbers)
+        # Operands of fewer bits than the sums are widened first, as the core does while it packs.
+        view = arranged(operand.astype(dtype, copy=False), given, own, sizes)
+        return view, [numbers[label] for label in own]
+
+    kept = [numbers[label] for label in labels if label in numbers]
+    found = np.asarray(np.einsum(*listed(a, in_a), *listed(b, in_b), kept))
+    found = found[tuple(slice(None) if label in numbers else None for label in labels)]
     out[...] = narrowed(found.astype(np.float64), out.dtype) if narrow else found
 
 
@@ -44,10 +49,9 @@ def _by_semiring(
     row: Semiring, index: Array | None,
 ) -> None:  # fmt: skip
     plus = getattr(np, row.plus)
-    shared = tuple(label for label in sizes if label not in labels)
+    shared = tuple(label for label in dict.fromkeys((*in_a, *in_b)) if label not in labels)
     wanted = (*labels, *shared)
-    narrow = is_narrow(out.dtype)
-    dtype = np.dtype(np.float32) if narrow else out.dtype
+    dtype = _summed_in(row, out.dtype)
     left = arranged(a, in_a, wanted, sizes).astype(dtype, copy=False)
     right = arranged(b, in_b, wanted, sizes).astype(dtype, copy=False)
     terms = math.prod(sizes[label] for label in shared)
@@ -65,9 +69,18 @@ def _by_semiring(
         products = np.broadcast_to(products, (*kept, *(sizes[s] for s in shared)))
         products = products.reshape(*kept, terms)
         if terms == 0:
-            out[rows] = row.empty(dtype)
+            out[rows] = row.empty(np.dtype(np.float32) if is_narrow(out.dtype) else out.dtype)
             continue
         with np.errstate(all="ignore"):
-            out[rows] = plus.reduce(products, axis=-1)
+            out[rows] = np.asarray(plus.reduce(products, axis=-1)).astype(out.dtype)
         if index is not None:
             index[rows] = (np.argmin if row.plus == "minimum" else np.argmax)(products, axis=-1)
+
+
+def _summed_in(row: Semiring, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the sums: narrow floats and integers have wider ones, as in kernels."""
+    if is_narrow(dtype):
+        return np.dtype(np.float32)
+    if row.codes and dtype.kind in "iu" and dtype.itemsize < 8:
+        return np.dtype(np.int64 if dtype == np.uint32 else np.int32)
+    return dtype

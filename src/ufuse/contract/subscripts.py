@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..interop.lowprecision import is_low_precision
+
 Array = NDArray[Any]
 #: A letter, or an axis of the ellipsis: those count from the right, the last one is 0.
 Label = str | int
@@ -189,9 +191,12 @@ def arranged(operand: Array, labels: Labels, wanted: Labels, sizes: Mapping[Labe
     """View `operand` with axes `wanted`: diagonals of repeated labels, 1 where it lacks one."""
     found = steps(labels, operand, sizes)
     own = {label: size for label, size in zip(labels, operand.shape, strict=True) if size != 1}
-    return np.lib.stride_tricks.as_strided(
-        operand,
+    # as_strided goes by the dtype's string, which NumPy cannot read where it is ml_dtypes'.
+    held = operand.view(f"V{operand.itemsize}") if is_low_precision(operand.dtype) else operand
+    view = np.lib.stride_tricks.as_strided(
+        held,
         [own.get(label, 1) for label in wanted],
         [found.get(label, 0) for label in wanted],
         writeable=operand.flags.writeable,
     )
+    return view if held is operand else view.view(operand.dtype)

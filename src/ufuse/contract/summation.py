@@ -14,7 +14,7 @@ from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..catalogue.semirings import Semiring
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
-from .arithmetic import DType, is_narrow, stored
+from .arithmetic import DType, is_narrow
 from .finish import traced
 from .pairs import Finish, Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
@@ -218,17 +218,17 @@ def _finished(
     done, result = traced(function, finish, plan.shape, plan.dtype)
     if target is None:
         found = _new(plan.shape, result, arrays, order)
-        plan.run(arrays, stored(found), done)
+        plan.run(arrays, found, done)
         return wrap_like(found if found.ndim else found[()], *operands)
     _check_out(function, target, plan.shape, result, casting)
     if target.dtype != result or not target.dtype.isnative:
         found = executors.empty(plan.shape, result)
-        plan.run(arrays, stored(found), done)
+        plan.run(arrays, found, done)
         target[...] = found
         return out
     arrays = [x.copy() if executors.overlap(x, target) else x for x in arrays]
     others = tuple(x.copy() if executors.overlap(x, target) else x for x in done.arrays)
-    plan.run(arrays, stored(target), Finish(done.program, others))
+    plan.run(arrays, target, Finish(done.program, others))
     return out
 
 
@@ -348,8 +348,10 @@ def _native(array: Array, summed: DType, cast: bool) -> Array:
         return np.not_equal(array, 0)
     if summed.kind == "c":  # parts of one size; a real operand stays real
         dtype = summed if dtype.kind == "c" else np.dtype(f"f{summed.itemsize // 2}")
-    if cast and summed.kind in "iuf" and summed.itemsize < array.itemsize:
-        dtype = summed  # a cast that loses something happens before the product
+    if cast and summed.kind != "c":  # a cast that loses something happens before the product
+        whole = summed.kind in "iu" and dtype.kind not in "biu"
+        if whole or summed.itemsize < dtype.itemsize:
+            dtype = summed
     return array.astype(dtype, copy=False)
 
 

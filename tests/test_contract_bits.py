@@ -1,0 +1,154 @@
+"""Contractions have the same bits for any layout, number of threads and tier from v3 up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+from conftest import NATIVE, tiers
+from contraction_cases import Array, dtype_of, spread
+from ufuse.catalogue.semirings import SEMIRINGS
+
+pytestmark = pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")
+
+#: More than one block of k, of rows, and of columns; less than a tile of each.
+SIZES = [(5, 7, 3), (40, 33, 700), (230, 61, 1100), (9, 4200, 20), (3, 2, 2100)]
+
+
+def drawn(rng: np.random.Generator, shape: tuple[int, ...], name: str) -> Array:
+    x = rng.normal(size=shape)
+    if name.startswith("complex"):
+        x = x + 1j * rng.normal(size=shape)
+    return x.astype(dtype_of(name))
+
+
+def everywhere() -> Iterator[str]:
+    """Every tier from v3 up, with every number of threads."""
+    from ufuse import _core
+
+    try:
+        for tier in tiers():
+            if tier == "v2":
+                continue  # it has no fused multiply-add
+            _core.set_tier(tier)
+            for count in (1, 2, 3):
+                with uf.threads(count):
+                    yield f"{tier}, {count} threads"
+    finally:
+        _core.set_tier("")
+
+
+def check(call: Callable[..., Any], a: Array, b: Array) -> None:
+    """Call with the same numbers in several layouts, on everything there is."""
+    want = None
+    for where in everywhere():
+        for left, right in ((a, b), (spread(a), b), (a, spread(b)), (a.copy("F"), b.copy("F"))):
+            got = np.asarray(call(left, right))
+            want = got.tobytes() if want is None else want
+            assert got.tobytes() == want, f"{where}: {a.shape}, {b.shape}"
+
+
+DTYPES = [
+    ("float32", "float32", None),
+    ("float64", "float64", None),
+    ("complex64", "complex64", None),
+    ("complex128", "complex128", None),
+    ("float16", "float16", None),
+    ("bfloat16", "bfloat16", None),
+    ("bfloat16", "bfloat16", "float32"),
+    ("float8_e4m3fn", "float8_e4m3fn", "float32"),
+    ("float32", "float64", None),
+    ("float64", "complex128", None),
+    ("bfloat16", "float32", None),
+]
+
+
+@pytest.mark.parametrize(("left", "right", "accumulate"), DTYPES)
+def test_products(left: str, right: str, accumulate: str | None) -> None:
+    rng = np.random.default_rng(1)
+    for m, n, k in SIZES:
+        a, b = drawn(rng, (m, k), left), drawn(rng, (k, n), right)
+        check(lambda x, y: uf.matmul(x, y, accumulate=accumulate), a, b)
+        want = uf.einsum("ik,kj->ij", a, b, accumulate=accumulate)
+        turned = uf.einsum("ik,kj->ji", a, b, accumulate=accumulate)
+        assert turned.T.tobytes() == want.tobytes(), "the turned product"
+        out = spread(np.zeros((m, n), want.dtype))
+        uf.einsum("ik,kj->ij", a, b, out=out, accumulate=accumulate)
+        assert out.tobytes() == want.tobytes()
+
+
+def test_fused_axes_have_the_bits_of_single_ones() -> None:
+    rng = np.random.default_rng(2)
+    a, b = drawn(rng, (6, 25, 50, 7), "float32"), drawn(rng, (50, 25, 9, 5), "float32")
+    call = lambda x, y: uf.einsum("ikjl,jkmn->ilmn", x, y)  # noqa: E731
+    check(call, a, b)
+    rows = a.transpose(0, 3, 1, 2).reshape(42, 1250)
+    cols = b.transpose(1, 0, 2, 3).reshape(1250, 45)
+    assert call(a, b).tobytes() == uf.matmul(rows, cols).tobytes()
+
+
+def test_an_element_does_not_depend_on_the_others() -> None:
+    """Rows and columns alone have the bits they have in the whole: the block is not peeled."""
+    rng = np.random.default_rng(3)
+    a, b = drawn(rng, (37, 1500), "float32"), drawn(rng, (1500, 75), "float32")
+    whole = uf.matmul(a, b)
+    for i in (0, 13, 36):
+        np.testing.assert_array_equal(uf.matmul(a[i : i + 1], b)[0], whole[i])
+        np.testing.assert_array_equal(uf.matvec(b.T, a[i]), whole[i])
+    for j in (0, 31, 74):
+        np.testing.assert_array_equal(uf.matmul(a, b[:, j : j + 1])[:, 0], whole[:, j])
+    batch = np.broadcast_to(a, (3, *a.shape))
+    assert uf.matmul(batch, b)[1].tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("row", SEMIRINGS, ids=lambda row: row.name)
+def test_semirings(row: Any) -> None:
+    rng = np.random.default_rng(4)
+    for code in row.codes:
+        dtype = np.dtype(code)
+        for m, n, k in ((40, 33, 700), (130, 19, 1100)):
+            if row.name == "logaddexp_plus":
+                m = min(m, 20)
+            a, b = (
+                rng.random(s) < 0.3 if dtype.kind == "b" else (rng.normal(size=s) * 9).astype(dtype)
+                for s in ((m, k), (k, n))
+            )
+            check(lambda x, y: uf.matmul(x, y, semiring=row.name), a, b)
+
+
+def test_bfloat16_denormals_are_zero_on_every_tier() -> None:
+    """As VDPBF16PS has it: operands, products and sums below 2**-126 count as 0."""
+    bfloat16 = dtype_of("bfloat16")
+    bits = np.random.default_rng(5).integers(0, 1 << 16, (33, 70), np.uint16)
+    bits &= np.uint16(0x80FF)  # tiny ones of either sign: exponents 0 and 1
+    bits[:, ::3] |= np.uint16(0x0080)
+    tiny = bits.view(bfloat16)
+    other = drawn(np.random.default_rng(6), (70, 21), "bfloat16")
+    check(lambda x, y: uf.matmul(x, y, accumulate="float32"), tiny, other)
+    check(lambda x, y: uf.matmul(x, y), tiny, other)
+    found = uf.matmul(tiny, other, accumulate="float32")
+    assert (np.abs(found[found != 0]) >= 2.0**-126).all()
+    with uf.threads(1):
+        uf.matmul(tiny, other)
+    assert np.float32(1e-40) * np.float32(1) != 0, "denormals count again afterwards"
+    smallest = np.float32(2.0**-149)
+    assert uf.matmul(smallest.reshape(1, 1), np.ones((1, 1), np.float32))[0, 0] == smallest
+
+
+def test_dots_have_the_same_bits_everywhere() -> None:
+    rng = np.random.default_rng(7)
+    for name in ("float32", "float64", "float16", "complex64"):
+        a, b = drawn(rng, (7, 5000), name), drawn(rng, (7, 5000), name)
+        check(lambda x, y: uf.einsum("ij,ij->i", x, y), a, b)
+        check(lambda x, y: uf.einsum("ij,ij->", x, y), a, b)
+
+
+def test_finish_has_the_same_bits_everywhere() -> None:
+    rng = np.random.default_rng(8)
+    a, b = drawn(rng, (230, 1100), "float32"), drawn(rng, (1100, 61), "float32")
+    bias = drawn(rng, (61,), "float32")
+    check(lambda x, y: uf.matmul(x, y, finish=lambda s: np.tanh(s + bias)), a, b)

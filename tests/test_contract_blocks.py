@@ -1,0 +1,119 @@
+"""Contractions at sizes that cross every block of every loop, in every layout, on every tier."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+from conftest import NATIVE
+from contraction_cases import block_sizes, dtype_of, kernels, product, same, small, spread
+
+#: What is multiplied, by the code of the product that it goes to.
+OPERANDS = {
+    "f4": ("float32", "float32", None),
+    "f8": ("float64", "float64", None),
+    "i1i1": ("int8", "int8", "int32"),
+    "u1i1": ("uint8", "int8", "int32"),
+    "c8": ("complex64", "complex64", None),
+    "c16": ("complex128", "complex128", None),
+    "bf16": ("bfloat16", "bfloat16", "float32"),
+    "i4": ("int32", "int32", None),
+    "i8": ("int64", "int64", None),
+    "or_and.?": ("bool", "bool", None),
+    # The same products, of operands that are converted as they are packed.
+    "f4 of float16": ("float16", "float16", "float32"),
+    "i4 of int16": ("int16", "int16", None),
+    "f8 of float32": ("float32", "float64", None),
+    "c8 by real": ("float32", "complex64", None),
+}
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+def test_sizes_around_every_block(name: str, any_tier: str) -> None:
+    """Four layouts: as given, A transposed, the result transposed, everything strided backwards."""
+    left, right, accumulate = OPERANDS[name]
+    rng = np.random.default_rng(1)
+    for m, n, k in block_sizes(name.split(maxsplit=1)[0]):
+        a, b = small(rng, (m, k), dtype_of(left)), small(rng, (k, n), dtype_of(right))
+        want = product(a, b, accumulate)
+        message = f"{m} x {n} x {k}"
+        same(uf.einsum("ik,kj->ij", a, b, accumulate=accumulate), want, message)
+        turned = np.ascontiguousarray(a.T)
+        same(uf.einsum("ki,kj->ij", turned, b, accumulate=accumulate), want, message)
+        same(uf.einsum("ik,kj->ji", a, b, accumulate=accumulate), want.T, message)
+        out = spread(np.zeros((m, n), want.dtype))
+        uf.einsum("ik,kj->ij", spread(a), spread(b), out=out, accumulate=accumulate)
+        same(out, want, message)
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+def test_fused_axes_around_every_block(name: str, any_tier: str) -> None:
+    """Rows, columns and k of two labels each, which lie apart: offset vectors on every side."""
+    left, right, accumulate = OPERANDS[name]
+    rng = np.random.default_rng(2)
+    mr, nr, kc = (7, 9, 65)
+    if NATIVE:
+        e = kernels()[name.split(maxsplit=1)[0]]
+        mr, nr, kc = e["mr"], e["nr"], e["kc"]
+    for (i, p), (j, q), (k, r) in (
+        ((2, 3), (2, 5), (3, 2)),
+        ((mr, 2), (nr, 2), (5, 7)),
+        ((mr + 1, 3), (3, nr + 1), (9, 8)),
+        ((2, 3), (nr - 1, 2), (kc // 4, 5)),
+        ((17, 2 * mr), (3, 5), (3, 3)),
+    ):
+        a = small(rng, (r, i, k, p), dtype_of(left))
+        b = small(rng, (q, k, j, r), dtype_of(right))
+        rows = a.transpose(1, 3, 2, 0).reshape(i * p, k * r)
+        cols = b.transpose(1, 3, 2, 0).reshape(k * r, j * q)
+        whole = product(rows, cols, accumulate)
+        want = whole.reshape(i, p, j, q).transpose(0, 2, 1, 3)
+        got = uf.einsum("rikp,qkjr->ijpq", a, b, accumulate=accumulate)
+        same(got, want, f"{(i, p, j, q, k, r)}")
+        out = spread(np.zeros(want.shape[::-1], want.dtype)).transpose(3, 2, 1, 0)
+        uf.einsum("rikp,qkjr->ijpq", spread(a), spread(b), out=out, accumulate=accumulate)
+        same(out, want, f"{(i, p, j, q, k, r)}")
+
+
+@pytest.mark.parametrize("name", ["f4", "f8", "i1i1", "c8", "bf16", "or_and.?", "f4 of float16"])
+def test_batches(name: str, any_tier: str) -> None:
+    """Items that lie apart, between the axes of an item too, and one operand for all items."""
+    left, right, accumulate = OPERANDS[name]
+    rng = np.random.default_rng(3)
+    for items, m, n, k in ((5, 3, 4, 5), (40, 9, 9, 9), (3, 30, 70, 20), (2, 150, 33, 40)):
+        a = small(rng, (m, items, k), dtype_of(left))
+        b = small(rng, (items, k, n), dtype_of(right))
+        want = np.stack([product(a[:, i], b[i], accumulate) for i in range(items)])
+        options = {"accumulate": accumulate}
+        same(uf.einsum("ibk,bkj->bij", a, b, **options), want)
+        same(uf.einsum("ibk,bkj->jib", a, b, **options), want.transpose(2, 1, 0))
+        for_all = np.stack([product(a[:, i], b[0], accumulate) for i in range(items)])
+        same(uf.matmul(a.transpose(1, 0, 2), b[:1], **options), for_all)
+
+
+def test_axes_of_more_positions_than_offsets_are_kept_for(any_tier: str) -> None:
+    """A fused axis of more than 65536 positions is cut: rows, columns and items of it."""
+    rng = np.random.default_rng(4)
+    a = small(rng, (330, 3, 200), np.float32)[:, :, ::-1]  # rows i and j, k between them
+    b = small(rng, (3, 4), np.float32)
+    want = (a.transpose(0, 2, 1).astype(np.float64).reshape(-1, 3) @ b).reshape(330, 200, 4)
+    same(uf.einsum("ikj,kn->ijn", a, b), want.astype(np.float32))
+    same(uf.einsum("kn,ikj->nji", b, a), want.T.astype(np.float32))
+    c = small(rng, (200, 4, 330), np.float32)
+    items = np.einsum("ikj,jni->ijn", a.astype(np.float64), c.astype(np.float64))
+    same(uf.einsum("ikj,jni->ijn", a, c), items.astype(np.float32))
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference executor has no threads")
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_any_number_of_threads_share_the_blocks(threads: int, any_tier: str) -> None:
+    """Together on one product, and apart: a missing barrier shows at many columns and few rows."""
+    rng = np.random.default_rng(5)
+    e = kernels()["f4"]
+    sizes = [(300, e["nc"] + 33, 40), (2 * e["mc"] + 1, 2 * e["nc"] + 1, 9), (5, 3000, 300)]
+    with uf.threads(threads):
+        for m, n, k in sizes:
+            a, b = small(rng, (m, k), np.float32), small(rng, (k, n), np.float32)
+            for _ in range(2):
+                same(uf.matmul(a, b), product(a, b))

@@ -1,0 +1,232 @@
+"""Contractions that are repeated take a short way: what is remembered of a call, and what is not."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import ufuse as uf
+from contraction_cases import DTYPES, Array, dtype_of, product, same, small, spread
+from ufuse.contract.pairs import Product
+
+Call = Callable[..., Array]
+CALLS: dict[str, Call] = {
+    "matmul": uf.matmul,
+    "einsum": lambda a, b, **options: uf.einsum("ik,kj->ij", a, b, **options),
+    "dot": uf.dot,
+}
+call_each = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+@call_each
+def test_repeated_calls(call: Call) -> None:
+    """The same layout again, with other numbers; other layouts, with `out` and without, in turn."""
+    rng = np.random.default_rng(1)
+    layouts: list[Callable[[Array], Array]] = [
+        lambda x: x, np.asfortranarray, spread, lambda x: x[::-1].copy()[::-1],
+    ]  # fmt: skip
+    for _ in range(3):
+        for left in layouts:
+            for right in layouts:
+                a, b = small(rng, (6, 7), np.float32), small(rng, (7, 9), np.float32)
+                want = product(a, b)
+                same(call(left(a), right(b)), want)
+                for out in (np.zeros((6, 9), "f4"), np.zeros((9, 6), "f4").T, spread(want * 0)):
+                    assert call(left(a), right(b), out=out) is out
+                    same(out, want)
+
+
+def test_results_are_new_arrays() -> None:
+    a = np.eye(3)
+    first = uf.matmul(a, a)
+    second = uf.matmul(a, a)
+    first[:] = 7
+    assert not np.shares_memory(first, second)
+    same(second, a)
+    assert second.flags.owndata and second.flags.writeable and second.flags.c_contiguous
+
+
+@call_each
+def test_dtypes_of_one_size_are_not_confused(call: Call) -> None:
+    """The layouts are the same to the byte: the dtype decides."""
+    rng = np.random.default_rng(2)
+    for _ in range(3):
+        for name in DTYPES:
+            dtype = dtype_of(name)
+            a, b = small(rng, (5, 6), dtype), small(rng, (6, 4), dtype)
+            same(call(a, b), product(a, b), name)
+            if dtype.byteorder != "|" and dtype.num < 256:
+                swapped = a.astype(dtype.newbyteorder(">"))
+                same(call(swapped, b), product(a, b), f"{name} swapped")
+                target = np.zeros((5, 4), dtype.newbyteorder(">"))
+                call(a, b, out=target)
+                same(target.astype(dtype), product(a, b), f"{name} into swapped")
+
+
+def test_options_are_not_remembered() -> None:
+    """A plain call after one with options, of the same arrays."""
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    want = a @ b
+    options: list[dict[str, object]] = [
+        {"dtype": "f4"}, {"accumulate": "f4"}, {"semiring": "min_plus"}, {"order": "F"},
+        {"finish": lambda s: s + 1}, {"axes": [(0, 1), (0, 1), (1, 0)]}, {"casting": "safe"},
+    ]  # fmt: skip
+    for chosen in options:
+        for _ in range(2):
+            first = uf.matmul(a, b, **chosen)
+            got = uf.matmul(a, b)
+            assert got.dtype == np.float64 and got.flags.c_contiguous
+            np.testing.assert_array_equal(got, want)
+            np.testing.assert_array_equal(uf.matmul(a, b, **chosen), first)
+
+
+def test_conjugation_is_not_confused() -> None:
+    v, m = np.array([1j, 2]), np.array([[1, 2j], [3, 4]])
+    for _ in range(3):
+        np.testing.assert_array_equal(uf.vecmat(v, m), v.conj() @ m)
+        np.testing.assert_array_equal(uf.einsum("i,ij->j", v, m), v @ m)
+        np.testing.assert_array_equal(uf.matvec(m, v), m @ v)
+        np.testing.assert_array_equal(uf.matmul(v, m), v @ m)
+        real = np.ones((2, 2))
+        np.testing.assert_array_equal(uf.vecmat(v, real), v.conj() @ real)
+
+
+@call_each
+def test_overlapping_outputs(call: Call) -> None:
+    """Remembered with an output apart; then the output is an operand, or a part of its memory."""
+    rng = np.random.default_rng(3)
+    a, b = small(rng, (20, 20), np.float64), small(rng, (20, 20), np.float64)
+    want = product(a, b)
+    for _ in range(2):
+        call(a, b, out=np.zeros((20, 20)))
+        x = a.copy()
+        assert call(x, b, out=x) is x
+        same(x, want)
+        y = b.copy()
+        call(a, y, out=y)
+        same(y, want)
+        room = np.concatenate([a.ravel(), np.zeros(20)])
+        call(room[:400].reshape(20, 20), b, out=room[20:].reshape(20, 20))
+        same(room[20:].reshape(20, 20), want)
+        backwards = np.concatenate([np.zeros(20), a.ravel()])
+        call(backwards[20:].reshape(20, 20), b, out=backwards[:400].reshape(20, 20))
+        same(backwards[:400].reshape(20, 20), want)
+        both = np.zeros((20, 40))
+        both[:, :20] = a
+        call(both[:, :20], b, out=both[:, 20:])  # columns of one array, which share no element
+        same(both[:, 20:], want)
+
+
+@call_each
+def test_outputs_that_are_refused(call: Call) -> None:
+    a = np.ones((4, 4))
+    good = np.zeros((4, 4))
+    call(a, a, out=good)
+    frozen = np.zeros((4, 4))
+    frozen.flags.writeable = False
+    for bad, kind in (
+        (frozen, ValueError),
+        (np.zeros((4, 5)), ValueError),
+        (np.zeros((1, 4, 4)), ValueError),
+        (np.zeros((4, 4), np.int64), TypeError),
+        ([[0.0] * 4] * 4, TypeError),
+        ("out", TypeError),
+    ):
+        with pytest.raises(kind, match="'out'"):
+            call(a, a, out=bad)
+    assert not frozen.any()
+    assert call(a, a, out=None).shape == (4, 4)
+
+
+def test_bad_calls_after_good_ones() -> None:
+    a, b = np.ones((4, 5)), np.ones((5, 6))
+    uf.matmul(a, b)
+    uf.einsum("ij,jk->ik", a, b)
+    with pytest.raises(ValueError):
+        uf.matmul(a, a)
+    with pytest.raises(ValueError):
+        uf.einsum("ij,jk->iz", a, b)
+    with pytest.raises(TypeError):
+        uf.matmul(a)
+    with pytest.raises(TypeError):
+        uf.matmul(a, b, nonsense=1)
+    with pytest.raises(TypeError):
+        uf.einsum("ij,jk->ik", a, b, nonsense=1)
+
+
+class Own(np.ndarray):
+    """A subclass, which the short way leaves alone."""
+
+
+def test_subclasses() -> None:
+    a = np.arange(9.0).reshape(3, 3)
+    for _ in range(2):
+        uf.matmul(a, a)
+        other = a.view(Own)
+        for x, y in ((other, a), (a, other), (other, other)):
+            np.testing.assert_array_equal(np.asarray(uf.matmul(x, y)), a @ a)
+        with pytest.raises(TypeError, match="masked array"):
+            uf.matmul(np.ma.masked_array(a), a)
+        out = np.zeros((3, 3)).view(Own)
+        assert uf.matmul(a, a, out=out) is out
+        np.testing.assert_array_equal(np.asarray(out), a @ a)
+
+
+def test_zero_sizes_and_many_axes() -> None:
+    for _ in range(3):
+        for m, n, k in ((0, 3, 4), (3, 0, 4), (3, 4, 0)):
+            got = uf.matmul(np.ones((m, k)), np.ones((k, n)))
+            np.testing.assert_array_equal(got, np.zeros((m, n)))
+            out = np.full((m, n), 7.0)
+            uf.matmul(np.ones((m, k)), np.ones((k, n)), out=out)
+            assert not out.any()
+        deep = np.ones((1, 2, 1, 2, 1, 1, 2, 1, 3, 4))  # more axes than are remembered
+        got = uf.matmul(deep, np.ones((4, 2)))
+        np.testing.assert_array_equal(got, np.full((1, 2, 1, 2, 1, 1, 2, 1, 3, 2), 4))
+
+
+def test_many_shapes_are_right_and_few_are_kept() -> None:
+    """More layouts and subscripts than either is remembered for, again and again."""
+    rng = np.random.default_rng(4)
+
+    def sweep() -> int:
+        for n in range(1, 120):
+            a, b = small(rng, (2, n), np.float64), small(rng, (n, 3), np.float64)
+            same(uf.matmul(a, b), product(a, b))
+            same(uf.einsum("ik,kj->ij", spread(a), b), product(a, b))
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        for i in letters:
+            for j in letters:
+                if len({i, j, "k"}) == 3:
+                    same(uf.einsum(f"{i}k,k{j}->{i}{j}", a, b), product(a, b))
+        gc.collect()
+        return sum(isinstance(x, Product) for x in gc.get_objects())
+
+    sweep()
+    before = sweep()
+    assert sweep() <= before + 32
+
+
+@pytest.mark.parametrize("size", [4, 120])
+def test_many_threads_at_once(size: int) -> None:
+    """Calls of several threads, of few layouts and of many, remembered while others run."""
+
+    def work(seed: int) -> bool:
+        rng = np.random.default_rng(seed)
+        for n in range(40):
+            shape = (size + n % 5, size + (n * seed) % 7)
+            a, b = small(rng, shape, np.float32), small(rng, shape[::-1], np.float32)
+            want = product(a, b)
+            got = uf.matmul(a, b) if n % 2 else uf.einsum("ij,jk->ik", a, b)
+            out = np.zeros_like(want)
+            uf.matmul(a, b, out=out)
+            if not ((got == want).all() and (out == want).all()):
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(1, 25)))
