@@ -336,7 +336,7 @@ def test_order(order: str) -> None:
     assert got.flags.c_contiguous if order == "C" else got.flags.f_contiguous
     for plain in (uf.einsum("ik,kj->ij", c, f), uf.matmul(c, f)):
         assert plain.flags.c_contiguous, "what other calls asked for is not remembered"
-    with pytest.raises(ValueError, match="'order'.*'Z'"):
+    with pytest.raises(ValueError, match=r"'order'.*'Z'"):
         uf.einsum("ik,kj->ij", c, f, order="Z")
 
 

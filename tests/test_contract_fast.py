@@ -1,4 +1,4 @@
-"""Contractions that are repeated take a short way: what is remembered of a call, and what is not."""
+"""Contractions that are repeated take a short way: what is remembered of a call, and what not."""
 
 from __future__ import annotations
 

@@ -279,10 +279,6 @@ def test_torch_21760_a_product_by_columns() -> None:
 
 
 @native
-@pytest.mark.xfail(
-    strict=True,
-    reason="items that lie side by side, with two rows each, are packed one by one: 20 times slower",
-)
 def test_torch_21760_is_no_slower_than_numpys() -> None:
     rng = np.random.default_rng(11)
     x = rng.normal(size=(1000, 500)).astype(np.float32)

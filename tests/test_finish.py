@@ -49,7 +49,7 @@ def check(got: Any, want: Any) -> None:
 
 @pytest.mark.parametrize("name", FINISHES)
 def test_functions(name: str, any_tier: str) -> None:
-    """With einsum and matmul, into the result and into `out` of any strides, one k block and many."""
+    """With einsum and matmul, into a result and an `out` of any strides, one k block and many."""
     finish = FINISHES[name]
     for k in (K, 0, 1, 1024, 1025, 2100):
         a, b = operands(k)
@@ -258,7 +258,11 @@ def test_a_fused_function_is_taken_as_it_is() -> None:
 
 ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "no function": (3, TypeError, "'finish': expected a function of one array, got 3"),
-    "another shape": (lambda s: s + np.ones((2, M, N), np.float32), ValueError, "'finish': expected one result of shape"),
+    "another shape": (
+        lambda s: s + np.ones((2, M, N), np.float32),
+        ValueError,
+        "'finish': expected one result of shape",
+    ),
     "a sum": (lambda s: s.sum(axis=-1, keepdims=True), ValueError, "'finish'.*does not"),
     "indexing": (lambda s: s[:1], TypeError, "cannot trace indexing"),
     "a norm": (lambda s: s - s.max(axis=-1, keepdims=True), ValueError, "'finish'.*reduce"),
@@ -282,7 +286,7 @@ def test_errors(case: str) -> None:
 def test_a_result_that_does_not_fit_out() -> None:
     a, b = operands(9)
     out = np.full((M, N), 7, np.int8)
-    with pytest.raises(TypeError, match="'out'.*float32.*int8"):
+    with pytest.raises(TypeError, match=r"'out'.*float32.*int8"):
         uf.matmul(a, b, out=out, finish=lambda s: s + 1)
     assert (out == 7).all()
     with pytest.raises(ValueError, match="'out'"):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 import ufuse as uf
 from contraction_cases import Array, dtype_of, product, same, small, spread
 
-DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "int64", "bool", "float16", "bfloat16"]  # fmt: skip
+DTYPES = [
+    "float32", "float64", "complex64", "complex128", "int8", "int64", "bool", "float16", "bfloat16",
+]  # fmt: skip
 each_dtype = pytest.mark.parametrize("name", DTYPES)
 
 
@@ -71,10 +73,22 @@ def test_mixed_pairs() -> None:
 GROUP_ERRORS: list[tuple[Any, Any, Any, type[Exception], str]] = [
     ([np.eye(2)], [], None, ValueError, "as many matrices in each list, got 1 and 0"),
     ([np.eye(2)], [np.eye(2)], [], ValueError, "got 1 and 1, and 0 results"),
-    ([np.eye(2), np.eye(3)], [np.eye(2), np.eye(4)], None, ValueError, r"pair 1:.*\(3, 3\) and \(4, 4\)"),
+    (
+        [np.eye(2), np.eye(3)],
+        [np.eye(2), np.eye(4)],
+        None,
+        ValueError,
+        r"pair 1:.*\(3, 3\) and \(4, 4\)",
+    ),
     ([np.ones(3)], [np.eye(3)], None, ValueError, r"pair 0: expected shapes \(m, k\).*\(3,\)"),
     ([np.eye(2)], [np.eye(2)], [np.zeros((2, 3))], ValueError, "'out'"),
-    ([np.eye(2)], [np.eye(2)], [np.zeros((2, 2), "f4").astype("i4")], (ValueError, TypeError), "'out'"),
+    (
+        [np.eye(2)],
+        [np.eye(2)],
+        [np.zeros((2, 2), "i4")],
+        (ValueError, TypeError),
+        "'out'",
+    ),
 ]  # fmt: skip
 
 

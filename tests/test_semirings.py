@@ -367,9 +367,9 @@ def test_own_semirings_that_have_kernels_are_those() -> None:
 
 @pytest.mark.parametrize("bad", [np.negative, np.divmod, "nonsense", "linalg", len, None, 3])
 def test_bad_semirings(bad: Any) -> None:
-    with pytest.raises(TypeError, match="'plus'.*ufunc of two arguments"):
+    with pytest.raises(TypeError, match=r"'plus'.*ufunc of two arguments"):
         uf.semiring(bad, np.add, 0)
-    with pytest.raises(TypeError, match="'times'.*ufunc of two arguments"):
+    with pytest.raises(TypeError, match=r"'times'.*ufunc of two arguments"):
         uf.semiring(np.add, bad, 0)
 
 
