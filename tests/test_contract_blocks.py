@@ -105,6 +105,15 @@ def test_axes_of_more_positions_than_offsets_are_kept_for(any_tier: str) -> None
     same(uf.einsum("ikj,jni->ijn", a, c), items.astype(np.float32))
 
 
+def test_two_labels_are_cut_off_a_long_axis(any_tier: str) -> None:
+    rng = np.random.default_rng(6)
+    room = small(rng, (4, 201, 3, 401), np.float32)
+    a, b = room[:, :200, :2, :400], small(rng, (2, 5), np.float32)
+    want = np.einsum("ijkl,kn->ijln", a.astype(np.float64), b).astype(np.float32)
+    same(uf.einsum("ijkl,kn->ijln", a, b), want)
+    same(uf.einsum("kn,ijkl->nlji", b, a), want.transpose(3, 2, 1, 0))
+
+
 @pytest.mark.skipif(not NATIVE, reason="the reference executor has no threads")
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
 def test_any_number_of_threads_share_the_blocks(threads: int, any_tier: str) -> None:
