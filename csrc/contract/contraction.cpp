@@ -250,6 +250,24 @@ struct Contraction::Lowered {
     axis.emplace(labels, arrays);
   }
 
+  /// Cuts the first of two labels where its size has a divisor that leaves few enough offsets, or moves it
+  /// whole.
+  void split(std::vector<Label>& labels) {
+    constexpr std::int64_t kLeast = 8;
+    Label& first = labels.front();
+    std::int64_t kept = kMostOffsets / labels.back().size;
+    while (kept >= kLeast && first.size % kept != 0) --kept;
+    Label moved = first;
+    if (kept < kLeast) {
+      labels.erase(labels.begin());
+    } else {
+      moved.size /= kept;
+      for (std::int64_t& stride : moved.strides) stride *= kept;
+      first.size = kept;
+    }
+    outer.push_back(moved);
+  }
+
   /// Moves outer labels to the loop around the products while the fused axis is long and needs offsets: none
   /// that an array steps least along.
   void shorten(std::vector<Label>& labels, std::size_t operand) {
@@ -260,7 +278,7 @@ struct Contraction::Lowered {
     };
     while (labels.size() > 1 && extent(labels) > kMostOffsets && uneven()) {
       const std::size_t first = least_step(labels, operand) == 0 ? 1 : 0;
-      if (first + 1 == labels.size()) return;
+      if (first + 1 == labels.size()) return split(labels);
       outer.push_back(labels[first]);
       labels.erase(labels.begin() + static_cast<std::ptrdiff_t>(first));
     }
