@@ -215,6 +215,8 @@ def test_conjugates(left: str, right: str) -> None:
         same(uf.vecmat(u, matrix), result_of(conjugated @ wide(matrix), dtype))
         same(uf.vecmat(u[:1], matrix), result_of(conjugated[:1] @ wide(matrix), dtype))
         same(uf.matvec(matrix.T, u), result_of(wide(u) @ wide(matrix), dtype))
+        if dtype.kind == "c":
+            assert not np.signbit(uf.vecmat(u * 0, matrix).imag).any(), "0, not -0, as NumPy's"
         out = spread(np.zeros((3, n), dtype))
         assert uf.vecmat(u, matrix, out=out) is out
         same(out, result_of(conjugated @ wide(matrix), dtype))

@@ -315,7 +315,7 @@ def test_blis_857_very_small_products(size: int) -> None:
 @native
 @pytest.mark.parametrize("sizes", [(1024, 1024), (1021, 1031), (600_000, 3)])
 def test_offsets_of_long_axes_stay_small(sizes: tuple[int, int]) -> None:
-    """Two labels that step differently in operand and result: offsets of half a million at a time."""
+    """Two labels that step differently in operand and result: half a million at a time."""
     first, second = sizes
     x = np.random.default_rng(0).integers(-3, 4, (second, 3, first)).astype(np.float32)
     w = np.random.default_rng(1).integers(-3, 4, (3, 5)).astype(np.float32)

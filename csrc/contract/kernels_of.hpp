@@ -4,6 +4,7 @@
 #include "contract/kernels.hpp"
 #include "contract/micro.hpp"
 #include "contract/pack.hpp"
+#include "contract/small.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {

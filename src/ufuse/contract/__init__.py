@@ -3,11 +3,12 @@
 from .distances import cdist
 from .groups import grouped_matmul, segment_matmul
 from .layers import linear
-from .planned import contract_plan
-from .products import dot, inner, kron, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
+from .planned import contract_plan, einsum_path
+from .products import dot, inner, kron, outer, tensordot, vdot
 from .scaled_dot import attention
 from .semirings import semiring
-from .summation import einsum, einsum_path
+from .stacks import matmul, matvec, vecdot, vecmat
+from .summation import einsum
 from .weights import PackedWeights, prepack
 
 __all__ = [

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..interop import accepts_buffers
 from ..reduce import norm
-from .products import matmul
+from .stacks import matmul
 
 Array = NDArray[Any]
 

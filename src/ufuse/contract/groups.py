@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import executors
 from ..interop import accepts_buffers, as_output, asarray, wrap_like
 from .pairs import Pair, Product, prepare
-from .products import matmul
+from .stacks import matmul
 from .subscripts import Sizes
 from .summation import supports
 

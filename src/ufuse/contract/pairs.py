@@ -152,7 +152,7 @@ class Product:
         extras = finish.arrays if self.fuses and finish is not None else ()
         self.core.run([x.__array_interface__["data"][0] for x in (a, b, out, *extras)])
         if self.conjugates:
-            np.conjugate(out, out=out)
+            np.subtract(0, out.imag, out=out.imag)  # no conjugate: NumPy's sums have no -0
 
     def run_with_positions(self, a: Array, b: Array, out: Array, positions: Array) -> None:
         """Write which term each is, too, into integers of the same size and strides as `out`."""
@@ -225,7 +225,7 @@ def _complex_sums(
         return summed(a, b.real), summed(a, b.imag)
     if b.dtype.kind != "c":
         imaginary = summed(a.imag, b)
-        return summed(a.real, b), -imaginary if conjugate else imaginary
+        return summed(a.real, b), 0 - imaginary if conjugate else imaginary
     straight, crossed = summed(a.imag, b.imag), summed(a.imag, b.real)
     if conjugate:
         return summed(a.real, b.real) + straight, summed(a.real, b.imag) - crossed

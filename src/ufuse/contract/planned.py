@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import executors
+from ..interop import asarray
 from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
-from .subscripts import Labels, extents, parse
+from .subscripts import Labels, extents, from_lists, parse
 from .summation import contract, hashable, semiring_row
 
 Array = NDArray[Any]
@@ -237,3 +238,66 @@ def contract_plan(
     (8, 3)
     """
     return ContractPlan(subscripts, shapes, dtype, semiring, optimize, memory_limit)
+
+
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    """Find the order in which `einsum` contracts operands, as `numpy.einsum_path`.
+
+    Parameters
+    ----------
+    subscripts : str
+    *operands : array_like
+        As `einsum` takes them, lists of labels too.
+    optimize : {'greedy', 'optimal', 'auto', True, False} or tuple
+        As `einsum` takes it.
+    einsum_call : bool
+        NumPy's internal argument; refused if True.
+
+    Returns
+    -------
+    path : list
+        ``"einsum_path"`` and a tuple of places for each step: what ``optimize=`` of `einsum`
+        accepts. The result of a step is put behind the operands that are left.
+    description : str
+        The steps, for reading.
+
+    Examples
+    --------
+    >>> import numpy as np, ufuse as uf
+    >>> x = np.ones((2, 2))
+    >>> uf.einsum_path("ij,jk,kl->il", x, x, x)[0]
+    ['einsum_path', (0, 1), (0, 1)]
+    """
+    if einsum_call:
+        raise ValueError("ufuse.einsum_path: argument 'einsum_call': expected False, got True")
+    if isinstance(operands[0], str):
+        subscripts, given = operands[0], list(operands[1:])
+    else:
+        subscripts, given = from_lists(operands)
+    function = "ufuse.einsum_path"
+    arrays = [
+        asarray(operand, function=function, argument=f"operands[{i}]")
+        for i, operand in enumerate(given)
+    ]
+    equation = parse(subscripts, tuple(x.ndim for x in arrays), function)
+    sizes = extents(equation, [x.shape for x in arrays], function)
+    dtype = np.result_type(*arrays)
+    plan = make_plan(
+        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), dtype, None,
+        False, False, hashable(optimize), None, True,
+    )  # fmt: skip
+    path = find_path(equation, tuple(x.shape for x in arrays), hashable(optimize))
+    return ["einsum_path", *path], describe(plan)
+
+
+def describe(plan: Plan) -> str:
+    """Return the steps of a plan as a table."""
+    lines = [f"{plan.equation.text}: {len(plan.steps)} steps"]
+    for step in plan.steps:
+        if isinstance(step, AloneStep):
+            lines.append(f"  {_text(step.labels)} -> {_text(step.out)}")
+        else:
+            pair = step.pair
+            lines.append(f"  {_text(pair.a)}, {_text(pair.b)} -> {_text(pair.out)}")
+    lines.append(f"  largest intermediate result: {plan.largest} bytes")
+    return "\n".join(lines)
