@@ -15,7 +15,7 @@ SOURCES := $(shell find src csrc -type f -not -name '*.pyc') CMakeLists.txt pypr
 $(VENV)/made:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install 'scikit-build-core>=0.11' 'pybind11>=3.0' 'cython>=3.1' 'numpy>=2.0' 'ml_dtypes>=0.5' cmake ninja
+	$(PIP) install 'scikit-build-core>=0.11' 'pybind11>=3.0' 'cython>=3.1' 'numpy>=2.0' 'ml_dtypes>=0.5' 'opt_einsum>=3.4' cmake ninja
 	touch $@
 
 # Not isolated, so that the next build compiles only what has changed.
