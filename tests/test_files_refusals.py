@@ -206,6 +206,8 @@ def test_a_terminated_conversion_leaves_no_part_files(
 
     monkeypatch.setattr(running.Meter, "add", terminated)
     before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        pytest.skip("the signal is ignored where these tests run, as under nohup")
     target = tmp_path / "o.safetensors"
     with pytest.raises(SystemExit) as ended:
         main(["quantize", str(source), "--to", "int8", "-o", str(target)])
