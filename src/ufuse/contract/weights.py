@@ -176,14 +176,10 @@ class PackedWeights:
 
     Attributes
     ----------
-    shape : tuple of int
-        (out, in).
     dtype : numpy.dtype or None
         Of `x`, where the weights are floats; None where they are codes.
     mode : {"dynamic", "weight_only"} or None
         How codes are multiplied.
-    nbytes : int
-        Bytes held.
     """
 
     __slots__ = ("_fast", "_weights", "dtype", "mode")
