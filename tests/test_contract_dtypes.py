@@ -349,3 +349,22 @@ def test_narrow_floats_are_summed_in_more_digits(any_tier: str) -> None:
         a = np.array([[1, half, 2.0**-12]], dtype)
         b = np.array([[1, 1, 2.0**-8]], dtype)
         same(uf.einsum("ik,jk->ij", a, b), np.array([[1 + 2 * half]], dtype))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "sums", "exact"),
+    [("int16", "int16", "int32", 1), ("int8", "int16", "int32", 511), ("int8", "int8", "int16", 1)],
+)
+def test_accumulated_integers_of_any_size_do_not_wrap_silently(
+    left: str, right: str, sums: str, exact: int
+) -> None:
+    low, high = np.iinfo(left).min, np.iinfo(right).min
+    for k in (exact, exact + 1):
+        a, b = np.full((2, k), low, left), np.full((k, 3), high, right)
+        if k > exact:
+            with pytest.raises(ValueError, match=rf"at most {exact} are exact.*int64"):
+                uf.matmul(a, b, accumulate=sums)
+        want = a.astype(np.int64) @ b.astype(np.int64)
+        assert (uf.matmul(a, b, accumulate="int64") == want).all()
+        if k == exact:
+            np.testing.assert_array_equal(uf.matmul(a, b, accumulate=sums), want)

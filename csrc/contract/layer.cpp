@@ -1,11 +1,10 @@
 #include "contract/layer.hpp"
 
-#include <exception>
-#include <mutex>
 #include <stdexcept>
 #include <vector>
 
 #include "contract/dispatch.hpp"
+#include "contract/finish.hpp"
 #include "contract/product.hpp"
 #include "skinny/layer.hpp"
 
@@ -16,49 +15,9 @@ Matrix matrix_of(const LayerMatrix& m, std::int64_t rows, std::int64_t cols) {
   return {m.data, {rows, m.row_stride, nullptr}, {cols, m.col_stride, nullptr}};
 }
 
-/// The program over finished parts of the result.
-class Finish {
- public:
-  Finish(const LinearLayer& layer, float* row_scales)
-      : layer_(layer),
-        row_scales_(row_scales),
-        item_(static_cast<std::int64_t>(item_size(layer.program->input_dtype(0)))) {}
-
-  void operator()(const EpilogueTile& tile) {
-    const std::int64_t shape[] = {tile.rows, tile.cols};
-    std::int64_t strides[kMaxOperands][2];
-    ProgramOperand operands[kMaxOperands];
-    std::size_t count = 0;
-    const auto add = [&](const LayerMatrix& m, bool local) {
-      strides[count][0] = m.row_stride;
-      strides[count][1] = m.col_stride;
-      char* at = m.data;
-      if (!local) at += tile.row0 * m.row_stride + tile.col0 * m.col_stride;
-      operands[count] = {at, strides[count], false};
-      ++count;
-    };
-    add(layer_.out, false);
-    add({static_cast<char*>(tile.acc), tile.ld * item_, item_}, true);
-    if (row_scales_ != nullptr) add({reinterpret_cast<char*>(row_scales_), sizeof(float), 0}, false);
-    for (int i = 0; i < layer_.extras; ++i) add(layer_.extra[i], false);
-    try {
-      layer_.program->run(2, shape, {operands, count});
-    } catch (...) {  // an epilogue must not throw through the product's threads
-      const std::lock_guard lock(failing_);
-      failure_ = std::current_exception();
-    }
-  }
-  void check() const {
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
- private:
-  const LinearLayer& layer_;
-  float* row_scales_;
-  std::int64_t item_;
-  std::mutex failing_;
-  std::exception_ptr failure_;
-};
+void add(ProgramFinish& finish, const LayerMatrix& m) {
+  finish.add(m.data, {0, m.row_stride, nullptr}, {0, m.col_stride, nullptr}, {});
+}
 
 void in_place(const LinearLayer& layer, Tier tier, const Epilogue& epilogue) {
   const bool narrow = layer.form == WeightForm::half || layer.form == WeightForm::bfloat16;
@@ -124,7 +83,10 @@ void run_layer(const LinearLayer& layer, Tier tier) {
   std::vector<float> scales(quantizes ? static_cast<std::size_t>(layer.m) : 0);
   float* const row_scales = quantizes ? scales.data() : nullptr;
   if (layer.m == 0 || layer.n == 0) return;
-  Finish finish(layer, row_scales);
+  ProgramFinish finish(*layer.program, item_size(layer.program->input_dtype(0)));
+  add(finish, layer.out);
+  if (row_scales != nullptr) add(finish, {reinterpret_cast<char*>(row_scales), sizeof(float), 0});
+  for (int i = 0; i < layer.extras; ++i) add(finish, layer.extra[i]);
   const Epilogue epilogue(finish);
   switch (layer.form) {
     case WeightForm::f32:

@@ -198,8 +198,7 @@ UFUSE_INLINE const typename MicroTable<E, false>::Function* micro_kernels(int ve
 }
 
 /// Asks for where a tile will be scattered to: each column may be another line, and another page.
-template <class E>
-void ask_for_tile(const BlockTask& task, std::int64_t i, std::int64_t j, int rows, int columns) {
+inline void ask_for_tile(const BlockTask& task, std::int64_t i, std::int64_t j, int rows, int columns) {
   for (int r = 0; r < rows; ++r) {
     const char* row = task.c + task.c_rows->at(task.row0 + i + r);
     for (int q = 0; q < columns; ++q) __builtin_prefetch(row + task.c_cols->at(task.col0 + j + q), 1, 2);
@@ -244,7 +243,7 @@ void multiply_block(const BlockTask& task) {
       tile.c = direct ? task.c + i * task.c_row + j * kAcc : local;
       tile.c_row = direct ? task.c_row : kColumns * kAcc;
       tile.positions = direct ? task.positions : kLocal;
-      if (task.c_rows != nullptr) ask_for_tile<E>(task, i, j, rows, columns);
+      if (task.c_rows != nullptr) ask_for_tile(task, i, j, rows, columns);
       micro[taken - 1](tile);
       if (!direct) scatter<E>(task, local, kColumns * kAcc, i, j, rows, columns, kLocal);
     }

@@ -33,7 +33,7 @@ struct EpilogueTile {
 };
 
 /// Called once for every part of the result, from several threads at once; the parts are disjoint and cover
-/// it. Parts have up to 112 rows and 256 columns. It writes the result itself, and must not throw.
+/// it. Parts have up to 224 rows and 256 columns. It writes the result itself, and must not throw.
 using Epilogue = FunctionRef<void(const EpilogueTile&)>;
 
 /// Elements that are computed as they are packed: a program's results of inputs that lie as they like.

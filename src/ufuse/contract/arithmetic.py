@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ DType = np.dtype[Any]
 _F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
 _C8, _C16 = np.dtype(np.complex64), np.dtype(np.complex128)
 _I1, _U1 = np.dtype(np.int8), np.dtype(np.uint8)
-
-_LARGEST: Final = {_I1: 128, _U1: 255}
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,16 @@ def same_bits(a: DType, b: DType) -> bool:
 
 
 def exact_terms(a: DType, b: DType, sums: DType) -> int | None:
-    """Return how many products of 8-bit integers int32 and uint32 sum exactly; None for others."""
-    if sums.kind not in "iu" or sums.itemsize != 4 or not (a in _LARGEST and b in _LARGEST):
+    """Return how many products sum exactly in integers of up to 32 bits, wider than the operands.
+
+    None for floats, sums in 64 bits, and the operands' own dtype, in which
+    NumPy wraps too.
+    """
+    kinds = {sums.kind, a.kind, b.kind}
+    if not kinds <= {"i", "u"} or not max(a.itemsize, b.itemsize) < sums.itemsize <= 4:
         return None
-    return int(np.iinfo(sums).max) // (_LARGEST[a] * _LARGEST[b])
+    largest = [max(int(np.iinfo(x).max), -int(np.iinfo(x).min)) for x in (a, b)]
+    return int(np.iinfo(sums).max) // (largest[0] * largest[1])
 
 
 def is_narrow(dtype: DType) -> bool:

@@ -214,7 +214,8 @@ def make_plan(
         kept = {label for labels in (equation.out, *rest) for label in labels}
         if len(places) == 1:
             out = equation.out if last else tuple(x for x in dict.fromkeys(taken[0]) if x in kept)
-            _plan_alone(plan, taken[0], out, places[0], dtype if last else between, semiring)
+            given = dtype if last else between
+            plan.steps.append(AloneStep(taken[0], out, plan.sizes, given, places[0], semiring))
         else:
             out = equation.out if last else _between(taken, kept)
             if distributes:
@@ -246,12 +247,6 @@ def _between(taken: Sequence[Labels], kept: set[Label]) -> Labels:
     both = [x for x in dict.fromkeys(a) if x in b]
     ordered = dict.fromkeys((*both, *(x for x in a if x not in b), *(x for x in b if x not in a)))
     return tuple(x for x in ordered if x in kept)
-
-
-def _plan_alone(
-    plan: Plan, labels: Labels, out: Labels, place: int, dtype: DType, semiring: Semiring | None
-) -> None:
-    plan.steps.append(AloneStep(labels, out, plan.sizes, dtype, place, semiring))
 
 
 def _sum_alone(
