@@ -29,15 +29,18 @@ UFUSE_INLINE T load_as(const char* from) {
 /// The rows of a tile at one k: packed side by side, kBytes each.
 template <int R, int kBytes>
 struct PackedRows {
+  static constexpr bool kPacked = true;
   const char* p;
   UFUSE_INLINE PackedRows(const char* a, std::int64_t, std::int64_t) : p(a) {}
   UFUSE_INLINE const char* at(int r) const { return p + r * kBytes; }
   UFUSE_INLINE void next() { p += R * kBytes; }
+  UFUSE_INLINE void ask(int groups) const { __builtin_prefetch(p + groups * (R * kBytes), 0, 3); }
 };
 /// The same read where A lies: a pointer for every third row, since an address holds one or two times the
 /// stride.
 template <int R>
 struct StridedRows {
+  static constexpr bool kPacked = false;
   const char* p[(R + 2) / 3];
   std::int64_t row, k;
   UFUSE_INLINE StridedRows(const char* a, std::int64_t row_stride, std::int64_t k_stride)

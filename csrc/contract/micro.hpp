@@ -22,8 +22,10 @@ namespace ufuse {
 namespace UFUSE_TIER {
 
 inline constexpr int kMaxTileColumns = 48;
-// Few rows wait for B, which comes from memory: it is asked for 4 KB ahead.
-inline constexpr int kFewRows = 8, kGroupsAhead = 32;
+// Panels stream through the L1 cache from L2, or from further away, and the hardware's prefetcher follows
+// late: they are asked for some groups of k ahead. Two Xeon cores, float32 1024^3, both panels: 0.81 -> 0.89
+// of the peak; 4 groups 0.86, 16 0.885, 32 0.87. Few rows wait for B, which comes from memory: 4 KB ahead.
+inline constexpr int kFewRows = 8, kGroupsAhead = 8, kGroupsAheadOfFew = 32;
 
 template <class Acc>
 struct Tile {
@@ -45,6 +47,7 @@ template <class E, int R, int NV, class Rows>
 void micro_kernel(const Tile<typename E::Accumulator>& tile) {
   using V = typename E::Vector;
   constexpr int kBytes = sizeof(V);
+  constexpr bool kFew = R <= kFewRows && R < E::kShape.mr;
   V acc[R][NV];
   UFUSE_UNROLL
   for (int r = 0; r < R; ++r) {
@@ -66,13 +69,24 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
       }
     }
   }
+  if constexpr (Rows::kPacked) {
+    UFUSE_UNROLL
+    for (int r = 0; r < R; ++r) {
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + r * tile.c_row + v * kBytes, 1, 3);
+    }
+  }
   Rows rows(tile.a, tile.a_row, tile.a_k);
   const char* b = tile.b;
   const std::int64_t b_row = tile.b_row;
   UFUSE_ROLLED
   for (std::int64_t g = tile.groups; g > 0; --g) {
-    if constexpr (R <= kFewRows)
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(b + kGroupsAhead * b_row + v * kBytes, 0, 3);
+    if constexpr (Rows::kPacked || kFew) {
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v)
+        __builtin_prefetch(b + (kFew ? kGroupsAheadOfFew : kGroupsAhead) * b_row + v * kBytes, 0, 3);
+    }
+    if constexpr (Rows::kPacked && !kFew) rows.ask(kGroupsAhead);
     E::template step<R, NV>(acc, rows, b);
     rows.next();
     b += b_row;

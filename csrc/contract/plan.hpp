@@ -111,7 +111,7 @@ struct Plan {
         kernels(kernels_in_use),
         e(element_kernels(kernels, product.elements)),
         blocks(e, product.k) {
-    mc = e.mc / e.mr * e.mr * std::clamp<std::int64_t>(second_level_cache_bytes() >> 20, 1, 2);
+    mc = e.mc / e.mr * e.mr;
     const bool columns_adjacent = e.in_place && p.b.prologue == nullptr && p.b.rows.affine() &&
                                   p.b.cols.affine() && p.b.cols.stride == e.b_size;
     const bool small = blocks.width * e.b_size * p.n <= kPanelBytes && p.m <= 4 * mc;
