@@ -84,10 +84,35 @@ def test_products(left: str, right: str, accumulate: str | None) -> None:
 def test_fused_axes_have_the_bits_of_single_ones() -> None:
     rng = np.random.default_rng(2)
     a, b = drawn(rng, (6, 25, 50, 7), "float32"), drawn(rng, (50, 25, 9, 5), "float32")
-    call = lambda x, y: uf.einsum("ikjl,jkmn->ilmn", x, y)  # noqa: E731
-    check(call, a, b)
+    call = lambda x, y: uf.einsum("ikjl,kjmn->ilmn", x, y)  # noqa: E731
+    check(call, a, b.transpose(1, 0, 2, 3))
     rows = a.transpose(0, 3, 1, 2).reshape(42, 1250)
     cols = b.transpose(1, 0, 2, 3).reshape(1250, 45)
+    assert call(a, b.transpose(1, 0, 2, 3)).tobytes() == uf.matmul(rows, cols).tobytes()
+
+
+@pytest.mark.parametrize("subscripts", ["ikjl,jkmn->ilmn", "ikj,jkm->im", "ikjl,jmk->ilm"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_labels_in_another_order_are_summed_in_squares(subscripts: str, dtype: str) -> None:
+    """Where the operands' innermost shared labels differ: 16 of both at a time (see einsum's notes)."""
+    rng = np.random.default_rng(2)
+    sizes = dict(zip("ijklmn", (6, 50, 25, 7, 9, 5), strict=True))
+    terms = subscripts.replace("->", ",").split(",")
+    a, b = (drawn(rng, tuple(sizes[x] for x in term), dtype) for term in terms[:2])
+    call = lambda x, y: uf.einsum(subscripts, x, y)  # noqa: E731
+    check(call, a, b)
+    inner, other = ("k", "j") if terms[1][-1] == "k" else ("j", "k")
+    order = [
+        tuple({other: u, inner: v}[x] for x in "kj")
+        for us in range(0, sizes[other], 16)
+        for vs in range(0, sizes[inner], 16)
+        for u in range(us, min(us + 16, sizes[other]))
+        for v in range(vs, min(vs + 16, sizes[inner]))
+    ]
+    at = np.array([k * sizes["j"] + j for k, j in order])
+    shared = [x for x in terms[0] if x in "kj"]
+    rows = np.moveaxis(a, [terms[0].index(x) for x in shared], [-2, -1]).reshape(-1, 1250)[:, at]
+    cols = np.moveaxis(b, [terms[1].index(x) for x in shared], [0, 1]).reshape(1250, -1)[at]
     assert call(a, b).tobytes() == uf.matmul(rows, cols).tobytes()
 
 

@@ -12,7 +12,7 @@ namespace UFUSE_TIER {
 struct BF16 : Element<float, std::uint16_t, 2> {
   using Words = Register<std::uint32_t>;
   static constexpr Shape kShape = kShapeBF16;
-  static constexpr bool kFlush = true;
+  static constexpr bool kFlush = true, kSquares = true;
 
 #if defined(__AVX512BF16__)
   template <int R, int NV, class Rows>

@@ -17,6 +17,8 @@ namespace {
 // Positions that an axis keeps as offsets: 8 bytes for each array. Longer ones are cut into several products.
 constexpr std::int64_t kMostOffsets = 1 << 19;
 
+constexpr std::int64_t kLine = 64;
+
 constexpr double kWorkPerThread = 1e6;  // multiplications: what waking a worker is worth
 
 /// The label that an array steps along in the smallest steps comes last: the innermost.
@@ -25,6 +27,10 @@ void order_by(std::vector<Label>& labels, std::size_t array) {
     return std::abs(x.strides[array]) > std::abs(y.strides[array]);
   });
 }
+
+struct Span {
+  std::int64_t begin, end;
+};
 
 /// Several labels as one axis per array: affine where they step evenly, else with offset vectors.
 class FusedAxis {
@@ -45,48 +51,50 @@ class FusedAxis {
       axes_[k].offsets = offsets.data();
     }
   }
-  /// How the positions of an axis whose order is free are cut in squares: an operand steps least along one
-  /// label, and C along the last one.
+  /// How positions are cut in squares along two labels, so that the cache lines of the arrays are used whole.
   struct Squares {
-    std::size_t operand;  // array
-    std::size_t across;   // the label that it steps least along
-    std::int64_t side;
-    bool across_inner;  // whether neighbours are the operand's, and not C's
+    std::size_t inner, other;  // labels: neighbours within a square lie along `inner`
+    std::int64_t inner_side, other_side;
+    std::vector<std::size_t> order;  // of all other labels, outermost first
+    bool others_within = false;      // whether these are run through within a stripe of `other`
+    bool whole_first = false;        // whether what fills no square comes last
   };
 
-  /// Positions in squares along both labels, so that the cache lines of both arrays are used whole. Beyond
-  /// the squares the operand is read in its own order, so that the pages it is read from change seldom.
-  FusedAxis(std::vector<Label> labels, std::size_t arrays, const Squares& squares)
+  FusedAxis(const std::vector<Label>& labels, std::size_t arrays, const Squares& squares)
       : axes_(arrays), offsets_(arrays) {
-    const Label along = labels.back(), across = labels[squares.across];
-    labels.pop_back();
-    labels.erase(labels.begin() + static_cast<std::ptrdiff_t>(squares.across));
-    if (squares.across_inner) order_by(labels, squares.operand);
-    const FusedAxis outer(labels, arrays);
-    size_ = outer.size() * along.size * across.size;
+    const Label &inner = labels[squares.inner], &other = labels[squares.other];
+    std::vector<Label> rest;
+    for (const std::size_t i : squares.order) rest.push_back(labels[i]);
+    const FusedAxis outer(rest, arrays);
+    size_ = outer.size() * inner.size * other.size;
+    const std::int64_t v_side = squares.inner_side, u_side = squares.other_side;
     for (std::size_t k = 0; k < arrays; ++k) {
       std::vector<std::int64_t>& offsets = offsets_[k];
       offsets.reserve(static_cast<std::size_t>(size_));
-      const std::int64_t u_step = along.strides[k], v_step = across.strides[k], side = squares.side;
-      const std::int64_t wide = squares.across_inner ? 4 * side : side;  // of the operand's lines, four
-      const auto square = [&](std::int64_t start, std::int64_t us, std::int64_t vs) {
-        const std::int64_t u_end = std::min(us + side, along.size), v_end = std::min(vs + wide, across.size);
-        if (squares.across_inner)
-          for (std::int64_t u = us; u < u_end; ++u)
-            for (std::int64_t v = vs; v < v_end; ++v) offsets.push_back(start + u * u_step + v * v_step);
-        else
-          for (std::int64_t v = vs; v < v_end; ++v)
-            for (std::int64_t u = us; u < u_end; ++u) offsets.push_back(start + u * u_step + v * v_step);
+      const auto square = [&](std::int64_t start, Span us, Span vs) {
+        for (std::int64_t u = us.begin; u < us.end; ++u)
+          for (std::int64_t v = vs.begin; v < vs.end; ++v)
+            offsets.push_back(start + u * other.strides[k] + v * inner.strides[k]);
       };
-      if (squares.across_inner) {
-        for (std::int64_t us = 0; us < along.size; us += side)
+      const auto squares_of = [&](std::int64_t start, Span us, Span vs) {
+        for (std::int64_t v = vs.begin; v < vs.end; v += v_side)
+          square(start, us, {v, std::min(v + v_side, vs.end)});
+      };
+      const auto part = [&](Span us, Span vs) {
+        if (squares.others_within)
+          for (std::int64_t u = us.begin; u < us.end; u += u_side)
+            for (std::int64_t o = 0; o < outer.size(); ++o)
+              squares_of(outer.axis(k).at(o), {u, std::min(u + u_side, us.end)}, vs);
+        else
           for (std::int64_t o = 0; o < outer.size(); ++o)
-            for (std::int64_t vs = 0; vs < across.size; vs += wide) square(outer.axis(k).at(o), us, vs);
-      } else {
-        for (std::int64_t o = 0; o < outer.size(); ++o)
-          for (std::int64_t vs = 0; vs < across.size; vs += wide)
-            for (std::int64_t us = 0; us < along.size; us += side) square(outer.axis(k).at(o), us, vs);
-      }
+            for (std::int64_t u = us.begin; u < us.end; u += u_side)
+              squares_of(outer.axis(k).at(o), {u, std::min(u + u_side, us.end)}, vs);
+      };
+      const std::int64_t u_whole = squares.whole_first ? other.size / u_side * u_side : other.size;
+      const std::int64_t v_whole = squares.whole_first ? inner.size / v_side * v_side : inner.size;
+      part({0, u_whole}, {0, v_whole});
+      part({0, u_whole}, {v_whole, inner.size});
+      part({u_whole, other.size}, {0, inner.size});
       axes_[k] = {size_, 0, offsets.data()};
     }
   }
@@ -138,11 +146,12 @@ struct Contraction::Lowered {
     order_by(spec.rows, c);
     order_by(spec.cols, c);
     order_by(spec.batch, c);
-    for (auto* labels : {&spec.batch, &spec.rows, &spec.cols, &spec.shared}) *labels = merged(*labels);
+    for (auto* labels : {&spec.batch, &spec.rows, &spec.cols}) *labels = merged(*labels);
     turned = better_turned();
     if (turned) turn();
     if (spec.elements == Elements::c64 || spec.elements == Elements::c128) count_parts();
     separate_runs();
+    order_rows();
     const auto b = static_cast<std::size_t>(spec.a_arrays);
     shorten(spec.rows, 0);
     shorten(spec.cols, b);
@@ -150,7 +159,7 @@ struct Contraction::Lowered {
     batch.emplace(spec.batch, arrays);
     fuse(rows, spec.rows, 0, extent(spec.cols));
     fuse(cols, spec.cols, b, extent(spec.rows));
-    shared.emplace(spec.shared, arrays);
+    fuse_shared();
   }
 
   /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same,
@@ -205,6 +214,14 @@ struct Contraction::Lowered {
     spec.cols.erase(spec.cols.begin(), spec.cols.end() - 1);
   }
 
+  /// Where C steps least along columns, rows may follow A: its neighbours lie side by side in a panel.
+  void order_rows() {
+    if (spec.rows.size() < 2 || step(spec.rows.back(), c) < kLine) return;
+    if (step(spec.rows[least_step(spec.rows, 0)], 0) >= kLine) return;
+    order_by(spec.rows, 0);
+    spec.rows = merged(spec.rows);
+  }
+
   /// A complex product as one of parts (product.hpp).
   void count_parts() {
     const std::int64_t part = spec.elements == Elements::c64 ? 4 : 8;
@@ -234,20 +251,49 @@ struct Contraction::Lowered {
   /// Fuses rows or columns, which belong to one operand and C. `others`: how many columns or rows C has.
   void fuse(std::optional<FusedAxis>& axis, const std::vector<Label>& labels, std::size_t operand,
             std::int64_t others) const {
-    constexpr std::int64_t kLine = 64;
-    if (labels.size() > 1 && extent(labels) > 0) {
-      const std::size_t least = least_step(labels, operand);
-      const std::int64_t unit = std::max<std::int64_t>(1, step(labels.back(), c));
-      if (least + 1 < labels.size() && step(labels[least], operand) < kLine && unit < kLine &&
-          step(labels.back(), operand) >= kLine) {
-        // Of what there is more is moved in whole lines: the operand's elements for each position, or C's.
-        const bool across_inner = extent(spec.shared) > others;
-        const std::int64_t side = std::max<std::int64_t>(4, kLine / unit);
-        axis.emplace(labels, arrays, FusedAxis::Squares{operand, least, side, across_inner});
-        return;
-      }
+    const std::size_t last = labels.size() - 1;
+    const std::size_t least = labels.empty() ? 0 : least_step(labels, operand);
+    const std::int64_t unit = labels.empty() ? 0 : std::max<std::int64_t>(1, step(labels.back(), c));
+    if (labels.size() < 2 || extent(labels) == 0 || least == last || step(labels[least], operand) >= kLine ||
+        unit >= kLine || step(labels.back(), operand) < kLine) {
+      axis.emplace(labels, arrays);
+      return;
     }
-    axis.emplace(labels, arrays);
+    // C steps least along the last label, the operand along another one. Of what there is more is moved in
+    // whole lines: the operand's elements for each position, or C's. A register of the operand's neighbours
+    // for each of C's are turned when they are stored (scatter.hpp).
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < last; ++i)
+      if (i != least) order.push_back(i);
+    if (extent(spec.shared) > others) {
+      // The pages that the operand is read from change seldom.
+      std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
+        return step(labels[x], operand) > step(labels[y], operand);
+      });
+      const std::int64_t lanes =
+          contract::element_kernels(contract_kernels(active_tier()), spec.elements).lanes;
+      axis.emplace(labels, arrays, FusedAxis::Squares{least, last, lanes, lanes, order, true, true});
+    } else {
+      const std::int64_t side = std::max<std::int64_t>(4, kLine / unit);
+      axis.emplace(labels, arrays, FusedAxis::Squares{last, least, side, side, order});
+    }
+  }
+
+  /// Shared labels: where the operands' innermost ones differ, in squares along both. The order decides the
+  /// bits: it follows from the order and the sizes of the labels alone.
+  void fuse_shared() {
+    constexpr std::int64_t kSide = 16;  // a line of float32, two of float64
+    const bool two = spec.innermost.size() == 2 && spec.innermost[0] != spec.innermost[1];
+    const auto wide = [&](std::size_t label) { return spec.shared[label].size >= kSide; };
+    if (!two || parts > 1 || !wide(spec.innermost[0]) || !wide(spec.innermost[1])) {
+      shared.emplace(merged(spec.shared), arrays);
+      return;
+    }
+    const std::size_t inner = spec.innermost[0], other = spec.innermost[1];
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < spec.shared.size(); ++i)
+      if (i != inner && i != other) order.push_back(i);
+    shared.emplace(spec.shared, arrays, FusedAxis::Squares{inner, other, kSide, kSide, order});
   }
 
   /// Cuts the first of two labels where its size has a divisor that leaves few enough offsets, or moves it

@@ -24,6 +24,9 @@ struct ContractionSpec {
   /// Of the product as the caller sees it: complex ones are complex here.
   Elements elements = Elements::f32;
   std::vector<Label> batch, rows, cols, shared;  // of A, B and C; A and C; B and C; A and B
+  /// Of the shared labels, the innermost ones of the operands; fewer than two where their order is to stay,
+  /// as where terms are numbered.
+  std::vector<std::size_t> innermost;
   int a_arrays = 1, b_arrays = 1, extras = 0;
   bool real_a = false, real_b = false;  // of a complex product: an operand without imaginary parts
   bool conjugate_a = false, conjugate_b = false;
@@ -35,8 +38,8 @@ struct ContractionSpec {
 
 class UFUSE_API Contraction {
  public:
-  /// The order of the shared labels decides the bits of float results; that of the others is free. Programs
-  /// must outlive the object.
+  /// The order of the shared labels and the innermost ones decide the bits of float results; that of the
+  /// others is free. Programs must outlive the object.
   explicit Contraction(ContractionSpec spec);
   ~Contraction();
   Contraction(const Contraction&) = delete;

@@ -71,6 +71,7 @@ struct Element {
   static constexpr bool kEveryRowCount = false;  // a micro-kernel for each, or for one and all
   static constexpr bool kPositions = false;      // which term a sum is stands beside it
   static constexpr bool kFlush = false;          // denormals count as 0
+  static constexpr bool kSquares = false;        // whether sums may be stored in squares (scatter.hpp)
 
   static UFUSE_INLINE Vector start() { return Vector{}; }
   template <class V>
@@ -139,6 +140,7 @@ struct Lanes {
 template <class T, class Bits>
 struct RingElement : Element<T, Bits> {
   using Vector = Register<T>;
+  static constexpr bool kSquares = true;
   static UFUSE_INLINE Vector multiply_add(Vector a, Vector b, Vector acc) {
     if constexpr (std::is_floating_point_v<T>)
       return fma(a, b, acc);

@@ -80,6 +80,7 @@ struct BlockTask {
   const std::int64_t* b_offsets;  // `few`: where each k of B lies, columns side by side
   bool a_in_place, b_in_place;    // not packed (floats only)
   bool add;                       // C += block (k blocks after the first) rather than C = block
+  bool stream;                    // C goes past the caches, where it is stored in whole lines
   bool correct;                // start from the panel's trailer, -128 * (sum over k of b), rather than from 0
   unsigned specials;           // semirings: what packed A has of NaN and infinities
   std::int64_t k0, positions;  // where terms are numbered: see `Product::positions`

@@ -9,6 +9,7 @@
 #include "contract/bits.hpp"
 #include "contract/elements.hpp"
 #include "contract/kernels.hpp"
+#include "contract/scatter.hpp"
 
 #if defined(__x86_64__)
 #define UFUSE_OPAQUE(vector) __asm__("" : "+v"(vector))
@@ -21,7 +22,6 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-inline constexpr int kMaxTileColumns = 48;
 // Panels stream through the L1 cache from L2, or from further away, and the hardware's prefetcher follows
 // late: they are asked for some groups of k ahead. Two Xeon cores, float32 1024^3, both panels: 0.81 -> 0.89
 // of the peak; 4 groups 0.86, 16 0.885, 32 0.87. Few rows wait for B, which comes from memory: 4 KB ahead.
@@ -149,57 +149,6 @@ struct MicroTable {
 template <class E, bool kInPlace>
 inline constexpr MicroTable<E, kInPlace> kMicro{};
 
-/// Moves a finished tile from `from` to C, element by element.
-template <class E>
-void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std::int64_t i, std::int64_t j,
-             int rows, int columns, [[maybe_unused]] std::int64_t local_positions) {
-  using Acc = typename E::Accumulator;
-  constexpr int kSize = sizeof(Acc), kStored = is_bits<E> ? 1 : kSize;
-  std::int64_t offset[kMaxTileColumns];
-  for (int q = 0; q < columns; ++q)
-    offset[q] = task.c_rows == nullptr ? (j + q) * kStored : task.c_cols->at(task.col0 + j + q);
-  // Columns that are side by side in C are moved together.
-  int runs = 0, begin[kMaxTileColumns + 1];
-  for (int q = 0; q < columns; ++q)
-    if (q == 0 || offset[q] != offset[q - 1] + kStored) begin[runs++] = q;
-  begin[runs] = columns;
-  for (int r = 0; r < rows; ++r, from += from_row) {
-    char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : task.c_rows->at(task.row0 + i + r));
-    if constexpr (is_bits<E>) {
-      for (int q = 0; q < columns; ++q) {
-        const bool block = E::Bits::value(load_as<Acc>(from + q * kSize));
-        const bool before = task.add && row[offset[q]] != 0;
-        row[offset[q]] = static_cast<char>(E::Bits::plus(before ? 1 : 0, block ? 1 : 0));
-      }
-    } else if constexpr (E::kPositions) {
-      for (int q = 0; q < columns; ++q) {
-        char* to = row + offset[q];
-        const Acc term = load_as<Acc>(from + q * kSize);
-        if (task.add && !E::Careful::replaces(term, load_as<Acc>(to))) continue;
-        std::memcpy(to, &term, kSize);
-        std::memcpy(to + task.positions, from + local_positions + q * kSize, kSize);
-      }
-    } else if (task.add) {
-      for (int q = 0; q < columns; ++q) {
-        const Acc sum = E::join(load_as<Acc>(row + offset[q]), load_as<Acc>(from + q * kSize));
-        std::memcpy(row + offset[q], &sum, kSize);
-      }
-    } else {
-      for (int i_run = 0; i_run < runs; ++i_run) {
-        const int first = begin[i_run], bytes = (begin[i_run + 1] - first) * kSize;
-        char* to = row + offset[first];
-        const char* part = from + first * kSize;
-        if (bytes == 64)
-          std::memcpy(to, part, 64);
-        else if (bytes == kSize)
-          std::memcpy(to, part, kSize);
-        else
-          std::memcpy(to, part, static_cast<std::size_t>(bytes));
-      }
-    }
-  }
-}
-
 /// The micro-kernels for what is in a panel of A and of B.
 template <class E>
 UFUSE_INLINE const typename MicroTable<E, false>::Function* micro_kernels(int vectors, const BlockTask& task,
@@ -211,12 +160,55 @@ UFUSE_INLINE const typename MicroTable<E, false>::Function* micro_kernels(int ve
   return &kMicro<E, false>.at[vectors - 1][0];
 }
 
-/// Asks for where a tile will be scattered to: each column may be another line, and another page.
-inline void ask_for_tile(const BlockTask& task, std::int64_t i, std::int64_t j, int rows, int columns) {
-  for (int r = 0; r < rows; ++r) {
-    const char* row = task.c + task.c_rows->at(task.row0 + i + r);
-    for (int q = 0; q < columns; ++q) __builtin_prefetch(row + task.c_cols->at(task.col0 + j + q), 1, 2);
+/// One panel of columns: what its tiles have in common, and the micro-kernels for them.
+template <class E>
+struct PanelOfColumns {
+  using Function = typename MicroTable<E, false>::Function;
+  Tile<typename E::Accumulator> tile{};
+  const Function* micro;
+  int columns, vectors;
+
+  UFUSE_INLINE PanelOfColumns(const BlockTask& task, std::int64_t j, std::int64_t groups, bool a_in_place) {
+    constexpr int kColumns = kTileColumns<E>, kLanes = E::Vector::size;
+    columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
+    vectors = kernel_vectors<E>(columns);
+    const char* b = task.b + j / kColumns * task.b_panel;
+    const std::int64_t packed_row = vectors * kLanes * static_cast<std::int64_t>(E::kGroupBytes);
+    micro = micro_kernels<E>(vectors, task, b + groups * packed_row);
+    if constexpr (E::kInPlace)
+      if (a_in_place) micro = &kMicro<E, true>.at[vectors - 1][0];
+    tile.a_row = task.a_row;
+    tile.a_k = task.a_k;
+    tile.groups = groups;
+    tile.b = b;
+    tile.b_row = task.b_in_place ? task.b_row : packed_row;
+    tile.init = task.correct ? b + groups * packed_row : nullptr;
+    tile.k0 = task.k0;
   }
+};
+
+/// A register's lanes of panels from column j on, whose sums are stored in squares.
+template <class E>
+void multiply_squares(const BlockTask& task, std::int64_t j, std::int64_t groups, std::int64_t a_panel,
+                      bool a_in_place) {
+  constexpr int kRows = E::kShape.mr, kColumns = kTileColumns<E>, kLanes = E::Vector::size;
+  constexpr std::int64_t kRow = kColumns * sizeof(typename E::Accumulator), kTile = kRows * kRow;
+  alignas(64) char tiles[kLanes * kTile];
+  for (std::int64_t i = 0; i < task.rows; i += kRows) {
+    const int rows = static_cast<int>(task.rows - i < kRows ? task.rows - i : kRows);
+    if (!task.stream) ask_for_squares<E>(task, i, j, rows);
+    for (int p = 0; p < kLanes; ++p) {
+      PanelOfColumns<E> panel(task, j + p * kColumns, groups, a_in_place);
+      panel.tile.a = task.a + i / kRows * a_panel;
+      panel.tile.c = tiles + p * kTile;
+      panel.tile.c_row = kRow;
+      panel.micro[kernel_rows<E>(rows) - 1](panel.tile);
+    }
+    store_squares<E>(task, tiles, i, j, rows);
+  }
+#if defined(__x86_64__)
+  if (task.stream) _mm_sfence();  // before others are told that it is done
+#endif
 }
 
 template <class E>
@@ -232,33 +224,38 @@ void multiply_block(const BlockTask& task) {
   const bool a_in_place = E::kInPlace && task.a_in_place;
   const std::int64_t a_panel = kRows * (a_in_place ? task.a_row : groups * E::kGroupBytes * E::kWordsOfA);
   for (std::int64_t j = 0; j < task.cols; j += kColumns) {
-    const int columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
-    const int vectors = kernel_vectors<E>(columns);
-    const char* b = task.b + j / kColumns * task.b_panel;
-    const std::int64_t packed_row = vectors * kLanes * static_cast<std::int64_t>(E::kGroupBytes);
-    const auto* micro = micro_kernels<E>(vectors, task, b + groups * packed_row);
-    if constexpr (E::kInPlace)
-      if (a_in_place) micro = &kMicro<E, true>.at[vectors - 1][0];
-    Tile<Acc> tile{};
-    tile.a_row = task.a_row;
-    tile.a_k = task.a_k;
-    tile.groups = groups;
-    tile.b = b;
-    tile.b_row = task.b_in_place ? task.b_row : packed_row;
-    tile.init = task.correct ? b + groups * packed_row : nullptr;
-    tile.k0 = task.k0;
-    const bool whole = !is_bits<E> && task.c_rows == nullptr && columns == vectors * kLanes;
+    if constexpr (E::kSquares) {
+      if (task.c_rows != nullptr && are_squares<E>(task, j)) {
+        multiply_squares<E>(task, j, groups, a_panel, a_in_place);
+        j += (kLanes - 1) * kColumns;
+        continue;
+      }
+    }
+    PanelOfColumns<E> panel(task, j, groups, a_in_place);
+    auto& tile = panel.tile;
+    const int columns = panel.columns;
+    const bool scattered = task.c_rows != nullptr;
+    const bool whole = !is_bits<E> && columns == panel.vectors * kLanes &&
+                       (!scattered || columns_adjacent(task, j, columns, kAcc));
     for (std::int64_t i = 0; i < task.rows; i += kRows) {
       const int rows = static_cast<int>(task.rows - i < kRows ? task.rows - i : kRows);
       const int taken = kernel_rows<E>(rows);
-      const bool direct = whole && taken == rows;
+      const bool direct = whole && taken == rows && (!scattered || rows_even(task, i, rows));
       tile.a = task.a + i / kRows * a_panel;
       tile.add = direct && task.add;
-      tile.c = direct ? task.c + i * task.c_row + j * kAcc : local;
-      tile.c_row = direct ? task.c_row : kColumns * kAcc;
+      if (!direct) {
+        tile.c = local;
+        tile.c_row = kColumns * kAcc;
+      } else if (!scattered) {
+        tile.c = task.c + i * task.c_row + j * kAcc;
+        tile.c_row = task.c_row;
+      } else {
+        tile.c = task.c + row_offset(task, i) + column_offset(task, j);
+        tile.c_row = rows > 1 ? row_offset(task, i + 1) - row_offset(task, i) : 0;
+      }
       tile.positions = direct ? task.positions : kLocal;
-      if (task.c_rows != nullptr) ask_for_tile(task, i, j, rows, columns);
-      micro[taken - 1](tile);
+      if (!direct && scattered) ask_for_tile(task, i, j, rows, columns);
+      panel.micro[taken - 1](tile);
       if (!direct) scatter<E>(task, local, kColumns * kAcc, i, j, rows, columns, kLocal);
     }
   }

@@ -10,6 +10,9 @@ namespace UFUSE_TIER {
 // The hardware follows fewer streams than a panel has lanes. (N, K) weights of 4096 x 4096 for one row of
 // activations: 128, 256, 512 bytes ahead give 12, 14, 13 GB/s per core, none 11; no difference at 1024^3.
 inline constexpr int kPrefetchBytes = 256;
+// Of the panels whose lanes lie in short runs, packed before the next ones: 8 or 16 cost more (a panel's
+// lanes are looked up each time), all of them are no better.
+inline constexpr std::int64_t kTermsOfRuns = 64;
 inline constexpr int kChunkBytes = 64;  // of one lane, read before the next lane: a cache line at a time,
                                         // because lanes 4 KiB apart share one set of the L1 cache
 
@@ -85,15 +88,22 @@ struct PanelPacker {
   }
   /// The same for a whole chunk: its offsets looked up once for all lanes, the loop over k unrolled.
   void gather_chunk(char* out, std::int64_t begin) const {
+    // Copies: what is written could be this object, for all the compiler knows.
+    const std::int64_t bytes = row_bytes;
+    const int count = width;
     std::int64_t offset[kChunk];
     for (int u = 0; u < kChunk; ++u) offset[u] = k_offset(begin + u);
-    for (int i = 0; i < width; ++i)
+    for (int i = 0; i < count; ++i) {
+      const char* from = lane[i];
+      char* to = out + i * kUnit;
+      UFUSE_UNROLL
       for (int g = 0; g < kChunk / kGroup; ++g) {
         T unit[kGroup];
         UFUSE_UNROLL
-        for (int u = 0; u < kGroup; ++u) std::memcpy(unit + u, lane[i] + offset[g * kGroup + u], kSize);
-        std::memcpy(out + g * row_bytes + i * kUnit, unit, kUnit);
+        for (int u = 0; u < kGroup; ++u) std::memcpy(unit + u, from + offset[g * kGroup + u], kSize);
+        std::memcpy(to + g * bytes, unit, kUnit);
       }
+    }
   }
 
   void copy_rows(char* out) const {
@@ -274,6 +284,17 @@ void pack_rows(const PackTask& task) {
   }
 }
 
+/// Whether the lanes of the first panel lie in a few runs, of less than a page.
+template <class E>
+bool lanes_in_runs(const PackTask& task) {
+  constexpr int kColumns = kTileColumns<E>;
+  constexpr std::int64_t kSize = sizeof(typename E::Storage);
+  int runs = 1;
+  for (std::int64_t i = task.lane0 + 1; i < task.lane0 + kColumns; ++i)
+    if (task.lane_axis.at(i) - task.lane_axis.at(i - 1) != kSize) ++runs;
+  return runs > 1 && 4 * runs <= kColumns;
+}
+
 /// Columns of B, in panels of whole registers. What the element adds to a panel follows it: for int8 -128
 /// times each column's sum over this k block, for semirings a word that says what NaN and infinities there
 /// are.
@@ -281,13 +302,35 @@ template <class E>
 void pack_columns(const PackTask& task) {
   constexpr int kColumns = kTileColumns<E>, kLanes = E::Vector::size;
   const std::int64_t groups = (task.k + E::kGroup - 1) / E::kGroup;
-  char* out = task.out;
-  for (std::int64_t j = 0; j < task.lanes; j += kColumns) {
+  const auto width_of = [&](std::int64_t j) {
+    return kernel_vectors<E>(static_cast<int>(task.lanes - j < kColumns ? task.lanes - j : kColumns)) *
+           kLanes;
+  };
+  const auto bytes_of = [&](int width) { return width * (groups * E::kGroupBytes + kTrailerBytes<E>); };
+  const auto pack = [&](const PackTask& part, std::int64_t j, char* out) {
     const int columns = static_cast<int>(task.lanes - j < kColumns ? task.lanes - j : kColumns);
-    const int width = kernel_vectors<E>(columns) * kLanes;
-    pack_panel<E, kColumns>(task, task.lane0 + j, columns, width, out);
+    pack_panel<E, kColumns>(part, task.lane0 + j, columns, width_of(j), out);
+  };
+  bool in_runs = false;
+  if constexpr (E::kGroup == 1 && !is_bits<E>) {
+    // Neighbours of the runs are in other panels: a few k of all of them, while their lines and pages are at
+    // hand.
+    in_runs = task.lanes > kColumns && lanes_in_runs<E>(task);
+    for (std::int64_t k = 0; in_runs && k < task.k; k += kTermsOfRuns) {
+      PackTask part = task;
+      part.k0 += k;
+      part.k = task.k - k < kTermsOfRuns ? task.k - k : kTermsOfRuns;
+      char* out = task.out;
+      for (std::int64_t j = 0; j < task.lanes; out += bytes_of(width_of(j)), j += kColumns)
+        pack(part, j, out + k * width_of(j) * E::kGroupBytes);
+    }
+  }
+  char* out = task.out;
+  for (std::int64_t j = 0; j < task.lanes; out += bytes_of(width_of(j)), j += kColumns) {
+    if (!in_runs) pack(task, j, out);
+    const int width = width_of(j);
     const std::int64_t row_bytes = width * static_cast<std::int64_t>(E::kGroupBytes);
-    char* trailer = out + groups * row_bytes;
+    [[maybe_unused]] char* trailer = out + groups * row_bytes;
     if constexpr (E::kTrailer) {
       std::uint32_t ones[2];
       E::ones(ones);
@@ -303,7 +346,6 @@ void pack_columns(const PackTask& task) {
       const unsigned specials = specials_of<typename E::Accumulator>(out, groups * width);
       std::memcpy(trailer, &specials, sizeof specials);
     }
-    out = trailer + width * kTrailerBytes<E>;
   }
 }
 

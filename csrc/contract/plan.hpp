@@ -88,8 +88,9 @@ enum class Source : std::uint8_t {
   in_place,   // read where it lies (columns with unit stride): too few rows to pay for packing
 };
 
-inline constexpr std::int64_t kEpilogueColumns = 256;   // 112 x 256 accumulators: 112 KiB, in L2
-inline constexpr std::int64_t kPanelBytes = 128 << 10;  // of B packed just once: in L2, beside A
+inline constexpr std::int64_t kEpilogueColumns = 256;     // 112 x 256 accumulators: 112 KiB, in L2
+inline constexpr std::int64_t kPanelBytes = 128 << 10;    // of B packed just once: in L2, beside A
+inline constexpr std::int64_t kSquaresBytes = 512 << 10;  // the same, where sums are stored in squares
 inline constexpr std::int64_t kResidentBytes = 4
                                                << 20;  // of a strip of B that stays packed over all k blocks
 // A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77.
@@ -134,8 +135,13 @@ struct Plan {
     if (source == Source::offsets) a_in_place = false;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
     keep = p.epilogue != nullptr && blocks.count > 1;
+    stream =
+        blocks.count == 1 && p.epilogue == nullptr && p.batch * p.m * p.n * e.c_size > streaming_threshold();
     tile_columns = kEpilogueColumns / e.nr * e.nr;
-    once_columns = std::max<std::int64_t>(1, kPanelBytes / std::max<std::int64_t>(1, panel)) * e.nr;
+    std::int64_t panels = std::max<std::int64_t>(1, kPanelBytes / std::max<std::int64_t>(1, panel));
+    // A register's lanes of panels are stored together (scatter.hpp).
+    if (!c_direct && e.lanes * panel <= kSquaresBytes) panels = round_up(panels, e.lanes);
+    once_columns = panels * e.nr;
   }
 
   static bool direct(const Product& p, const ElementKernels& e) {
@@ -187,6 +193,7 @@ struct Plan {
   bool items_in_place;        // nothing is packed or moved: one call does many items
   bool c_direct;              // C is written in whole registers
   bool correct;               // subtract 128 * column sums
+  bool stream;                // C is more than the caches hold
   bool keep;                  // the epilogue waits for several k blocks
 };
 

@@ -68,18 +68,27 @@ class Member {
     for (std::int64_t block = first; block < first + count; ++block) {
       const std::int64_t panels = (block - first) * ceil_div(width, e_.nr) + share.begin / e_.nr;
       const std::int64_t k = plan_.blocks.size(block);
-      for (std::int64_t j = share.begin, i = 0; j < share.end; j += e_.nr, ++i)
-        pack_b(jc + j, std::min<std::int64_t>(e_.nr, share.end - j), block, k,
-               staged_ + (panels + i) * plan_.panel);
+      char* out = staged_ + panels * plan_.panel;
+      if (panel_bytes(e_, k) == plan_.panel) {
+        pack_b(jc + share.begin, share.end - share.begin, block, k, out);
+        continue;
+      }
+      for (std::int64_t j = share.begin; j < share.end; j += e_.nr, out += plan_.panel)
+        pack_b(jc + j, std::min<std::int64_t>(e_.nr, share.end - j), block, k, out);
     }
     if (gang_ != nullptr) gang_->barrier();
   }
 
+  /// `columns` columns of B from column j on, in panels one after the other.
   void pack_b(std::int64_t j, std::int64_t columns, std::int64_t block, std::int64_t k, char* out) const {
-    PackTask task = task_of(p_.b, p_.batch_b, true, j, columns, plan_.blocks.begin(block), k, out);
-    task.conjugate_a = p_.a.conjugate;
-    task.conjugate_b = p_.b.conjugate;
-    e_.pack_b(task);
+    const std::int64_t at_once = p_.b.prologue != nullptr ? e_.nr : columns;
+    for (std::int64_t at = 0; at < columns; at += at_once, out += panel_bytes(e_, k)) {
+      PackTask task = task_of(p_.b, p_.batch_b, true, j + at, std::min(at_once, columns - at),
+                              plan_.blocks.begin(block), k, out);
+      task.conjugate_a = p_.a.conjugate;
+      task.conjugate_b = p_.b.conjugate;
+      e_.pack_b(task);
+    }
   }
 
   /// `rows` rows of A from row i on.
@@ -132,6 +141,7 @@ class Member {
         task.k = k;
         task.add = block > 0;
         task.correct = plan_.correct;
+        task.stream = plan_.stream;
         task.k0 = k0;
         task.positions = p_.positions;
         aim(task, i, j);
@@ -175,9 +185,8 @@ class Member {
         task.b = once_;
         for (std::int64_t at = 0; at < n; at += plan_.once_columns, advance(task, plan_.once_columns)) {
           const std::int64_t width = std::min(plan_.once_columns, n - at);
-          for (std::int64_t q = 0; q < width; q += e_.nr)
-            pack_b(j + at + q, std::min<std::int64_t>(e_.nr, width - q), block, k, once_ + q / e_.nr * panel);
-          run(task, width, panel);
+          pack_b(j + at, width, block, k, once_);
+          run(task, width, panel_bytes(e_, k));
         }
         return;
       case Source::offsets:

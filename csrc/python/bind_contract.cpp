@@ -82,15 +82,17 @@ std::vector<Label> labels_of(const Labels& labels) {
 void register_contract(py::module_& m) {
   py::class_<Contraction>(m, "Contraction", "A contraction of two operands, for arrays of given strides.")
       .def(py::init([](const std::string& code, const Labels& batch, const Labels& rows, const Labels& cols,
-                       const Labels& shared, int a_arrays, int b_arrays, int extras, bool real_a, bool real_b,
-                       bool conjugate_a, bool conjugate_b, bool wraps, std::uintptr_t prologue_a,
-                       std::uintptr_t prologue_b, std::uintptr_t finish) {
+                       const Labels& shared, const std::vector<std::size_t>& innermost, int a_arrays,
+                       int b_arrays, int extras, bool real_a, bool real_b, bool conjugate_a, bool conjugate_b,
+                       bool wraps, std::uintptr_t prologue_a, std::uintptr_t prologue_b,
+                       std::uintptr_t finish) {
              ContractionSpec spec;
              spec.elements = elements_of(code);
              spec.batch = labels_of(batch);
              spec.rows = labels_of(rows);
              spec.cols = labels_of(cols);
              spec.shared = labels_of(shared);
+             spec.innermost = innermost;
              spec.a_arrays = a_arrays;
              spec.b_arrays = b_arrays;
              spec.extras = extras;
@@ -105,10 +107,11 @@ void register_contract(py::module_& m) {
              return std::make_unique<Contraction>(std::move(spec));
            }),
            py::arg("code"), py::arg("batch"), py::arg("rows"), py::arg("cols"), py::arg("shared"),
-           py::kw_only(), py::arg("a_arrays") = 1, py::arg("b_arrays") = 1, py::arg("extras") = 0,
-           py::arg("real_a") = false, py::arg("real_b") = false, py::arg("conjugate_a") = false,
-           py::arg("conjugate_b") = false, py::arg("wraps") = false, py::arg("prologue_a") = 0,
-           py::arg("prologue_b") = 0, py::arg("finish") = 0)
+           py::kw_only(), py::arg("innermost") = std::vector<std::size_t>{}, py::arg("a_arrays") = 1,
+           py::arg("b_arrays") = 1, py::arg("extras") = 0, py::arg("real_a") = false,
+           py::arg("real_b") = false, py::arg("conjugate_a") = false, py::arg("conjugate_b") = false,
+           py::arg("wraps") = false, py::arg("prologue_a") = 0, py::arg("prologue_b") = 0,
+           py::arg("finish") = 0)
       .def(
           "run",
           [](const Contraction& contraction, const std::vector<std::uintptr_t>& addresses,

@@ -1,6 +1,8 @@
 // Square blocks of elements in registers, turned: lane j of register i to lane i of register j.
 #pragma once
 
+#include <utility>
+
 #include "simd/vec.hpp"
 
 namespace ufuse {
@@ -14,34 +16,13 @@ namespace UFUSE_TIER {
 #endif
 
 /// Exchanges the halves of each pair of blocks of S lanes: the upper of `a` with the lower of `b`.
-template <int S, class T, int N>
-UFUSE_INLINE void exchange(Vec<T, N>& a, Vec<T, N>& b) {
+template <int S, class T, int N, int... Lane>
+UFUSE_INLINE void exchange(Vec<T, N>& a, Vec<T, N>& b, std::integer_sequence<int, Lane...>) {
   const auto x = a.v, y = b.v;
-  if constexpr (N == 2) {
-    a.v = UFUSE_PICK(x, y, 0, 2);
-    b.v = UFUSE_PICK(x, y, 1, 3);
-  } else if constexpr (N == 4) {
-    if constexpr (S == 1) {
-      a.v = UFUSE_PICK(x, y, 0, 4, 2, 6);
-      b.v = UFUSE_PICK(x, y, 1, 5, 3, 7);
-    } else {
-      a.v = UFUSE_PICK(x, y, 0, 1, 4, 5);
-      b.v = UFUSE_PICK(x, y, 2, 3, 6, 7);
-    }
-  } else {
-    static_assert(N == 8);
-    if constexpr (S == 1) {
-      a.v = UFUSE_PICK(x, y, 0, 8, 2, 10, 4, 12, 6, 14);
-      b.v = UFUSE_PICK(x, y, 1, 9, 3, 11, 5, 13, 7, 15);
-    } else if constexpr (S == 2) {
-      a.v = UFUSE_PICK(x, y, 0, 1, 8, 9, 4, 5, 12, 13);
-      b.v = UFUSE_PICK(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
-    } else {
-      a.v = UFUSE_PICK(x, y, 0, 1, 2, 3, 8, 9, 10, 11);
-      b.v = UFUSE_PICK(x, y, 4, 5, 6, 7, 12, 13, 14, 15);
-    }
-  }
+  a.v = UFUSE_PICK(x, y, ((Lane & S) == 0 ? Lane : N + Lane - S)...);
+  b.v = UFUSE_PICK(x, y, ((Lane & S) == 0 ? Lane + S : N + Lane)...);
 }
+
 /// Turns blocks of 4 by 4 within rows of 8 in interleavings alone, of which a core does two at a time.
 template <class T>
 UFUSE_INLINE void transpose_quads(Vec<T, 8>& a, Vec<T, 8>& b, Vec<T, 8>& c, Vec<T, 8>& d) {
@@ -59,13 +40,14 @@ UFUSE_INLINE void transpose_quads(Vec<T, 8>& a, Vec<T, 8>& b, Vec<T, 8>& c, Vec<
 
 template <int S, class T, int N>
 UFUSE_INLINE void exchange_all(Vec<T, N> (&r)[N]) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < N; ++i)
-    if ((i & S) == 0) exchange<S>(r[i], r[i + S]);
+    if ((i & S) == 0) exchange<S>(r[i], r[i + S], std::make_integer_sequence<int, N>{});
 }
 
 template <class T, int N>
 UFUSE_INLINE void transpose(Vec<T, N> (&r)[N]) {
+  if constexpr (N > 8) exchange_all<8>(r);
   if constexpr (N > 4) exchange_all<4>(r);
   if constexpr (N == 8 && sizeof(T) == 4) {
     transpose_quads(r[0], r[1], r[2], r[3]);

@@ -141,6 +141,7 @@ class Product:
         prologue_a, prologue_b, stored = (0 if p is None else p.address for p in self._kept)
         self.core = executors.native.contraction(
             arithmetic.code, batch, rows, cols, shared,
+            innermost=[] if arithmetic.code.startswith("arg_") else _innermost(pair),
             real_a=a.dtype.kind != "c", real_b=b.dtype.kind != "c",
             conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
@@ -368,6 +369,17 @@ def _fits(arithmetic: Arithmetic, a: Array, b: Array) -> bool:
     if arithmetic.sums.kind != "c":
         return True
     return all(x.dtype == p for x, p in zip((a, b), arithmetic.packed, strict=True))
+
+
+def _innermost(pair: Pair) -> list[int]:
+    """Return the shared labels that the operands have last, as positions among these.
+
+    The first is one that is last of all labels of its operand, if there is one.
+    """
+    last = [next((x for x in reversed(term) if x in pair.shared), None) for term in (pair.a, pair.b)]
+    if pair.b and last[1] == pair.b[-1] and last[0] != pair.a[-1]:
+        last.reverse()
+    return [pair.shared.index(x) for x in last if x is not None]
 
 
 def _sorted_labels(
