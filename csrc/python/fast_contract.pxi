@@ -62,6 +62,29 @@ cdef bint _bounds_apart(cnp.ndarray a, const Layout* layout, cnp.ndarray out, co
     return (high[0] + cnp.PyArray_ITEMSIZE(a) <= low[1]) or (high[1] + cnp.PyArray_ITEMSIZE(out) <= low[0])
 
 
+def run_contraction(uintptr_t address, arrays, bint small):
+    """Run a contraction of the core on arrays, in the order of its labels' strides.
+
+    Parameters
+    ----------
+    address : int
+        Of the core's Contraction.
+    arrays : sequence of ndarray
+        As many as it was made for, of the shapes and strides that it was made for.
+    small : bool
+        Whether other threads can wait for it.
+    """
+    cdef vector[char*] data
+    cdef const Contraction* core = <const Contraction*>address
+    for array in arrays:
+        data.push_back(cnp.PyArray_BYTES(<cnp.ndarray?>array))
+    if small:
+        core.run(data.data())
+    else:
+        with nogil:
+            core.run(data.data())
+
+
 cdef class PreparedContraction:
     """A contraction of the core, and the layouts it is for."""
     cdef const Contraction* core
@@ -82,13 +105,18 @@ cdef class ContractCall(Entry):
         The general function; it defines the signature and the documentation, and calls `remember`.
     subscripts : bool
         Whether subscripts come first.
+    first : callable
+        From this entry, the subscripts or None, and two arrays that are not known yet, to their product, or to
+        None, where the general function is to be asked.
     """
     cdef bint subscripts
+    cdef object first
     cdef dict known
 
-    def __init__(self, general, subscripts):
+    def __init__(self, general, subscripts, first):
         Entry.__init__(self, general)
         self.subscripts = subscripts
+        self.first = first
         self.known = {}
 
     def __call__(self, *args, **kwargs):
@@ -106,6 +134,10 @@ cdef class ContractCall(Entry):
                 prepared = <list>self.known.get(key)
                 if prepared is not None:
                     result = self._run(prepared, args[first], args[first + 1], out)
+                    if result is not None:
+                        return result
+                if not kwargs:
+                    result = self.first(self, key, args[first], args[first + 1])
                     if result is not None:
                         return result
         return self.general(*args, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
 from .arithmetic import DType, is_narrow
 from .finish import traced
+from .first import first_product
 from .pairs import Finish, Product
 from .plan import AloneStep, PairStep, Plan, make_plan
 from .subscripts import extents, from_lists, parse
@@ -25,10 +25,13 @@ Array = NDArray[Any]
 _OUR_KINDS = "biufc"
 _CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 _PLAIN = (None, None, "plus_times", "auto")
-_SMALL = 1e6  # multiplications during which other threads may wait
 
 
-@executors.fast_contraction(subscripts=True)
+def _first(entry: Any, subscripts: str, a: Array, b: Array) -> Array | None:
+    return first_product(entry, subscripts, subscripts, a, b, "ufuse.einsum")
+
+
+@executors.fast_contraction(subscripts=True, first=_first)
 def einsum(
     *operands: Any,
     out: Any = None,
@@ -293,10 +296,7 @@ def _remember(
         return
     product = step.prepared(arrays[0], arrays[1], out)
     if isinstance(product, Product) and not product.conjugates:
-        entry.remember(
-            key, *arrays, out, product, product.core.address, product.swapped,
-            math.prod(plan.sizes.values()) < _SMALL,
-        )  # fmt: skip
+        entry.remember(key, *arrays, out, product, product.address, product.swapped, product.small)
 
 
 def semiring_row(function: str, semiring: str | Semiring) -> Semiring | None:

@@ -206,6 +206,7 @@ def contraction(*args: Any, **options: Any) -> _core.Contraction:
 
 
 run_contractions = _core.run_contractions
+run_contraction = _fast.run_contraction
 
 
 def attention(
