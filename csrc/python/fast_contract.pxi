@@ -1,4 +1,5 @@
-# Contractions of two arrays: what has been prepared for arrays of the same shapes and strides is run again.
+# Contractions of two arrays, and sums of one: what has been prepared for arrays of the same shapes and strides is
+# run again.
 
 DEF FAST_AXES = 8
 DEF LAYOUTS = 32  # of one key
@@ -96,8 +97,32 @@ cdef class PreparedContraction:
     cdef bint small
 
 
+cdef class PreparedSum:
+    """A sum over labels of one array, as a reduction of a view of it, and the layouts it is for."""
+    cdef Layout x, out
+    cdef int axes
+    cdef int64_t shape[FAST_AXES]       # of the view: axes of the result, then those that are summed
+    cdef int64_t strides[FAST_AXES]
+    cdef int64_t out_strides[FAST_AXES]
+    cdef uint64_t reduced
+    cdef Py_ssize_t itemsize
+    cdef bint fresh, small
+
+    cdef void run(self, cnp.ndarray x, cnp.ndarray out, int reducer, int finish) except *:
+        cdef const void* data = cnp.PyArray_DATA(x)
+        cdef void* to = cnp.PyArray_DATA(out)
+        cdef DType element = <DType>_element[self.x.type]
+        if self.small:
+            reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to, self.out_strides,
+                        element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+        else:
+            with nogil:
+                reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to,
+                            self.out_strides, element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+
+
 cdef class ContractCall(Entry):
-    """Fast entry of a contraction of two arrays, by subscripts or not.
+    """Fast entry of a contraction of two arrays, by subscripts or not, or of one by subscripts.
 
     Parameters
     ----------
@@ -111,13 +136,15 @@ cdef class ContractCall(Entry):
     """
     cdef bint subscripts
     cdef object first
-    cdef dict known
+    cdef dict known, sums  # subscripts to what is prepared: of two arrays, of one
+    cdef int reducer, finish
 
     def __init__(self, general, subscripts, first):
         Entry.__init__(self, general)
         self.subscripts = subscripts
         self.first = first
         self.known = {}
+        self.sums = {}
 
     def __call__(self, *args, **kwargs):
         cdef object key = None, out = None
@@ -140,7 +167,37 @@ cdef class ContractCall(Entry):
                     result = self.first(self, key, args[first], args[first + 1])
                     if result is not None:
                         return result
+        elif (self.subscripts and len(args) == 2 and type(args[0]) is str and cnp.PyArray_CheckExact(args[1])
+                and (not kwargs or (len(kwargs) == 1 and "out" in kwargs))):
+            prepared = <list>self.sums.get(args[0])
+            if prepared is not None:
+                result = self._sum(prepared, args[1], kwargs["out"] if kwargs else None)
+                if result is not None:
+                    return result
         return self.general(*args, **kwargs)
+
+    cdef object _sum(self, list prepared, cnp.ndarray x, object out):
+        cdef PreparedSum p
+        cdef cnp.ndarray target
+        for entry in prepared:
+            p = <PreparedSum>entry
+            if not _has_layout(x, &p.x):
+                continue
+            if out is None:
+                if not p.fresh:
+                    continue
+                target = new_array(p.out.axes, <cnp.npy_intp*>p.out.shape, p.out.type, p.itemsize)
+            else:
+                if not cnp.PyArray_CheckExact(out):
+                    return None
+                target = out
+                if not _has_layout(target, &p.out):
+                    continue
+                if not cnp.PyArray_ISWRITEABLE(target) or not _bounds_apart(x, &p.x, target, &p.out):
+                    return None
+            p.run(x, target, self.reducer, self.finish)
+            return target[()] if p.out.axes == 0 and out is None else target
+        return None
 
     cdef object _run(self, list prepared, cnp.ndarray a, cnp.ndarray b, object out):
         cdef PreparedContraction p
@@ -194,7 +251,6 @@ cdef class ContractCall(Entry):
             Whether other threads can wait for it.
         """
         cdef PreparedContraction p = PreparedContraction()
-        cdef list prepared
         if not (_read_layout(a, &p.a) and _read_layout(b, &p.b) and _read_layout(out, &p.out)):
             return
         p.core = <const Contraction*>address
@@ -203,11 +259,49 @@ cdef class ContractCall(Entry):
         p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and p.out.type < cnp.NPY_NTYPES_LEGACY
         p.swapped = swapped
         p.small = small
-        if key not in self.known:
-            if len(self.known) >= 256:
-                self.known.clear()
-            self.known[key] = []
-        prepared = <list>self.known[key]
-        if len(prepared) >= LAYOUTS:
-            prepared.pop(0)
-        prepared.append(p)
+        _keep(self.known, key, p)
+
+    def remember_sum(self, key, cnp.ndarray x, cnp.ndarray view, cnp.ndarray out, int reducer, int finish):
+        """Sum again where arrays of the same layouts come.
+
+        Parameters
+        ----------
+        key : str
+            The subscripts.
+        x : ndarray
+        view : ndarray
+            Of `x`: its first axes are those of the result, and the others are summed over.
+        out : ndarray
+            Of the dtype of `x`.
+        reducer, finish : int
+            The core's numbers of a sum, and of the finish that leaves it as it is.
+        """
+        cdef PreparedSum p = PreparedSum()
+        cdef int axis
+        p.axes = cnp.PyArray_NDIM(view)
+        if p.axes > FAST_AXES or not (_read_layout(x, &p.x) and _read_layout(out, &p.out)):
+            return
+        for axis in range(p.axes):
+            p.shape[axis] = cnp.PyArray_DIM(view, axis)
+            p.strides[axis] = cnp.PyArray_STRIDE(view, axis)
+            p.out_strides[axis] = cnp.PyArray_STRIDE(out, axis) if axis < p.out.axes else 0
+        p.reduced = (<uint64_t>1 << p.axes) - (<uint64_t>1 << p.out.axes)
+        p.itemsize = cnp.PyArray_ITEMSIZE(out)
+        p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out)
+        p.small = cnp.PyArray_SIZE(view) <= SMALL
+        self.reducer = reducer
+        self.finish = finish
+        _keep(self.sums, key, p)
+
+
+cdef void _keep(dict known, object key, object prepared) except *:
+    """Put what is prepared beside what there is under the same key; forget what there is too much of."""
+    cdef list layouts
+    if key not in known:
+        if len(known) >= 256:
+            known.clear()
+        known[key] = []
+    layouts = <list>known[key]
+    if len(layouts) >= LAYOUTS:
+        layouts.pop(0)
+    layouts.append(prepared)

@@ -118,6 +118,15 @@ class ContractCall:
         swapped: bool,
         small: bool,
     ) -> None: ...
+    def remember_sum(
+        self,
+        key: str,
+        x: NDArray[Any],
+        view: NDArray[Any],
+        out: NDArray[Any],
+        reducer: int,
+        finish: int,
+    ) -> None: ...
 
 class ScanCall:
     def __init__(

@@ -288,11 +288,21 @@ def _remember(
     plan: Plan,
     out: Array,
 ) -> None:
-    """Leave a product of two arrays, read as they were given, to the fast entry from now on."""
+    """Leave a product of two arrays, or a sum of one, to the fast entry from now on.
+
+    They are read as they were given.
+    """
     step = plan.steps[0]
-    if executors.native is None or len(plan.steps) > 1 or not isinstance(step, PairStep):
+    if executors.native is None or len(plan.steps) > 1:
         return
-    if out.ndim == 0 or not all(x is y for x, y in zip(given, arrays, strict=True)):
+    if not all(x is y for x, y in zip(given, arrays, strict=True)):
+        return
+    if isinstance(step, AloneStep):
+        x = arrays[0]
+        if x.dtype == out.dtype and x.dtype.char in "fd" and x.size:
+            entry.remember_sum(key, x, step.summed(x), out, *executors.native.SUM)
+        return
+    if out.ndim == 0:
         return
     product = step.prepared(arrays[0], arrays[1], out)
     if isinstance(product, Product) and not product.conjugates:
