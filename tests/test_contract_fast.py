@@ -244,6 +244,44 @@ def test_first_calls_are_as_the_general_ones(subscripts: str, dtype: str) -> Non
             assert results[0] == results[1] == results[2], (subscripts, shapes)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", ">f8"])
+@pytest.mark.parametrize("subscripts", ["bii->b", "ii->", "ij->", "ij->j", "ij->i", "bij->jb"])
+def test_repeated_sums(subscripts: str, dtype: str) -> None:
+    """Of one array: into new results, outputs of any layout, and memory that is the array's own."""
+    rng = np.random.default_rng(6)
+    term = subscripts.partition("->")[0]
+    for n in (1, 4, 4, 40):
+        for layout in (lambda x: x, np.asfortranarray, spread, lambda x: x):
+            x = layout(small(rng, (n,) * len(term), dtype))
+            want = np.einsum(subscripts, x).astype(x.dtype.newbyteorder("="))
+            got = uf.einsum(subscripts, x)
+            same(np.asarray(got).astype(want.dtype), np.asarray(want))
+            assert isinstance(got, np.ndarray) == (np.ndim(want) > 0)
+            if np.ndim(want) == 0:
+                continue
+            for out in (np.zeros_like(want), spread(np.zeros_like(want))):
+                assert uf.einsum(subscripts, x, out=out) is out
+                same(out, want)
+    if subscripts == "bii->b":
+        inside = x[0, 0]
+        uf.einsum(subscripts, x, out=inside)
+        same(inside.astype(want.dtype), want)
+        frozen = np.zeros_like(want)
+        frozen.flags.writeable = False
+        with pytest.raises(ValueError, match="out"):
+            uf.einsum(subscripts, x, out=frozen)
+
+
+@pytest.mark.skipif(not NATIVE, reason="NumPy has no short way")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_are_asked_for_ahead(dtype: str) -> None:
+    """Diagonals that no second-level cache holds, up to the array's end; sums for one by one."""
+    x = np.random.default_rng(7).standard_normal((2100, 40, 40)).astype(dtype)
+    want = [uf.sum(np.ascontiguousarray(one.diagonal())) for one in x]
+    for _ in range(2):
+        np.testing.assert_array_equal(uf.einsum("bii->b", x), want)
+
+
 @pytest.mark.skipif(not NATIVE, reason="NumPy has no short way")
 def test_products_of_floats_are_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """New subscripts, and known ones with new shapes: a plan cost 40 us."""

@@ -106,19 +106,21 @@ cdef class PreparedSum:
     cdef int64_t out_strides[FAST_AXES]
     cdef uint64_t reduced
     cdef Py_ssize_t itemsize
-    cdef bint fresh, small
+    cdef bint small
 
-    cdef void run(self, cnp.ndarray x, cnp.ndarray out, int reducer, int finish) except *:
+    cdef bint run(self, cnp.ndarray x, cnp.ndarray out, int reducer, int finish) except -1:
         cdef const void* data = cnp.PyArray_DATA(x)
         cdef void* to = cnp.PyArray_DATA(out)
         cdef DType element = <DType>_element[self.x.type]
+        cdef bint done
         if self.small:
-            reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to, self.out_strides,
-                        element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+            done = reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to,
+                               self.out_strides, element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
         else:
             with nogil:
-                reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to,
-                            self.out_strides, element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+                done = reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to,
+                                   self.out_strides, element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+        return done
 
 
 cdef class ContractCall(Entry):
@@ -184,8 +186,6 @@ cdef class ContractCall(Entry):
             if not _has_layout(x, &p.x):
                 continue
             if out is None:
-                if not p.fresh:
-                    continue
                 target = new_array(p.out.axes, <cnp.npy_intp*>p.out.shape, p.out.type, p.itemsize)
             else:
                 if not cnp.PyArray_CheckExact(out):
@@ -195,7 +195,8 @@ cdef class ContractCall(Entry):
                     continue
                 if not cnp.PyArray_ISWRITEABLE(target) or not _bounds_apart(x, &p.x, target, &p.out):
                     return None
-            p.run(x, target, self.reducer, self.finish)
+            if not p.run(x, target, self.reducer, self.finish):
+                return None
             return target[()] if p.out.axes == 0 and out is None else target
         return None
 
@@ -281,13 +282,14 @@ cdef class ContractCall(Entry):
         p.axes = cnp.PyArray_NDIM(view)
         if p.axes > FAST_AXES or not (_read_layout(x, &p.x) and _read_layout(out, &p.out)):
             return
+        if not cnp.PyArray_IS_C_CONTIGUOUS(out):  # a few results are written side by side
+            return
         for axis in range(p.axes):
             p.shape[axis] = cnp.PyArray_DIM(view, axis)
             p.strides[axis] = cnp.PyArray_STRIDE(view, axis)
             p.out_strides[axis] = cnp.PyArray_STRIDE(out, axis) if axis < p.out.axes else 0
         p.reduced = (<uint64_t>1 << p.axes) - (<uint64_t>1 << p.out.axes)
         p.itemsize = cnp.PyArray_ITEMSIZE(out)
-        p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out)
         p.small = cnp.PyArray_SIZE(view) <= SMALL
         self.reducer = reducer
         self.finish = finish
