@@ -221,6 +221,20 @@ class PackedWeights:
         """Bytes held."""
         return self._weights.nbytes
 
+    def __copy__(self) -> PackedWeights:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackedWeights:
+        return self  # nothing changes it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._weights, (Dense, Decoded)):
+            raise TypeError(
+                f"ufuse.PackedWeights: {self!r} is laid out for this machine and cannot be pickled;"
+                " pickle the weights it was made of, and pack them with ufuse.prepack again"
+            )
+        return PackedWeights, (self._weights, self.dtype, self.mode)
+
     def __repr__(self) -> str:
         return f"PackedWeights(shape={self.shape}, {self._weights.says}, {self.nbytes} bytes)"
 
@@ -240,7 +254,8 @@ def prepack(w: ArrayLike | Record, mode: Mode | None = None) -> PackedWeights:
     -------
     PackedWeights
         It has `shape`, `nbytes` and `mode`, and keeps nothing of `w`, but for codes that are
-        decoded as they are needed.
+        decoded as they are needed. It never changes, so that a copy is itself. Those that are laid
+        out for this machine (all but float16, bfloat16 and what is decoded) cannot be pickled.
 
     Raises
     ------
