@@ -272,6 +272,39 @@ def test_repeated_sums(subscripts: str, dtype: str) -> None:
             uf.einsum(subscripts, x, out=frozen)
 
 
+def unaligned(x: Array) -> Array:
+    room = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    room[...] = x
+    return room
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", "complex64"])
+@pytest.mark.parametrize(
+    "subscripts", ["bi,bi->b", "ki,ki->i", "bij,bji->b", "abi,bi->ab", "i,i->"]
+)
+def test_repeated_dots(subscripts: str, dtype: str) -> None:
+    """Into new results, outputs of any layout and alignment, and an operand's own memory."""
+    rng = np.random.default_rng(8)
+    terms = subscripts.partition("->")[0].split(",")
+    for n in (3, 3, 30):
+        for layout in (lambda x: x, np.asfortranarray, spread, unaligned, lambda x: x):
+            a, b = (layout(small(rng, (n,) * len(term), dtype)) for term in terms)
+            wide = np.complex128 if dtype == "complex64" else np.float64
+            want = np.einsum(subscripts, a.astype(wide), b.astype(wide)).astype(dtype)
+            for _ in range(2):
+                same(np.asarray(uf.einsum(subscripts, a, b)), np.asarray(want))
+            if want.ndim == 0:
+                continue
+            for place in (lambda x: x, spread, unaligned):
+                out = place(np.zeros_like(want))
+                assert uf.einsum(subscripts, a, b, out=out) is out
+                same(out, want)
+    if subscripts == "bi,bi->b":
+        inside = a[0]
+        uf.einsum(subscripts, a, b, out=inside)
+        same(inside, want)
+
+
 @pytest.mark.skipif(not NATIVE, reason="NumPy has no short way")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_are_asked_for_ahead(dtype: str) -> None:

@@ -87,14 +87,54 @@ def run_contraction(uintptr_t address, arrays, bint small):
 
 
 cdef class PreparedContraction:
-    """A contraction of the core, and the layouts it is for."""
-    cdef const Contraction* core
+    """A contraction of the core, or sums of products of matching elements, and the layouts it is for."""
+    cdef const Contraction* core  # null where it is such sums
     cdef object owner  # keeps it alive
     cdef Layout a, b, out
     cdef Py_ssize_t itemsize
     cdef bint fresh    # whether a new result has the layout
     cdef bint swapped  # whether the core's first operand is the second one
     cdef bint small
+    # Of the sums: axes of the result, then those that are summed, and strides of both operands.
+    cdef int axes
+    cdef int64_t shape[FAST_AXES]
+    cdef int64_t a_strides[FAST_AXES]
+    cdef int64_t b_strides[FAST_AXES]
+
+    cdef void dots(self, char* a, char* b, char* out) except *:
+        """Sum products in float64, and round the sums to `out`, which is contiguous."""
+        cdef WeightedSum sum
+        cdef vector[double] sums
+        cdef int64_t sum_strides[FAST_AXES]
+        cdef int64_t step = sizeof(double)
+        cdef Py_ssize_t i
+        cdef int axis
+        for axis in range(self.axes - 1, -1, -1):
+            sum_strides[axis] = 0 if axis >= self.out.axes else step
+            if axis < self.out.axes:
+                step *= self.shape[axis]
+        sum.axes = self.axes
+        sum.shape = self.shape
+        sum.reduced = (<uint64_t>1 << self.axes) - (<uint64_t>1 << self.out.axes)
+        sum.values.data = a
+        sum.values.dtype = <DType>_element[self.a.type]
+        sum.values.strides = self.a_strides
+        sum.weights.data = b
+        sum.weights.dtype = <DType>_element[self.b.type]
+        sum.weights.strides = self.b_strides
+        sum.sum_strides = sum_strides
+        if self.out.type == cnp.NPY_DOUBLE:
+            sum.sums = out
+        else:
+            sums.resize(step // sizeof(double))
+            sum.sums = <char*>sums.data()
+        if self.small:
+            weighted_sum(sum)
+        else:
+            with nogil:
+                weighted_sum(sum)
+        for i in range(<Py_ssize_t>sums.size()):
+            (<float*>out)[i] = <float>sums[i]
 
 
 cdef class PreparedSum:
@@ -193,7 +233,8 @@ cdef class ContractCall(Entry):
                 target = out
                 if not _has_layout(target, &p.out):
                     continue
-                if not cnp.PyArray_ISWRITEABLE(target) or not _bounds_apart(x, &p.x, target, &p.out):
+                if (not cnp.PyArray_ISWRITEABLE(target) or not cnp.PyArray_ISALIGNED(target)
+                        or not _bounds_apart(x, &p.x, target, &p.out)):
                     return None
             if not p.run(x, target, self.reducer, self.finish):
                 return None
@@ -218,13 +259,15 @@ cdef class ContractCall(Entry):
                 target = out
                 if not _has_layout(target, &p.out):
                     continue
-                if (not cnp.PyArray_ISWRITEABLE(target) or not _bounds_apart(a, &p.a, target, &p.out)
-                        or not _bounds_apart(b, &p.b, target, &p.out)):
+                if (not cnp.PyArray_ISWRITEABLE(target) or not (p.core != NULL or cnp.PyArray_ISALIGNED(target))
+                        or not _bounds_apart(a, &p.a, target, &p.out) or not _bounds_apart(b, &p.b, target, &p.out)):
                     return None
             arrays[0] = cnp.PyArray_BYTES(b if p.swapped else a)
             arrays[1] = cnp.PyArray_BYTES(a if p.swapped else b)
             arrays[2] = cnp.PyArray_BYTES(target)
-            if p.small:
+            if p.core == NULL:
+                p.dots(arrays[0], arrays[1], arrays[2])
+            elif p.small:
                 p.core.run(arrays)
             else:
                 with nogil:
@@ -260,6 +303,36 @@ cdef class ContractCall(Entry):
         p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and p.out.type < cnp.NPY_NTYPES_LEGACY
         p.swapped = swapped
         p.small = small
+        _keep(self.known, key, p)
+
+    def remember_dots(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, cnp.ndarray left,
+                      cnp.ndarray right):
+        """Sum products of matching elements again where arrays of the same layouts come.
+
+        Parameters
+        ----------
+        key : str or None
+            The subscripts, where they come first.
+        a, b, out : ndarray
+            float32 or float64, all three.
+        left, right : ndarray
+            Views of `a` and `b`, of one shape: their first axes are those of the result, and the others are
+            summed over.
+        """
+        cdef PreparedContraction p = PreparedContraction()
+        cdef int axis
+        p.axes = cnp.PyArray_NDIM(left)
+        if (p.axes > FAST_AXES or not cnp.PyArray_IS_C_CONTIGUOUS(out) or not cnp.PyArray_ISALIGNED(out)
+                or not (_read_layout(a, &p.a) and _read_layout(b, &p.b) and _read_layout(out, &p.out))):
+            return
+        for axis in range(p.axes):
+            p.shape[axis] = cnp.PyArray_DIM(left, axis)
+            p.a_strides[axis] = cnp.PyArray_STRIDE(left, axis)
+            p.b_strides[axis] = cnp.PyArray_STRIDE(right, axis)
+        p.core = NULL
+        p.itemsize = cnp.PyArray_ITEMSIZE(out)
+        p.fresh = True
+        p.small = cnp.PyArray_SIZE(left) <= SMALL
         _keep(self.known, key, p)
 
     def remember_sum(self, key, cnp.ndarray x, cnp.ndarray view, cnp.ndarray out, int reducer, int finish):

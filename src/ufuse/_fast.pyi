@@ -118,6 +118,15 @@ class ContractCall:
         swapped: bool,
         small: bool,
     ) -> None: ...
+    def remember_dots(
+        self,
+        key: str | None,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        out: NDArray[Any],
+        left: NDArray[Any],
+        right: NDArray[Any],
+    ) -> None: ...
     def remember_sum(
         self,
         key: str,

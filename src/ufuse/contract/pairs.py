@@ -199,15 +199,19 @@ class Dots:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+    def views(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """View both in one shape: axes of the result, then those that are summed over."""
         pair = self._pair
         wanted = (*pair.out, *pair.shared)
         shape = [pair.sizes[label] for label in wanted]
-        left, right = (
-            np.broadcast_to(arranged(x, labels, wanted, pair.sizes), shape)
-            for x, labels in ((a, pair.a), (b, pair.b))
-        )
-        axes = range(len(pair.out), len(wanted))
+        left = np.broadcast_to(arranged(a, pair.a, wanted, pair.sizes), shape)
+        return left, np.broadcast_to(arranged(b, pair.b, wanted, pair.sizes), shape)
+
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+        pair = self._pair
+        left, right = self.views(a, b)
+        shape = left.shape
+        axes = range(len(pair.out), len(shape))
 
         def summed(x: Array, y: Array) -> Array:
             sums = np.empty([1 if i in axes else n for i, n in enumerate(shape)])

@@ -16,7 +16,7 @@ from ..interop.lowprecision import is_low_precision
 from .arithmetic import DType, is_narrow
 from .finish import traced
 from .first import first_product
-from .pairs import Finish, Product
+from .pairs import Dots, Finish, Product
 from .plan import AloneStep, PairStep, Plan, make_plan
 from .subscripts import extents, from_lists, parse
 
@@ -289,7 +289,7 @@ def _remember(
     plan: Plan,
     out: Array,
 ) -> None:
-    """Leave a product of two arrays, or a sum of one, to the fast entry from now on.
+    """Leave a contraction of two arrays, or a sum of one, to the fast entry from now on.
 
     They are read as they were given.
     """
@@ -308,6 +308,9 @@ def _remember(
     product = step.prepared(arrays[0], arrays[1], out)
     if isinstance(product, Product) and not product.conjugates:
         entry.remember(key, *arrays, out, product, product.address, product.swapped, product.small)
+    plain = out.dtype.char in "fd" and all(x.dtype == out.dtype for x in arrays)
+    if isinstance(product, Dots) and plain:
+        entry.remember_dots(key, *arrays, out, *product.views(*arrays))
 
 
 def semiring_row(function: str, semiring: str | Semiring) -> Semiring | None:
