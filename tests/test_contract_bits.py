@@ -176,3 +176,31 @@ def test_finish_has_the_same_bits_everywhere() -> None:
     a, b = drawn(rng, (230, 1100), "float32"), drawn(rng, (1100, 61), "float32")
     bias = drawn(rng, (61,), "float32")
     check(lambda x, y: uf.matmul(x, y, finish=lambda s: np.tanh(s + bias)), a, b)
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")
+@pytest.mark.parametrize("k", [1, 15, 16, 40, 1025, 2100])
+@pytest.mark.parametrize("n", [1, 15, 16, 83, 300])
+def test_few_rows_have_the_bits_of_many(n: int, k: int) -> None:
+    """Columns that lie along k are turned for up to eight rows, and packed for more."""
+    rng = np.random.default_rng(k)
+    x = rng.normal(size=(20, k)).astype(np.float32)
+    w = rng.normal(size=(n, k)).astype(np.float32)
+    bias = rng.normal(size=n).astype(np.float32)
+    want = uf.matmul(x, w.T)
+    gaps = np.zeros((2 * n, k + 3), np.float32)[::-2, 2 : k + 2]
+    gaps[...] = w
+    for m in (2, 3, 8, 9):
+        for columns in (w, gaps, np.asfortranarray(w)):
+            np.testing.assert_array_equal(uf.matmul(x[:m], columns.T), want[:m])
+            np.testing.assert_array_equal(uf.matmul(columns, x[:m].T), want[:m].T)
+            out = np.zeros((3 * m, 2 * n), np.float32)[::3, ::-2]
+            uf.matmul(x[:m], columns.T, out=out)
+            np.testing.assert_array_equal(out, want[:m])
+            np.testing.assert_array_equal(
+                uf.matmul(x[:m], columns.T, finish=lambda s: s + bias), want[:m] + bias
+            )
+    if n > 1 and k > 1:
+        for columns in (w, gaps):
+            np.testing.assert_array_equal(uf.matvec(columns, x[0]), want[0])
+            np.testing.assert_array_equal(uf.vecmat(x[0], columns.T), want[0])

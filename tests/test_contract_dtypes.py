@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from conftest import NATIVE
 from contraction_cases import (
     COMPLEX,
     DTYPES,
@@ -368,3 +369,33 @@ def test_accumulated_integers_of_any_size_do_not_wrap_silently(
         assert (uf.matmul(a, b, accumulate="int64") == want).all()
         if k == exact:
             np.testing.assert_array_equal(uf.matmul(a, b, accumulate=sums), want)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("subscripts", ["ij,jk->ik", "ij,j->i", "bi,bi->b"])
+def test_real_operands_have_no_imaginary_part(subscripts: str, dtype: str) -> None:
+    """An infinity times a real number: NumPy gives the number a 0 that makes NaN of it.
+
+    Each part is that of a real product. NaN is where NumPy's einsum has it, or in fewer places; of
+    two complex operands in the same ones. (NumPy's matmul has it in more: BLAS pads.)
+    """
+    rng = np.random.default_rng(9)
+    real = np.dtype(dtype).type().real.dtype
+    for special in (np.inf, -np.inf, np.nan, complex(np.inf, 1), complex(1, -np.inf)):
+        a = rng.integers(-2, 3, (3, 3)).astype(real)
+        b = (rng.integers(-2, 3, (3, 3)) + 1j).astype(dtype)
+        b[1, 1] = special
+        b = b[0] if subscripts == "ij,j->i" else b
+        if b.ndim == 1:
+            b[1] = special
+        with np.errstate(all="ignore"):
+            numpys = np.einsum(subscripts, a, b)
+            parts = [np.einsum(subscripts, a, part) for part in (b.real, b.imag)]
+            both = np.einsum(subscripts, a.astype(dtype), b)
+        got = uf.einsum(subscripts, a, b)
+        if NATIVE:
+            np.testing.assert_array_equal(got.real, parts[0])
+            np.testing.assert_array_equal(got.imag, parts[1])
+        assert not (np.isnan(got.real) & ~np.isnan(numpys.real)).any()
+        assert not (np.isnan(got.imag) & ~np.isnan(numpys.imag)).any()
+        same(uf.einsum(subscripts, a.astype(dtype), b), both)

@@ -125,7 +125,7 @@ def test_activations_are_the_catalogues() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
-@pytest.mark.parametrize("m", [0, 1, 3, 8, 9])
+@pytest.mark.parametrize("m", [0, 1, 3, 8, 9, 64])
 def test_narrow_floats_are_rounded_once(dtype: Any, m: int, tier: str) -> None:
     """What float32 gives, rounded."""
     rng = np.random.default_rng(3)
@@ -141,6 +141,11 @@ def test_narrow_floats_are_rounded_once(dtype: Any, m: int, tier: str) -> None:
         out = np.empty((m, 2 * n), dtype)[:, ::-2]
         assert uf.linear(x, w, bias, "relu", out=out) is out
         np.testing.assert_array_equal(out, want)
+        if m and NATIVE:
+            np.testing.assert_array_equal(uf.linear(x[-1:], w, bias, "relu"), want[-1:])
+        options = {"out_scale": 0.5, "out_zero_point": np.uint8(7)}
+        codes = uf.linear(x, w, bias, "relu", **options)
+        np.testing.assert_array_equal(codes, uf.linear(*wide, activation="relu", **options))
 
 
 @pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import ml_dtypes
@@ -244,3 +246,28 @@ def test_prepack_refuses() -> None:
     ):
         with pytest.raises(kind, match=message):
             uf.prepack(bad)
+
+
+def test_copies_and_pickles() -> None:
+    """What is packed for one machine is no use on another: the weights themselves are."""
+    rng = np.random.default_rng(21)
+    w = rng.normal(size=(48, 64)).astype(np.float32)
+    x = rng.normal(size=(3, 64)).astype(np.float32)
+    for given in (w, w.astype(np.float16), uf.quantize(w, "int4", axis=0)):
+        packed = uf.prepack(given)
+        assert copy.copy(packed) is packed
+        assert copy.deepcopy({"layer": packed})["layer"] is packed
+    half = uf.prepack(w.astype(np.float16))
+    again = pickle.loads(pickle.dumps(half))
+    assert (again.shape, again.dtype, again.nbytes) == (half.shape, half.dtype, half.nbytes)
+    np.testing.assert_array_equal(
+        uf.linear(x.astype(np.float16), again), uf.linear(x.astype(np.float16), half)
+    )
+    decoded = uf.prepack(quantized("float8_e4m3fn", 48, 64, axis=0))
+    np.testing.assert_array_equal(
+        uf.linear(x, pickle.loads(pickle.dumps(decoded))), uf.linear(x, decoded)
+    )
+    for given in (uf.quantize(w, "int4", axis=0), uf.quantize(w, "int8", axis=0), w):
+        if NATIVE:
+            with pytest.raises(TypeError, match="prepack again"):
+                pickle.dumps(uf.prepack(given))

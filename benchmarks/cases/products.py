@@ -198,6 +198,27 @@ def _stack_case(count: int, n: int) -> Case:
     )
 
 
+def _vector_case(n: int, columns: bool) -> Case:
+    """Multiply a matrix and a vector, either first: each number of it is read once."""
+
+    def make() -> SimpleNamespace:
+        matrix, vector = values((n, n), "float32", 1), values((n,), "float32", 2)
+        a, b = (vector, matrix) if columns else (matrix, vector)
+        return SimpleNamespace(a=a, b=b, out=touched((n,), "float32"))
+
+    return Case(
+        name=f"f32 vector of {n} times matrix" if columns else f"f32 matrix of {n} times vector",
+        group=GROUP,
+        make=make,
+        ours=ours(),
+        peers={"numpy": numpy, "torch": torch, "jax": jax},
+        limit="read",
+        amount=4 * n * n,
+        bar="limit >= 0.9; best >= 1x",
+        check=_CLOSE["float32"],
+    )
+
+
 def _integer_case(dtype: str, n: int) -> Case:
     peers: dict[str, Prepare] = {"numpy": numpy, "numba": numba, "torch": torch, "jax": jax}
     return Case(
@@ -240,6 +261,8 @@ def cases() -> list[Case]:
             for layout in _LAYOUTS
         ),
         _f32_case(256),
+        _vector_case(4096, columns=False),
+        _vector_case(4096, columns=True),
         _integer_case("int32", 1024),
         _integer_case("int64", 1024),
         _complex_case(1024),

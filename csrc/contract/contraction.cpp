@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "contract/dispatch.hpp"
+#include "contract/few_rows.hpp"
 #include "contract/finish.hpp"
 #include "contract/plan.hpp"
 #include "core/threads.hpp"
@@ -374,12 +375,15 @@ struct Contraction::Lowered {
     product.c_rows = rows->axis(c);
     product.c_cols = cols->axis(c);
     product.batch_c = batch->axis(c);
-    if (spec.finish == nullptr) return multiply(kernels, product);
+    const auto run_product = [&] {
+      if (!multiply_few_rows(active_tier(), product)) multiply(kernels, product);
+    };
+    if (spec.finish == nullptr) return run_product();
     ProgramFinish finish(*spec.finish, item_size(spec.finish->input_dtype(0)));
     for (std::size_t i = c; i < arrays; ++i) finish.add(at[i], rows->axis(i), cols->axis(i), batch->axis(i));
     const Epilogue epilogue(finish);
     product.epilogue = &epilogue;
-    multiply(kernels, product);
+    run_product();
     finish.check();
   }
 

@@ -1,4 +1,5 @@
-# Contractions of two arrays: what has been prepared for arrays of the same shapes and strides is run again.
+# Contractions of two arrays, and sums of one: what has been prepared for arrays of the same shapes and strides is
+# run again.
 
 DEF FAST_AXES = 8
 DEF LAYOUTS = 32  # of one key
@@ -62,19 +63,108 @@ cdef bint _bounds_apart(cnp.ndarray a, const Layout* layout, cnp.ndarray out, co
     return (high[0] + cnp.PyArray_ITEMSIZE(a) <= low[1]) or (high[1] + cnp.PyArray_ITEMSIZE(out) <= low[0])
 
 
+def run_contraction(uintptr_t address, arrays, bint small):
+    """Run a contraction of the core on arrays, in the order of its labels' strides.
+
+    Parameters
+    ----------
+    address : int
+        Of the core's Contraction.
+    arrays : sequence of ndarray
+        As many as it was made for, of the shapes and strides that it was made for.
+    small : bool
+        Whether other threads can wait for it.
+    """
+    cdef vector[char*] data
+    cdef const Contraction* core = <const Contraction*>address
+    for array in arrays:
+        data.push_back(cnp.PyArray_BYTES(<cnp.ndarray?>array))
+    if small:
+        core.run(data.data())
+    else:
+        with nogil:
+            core.run(data.data())
+
+
 cdef class PreparedContraction:
-    """A contraction of the core, and the layouts it is for."""
-    cdef const Contraction* core
+    """A contraction of the core, or sums of products of matching elements, and the layouts it is for."""
+    cdef const Contraction* core  # null where it is such sums
     cdef object owner  # keeps it alive
     cdef Layout a, b, out
     cdef Py_ssize_t itemsize
     cdef bint fresh    # whether a new result has the layout
     cdef bint swapped  # whether the core's first operand is the second one
     cdef bint small
+    # Of the sums: axes of the result, then those that are summed, and strides of both operands.
+    cdef int axes
+    cdef int64_t shape[FAST_AXES]
+    cdef int64_t a_strides[FAST_AXES]
+    cdef int64_t b_strides[FAST_AXES]
+
+    cdef void dots(self, char* a, char* b, char* out) except *:
+        """Sum products in float64, and round the sums to `out`, which is contiguous."""
+        cdef WeightedSum sum
+        cdef vector[double] sums
+        cdef int64_t sum_strides[FAST_AXES]
+        cdef int64_t step = sizeof(double)
+        cdef Py_ssize_t i
+        cdef int axis
+        for axis in range(self.axes - 1, -1, -1):
+            sum_strides[axis] = 0 if axis >= self.out.axes else step
+            if axis < self.out.axes:
+                step *= self.shape[axis]
+        sum.axes = self.axes
+        sum.shape = self.shape
+        sum.reduced = (<uint64_t>1 << self.axes) - (<uint64_t>1 << self.out.axes)
+        sum.values.data = a
+        sum.values.dtype = <DType>_element[self.a.type]
+        sum.values.strides = self.a_strides
+        sum.weights.data = b
+        sum.weights.dtype = <DType>_element[self.b.type]
+        sum.weights.strides = self.b_strides
+        sum.sum_strides = sum_strides
+        if self.out.type == cnp.NPY_DOUBLE:
+            sum.sums = out
+        else:
+            sums.resize(step // sizeof(double))
+            sum.sums = <char*>sums.data()
+        if self.small:
+            weighted_sum(sum)
+        else:
+            with nogil:
+                weighted_sum(sum)
+        for i in range(<Py_ssize_t>sums.size()):
+            (<float*>out)[i] = <float>sums[i]
+
+
+cdef class PreparedSum:
+    """A sum over labels of one array, as a reduction of a view of it, and the layouts it is for."""
+    cdef Layout x, out
+    cdef int axes
+    cdef int64_t shape[FAST_AXES]       # of the view: axes of the result, then those that are summed
+    cdef int64_t strides[FAST_AXES]
+    cdef int64_t out_strides[FAST_AXES]
+    cdef uint64_t reduced
+    cdef Py_ssize_t itemsize
+    cdef bint small
+
+    cdef bint run(self, cnp.ndarray x, cnp.ndarray out, int reducer, int finish) except -1:
+        cdef const void* data = cnp.PyArray_DATA(x)
+        cdef void* to = cnp.PyArray_DATA(out)
+        cdef DType element = <DType>_element[self.x.type]
+        cdef bint done
+        if self.small:
+            done = reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to,
+                               self.out_strides, element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+        else:
+            with nogil:
+                done = reduce_fast(data, self.axes, self.shape, self.strides, element, self.reduced, to,
+                                   self.out_strides, element, <ReducerId>reducer, <Finish>finish, 0, 0.0)
+        return done
 
 
 cdef class ContractCall(Entry):
-    """Fast entry of a contraction of two arrays, by subscripts or not.
+    """Fast entry of a contraction of two arrays, by subscripts or not, or of one by subscripts.
 
     Parameters
     ----------
@@ -82,14 +172,21 @@ cdef class ContractCall(Entry):
         The general function; it defines the signature and the documentation, and calls `remember`.
     subscripts : bool
         Whether subscripts come first.
+    first : callable
+        From this entry, the subscripts or None, and two arrays that are not known yet, to their product, or to
+        None, where the general function is to be asked.
     """
     cdef bint subscripts
-    cdef dict known
+    cdef object first
+    cdef dict known, sums  # subscripts to what is prepared: of two arrays, of one
+    cdef int reducer, finish
 
-    def __init__(self, general, subscripts):
+    def __init__(self, general, subscripts, first):
         Entry.__init__(self, general)
         self.subscripts = subscripts
+        self.first = first
         self.known = {}
+        self.sums = {}
 
     def __call__(self, *args, **kwargs):
         cdef object key = None, out = None
@@ -108,7 +205,41 @@ cdef class ContractCall(Entry):
                     result = self._run(prepared, args[first], args[first + 1], out)
                     if result is not None:
                         return result
+                if not kwargs:
+                    result = self.first(self, key, args[first], args[first + 1])
+                    if result is not None:
+                        return result
+        elif (self.subscripts and len(args) == 2 and type(args[0]) is str and cnp.PyArray_CheckExact(args[1])
+                and (not kwargs or (len(kwargs) == 1 and "out" in kwargs))):
+            prepared = <list>self.sums.get(args[0])
+            if prepared is not None:
+                result = self._sum(prepared, args[1], kwargs["out"] if kwargs else None)
+                if result is not None:
+                    return result
         return self.general(*args, **kwargs)
+
+    cdef object _sum(self, list prepared, cnp.ndarray x, object out):
+        cdef PreparedSum p
+        cdef cnp.ndarray target
+        for entry in prepared:
+            p = <PreparedSum>entry
+            if not _has_layout(x, &p.x):
+                continue
+            if out is None:
+                target = new_array(p.out.axes, <cnp.npy_intp*>p.out.shape, p.out.type, p.itemsize)
+            else:
+                if not cnp.PyArray_CheckExact(out):
+                    return None
+                target = out
+                if not _has_layout(target, &p.out):
+                    continue
+                if (not cnp.PyArray_ISWRITEABLE(target) or not cnp.PyArray_ISALIGNED(target)
+                        or not _bounds_apart(x, &p.x, target, &p.out)):
+                    return None
+            if not p.run(x, target, self.reducer, self.finish):
+                return None
+            return target[()] if p.out.axes == 0 and out is None else target
+        return None
 
     cdef object _run(self, list prepared, cnp.ndarray a, cnp.ndarray b, object out):
         cdef PreparedContraction p
@@ -128,13 +259,15 @@ cdef class ContractCall(Entry):
                 target = out
                 if not _has_layout(target, &p.out):
                     continue
-                if (not cnp.PyArray_ISWRITEABLE(target) or not _bounds_apart(a, &p.a, target, &p.out)
-                        or not _bounds_apart(b, &p.b, target, &p.out)):
+                if (not cnp.PyArray_ISWRITEABLE(target) or not (p.core != NULL or cnp.PyArray_ISALIGNED(target))
+                        or not _bounds_apart(a, &p.a, target, &p.out) or not _bounds_apart(b, &p.b, target, &p.out)):
                     return None
             arrays[0] = cnp.PyArray_BYTES(b if p.swapped else a)
             arrays[1] = cnp.PyArray_BYTES(a if p.swapped else b)
             arrays[2] = cnp.PyArray_BYTES(target)
-            if p.small:
+            if p.core == NULL:
+                p.dots(arrays[0], arrays[1], arrays[2])
+            elif p.small:
                 p.core.run(arrays)
             else:
                 with nogil:
@@ -162,7 +295,6 @@ cdef class ContractCall(Entry):
             Whether other threads can wait for it.
         """
         cdef PreparedContraction p = PreparedContraction()
-        cdef list prepared
         if not (_read_layout(a, &p.a) and _read_layout(b, &p.b) and _read_layout(out, &p.out)):
             return
         p.core = <const Contraction*>address
@@ -171,11 +303,80 @@ cdef class ContractCall(Entry):
         p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and p.out.type < cnp.NPY_NTYPES_LEGACY
         p.swapped = swapped
         p.small = small
-        if key not in self.known:
-            if len(self.known) >= 256:
-                self.known.clear()
-            self.known[key] = []
-        prepared = <list>self.known[key]
-        if len(prepared) >= LAYOUTS:
-            prepared.pop(0)
-        prepared.append(p)
+        _keep(self.known, key, p)
+
+    def remember_dots(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, cnp.ndarray left,
+                      cnp.ndarray right):
+        """Sum products of matching elements again where arrays of the same layouts come.
+
+        Parameters
+        ----------
+        key : str or None
+            The subscripts, where they come first.
+        a, b, out : ndarray
+            float32 or float64, all three.
+        left, right : ndarray
+            Views of `a` and `b`, of one shape: their first axes are those of the result, and the others are
+            summed over.
+        """
+        cdef PreparedContraction p = PreparedContraction()
+        cdef int axis
+        p.axes = cnp.PyArray_NDIM(left)
+        if (p.axes > FAST_AXES or not cnp.PyArray_IS_C_CONTIGUOUS(out) or not cnp.PyArray_ISALIGNED(out)
+                or not (_read_layout(a, &p.a) and _read_layout(b, &p.b) and _read_layout(out, &p.out))):
+            return
+        for axis in range(p.axes):
+            p.shape[axis] = cnp.PyArray_DIM(left, axis)
+            p.a_strides[axis] = cnp.PyArray_STRIDE(left, axis)
+            p.b_strides[axis] = cnp.PyArray_STRIDE(right, axis)
+        p.core = NULL
+        p.itemsize = cnp.PyArray_ITEMSIZE(out)
+        p.fresh = True
+        p.small = cnp.PyArray_SIZE(left) <= SMALL
+        _keep(self.known, key, p)
+
+    def remember_sum(self, key, cnp.ndarray x, cnp.ndarray view, cnp.ndarray out, int reducer, int finish):
+        """Sum again where arrays of the same layouts come.
+
+        Parameters
+        ----------
+        key : str
+            The subscripts.
+        x : ndarray
+        view : ndarray
+            Of `x`: its first axes are those of the result, and the others are summed over.
+        out : ndarray
+            Of the dtype of `x`.
+        reducer, finish : int
+            The core's numbers of a sum, and of the finish that leaves it as it is.
+        """
+        cdef PreparedSum p = PreparedSum()
+        cdef int axis
+        p.axes = cnp.PyArray_NDIM(view)
+        if p.axes > FAST_AXES or not (_read_layout(x, &p.x) and _read_layout(out, &p.out)):
+            return
+        if not cnp.PyArray_IS_C_CONTIGUOUS(out):  # a few results are written side by side
+            return
+        for axis in range(p.axes):
+            p.shape[axis] = cnp.PyArray_DIM(view, axis)
+            p.strides[axis] = cnp.PyArray_STRIDE(view, axis)
+            p.out_strides[axis] = cnp.PyArray_STRIDE(out, axis) if axis < p.out.axes else 0
+        p.reduced = (<uint64_t>1 << p.axes) - (<uint64_t>1 << p.out.axes)
+        p.itemsize = cnp.PyArray_ITEMSIZE(out)
+        p.small = cnp.PyArray_SIZE(view) <= SMALL
+        self.reducer = reducer
+        self.finish = finish
+        _keep(self.sums, key, p)
+
+
+cdef void _keep(dict known, object key, object prepared) except *:
+    """Put what is prepared beside what there is under the same key; forget what there is too much of."""
+    cdef list layouts
+    if key not in known:
+        if len(known) >= 256:
+            known.clear()
+        known[key] = []
+    layouts = <list>known[key]
+    if len(layouts) >= LAYOUTS:
+        layouts.pop(0)
+    layouts.append(prepared)

@@ -100,8 +100,12 @@ class SoftmaxCall:
     def __init__(self, general: Callable[..., Any], logarithm: bool) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+def run_contraction(address: int, arrays: Sequence[NDArray[Any]], small: bool) -> None: ...
+
 class ContractCall:
-    def __init__(self, general: Callable[..., Any], subscripts: bool) -> None: ...
+    def __init__(
+        self, general: Callable[..., Any], subscripts: bool, first: Callable[..., Any]
+    ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def remember(
         self,
@@ -113,6 +117,24 @@ class ContractCall:
         address: int,
         swapped: bool,
         small: bool,
+    ) -> None: ...
+    def remember_dots(
+        self,
+        key: str | None,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        out: NDArray[Any],
+        left: NDArray[Any],
+        right: NDArray[Any],
+    ) -> None: ...
+    def remember_sum(
+        self,
+        key: str,
+        x: NDArray[Any],
+        view: NDArray[Any],
+        out: NDArray[Any],
+        reducer: int,
+        finish: int,
     ) -> None: ...
 
 class ScanCall:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,8 @@ from .arithmetic import (
 from .subscripts import Label, Labels, Sizes, arranged, steps
 
 Array = NDArray[Any]
+
+SMALL = 1e6  # multiplications during which other threads may wait
 
 _FEW_RESULTS, _MANY_TERMS = 4, 64  # of an item of a batch
 _IN_CACHE = 256 << 10  # bytes of the result that a program works on at a time
@@ -64,7 +67,7 @@ class Pair:
     exact: bool = False
     conjugate: bool = False
 
-    @property
+    @cached_property
     def shared(self) -> tuple[Label, ...]:
         """Labels that are summed over, in the order of the operands: it decides the bits."""
         return tuple(x for x in dict.fromkeys((*self.a, *self.b)) if x not in self.out)
@@ -146,12 +149,14 @@ class Product:
             conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
         )  # fmt: skip
+        self.address = self.core.address
+        self.small = math.prod([n for n, _ in (*batch, *rows, *cols, *shared)]) < SMALL
 
     def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         if self.swapped:
             a, b = b, a
         extras = finish.arrays if self.fuses and finish is not None else ()
-        self.core.run([x.__array_interface__["data"][0] for x in (a, b, out, *extras)])
+        executors.native.run_contraction(self.address, (a, b, out, *extras), self.small)
         if self.conjugates:
             np.subtract(0, out.imag, out=out.imag)  # no conjugate: NumPy's sums have no -0
 
@@ -195,15 +200,19 @@ class Dots:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+    def views(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """View both in one shape: axes of the result, then those that are summed over."""
         pair = self._pair
         wanted = (*pair.out, *pair.shared)
         shape = [pair.sizes[label] for label in wanted]
-        left, right = (
-            np.broadcast_to(arranged(x, labels, wanted, pair.sizes), shape)
-            for x, labels in ((a, pair.a), (b, pair.b))
-        )
-        axes = range(len(pair.out), len(wanted))
+        left = np.broadcast_to(arranged(a, pair.a, wanted, pair.sizes), shape)
+        return left, np.broadcast_to(arranged(b, pair.b, wanted, pair.sizes), shape)
+
+    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+        pair = self._pair
+        left, right = self.views(a, b)
+        shape = left.shape
+        axes = range(len(pair.out), len(shape))
 
         def summed(x: Array, y: Array) -> Array:
             sums = np.empty([1 if i in axes else n for i, n in enumerate(shape)])
@@ -339,7 +348,7 @@ def prepare(
         return ByReference(pair)  # a kernel's empty sum is that of the wider dtype it sums in
     if pair.dtype.kind == "c" and a.dtype.kind != "c" and b.dtype.kind != "c":
         return OfReals(pair, a, b, out)
-    if pair.semiring is None and not always_product and (not free or _is_memory_bound(pair, terms)):
+    if pair.semiring is None and not always_product and (not free or _reads_once(pair, terms)):
         if all(x.char in "fdFD" or is_narrow(x) for x in (a.dtype, b.dtype)):
             if terms and all(pair.sizes[label] for label in pair.out):
                 return Dots(pair)
@@ -353,15 +362,23 @@ def prepare(
     return Product(pair, arithmetic, a, b, out, finish)
 
 
-def _is_memory_bound(pair: Pair, terms: int) -> bool:
+def is_memory_bound(items: int, results: int, terms: int) -> bool:
     """Whether an item of a batch has few results of many terms, so that reading it is all there is.
 
     By the shape alone, since the bits follow. (torch#21760: packed one by one, 500 items of 2 x
     1000 that lie side by side took 20 times NumPy's time.)
     """
-    batched = any(pair.sizes[x] > 1 for x in pair.out if x in pair.a and x in pair.b)
-    results = math.prod(pair.sizes[x] for x in pair.out if (x in pair.a) != (x in pair.b))
-    return batched and results <= _FEW_RESULTS and terms >= _MANY_TERMS
+    return items > 1 and results <= _FEW_RESULTS and terms >= _MANY_TERMS
+
+
+def _reads_once(pair: Pair, terms: int) -> bool:
+    items = results = 1
+    for label in pair.out:
+        if label in pair.a and label in pair.b:
+            items *= pair.sizes[label]
+        else:
+            results *= pair.sizes[label]
+    return is_memory_bound(items, results, terms)
 
 
 def _fits(arithmetic: Arithmetic, a: Array, b: Array) -> bool:

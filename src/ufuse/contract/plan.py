@@ -109,12 +109,15 @@ class AloneStep:
     def shared(self) -> tuple[Label, ...]:
         return tuple(x for x in dict.fromkeys(self.labels) if x not in self.out)
 
+    def summed(self, operand: Array) -> Array:
+        """Return a view whose first axes are those of the result, and the others are summed."""
+        return arranged(operand, self.labels, (*self.out, *self.shared), self.sizes)
+
     def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
         """Replace the operand in the list by the result, which is also returned."""
         operand = operands.pop(self.place)
-        wanted = (*self.out, *self.shared)
-        view = arranged(operand, self.labels, wanted, self.sizes)
-        axes = tuple(range(len(self.out), len(wanted)))
+        view = self.summed(operand)
+        axes = tuple(range(len(self.out), view.ndim))
         if axes:
             result = _sum(view, axes, self.dtype, self.semiring)
         else:

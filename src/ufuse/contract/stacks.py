@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .. import executors
 from ..catalogue.semirings import Semiring
 from ..interop import as_output, asarray, wrap_like
+from .first import first_product, is_plain
 from .summation import contract, supports
 
 Array = NDArray[Any]
@@ -84,6 +85,12 @@ class _Stacked:
         )
         return f"...{left},...{right}->...{result}"
 
+    def first(self, entry: Any, key: None, a: Array, b: Array) -> Array | None:
+        """Multiply two arrays that the fast entry does not know, or decline."""
+        if not is_plain(a, b):
+            return None
+        return first_product(entry, key, self.subscripts(a, b), a, b, self.function)
+
     def call(self, x1: Any, x2: Any, out: Any, axes: Any, entry: Any, **options: Any) -> Any:
         """Do what the public function of this name does."""
         out = out[0] if isinstance(out, tuple) else out
@@ -154,7 +161,7 @@ _VECMAT = _Stacked("ufuse.vecmat", ("i", "ij", "j"), getattr(np, "vecmat", None)
 _VECDOT = _Stacked("ufuse.vecdot", ("i", "i", ""), getattr(np, "vecdot", None), conjugate=True)
 
 
-@executors.fast_contraction(subscripts=False)
+@executors.fast_contraction(subscripts=False, first=_MATMUL.first)
 def matmul(
     x1: ArrayLike,
     x2: ArrayLike,
@@ -212,7 +219,7 @@ def matmul(
     )  # fmt: skip
 
 
-@executors.fast_contraction(subscripts=False)
+@executors.fast_contraction(subscripts=False, first=_MATVEC.first)
 def matvec(
     x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, casting: str = "same_kind",
     order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,
@@ -234,7 +241,7 @@ def matvec(
     )  # fmt: skip
 
 
-@executors.fast_contraction(subscripts=False)
+@executors.fast_contraction(subscripts=False, first=_VECMAT.first)
 def vecmat(
     x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, casting: str = "same_kind",
     order: str = "K", dtype: DTypeLike | None = None, axes: Any = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,8 @@ from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
 from .arithmetic import DType, is_narrow
 from .finish import traced
-from .pairs import Finish, Product
+from .first import first_product
+from .pairs import Dots, Finish, Product
 from .plan import AloneStep, PairStep, Plan, make_plan
 from .subscripts import extents, from_lists, parse
 
@@ -25,10 +25,13 @@ Array = NDArray[Any]
 _OUR_KINDS = "biufc"
 _CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 _PLAIN = (None, None, "plus_times", "auto")
-_SMALL = 1e6  # multiplications during which other threads may wait
 
 
-@executors.fast_contraction(subscripts=True)
+def _first(entry: Any, subscripts: str, a: Array, b: Array) -> Array | None:
+    return first_product(entry, subscripts, subscripts, a, b, "ufuse.einsum")
+
+
+@executors.fast_contraction(subscripts=True, first=_first)
 def einsum(
     *operands: Any,
     out: Any = None,
@@ -110,7 +113,8 @@ def einsum(
     (float16, bfloat16, float8) are summed in float32 and rounded once. Pairs of operands are packed
     matrix products that read them through their strides; what is left out of the result and in one
     operand alone is summed first. Sums over shared labels are fused multiply-adds in a fixed order,
-    so that the bits do not depend on threads, strides or CPU (from AVX2 up).
+    so that the bits do not depend on threads, strides or CPU (from AVX2 up). A real operand beside
+    a complex one has no imaginary part: NumPy gives it one of 0, which makes NaN of an infinity.
 
     Examples
     --------
@@ -285,18 +289,28 @@ def _remember(
     plan: Plan,
     out: Array,
 ) -> None:
-    """Leave a product of two arrays, read as they were given, to the fast entry from now on."""
+    """Leave a contraction of two arrays, or a sum of one, to the fast entry from now on.
+
+    They are read as they were given.
+    """
     step = plan.steps[0]
-    if executors.native is None or len(plan.steps) > 1 or not isinstance(step, PairStep):
+    if executors.native is None or len(plan.steps) > 1:
         return
-    if out.ndim == 0 or not all(x is y for x, y in zip(given, arrays, strict=True)):
+    if not all(x is y for x, y in zip(given, arrays, strict=True)):
+        return
+    if isinstance(step, AloneStep):
+        x = arrays[0]
+        if x.dtype == out.dtype and x.dtype.char in "fd" and x.size:
+            entry.remember_sum(key, x, step.summed(x), out, *executors.native.SUM)
+        return
+    if out.ndim == 0:
         return
     product = step.prepared(arrays[0], arrays[1], out)
     if isinstance(product, Product) and not product.conjugates:
-        entry.remember(
-            key, *arrays, out, product, product.core.address, product.swapped,
-            math.prod(plan.sizes.values()) < _SMALL,
-        )  # fmt: skip
+        entry.remember(key, *arrays, out, product, product.address, product.swapped, product.small)
+    plain = out.dtype.char in "fd" and all(x.dtype == out.dtype for x in arrays)
+    if isinstance(product, Dots) and plain:
+        entry.remember_dots(key, *arrays, out, *product.views(*arrays))
 
 
 def semiring_row(function: str, semiring: str | Semiring) -> Semiring | None:

@@ -252,11 +252,22 @@ def fast_softmax(*, logarithm: bool) -> Callable[[_F], _F]:
     return decorate
 
 
-def fast_contraction(*, subscripts: bool) -> Callable[[_F], _F]:
-    """Put the native fast entry before a contraction; `subscripts`: whether they come first."""
+def fast_contraction(*, subscripts: bool, first: Callable[..., Any]) -> Callable[[_F], _F]:
+    """Put the native fast entry before a contraction.
+
+    Parameters
+    ----------
+    subscripts : bool
+        Whether they come first.
+    first : callable
+        From the entry, the subscripts or None, and two arrays that it does not know, to their
+        product, or to None, where the general function is to be asked.
+    """
 
     def decorate(general: _F) -> _F:
-        return general if native is None else cast(_F, native.fast_contraction(general, subscripts))
+        if native is None:
+            return general
+        return cast(_F, native.fast_contraction(general, subscripts, first))
 
     return decorate
 

@@ -162,6 +162,8 @@ def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
 fast_average = _fast.AverageCall
 fast_softmax = _fast.SoftmaxCall
 fast_contraction = _fast.ContractCall
+#: The core's numbers of a reducer that sums and of the finish that leaves its state as it is.
+SUM = [row.name for row in REDUCERS].index("sum"), tuple(FINISHES).index("value")
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall
@@ -206,6 +208,7 @@ def contraction(*args: Any, **options: Any) -> _core.Contraction:
 
 
 run_contractions = _core.run_contractions
+run_contraction = _fast.run_contraction
 
 
 def attention(
