@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ from .arithmetic import (
     stored,
     term_program,
 )
+from .expressions import Expression, Finish, Operand, computed, parts
 from .subscripts import Label, Labels, Sizes, arranged, steps
 
 Array = NDArray[Any]
@@ -70,30 +72,6 @@ class Pair:
         return tuple(x for x in dict.fromkeys((*self.a, *self.b)) if x not in self.out)
 
 
-@dataclass(frozen=True, eq=False)
-class Finish:
-    """What is done to sums before they are stored.
-
-    Attributes
-    ----------
-    program : Program
-        Its first input is a sum, and each other an array's element.
-    arrays : tuple of ndarray
-        As programs read them; they broadcast to the result.
-    """
-
-    program: Program
-    arrays: tuple[Array, ...]
-
-    def key(self) -> Any:
-        """Return what a kernel that is prepared for it depends on."""
-        return (self.program, tuple((x.shape, x.strides) for x in self.arrays))
-
-    def apply(self, sums: Array, out: Array) -> None:
-        """Do it in a pass of its own."""
-        executors.run_program(self.program, (sums, *self.arrays), (out,))
-
-
 class Prepared(Protocol):
     """A pair on arrays of given shapes, strides and dtypes."""
 
@@ -112,8 +90,8 @@ class Product:
         self,
         pair: Pair,
         arithmetic: Arithmetic,
-        a: Array,
-        b: Array,
+        a: Operand,
+        b: Operand,
         out: Array,
         finish: Finish | None = None,
     ) -> None:
@@ -132,8 +110,8 @@ class Product:
         batch, rows, cols, shared = _sorted_labels(pair, a, b, out, extras)
         self.arithmetic = arithmetic
         programs = (
-            arithmetic.prologue(0, a.dtype),
-            arithmetic.prologue(1, b.dtype),
+            _prologue(arithmetic, 0, a),
+            _prologue(arithmetic, 1, b),
             finish.program if self.fuses and finish is not None else arithmetic.finish,
         )
         # The core keeps their addresses.
@@ -141,16 +119,18 @@ class Product:
         prologue_a, prologue_b, stored = (0 if p is None else p.address for p in self._kept)
         self.core = executors.native.contraction(
             arithmetic.code, batch, rows, cols, shared,
+            a_arrays=len(parts(a)), b_arrays=len(parts(b)),
             real_a=a.dtype.kind != "c", real_b=b.dtype.kind != "c",
             conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
         )  # fmt: skip
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+    def run(self, a: Operand, b: Operand, out: Array, finish: Finish | None = None) -> None:
         if self.swapped:
             a, b = b, a
         extras = finish.arrays if self.fuses and finish is not None else ()
-        self.core.run([x.__array_interface__["data"][0] for x in (a, b, out, *extras)])
+        arrays = (*parts(a), *parts(b), out, *extras)
+        self.core.run([x.__array_interface__["data"][0] for x in arrays])
         if self.conjugates:
             np.subtract(0, out.imag, out=out.imag)  # no conjugate: NumPy's sums have no -0
 
@@ -297,18 +277,82 @@ class ByReference:
         )  # fmt: skip
 
 
+def _prologue(arithmetic: Arithmetic, place: int, operand: Operand) -> Program | None:
+    if isinstance(operand, Expression):
+        return operand.packed_as(arithmetic.packed[place])
+    return arithmetic.prologue(place, operand.dtype)
+
+
+def choose_kernel(
+    pair: Pair, a: DType, b: DType, *, always_product: bool = False
+) -> Arithmetic | Callable[[Pair], Prepared]:
+    """Choose by sizes and dtypes: the arithmetic of a packed product, or a kernel of another kind.
+
+    Raises
+    ------
+    ValueError
+        If int32 sums that are wanted exactly could overflow.
+    """
+    if not pair.shared:
+        return Elementwise
+    in_a, in_b = set(pair.a), set(pair.b)
+    free = [x for x in pair.out if pair.sizes[x] != 1 and (x in in_a) != (x in in_b)]
+    terms = math.prod(pair.sizes[label] for label in pair.shared)
+    exact = pair.exact and pair.semiring is None
+    most = exact_terms(a, b, pair.dtype) if exact else None
+    if most is not None and terms > most:
+        raise ValueError(
+            f"ufuse: {pair.dtype} sums of {terms} products of {a} and {b} could "
+            f"overflow; at most {most} are exact: ask for accumulate='int64'"
+        )
+    if executors.native is None:
+        return ByReference
+    if pair.semiring is not None and not terms:
+        return ByReference  # a kernel's empty sum is that of the wider dtype it sums in
+    if pair.dtype.kind == "c" and a.kind != "c" and b.kind != "c":
+        return OfReals
+    if pair.semiring is None and not always_product and (not free or _is_memory_bound(pair, terms)):
+        if all(x.char in "fdFD" or is_narrow(x) for x in (a, b)):
+            if terms and all(pair.sizes[label] for label in pair.out):
+                return Dots
+        elif not free and pair.dtype.kind in "iu" and a == b == pair.dtype:
+            return ByReference  # memory-bound, and NumPy's loops are vectorised
+    if pair.semiring is not None and (program := term_program(pair.semiring, pair.dtype)):
+        return partial(ByProgram, program=program)
+    arithmetic = choose(a, b, pair.dtype, pair.semiring)
+    if arithmetic is None or not _fits(arithmetic, a, b):
+        return ByReference
+    return arithmetic
+
+
+def packable(pair: Pair, a: Operand, b: Operand) -> tuple[Operand, Operand]:
+    """Return the operands with those computed that no product computes as it packs them."""
+    if not (isinstance(a, Expression) or isinstance(b, Expression)):
+        return a, b
+    found = choose_kernel(pair, a.dtype, b.dtype)
+    if not isinstance(found, Arithmetic) or found.sums.kind == "c":
+        return computed(a), computed(b)
+    if isinstance(a, Expression) and a.packed_as(found.packed[0]) is None:
+        a = a.array()
+    if isinstance(b, Expression) and b.packed_as(found.packed[1]) is None:
+        b = b.array()
+    return a, b
+
+
 def prepare(
-    pair: Pair, a: Array, b: Array, out: Array, finish: Finish | None = None,
+    pair: Pair, a: Operand, b: Operand, out: Array, finish: Finish | None = None,
     *, always_product: bool = False,
 ) -> Prepared:  # fmt: skip
-    """Choose the kernel of a contraction.
+    """Prepare the kernel of a contraction.
 
     Parameters
     ----------
     pair : Pair
-    a, b, out : ndarray
+    a, b : ndarray or Expression
         In native byte order; shapes, strides and dtypes are those of later runs, and the memory
-        need not be.
+        need not be. Expressions are those that `packable` returns.
+    out : ndarray
+        Likewise.
     finish : Finish, optional
         What a product does to the sums before it stores them: `Product.fuses` says whether. The
         other kernels leave it to the caller.
@@ -320,36 +364,12 @@ def prepare(
     ValueError
         If int32 sums that are wanted exactly could overflow.
     """
-    if not pair.shared:
-        return Elementwise(pair)
-    in_a, in_b = set(pair.a), set(pair.b)
-    free = [x for x in pair.out if pair.sizes[x] != 1 and (x in in_a) != (x in in_b)]
-    terms = math.prod(pair.sizes[label] for label in pair.shared)
-    exact = pair.exact and pair.semiring is None
-    most = exact_terms(a.dtype, b.dtype, pair.dtype) if exact else None
-    if most is not None and terms > most:
-        raise ValueError(
-            f"ufuse: {pair.dtype} sums of {terms} products of {a.dtype} and {b.dtype} could "
-            f"overflow; at most {most} are exact: ask for accumulate='int64'"
-        )
-    if executors.native is None:
-        return ByReference(pair)
-    if pair.semiring is not None and not terms:
-        return ByReference(pair)  # a kernel's empty sum is that of the wider dtype it sums in
-    if pair.dtype.kind == "c" and a.dtype.kind != "c" and b.dtype.kind != "c":
-        return OfReals(pair, a, b, out)
-    if pair.semiring is None and not always_product and (not free or _is_memory_bound(pair, terms)):
-        if all(x.char in "fdFD" or is_narrow(x) for x in (a.dtype, b.dtype)):
-            if terms and all(pair.sizes[label] for label in pair.out):
-                return Dots(pair)
-        elif not free and pair.dtype.kind in "iu" and a.dtype == b.dtype == pair.dtype:
-            return ByReference(pair)  # memory-bound, and NumPy's loops are vectorised
-    if pair.semiring is not None and (program := term_program(pair.semiring, pair.dtype)):
-        return ByProgram(pair, program)
-    arithmetic = choose(a.dtype, b.dtype, pair.dtype, pair.semiring)
-    if arithmetic is None or not _fits(arithmetic, a, b):
-        return ByReference(pair)
-    return Product(pair, arithmetic, a, b, out, finish)
+    found = choose_kernel(pair, a.dtype, b.dtype, always_product=always_product)
+    if isinstance(found, Arithmetic):
+        return Product(pair, found, a, b, out, finish)
+    if found is OfReals:
+        return OfReals(pair, computed(a), computed(b), out)
+    return found(pair)
 
 
 def _is_memory_bound(pair: Pair, terms: int) -> bool:
@@ -363,30 +383,33 @@ def _is_memory_bound(pair: Pair, terms: int) -> bool:
     return batched and results <= _FEW_RESULTS and terms >= _MANY_TERMS
 
 
-def _fits(arithmetic: Arithmetic, a: Array, b: Array) -> bool:
+def _fits(arithmetic: Arithmetic, a: DType, b: DType) -> bool:
     """Whether the operands of a complex product are what it reads: nothing is converted there."""
     if arithmetic.sums.kind != "c":
         return True
-    return all(x.dtype == p for x, p in zip((a, b), arithmetic.packed, strict=True))
+    return all(x == p for x, p in zip((a, b), arithmetic.packed, strict=True))
 
 
 def _sorted_labels(
-    pair: Pair, a: Array, b: Array, out: Array, extras: Sequence[Array]
+    pair: Pair, a: Operand, b: Operand, out: Array, extras: Sequence[Array]
 ) -> tuple[Sequence[tuple[int, list[int]]], ...]:
     """Sort the labels into batch, rows, columns and shared ones, each with its strides.
 
     A label of one operand alone that the result lacks is summed: it counts as shared, with stride 0
     in the other operand.
     """
-    in_a, in_b = steps(pair.a, a, pair.sizes), steps(pair.b, b, pair.sizes)
-    in_out = steps(pair.out, out, pair.sizes)
-    in_extras = [steps(pair.out, np.broadcast_to(x, out.shape), pair.sizes) for x in extras]
+    in_a = [steps(pair.a, x, pair.sizes) for x in parts(a)]
+    in_b = [steps(pair.b, x, pair.sizes) for x in parts(b)]
+    in_out = [
+        steps(pair.out, x, pair.sizes)
+        for x in (out, *(np.broadcast_to(x, out.shape) for x in extras))
+    ]
     kinds: tuple[list[tuple[int, list[int]]], ...] = ([], [], [], [])
     for label in (*pair.out, *pair.shared):
-        strides = [found.get(label, 0) for found in (in_a, in_b, in_out, *in_extras)]
-        if label not in in_out:
+        strides = [found.get(label, 0) for found in (*in_a, *in_b, *in_out)]
+        if label not in pair.out:
             kind = 3
         else:
-            kind = 0 if label in in_a and label in in_b else 1 if label in in_a else 2
+            kind = 0 if label in pair.a and label in pair.b else 1 if label in pair.a else 2
         kinds[kind].append((pair.sizes[label], strides))
     return kinds

@@ -17,7 +17,8 @@ from ..catalogue.semirings import Semiring
 from ..reduce import exponential, extremes, logic, sums
 from . import reference
 from .arithmetic import DType, choose, is_narrow
-from .pairs import Finish, Pair, Prepared, Product, prepare
+from .expressions import Expression, Finish, Operand, computed, layout
+from .pairs import Pair, Prepared, Product, packable, prepare
 from .subscripts import Equation, Label, Labels, Sizes, arranged
 
 Array = NDArray[Any]
@@ -38,9 +39,11 @@ class PairStep:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.pair.sizes[label] for label in self.pair.out)
 
-    def prepared(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> Prepared:
+    def prepared(
+        self, a: Operand, b: Operand, out: Array, finish: Finish | None = None
+    ) -> Prepared:
         """Return the kernel for arrays of these strides and dtypes."""
-        key = (a.strides, b.strides, out.strides, a.dtype, b.dtype, finish and finish.key())
+        key = (layout(a), layout(b), out.strides, finish and finish.key())
         found = self._prepared.get(key)
         if found is None:
             if len(self._prepared) >= _PREPARED:
@@ -48,12 +51,15 @@ class PairStep:
             found = self._prepared[key] = prepare(self.pair, a, b, out, finish)
         return found
 
-    def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
+    def run(
+        self, operands: list[Operand], out: Array | None, finish: Finish | None = None
+    ) -> Array:
         """Replace the two operands in the list by the result, which is also returned."""
         first, second = self.places
         b, a = operands.pop(max(first, second)), operands.pop(min(first, second))
         if first > second:
             a, b = b, a
+        a, b = packable(self.pair, a, b)
         if out is None:
             out = executors.empty(self.shape, self.pair.dtype)
         kernel = self.prepared(a, b, out, finish)
@@ -97,6 +103,10 @@ class AloneStep:
     semiring: Semiring | None = None
     in_place: bool = False  # whether the result stays where the operand was among those at hand
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.sizes[label] for label in self.out)
+
     def view(self, operand: Array) -> Array:
         """Return a view where nothing is summed: diagonals, axes in the order of the result."""
         places = {label: i for i, label in enumerate(dict.fromkeys(self.labels))}
@@ -109,9 +119,11 @@ class AloneStep:
     def shared(self) -> tuple[Label, ...]:
         return tuple(x for x in dict.fromkeys(self.labels) if x not in self.out)
 
-    def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
+    def run(
+        self, operands: list[Operand], out: Array | None, finish: Finish | None = None
+    ) -> Array:
         """Replace the operand in the list by the result, which is also returned."""
-        operand = operands.pop(self.place)
+        operand = computed(operands.pop(self.place))
         wanted = (*self.out, *self.shared)
         view = arranged(operand, self.labels, wanted, self.sizes)
         axes = tuple(range(len(self.out), len(wanted)))
@@ -172,7 +184,7 @@ class Plan:
         return tuple(self.sizes[label] for label in self.equation.out)
 
     def run(
-        self, operands: Sequence[Array], out: Array | None, finish: Finish | None = None
+        self, operands: Sequence[Operand], out: Array | None, finish: Finish | None = None
     ) -> Array:
         """Contract; `out` has the result's shape and dtype, and overlaps no operand.
 
@@ -182,6 +194,69 @@ class Plan:
         for step in self.steps[:-1]:
             step.run(at_hand, None)
         return self.steps[-1].run(at_hand, out, finish)
+
+
+@dataclass
+class Inspection:
+    """What a run of a plan does.
+
+    Attributes
+    ----------
+    kernels : list of str
+        Of each step: see `planned.StepInfo`.
+    packed : int
+        How many operands are computed as they are packed.
+    finished : bool
+        Whether the finish is done before sums are stored.
+    temporaries : int
+        Bytes of intermediate results, and of what is computed in passes of its own.
+    """
+
+    kernels: list[str] = field(default_factory=list)
+    packed: int = 0
+    finished: bool = False
+    temporaries: int = 0
+
+
+def inspect(
+    plan: Plan, operands: Sequence[Operand], out: Array | None = None, finish: Finish | None = None
+) -> Inspection:
+    """Say what `Plan.run` does with such operands, without computing; `out` may be left out.
+
+    Raises
+    ------
+    ValueError
+        If sums that are wanted exactly could overflow.
+    """
+    found = Inspection()
+    at_hand = list(operands)
+    for number, step in enumerate(plan.steps):
+        last = number + 1 == len(plan.steps)
+        places = (step.place,) if isinstance(step, AloneStep) else step.places
+        taken = [at_hand[place] for place in places]
+        shape = step.shape
+        dtype = step.dtype if isinstance(step, AloneStep) else step.pair.dtype
+        sums = np.broadcast_to(np.zeros((), dtype), shape)
+        kernel = "reduce" if isinstance(step, AloneStep) and step.shared else "view"
+        ready: list[Any] = []
+        if isinstance(step, PairStep):
+            ready = list(packable(step.pair, *taken))
+            target = out if last and out is not None else sums
+            prepared = step.prepared(*ready, target, finish if last else None)
+            kernel = prepared.kind
+            found.finished = last and isinstance(prepared, Product) and prepared.fuses
+        found.kernels.append(kernel)
+        found.packed += sum(isinstance(x, Expression) for x in ready)
+        made = [
+            x for x in taken if isinstance(x, Expression) and not any(x is y for y in ready)
+        ]
+        found.temporaries += sum(math.prod(x.shape) * x.dtype.itemsize for x in made)
+        if not last or (finish is not None and not found.finished):
+            found.temporaries += math.prod(shape) * dtype.itemsize
+        rest = [x for i, x in enumerate(at_hand) if i not in places]
+        rest.insert(places[0] if isinstance(step, AloneStep) and step.in_place else len(rest), sums)
+        at_hand = rest
+    return found
 
 
 @lru_cache(maxsize=512)

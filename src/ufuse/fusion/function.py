@@ -133,7 +133,7 @@ class FusedFunction(ProgramCall):
             results = [_result(array, arguments.templates) for array in outputs]
         else:
             _check_shapes(self._label, plan.shapes, targets)
-            arguments.arrays, spec = _moved_apart(arguments, spec, targets, len(plan.runs) == 1)
+            arguments.arrays, spec = _moved_apart(arguments, spec, targets, plan.in_place)
             outputs = [
                 executors.empty(shape, dtype) if target is None else target
                 for shape, dtype, target in zip(plan.shapes, spec.dtypes, targets, strict=True)

@@ -14,6 +14,7 @@ from .errors import trace_error
 from .graph import Graph, Leaf, Shape, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
+from .scheduling import ContractRun, contract_room
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
 
@@ -83,9 +84,22 @@ class Specialisation:
     def run(self, arguments: Arguments, plan: Plan, outputs: Sequence[Array]) -> None:
         """Compute the results into `outputs`."""
         inputs = self.inputs(arguments, plan)
-        for run in plan.runs:
-            execute = executors.run_program if run.uniform else executors.reference.run_program
-            execute(run.program, [inputs[i] for i in run.inputs], [outputs[i] for i in run.outputs])
+        first = len(inputs)
+        arrays: list[Any] = [*inputs, *outputs, *(None for _ in plan.temporaries)]
+        for number, run in enumerate(plan.runs):
+            for result in run.outputs:
+                if arrays[first + result] is None:
+                    shape, code = plan.temporaries[result - len(outputs)]
+                    arrays[first + result] = executors.empty(shape, dtype_of(code))
+            targets = [arrays[first + result] for result in run.outputs]
+            if isinstance(run, ContractRun):
+                operands, extras = contracted(run, arrays)
+                contract_room().run(run.steps, operands, run.finish, extras, *targets)
+            else:
+                execute = executors.run_program if run.uniform else executors.reference.run_program
+                execute(run.program, [arrays[i] for i in run.inputs], targets)
+            for result in plan.last_uses[number] if plan.last_uses else ():
+                arrays[first + result] = None
 
     def inputs(self, arguments: Arguments, plan: Plan) -> list[Array]:
         """Return one array for each input of the program."""
@@ -113,7 +127,7 @@ class Specialisation:
         if native is None or not positional or self.shape_dependent or len(plan.runs) != 1:
             return None
         (run,) = plan.runs
-        if not run.uniform or run.program.rows:
+        if isinstance(run, ContractRun) or not run.uniform or run.program.rows:
             return None  # calls with other shapes may be simpler
         if self._fast is None:
             whole = tuple(Leaf(i) for i in range(len(arguments.arrays)))
@@ -184,6 +198,19 @@ def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
     if isinstance(result, dict):
         return {key: _flatten(part, values, graph) for key, part in result.items()}
     return result
+
+
+def contracted(run: ContractRun, arrays: Sequence[Any]) -> tuple[list[Any], list[Array]]:
+    """Return the operands of a contraction, and what its finish reads, from a plan's arrays."""
+    room = contract_room()
+    operands = [
+        room.expression(
+            operand.program, [arrays[i] for i in operand.inputs], operand.shape,
+            dtype_of(operand.code),
+        )
+        for operand in run.operands
+    ]  # fmt: skip
+    return operands, [arrays[i] for i in run.extras]
 
 
 def is_traced(args: Sequence[Any]) -> bool:
