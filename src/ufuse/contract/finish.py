@@ -55,12 +55,7 @@ def traced(
     plan = spec.plan(arguments.shapes)
     run = plan.runs[0]
     whole = len(plan.runs) == 1 and isinstance(run, Run) and run.uniform
-    if (
-        not whole
-        or len(spec.dtypes) != 1
-        or plan.shapes[0] != shape
-        or spec.program.has_reductions
-    ):
+    if not whole or len(spec.dtypes) != 1 or plan.shapes[0] != shape or spec.program.has_reductions:
         raise ValueError(
             f"{function}: argument 'finish': expected one result of shape {shape} that does not "
             f"reduce, got {', '.join(str(x) for x in plan.shapes)}"

@@ -247,9 +247,7 @@ def inspect(
             found.finished = last and isinstance(prepared, Product) and prepared.fuses
         found.kernels.append(kernel)
         found.packed += sum(isinstance(x, Expression) for x in ready)
-        made = [
-            x for x in taken if isinstance(x, Expression) and not any(x is y for y in ready)
-        ]
+        made = [x for x in taken if isinstance(x, Expression) and not any(x is y for y in ready)]
         found.temporaries += sum(math.prod(x.shape) * x.dtype.itemsize for x in made)
         if not last or (finish is not None and not found.finished):
             found.temporaries += math.prod(shape) * dtype.itemsize

@@ -96,7 +96,9 @@ class _Stacked:
         a, b = read(self.function, ("x1", "x2"), x1, x2)
         if is_traced(x1, x2) and axes is not None:
             raise trace_error(f"axes= of {self.function}", "write it as np.einsum")
-        if not is_traced(x1, x2) and not supports(a, b, options.get("dtype") or options.get("accumulate")):
+        if not is_traced(x1, x2) and not supports(
+            a, b, options.get("dtype") or options.get("accumulate")
+        ):
             return self._by_numpy(a, b, out, axes, options, (x1, x2))
         if axes is not None:
             return self._along(a, b, out, axes, options, (x1, x2))

@@ -17,9 +17,9 @@ from ..fusion.program import Contraction
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
 from .arithmetic import DType, is_narrow
+from .expressions import Finish
 from .finish import traced
 from .fused import is_traced, record
-from .expressions import Finish
 from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, make_plan
 from .subscripts import extents, from_lists, parse

@@ -138,7 +138,9 @@ class Graph:
             trailing = frozenset().union(*(operand.trailing for operand in operands))
         return self._add(instruction, _Value(code, shape, trailing, instruction))
 
-    def contract(self, operation: Contraction, code: str, args: tuple[int, ...], shape: Shape) -> int:
+    def contract(
+        self, operation: Contraction, code: str, args: tuple[int, ...], shape: Shape
+    ) -> int:
         """Add a contraction, whose result has a shape."""
         trailing = frozenset({-1 - len(self.values)}) if shape else frozenset[int]()
         instruction = Instruction(operation, code, args)

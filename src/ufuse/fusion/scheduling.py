@@ -1,9 +1,10 @@
 """The passes of a program with contractions.
 
-Each contraction is a pass, which takes its neighbours with it: what an operand is computed by runs as
-it is packed, and what becomes of the sums (`cutting.endings`) before they are stored. Stored besides
-are values that such a pass would compute more than once for each of its elements: those with fewer
-elements (of a row, of a column, reductions too), and operands of several contractions.
+Each contraction is a pass, which takes its neighbours with it: what an operand is computed by runs
+as it is packed, and what becomes of the sums (`cutting.endings`) before they are stored. Stored
+besides are values that passes would compute many times over: those with fewer elements than the
+loop they are needed in (of a row, of a column, reductions too), and operands of several
+contractions.
 """
 
 from __future__ import annotations
@@ -184,9 +185,7 @@ class Scheduler:
 
         part = cut(self._program, [target], stops, sums)
         missing = [
-            v
-            for v in part.inputs
-            if v != sums and v not in self._place and v not in self._ends
+            v for v in part.inputs if v != sums and v not in self._place and v not in self._ends
         ]
         if missing:
             self._compute(missing, [self._result(v) for v in missing])

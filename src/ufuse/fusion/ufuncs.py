@@ -65,7 +65,7 @@ def apply(
 ) -> tuple[int, ...]:
     """Record one call of a ufunc and return the values of its results."""
     if ufunc.signature is not None:
-        return (contracted(ufunc.__name__, *inputs, **kwargs),)
+        return (_generalised(graph, ufunc, inputs, kwargs),)
     options = dict(kwargs)
     if options.pop("where", True) is not True:
         raise trace_error(f"where= of np.{ufunc.__name__}", "use np.where(mask, result, otherwise)")
@@ -92,6 +92,18 @@ def apply(
             return (result,)
     values = [value_in(graph, op, dtypes[i]) for i, op in enumerate(operands)]
     return graph.loop(ufunc, values, dtypes)
+
+
+def _generalised(
+    graph: Graph, ufunc: np.ufunc, inputs: Sequence[Any], kwargs: dict[str, Any]
+) -> int:
+    """Record a ufunc that contracts; floats that NumPy has no loop for are summed in its dtype."""
+    options = dict(kwargs)
+    operands = [operand(graph, obj) for obj in inputs]
+    given = [graph.dtype(op) if isinstance(op, int) else op.kind for op in operands]
+    if options.get("dtype") is None and any(np.dtype(kind).kind == "V" for kind in given):
+        options["accumulate"] = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout))[-1]
+    return contracted(ufunc.__name__, *inputs, **options)
 
 
 def contracted(name: str, *args: Any, **kwargs: Any) -> int:
