@@ -54,11 +54,17 @@ def traced(
     arguments, spec = _fused(finish).traced(sample)
     plan = spec.plan(arguments.shapes)
     run = plan.runs[0]
-    whole = len(plan.runs) == 1 and isinstance(run, Run) and run.uniform
-    if not whole or len(spec.dtypes) != 1 or plan.shapes[0] != shape or spec.program.has_reductions:
+    if (
+        len(plan.runs) > 1
+        or not isinstance(run, Run)
+        or not run.uniform
+        or len(spec.dtypes) != 1
+        or plan.shapes[0] != shape
+        or spec.program.has_reductions
+    ):
         raise ValueError(
             f"{function}: argument 'finish': expected one result of shape {shape} that does not "
-            f"reduce, got {', '.join(str(x) for x in plan.shapes)}"
+            f"reduce or contract, got {', '.join(str(x) for x in plan.shapes)}"
         )
     sources = [spec.sources[i] for i in run.inputs]
     inputs = [spec.inputs(arguments, plan)[i] for i in run.inputs]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +18,15 @@ from ..fusion.traced import Traced, TracedArray, TracedScalar
 from ..fusion.tracing import Tracer
 from ..fusion.ufuncs import operand, value_in
 from .arithmetic import DType, is_narrow
-from .expressions import Expression, Finish, Operand, native_order
-from .plan import Inspection, Plan, inspect, make_plan
+from .expressions import Expression, Finish, Operand, native_order, parts
+from .pairs import Product, packable
+from .plan import SMALL, Inspection, PairStep, Plan, inspect, make_plan
 from .subscripts import extents, parse
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+
+_FAST_AXES: Final = 8  # of the arrays of `_fast.FastContraction`
 
 
 # --- while tracing -------------------------------------------------------------------------------
@@ -143,6 +148,39 @@ def run(
     else:
         found = executors.empty(out.shape, out.dtype.newbyteorder("="))
         out[...] = steps.run(operands, found, done)
+
+
+def repeated(
+    steps: Plan, operands: Sequence[Operand], finish: Program | None, extras: Sequence[Array],
+    out: Array, sources: Sequence[int | Array], args: Sequence[Array],
+) -> Any:  # fmt: skip
+    """Return what does `run` again for arrays of the same layouts; None where that takes Python.
+
+    `sources` are what the arrays of the operands, and then the extras, are: arguments by number, or
+    arrays from outside of the function.
+    """
+    (step, *more) = steps.steps
+    if more or not isinstance(step, PairStep) or max(x.ndim for x in (*args, out)) > _FAST_AXES:
+        return None
+    if not all(x.dtype.isnative for x in args):
+        return None
+    first, second = (operands[place] for place in step.places)
+    left, right = packable(step.pair, first, second)
+    if left is not first or right is not second:
+        return None
+    done = _finish(finish, extras)
+    product = step.prepared(first, second, out, done)
+    if not isinstance(product, Product) or product.conjugates or (done and not product.fuses):
+        return None
+    counts = [len(parts(x)) for x in operands]
+    ends = list(itertools.accumulate(counts))
+    read = [list(sources[end - n : end]) for n, end in zip(counts, ends, strict=True)]
+    order = [place for place in step.places][:: -1 if product.swapped else 1]
+    arrays = [*read[order[0]], *read[order[1]], None, *sources[ends[-1] :]]
+    small = math.prod(step.pair.sizes.values()) < SMALL
+    return executors.native.repeated_contraction(
+        product, product.core.address, arrays, args, out, small
+    )
 
 
 def explained(

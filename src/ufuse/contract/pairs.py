@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +77,11 @@ class Prepared(Protocol):
 
     kind: str
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        """Write the contraction of `a` and `b` into `out`, which overlaps neither."""
+    def run(self, a: Any, b: Any, out: Array, finish: Finish | None = None) -> None:
+        """Write the contraction of `a` and `b` into `out`, which overlaps neither.
+
+        A product also takes expressions.
+        """
 
 
 class Product:
@@ -285,7 +288,7 @@ def _prologue(arithmetic: Arithmetic, place: int, operand: Operand) -> Program |
 
 def choose_kernel(
     pair: Pair, a: DType, b: DType, *, always_product: bool = False
-) -> Arithmetic | Callable[[Pair], Prepared]:
+) -> Arithmetic | Literal["of reals"] | Callable[[Pair], Prepared]:
     """Choose by sizes and dtypes: the arithmetic of a packed product, or a kernel of another kind.
 
     Raises
@@ -310,7 +313,7 @@ def choose_kernel(
     if pair.semiring is not None and not terms:
         return ByReference  # a kernel's empty sum is that of the wider dtype it sums in
     if pair.dtype.kind == "c" and a.kind != "c" and b.kind != "c":
-        return OfReals
+        return "of reals"
     if pair.semiring is None and not always_product and (not free or _is_memory_bound(pair, terms)):
         if all(x.char in "fdFD" or is_narrow(x) for x in (a, b)):
             if terms and all(pair.sizes[label] for label in pair.out):
@@ -367,7 +370,7 @@ def prepare(
     found = choose_kernel(pair, a.dtype, b.dtype, always_product=always_product)
     if isinstance(found, Arithmetic):
         return Product(pair, found, a, b, out, finish)
-    if found is OfReals:
+    if found == "of reals":
         return OfReals(pair, computed(a), computed(b), out)
     return found(pair)
 

@@ -24,6 +24,7 @@ from .subscripts import Equation, Label, Labels, Sizes, arranged
 Array = NDArray[Any]
 Path = tuple[tuple[int, ...], ...]
 
+SMALL = 1e6  # multiplications during which other threads may wait
 _PREPARED = 16  # layouts that a step remembers
 
 
@@ -240,9 +241,10 @@ def inspect(
         kernel = "reduce" if isinstance(step, AloneStep) and step.shared else "view"
         ready: list[Any] = []
         if isinstance(step, PairStep):
-            ready = list(packable(step.pair, *taken))
+            a, b = packable(step.pair, *taken)
+            ready = [a, b]
             target = out if last and out is not None else sums
-            prepared = step.prepared(*ready, target, finish if last else None)
+            prepared = step.prepared(a, b, target, finish if last else None)
             kernel = prepared.kind
             found.finished = last and isinstance(prepared, Product) and prepared.fuses
         found.kernels.append(kernel)

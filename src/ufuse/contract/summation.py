@@ -21,7 +21,7 @@ from .expressions import Finish
 from .finish import traced
 from .fused import is_traced, record
 from .pairs import Product
-from .plan import AloneStep, PairStep, Plan, make_plan
+from .plan import SMALL, AloneStep, PairStep, Plan, make_plan
 from .subscripts import extents, from_lists, parse
 
 Array = NDArray[Any]
@@ -29,7 +29,6 @@ Array = NDArray[Any]
 _OUR_KINDS = "biufc"
 _CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 _PLAIN = (None, None, "plus_times", "auto")
-_SMALL = 1e6  # multiplications during which other threads may wait
 
 
 @executors.fast_contraction(subscripts=True)
@@ -314,7 +313,7 @@ def _remember(
     if isinstance(product, Product) and not product.conjugates:
         entry.remember(
             key, *arrays, out, product, product.core.address, product.swapped,
-            math.prod(plan.sizes.values()) < _SMALL,
+            math.prod(plan.sizes.values()) < SMALL,
         )  # fmt: skip
 
 

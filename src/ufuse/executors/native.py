@@ -43,7 +43,7 @@ def compiled(program: Program) -> _core.Program:
     constants = [
         (code, np.asarray(value, dtype_of(code)).tobytes()) for code, value in program.constants
     ]
-    instructions = [(i.operation, i.code, list(i.args)) for i in program.instructions]
+    instructions = [(str(i.operation), i.code, list(i.args)) for i in program.instructions]
     return _core.Program(
         list(program.inputs), constants, instructions, list(program.outputs), list(program.rows)
     )
@@ -162,6 +162,7 @@ def fast_order(general: Any, scale: float, skip_nan: bool) -> _fast.OrderCall:
 fast_average = _fast.AverageCall
 fast_softmax = _fast.SoftmaxCall
 fast_contraction = _fast.ContractCall
+repeated_contraction = _fast.FastContraction
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall

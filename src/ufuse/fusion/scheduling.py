@@ -206,7 +206,8 @@ class Scheduler:
     def _contract(self, start: int, end: int) -> None:
         instruction = self._program.instructions[start - self._program.first_instruction]
         operands = tuple(self._operand(arg) for arg in instruction.args)
-        finish, extras = None, ()
+        finish: Program | None = None
+        extras: tuple[int, ...] = ()
         if end != start:
             part = self._part(end, start)
             finish, extras = part.program, tuple(self._stored(v) for v in part.inputs[1:])

@@ -124,10 +124,12 @@ class Specialisation:
         the loop runs over what they all broadcast to, so reductions and the result must do so too.
         """
         native = executors.native
-        if native is None or not positional or self.shape_dependent or len(plan.runs) != 1:
+        if native is None or not positional or len(plan.runs) != 1:
             return None
         (run,) = plan.runs
-        if isinstance(run, ContractRun) or not run.uniform or run.program.rows:
+        if isinstance(run, ContractRun):
+            return self._repeated(run, arguments, plan)
+        if self.shape_dependent or not run.uniform or run.program.rows:
             return None  # calls with other shapes may be simpler
         if self._fast is None:
             whole = tuple(Leaf(i) for i in range(len(arguments.arrays)))
@@ -141,6 +143,29 @@ class Specialisation:
                 and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
             )
         return self._fast or None
+
+    def _repeated(self, run: ContractRun, arguments: Arguments, plan: Plan) -> Any:
+        """Return what repeats a call that is one contraction, for arrays of the same layouts."""
+        if not isinstance(self.structure, _Output) or not plan.shapes[0]:
+            return None
+        given: list[Any] = [
+            source.index if isinstance(source, Leaf) else None
+            for source in (self.sources[i] for i in run.inputs)
+        ]
+        count = len(arguments.arrays)
+        arrays = [x for x in arguments.arrays]
+        if any(x is None for x in given) or any(not x.dtype.isnative for x in self.captured):
+            return None
+        sources = [i if i < count else self.captured[i - count] for i in given]
+        key = tuple((x.shape, x.strides) for x in (*arrays, *self.captured))
+        if self._fast is None or self._fast[0] != key:
+            inputs = self.inputs(arguments, plan)
+            operands, extras = contracted(run, inputs)
+            out = executors.empty(plan.shapes[0], self.dtypes[0])
+            self._fast = key, contract_room().repeated(
+                run.steps, operands, run.finish, extras, out, sources, arrays
+            )  # fmt: skip
+        return self._fast[1]
 
     def result(self, outputs: Sequence[Any]) -> Any:
         """Return the results in the structure that the function returned."""
