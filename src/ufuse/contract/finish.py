@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..fusion import FusedFunction
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
-from ..fusion.scheduling import Run
+from ..fusion.runs import Run
 from .arithmetic import DType
 from .expressions import Finish, native_order
 

@@ -15,7 +15,7 @@ from .arguments import Arguments
 from .graph import Shape
 from .planning import Plan, infer_shapes
 from .program import Program, dtype_of
-from .scheduling import ContractRun, Step, contract_room
+from .runs import ContractRun, Step, contract_room
 from .specialisation import Specialisation, contracted
 
 # What NumPy does inside of a ufunc's loop, in buffers that stay in cache.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .graph import Leaf, Length, Shape, Source
 from .program import EXPAND, Contraction, Instruction, Program, dtype_of
-from .scheduling import Run, Scheduler, Step, contract_room
+from .runs import Run, Step, contract_room
 from .shapes import broadcast_shapes
 
 
@@ -74,6 +74,8 @@ def plan(
     shapes = tuple(values[output] for output in program.outputs)
     fixed = tuple(_length(s, leaves) if isinstance(s, Length) else None for s in sources)
     if program.has_contractions:
+        from .scheduling import Scheduler  # few programs need it
+
         made = Scheduler(program, values, _runs, infer_shapes)
         runs = tuple(made.steps)
         return Plan(

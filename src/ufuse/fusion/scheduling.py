@@ -10,93 +10,15 @@ contractions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from importlib import import_module
-from typing import Any
+from dataclasses import replace
 
 from .cutting import Cut, cut, elements, endings
 from .graph import Shape
-from .program import Contraction, Instruction, Program, dtype_of
+from .program import Contraction, Program, dtype_of
+from .runs import ContractRun, Operand, Run, Step, contract_room
 
-
-@dataclass(frozen=True)
-class Run:
-    """One program in one loop.
-
-    Attributes
-    ----------
-    program : Program
-    inputs, outputs : tuple of int
-        Which of the plan's arrays it reads, and which of its results it writes.
-    uniform : bool
-        Whether all full values have the same trailing length, as compiled executors need; else
-        only the reference executor can run it.
-    """
-
-    program: Program
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    uniform: bool = True
-
-
-@dataclass(frozen=True)
-class Operand:
-    """What a contraction reads: an array as it is, or what a program makes of some.
-
-    Attributes
-    ----------
-    inputs : tuple of int
-        Of the plan's arrays.
-    program : Program or None
-    shape : tuple
-    code : str
-    """
-
-    inputs: tuple[int, ...]
-    program: Program | None
-    shape: Shape
-    code: str
-
-
-@dataclass(frozen=True)
-class ContractRun:
-    """One contraction.
-
-    Attributes
-    ----------
-    instruction : Instruction
-        Whose operation it is.
-    steps : object
-        How the contract room does it, for these shapes.
-    operands : tuple of Operand
-    finish : Program or None
-        Of the sums and of the arrays in `extras`.
-    extras : tuple of int
-    outputs : tuple of int
-        The one result that it writes.
-    """
-
-    instruction: Instruction
-    steps: Any
-    operands: tuple[Operand, ...]
-    finish: Program | None
-    extras: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        """Which of the plan's arrays it reads."""
-        return (*(i for operand in self.operands for i in operand.inputs), *self.extras)
-
-
-Step = Run | ContractRun
 #: Shapes of inputs and of all values to the runs of a program without contractions.
 Runs = Callable[[Program, Sequence[Shape], Sequence[Shape]], list[Run]]
-
-
-def contract_room() -> Any:
-    """Return what runs contractions; imported when the first one is traced."""
-    return import_module("ufuse.contract.fused")
 
 
 class Scheduler:

@@ -14,7 +14,7 @@ from .errors import trace_error
 from .graph import Graph, Leaf, Shape, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
-from .scheduling import ContractRun, contract_room
+from .runs import ContractRun, contract_room
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
 
