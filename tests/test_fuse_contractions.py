@@ -6,9 +6,10 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, strategies
+from hypothesis import strategies
 
 import ufuse as uf
 from conftest import NATIVE
@@ -138,7 +139,12 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int]] = {
         (X[:1], W, ROW),
         3,
     ),
-    "small values once": (lambda x, w, b: x @ w + (b * b - b), (X, W, BIAS), 2),
+    "small values": (lambda x, w, b: x @ w + (b * b - b), (X, W, BIAS), 1),
+    "small values of many": (
+        lambda x, s, w, b: ((s * 2 - 1) * x) @ w + (b * b - b),
+        (np.tile(X, (30, 50)), np.tile(ROW, (30, 1)), np.tile(W, (50, 1)), BIAS),
+        3,
+    ),
     "an operand of several": (
         _for_several,
         (X, W, W - 1),
@@ -339,6 +345,73 @@ def test_captured_arrays_and_scalars_are_read_at_each_call() -> None:
     assert layer.cache_info().misses == 1
 
 
+def test_calls_are_repeated_for_the_same_layouts_alone() -> None:
+    weights = W.copy()
+    layer = uf.fuse(lambda x, b: np.maximum((x + 1) @ weights + b, 0))
+    for x in (X, X, X.copy(), spread(X), X[::-1], X[:5], X[:5], X.astype("f8"), X, X.astype(">f4")):
+        for _ in range(2):
+            same(layer(x, BIAS), np.maximum((x + 1) @ weights + BIAS, 0))
+    weights[...] = -weights
+    same(layer(X, BIAS), np.maximum((X + 1) @ weights + BIAS, 0))
+    out = np.empty((M, N), "f4")
+    for _ in range(3):
+        assert layer(X, BIAS, out=out) is out
+        np.testing.assert_array_equal(out, np.maximum((X + 1) @ weights + BIAS, 0))
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        layer(X, BIAS, out=out)
+    with pytest.raises(ValueError, match="shape"):
+        layer(X, BIAS, out=np.empty((M, N + 1), "f4"))
+    square = uf.fuse(lambda x, y: x @ y)
+    x = SQUARE[0].copy()
+    square(x, SQUARE[1])
+    square(x, SQUARE[1], out=x)
+    np.testing.assert_array_equal(x, SQUARE[0] @ SQUARE[1])
+    captured = SQUARE[1].copy()
+    by_captured = uf.fuse(lambda x: x @ captured)
+    by_captured(SQUARE[0])
+    by_captured(SQUARE[0], out=captured)
+    np.testing.assert_array_equal(captured, SQUARE[0] @ SQUARE[1])
+
+
+def test_a_captured_array_is_bound_anew() -> None:
+    weights = W
+
+    def layer(x: Any) -> Any:
+        return x @ weights + 1
+
+    fused = uf.fuse(layer)
+    for given in (W, W * 2, W * 2, BACK.T, W.astype("f8"), W[:, :3]):
+        weights = given
+        same(fused(X), layer(X))
+        same(fused(X), layer(X))
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference executor packs nothing")
+def test_what_would_be_packed_often_is_computed_before() -> None:
+    draw = np.random.default_rng(7)
+    x, w = small(draw, (9, 1500), "f4"), small(draw, (1500, 800), "f4")
+    layer = uf.fuse(lambda x, w: np.maximum((x - 1) @ (w + 1), 0))
+    same(layer(x, w), np.maximum((x - 1) @ (w + 1), 0))
+    (one,) = layer.explain(x, w).passes
+    assert one.temporaries == x.nbytes, "four strips of columns for each block of k"
+    assert layer.explain(x, w[:, :100]).temporaries == 0
+    items = uf.fuse(lambda x, w: (x + 1) @ (w * 2))
+    stack = small(draw, (4, 20, 30), "f4")
+    one_item = small(draw, (1, 30, 70), "f4")
+    same(items(stack, one_item), (stack + 1) @ (one_item * 2))
+    assert items.explain(stack, one_item).temporaries == one_item.nbytes
+
+
+def test_threads(threads: int) -> None:
+    draw = np.random.default_rng(8)
+    x, w = draw.normal(size=(300, 400)).astype("f4"), draw.normal(size=(400, 500)).astype("f4")
+    layer = uf.fuse(lambda x, w: np.tanh((x * 2) @ np.abs(w)))
+    with uf.threads(1):
+        want = layer(x, w)
+    assert layer(x, w).tobytes() == want.tobytes()
+
+
 def test_fused_functions_inside() -> None:
     inner = uf.fuse(lambda x, w: x @ w + 1)
     check(lambda x, w: np.maximum(inner(x, w), 0), X, W, passes=1)
@@ -420,7 +493,7 @@ def test_shapes_that_disagree_later_name_the_arguments() -> None:
     assert not out.any()
 
 
-@given(strategies.integers(0, 2**32 - 1))
+@hypothesis.given(strategies.integers(0, 2**32 - 1))
 def test_random_graphs(seed: int) -> None:
     """Of elementwise functions, products and reductions, with several results."""
     draw = np.random.default_rng(seed)

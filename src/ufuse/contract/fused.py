@@ -14,12 +14,13 @@ from .. import executors
 from ..fusion.errors import trace_error
 from ..fusion.graph import Graph
 from ..fusion.program import Contraction, Program, code_of
+from ..fusion.shapes import stand_in as shapes_alone
 from ..fusion.traced import Traced, TracedArray, TracedScalar
 from ..fusion.tracing import Tracer
 from ..fusion.ufuncs import operand, value_in
 from .arithmetic import DType, is_narrow
 from .expressions import Expression, Finish, Operand, native_order, parts
-from .pairs import Product, packable
+from .pairs import Product
 from .plan import SMALL, Inspection, PairStep, Plan, inspect, make_plan
 from .subscripts import extents, parse
 
@@ -113,12 +114,8 @@ def plan(
         operation.conjugate, operation.optimize, operation.memory_limit, True,
     )  # fmt: skip
     if operation.exact:
-        inspect(made, [_stand_in(*given) for given in zip(shapes, dtypes, strict=True)])
+        inspect(made, [shapes_alone(*given) for given in zip(shapes, dtypes, strict=True)])
     return made
-
-
-def _stand_in(shape: Shape, dtype: DType) -> Array:
-    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 # --- at a call -----------------------------------------------------------------------------------
@@ -165,10 +162,9 @@ def repeated(
     if not all(x.dtype.isnative for x in args):
         return None
     first, second = (operands[place] for place in step.places)
-    left, right = packable(step.pair, first, second)
-    if left is not first or right is not second:
-        return None
     done = _finish(finish, extras)
+    if any(step.computes_first(first, second, out, done)):
+        return None
     product = step.prepared(first, second, out, done)
     if not isinstance(product, Product) or product.conjugates or (done and not product.fuses):
         return None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .. import executors
 from ..catalogue.semirings import Semiring
 from ..fusion.program import Program
+from ..fusion.shapes import stand_in
 from ..interop.lowprecision import narrowed
 from . import reference
 from .arithmetic import (
@@ -34,6 +35,9 @@ from .subscripts import Label, Labels, Sizes, arranged, steps
 Array = NDArray[Any]
 
 _FEW_RESULTS, _MANY_TERMS = 4, 64  # of an item of a batch
+#: gelu of an operand that is packed 4 and 8 times over (256 x 2048 and 4096 by 1024 columns, with a
+#: finish) cost 20 and 29 % of the product, and 4 in a pass before it; twice (1024 x 1024) 4, and 6.
+MOST_TIMES = 2
 _IN_CACHE = 256 << 10  # bytes of the result that a program works on at a time
 
 
@@ -127,6 +131,12 @@ class Product:
             conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
         )  # fmt: skip
+
+    @property
+    def packings(self) -> tuple[int, int]:
+        """How often an element of each operand is packed at most."""
+        first, second = self.core.packings
+        return (second, first) if self.swapped else (first, second)
 
     def run(self, a: Operand, b: Operand, out: Array, finish: Finish | None = None) -> None:
         if self.swapped:
@@ -328,18 +338,23 @@ def choose_kernel(
     return arithmetic
 
 
-def packable(pair: Pair, a: Operand, b: Operand) -> tuple[Operand, Operand]:
-    """Return the operands with those computed that no product computes as it packs them."""
-    if not (isinstance(a, Expression) or isinstance(b, Expression)):
-        return a, b
+def computes_first(
+    pair: Pair, a: Operand, b: Operand, out: Array, finish: Finish | None
+) -> tuple[bool, bool]:
+    """Say which expressions no kernel computes as it reads them, or would too many times over."""
+    wanted = [isinstance(x, Expression) for x in (a, b)]
+    if not any(wanted):
+        return False, False
     found = choose_kernel(pair, a.dtype, b.dtype)
     if not isinstance(found, Arithmetic) or found.sums.kind == "c":
-        return computed(a), computed(b)
-    if isinstance(a, Expression) and a.packed_as(found.packed[0]) is None:
-        a = a.array()
-    if isinstance(b, Expression) and b.packed_as(found.packed[1]) is None:
-        b = b.array()
-    return a, b
+        return wanted[0], wanted[1]
+    first = [_prologue(found, i, x) is None and wanted[i] for i, x in enumerate((a, b))]
+    left, right = (
+        stand_in(x.shape, x.dtype) if known else x for x, known in zip((a, b), first, strict=True)
+    )
+    packings = Product(pair, found, left, right, out, finish).packings
+    first = [one or (wanted[i] and packings[i] > MOST_TIMES) for i, one in enumerate(first)]
+    return first[0], first[1]
 
 
 def prepare(
@@ -353,7 +368,7 @@ def prepare(
     pair : Pair
     a, b : ndarray or Expression
         In native byte order; shapes, strides and dtypes are those of later runs, and the memory
-        need not be. Expressions are those that `packable` returns.
+        need not be. Of expressions `computes_first` leaves those that a product packs.
     out : ndarray
         Likewise.
     finish : Finish, optional

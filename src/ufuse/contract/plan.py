@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from .. import executors
 from ..catalogue.semirings import Semiring
+from ..fusion.shapes import stand_in
 from ..reduce import exponential, extremes, logic, sums
 from . import reference
 from .arithmetic import DType, choose, is_narrow
 from .expressions import Expression, Finish, Operand, computed, layout
-from .pairs import Pair, Prepared, Product, packable, prepare
+from .pairs import Pair, Prepared, Product, computes_first, prepare
 from .subscripts import Equation, Label, Labels, Sizes, arranged
 
 Array = NDArray[Any]
@@ -28,6 +29,10 @@ SMALL = 1e6  # multiplications during which other threads may wait
 _PREPARED = 16  # layouts that a step remembers
 
 
+def _key(a: Operand, b: Operand, out: Array, finish: Finish | None) -> Any:
+    return (layout(a), layout(b), out.strides, finish and finish.key())
+
+
 class PairStep:
     """Two of the operands at hand are contracted."""
 
@@ -35,6 +40,7 @@ class PairStep:
         self.pair = pair
         self.places = places
         self._prepared: dict[Any, Prepared] = {}
+        self._first: dict[Any, tuple[bool, bool]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -44,12 +50,26 @@ class PairStep:
         self, a: Operand, b: Operand, out: Array, finish: Finish | None = None
     ) -> Prepared:
         """Return the kernel for arrays of these strides and dtypes."""
-        key = (layout(a), layout(b), out.strides, finish and finish.key())
+        key = _key(a, b, out, finish)
         found = self._prepared.get(key)
         if found is None:
             if len(self._prepared) >= _PREPARED:
                 self._prepared.clear()
             found = self._prepared[key] = prepare(self.pair, a, b, out, finish)
+        return found
+
+    def computes_first(
+        self, a: Operand, b: Operand, out: Array, finish: Finish | None = None
+    ) -> tuple[bool, bool]:
+        """Say which operands are computed in a pass of their own."""
+        if not (isinstance(a, Expression) or isinstance(b, Expression)):
+            return False, False
+        key = _key(a, b, out, finish)
+        found = self._first.get(key)
+        if found is None:
+            if len(self._first) >= _PREPARED:
+                self._first.clear()
+            found = self._first[key] = computes_first(self.pair, a, b, out, finish)
         return found
 
     def run(
@@ -60,9 +80,10 @@ class PairStep:
         b, a = operands.pop(max(first, second)), operands.pop(min(first, second))
         if first > second:
             a, b = b, a
-        a, b = packable(self.pair, a, b)
         if out is None:
             out = executors.empty(self.shape, self.pair.dtype)
+        now = self.computes_first(a, b, out, finish)
+        a, b = (computed(x) if one else x for x, one in zip((a, b), now, strict=True))
         kernel = self.prepared(a, b, out, finish)
         if finish is None or (isinstance(kernel, Product) and kernel.fuses):
             kernel.run(a, b, out, finish)
@@ -235,27 +256,29 @@ def inspect(
         last = number + 1 == len(plan.steps)
         places = (step.place,) if isinstance(step, AloneStep) else step.places
         taken = [at_hand[place] for place in places]
-        shape = step.shape
+        now = [isinstance(x, Expression) for x in taken]
         dtype = step.dtype if isinstance(step, AloneStep) else step.pair.dtype
-        sums = np.broadcast_to(np.zeros((), dtype), shape)
+        sums = stand_in(step.shape, dtype)
         kernel = "reduce" if isinstance(step, AloneStep) and step.shared else "view"
-        ready: list[Any] = []
         if isinstance(step, PairStep):
-            a, b = packable(step.pair, *taken)
-            ready = [a, b]
             target = out if last and out is not None else sums
-            prepared = step.prepared(a, b, target, finish if last else None)
+            given = finish if last else None
+            now = list(step.computes_first(taken[0], taken[1], target, given))
+            a, b = (
+                stand_in(x.shape, x.dtype) if one else x for x, one in zip(taken, now, strict=True)
+            )
+            prepared = step.prepared(a, b, target, given)
             kernel = prepared.kind
             found.finished = last and isinstance(prepared, Product) and prepared.fuses
         found.kernels.append(kernel)
-        found.packed += sum(isinstance(x, Expression) for x in ready)
-        made = [x for x in taken if isinstance(x, Expression) and not any(x is y for y in ready)]
+        made = [x for x, one in zip(taken, now, strict=True) if one]
+        found.packed += sum(isinstance(x, Expression) for x in taken) - len(made)
         found.temporaries += sum(math.prod(x.shape) * x.dtype.itemsize for x in made)
         if not last or (finish is not None and not found.finished):
-            found.temporaries += math.prod(shape) * dtype.itemsize
-        rest = [x for i, x in enumerate(at_hand) if i not in places]
-        rest.insert(places[0] if isinstance(step, AloneStep) and step.in_place else len(rest), sums)
-        at_hand = rest
+            found.temporaries += sums.nbytes
+        at_hand = [x for i, x in enumerate(at_hand) if i not in places]
+        in_place = isinstance(step, AloneStep) and step.in_place
+        at_hand.insert(places[0] if in_place else len(at_hand), sums)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from .graph import Shape
 from .planning import Plan, infer_shapes
 from .program import Program, dtype_of
 from .runs import ContractRun, Step, contract_room
+from .shapes import stand_in
 from .specialisation import Specialisation, contracted
 
 # What NumPy does inside of a ufunc's loop, in buffers that stay in cache.
@@ -140,7 +140,7 @@ def explain(function: str, spec: Specialisation, arguments: Arguments) -> Explan
     arrays = spec.inputs(arguments, plan)
     results = [*zip(plan.shapes, spec.dtypes, strict=True)]
     results += [(shape, dtype_of(code)) for shape, code in plan.temporaries]
-    arrays += [_stand_in(*result) for result in results]
+    arrays += [stand_in(*result) for result in results]
     passes = tuple(_pass(run, arrays, plan, spec) for run in plan.runs)
     native = any(one.executor == "native" for one in passes)
     return Explanation(
@@ -167,14 +167,6 @@ def _threads() -> int:
     from ..observe import get_num_threads
 
     return get_num_threads()
-
-
-def _stand_in(shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an array of a result's shape and strides that nobody reads."""
-    steps = [dtype.itemsize * math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    held = np.zeros(1, f"V{dtype.itemsize}")  # as_strided does not know the dtypes of ml_dtypes
-    view = np.lib.stride_tricks.as_strided(held, shape, steps, writeable=False)
-    return view.view(dtype)
 
 
 def _pass(run: Step, arrays: Sequence[NDArray[Any]], plan: Plan, spec: Specialisation) -> Pass:

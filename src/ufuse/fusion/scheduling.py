@@ -2,9 +2,8 @@
 
 Each contraction is a pass, which takes its neighbours with it: what an operand is computed by runs
 as it is packed, and what becomes of the sums (`cutting.endings`) before they are stored. Stored
-besides are values that passes would compute many times over: those with fewer elements than the
-loop they are needed in (of a row, of a column, reductions too), and operands of several
-contractions.
+besides are reductions, operands of several contractions, and values with far fewer elements than
+the loop they are needed in (of a row, of a column).
 """
 
 from __future__ import annotations
@@ -19,6 +18,11 @@ from .runs import ContractRun, Operand, Run, Step, contract_room
 
 #: Shapes of inputs and of all values to the runs of a program without contractions.
 Runs = Callable[[Program, Sequence[Shape], Sequence[Shape]], list[Run]]
+
+
+#: A pass for fewer values than those of the loop that needs them costs some 20 us, which is what
+#: this many operations cost at worst. Without one, the call is repeated without Python.
+_WORTH_A_PASS = 1 << 15
 
 
 class Scheduler:
@@ -103,7 +107,7 @@ class Scheduler:
             if value < first:
                 return False
             reduces = self._program.instructions[value - first].is_reduction
-            return reduces or elements(self._shapes[value]) < size
+            return reduces or (elements(self._shapes[value]) < size and size >= _WORTH_A_PASS)
 
         part = cut(self._program, [target], stops, sums)
         missing = [
