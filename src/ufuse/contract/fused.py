@@ -14,14 +14,15 @@ from .. import executors
 from ..fusion.errors import trace_error
 from ..fusion.graph import Graph
 from ..fusion.program import Contraction, Program, code_of
-from ..fusion.shapes import stand_in as shapes_alone
+from ..fusion.shapes import stand_in
 from ..fusion.traced import Traced, TracedArray, TracedScalar
 from ..fusion.tracing import Tracer
 from ..fusion.ufuncs import operand, value_in
 from .arithmetic import DType, is_narrow
 from .expressions import Expression, Finish, Operand, native_order, parts
+from .inspection import Inspection, inspect
 from .pairs import Product
-from .plan import SMALL, Inspection, PairStep, Plan, inspect, make_plan
+from .plan import SMALL, PairStep, Plan, make_plan
 from .subscripts import extents, parse
 
 Array = NDArray[Any]
@@ -38,7 +39,7 @@ def is_traced(*operands: Any) -> bool:
     return any(isinstance(operand, Traced) for operand in operands)
 
 
-def stand_in(traced: Traced) -> Array:
+def like(traced: Traced) -> Array:
     """Return an array of the dtype and shape of what is under trace, that nobody reads."""
     if isinstance(traced, TracedScalar):
         return np.zeros((), type(traced.sample))
@@ -72,7 +73,7 @@ def record(
     """
     graph = next(x.graph for x in operands if isinstance(x, Traced))
     values = [_value(graph, x) for x in operands]
-    samples = [stand_in(Tracer(graph, value)) for value in values]
+    samples = [like(Tracer(graph, value)) for value in values]
     dtype = summed(samples)
     if dtype is None:
         dtypes = ", ".join(str(x.dtype) for x in samples)
@@ -114,7 +115,7 @@ def plan(
         operation.conjugate, operation.optimize, operation.memory_limit, True,
     )  # fmt: skip
     if operation.exact:
-        inspect(made, [shapes_alone(*given) for given in zip(shapes, dtypes, strict=True)])
+        inspect(made, [stand_in(*given) for given in zip(shapes, dtypes, strict=True)])
     return made
 
 
@@ -171,8 +172,8 @@ def repeated(
     counts = [len(parts(x)) for x in operands]
     ends = list(itertools.accumulate(counts))
     read = [list(sources[end - n : end]) for n, end in zip(counts, ends, strict=True)]
-    order = [place for place in step.places][:: -1 if product.swapped else 1]
-    arrays = [*read[order[0]], *read[order[1]], None, *sources[ends[-1] :]]
+    left, right = step.places[::-1] if product.swapped else step.places
+    arrays = [*read[left], *read[right], None, *sources[ends[-1] :]]
     small = math.prod(step.pair.sizes.values()) < SMALL
     return executors.native.repeated_contraction(
         product, product.core.address, arrays, args, out, small

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,21 +15,18 @@ from .. import executors
 from ..catalogue.semirings import Semiring
 from ..fusion.program import Program
 from ..fusion.shapes import stand_in
-from ..interop.lowprecision import narrowed
-from . import reference
 from .arithmetic import (
     Arithmetic,
     DType,
     choose,
     exact_terms,
     is_narrow,
-    multiplier,
     same_bits,
-    stored,
     term_program,
 )
 from .expressions import Expression, Finish, Operand, computed, parts
-from .subscripts import Label, Labels, Sizes, arranged, steps
+from .subscripts import Label, Labels, Sizes, steps
+from .unpacked import ByProgram, ByReference, Dots, Elementwise
 
 Array = NDArray[Any]
 
@@ -38,7 +34,6 @@ _FEW_RESULTS, _MANY_TERMS = 4, 64  # of an item of a batch
 #: gelu of an operand that is packed 4 and 8 times over (256 x 2048 and 4096 by 1024 columns, with a
 #: finish) cost 20 and 29 % of the product, and 4 in a pass before it; twice (1024 x 1024) 4, and 6.
 MOST_TIMES = 2
-_IN_CACHE = 256 << 10  # bytes of the result that a program works on at a time
 
 
 @dataclass(frozen=True)
@@ -154,77 +149,6 @@ class Product:
         self.core.run(addresses, apart)
 
 
-class Elementwise:
-    """Nothing is summed: one program over the result."""
-
-    kind = "elementwise"
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        left = arranged(a, pair.a, pair.out, pair.sizes)
-        right = arranged(b, pair.b, pair.out, pair.sizes)
-        if pair.conjugate:
-            left = left.conj()
-        row = pair.semiring
-        if row is not None:
-            out[...] = row.times(*(x.astype(pair.dtype, copy=False) for x in (left, right)))
-        elif pair.dtype.kind == "b":
-            np.logical_and(left, right, out=out)
-        elif (program := multiplier(a.dtype, b.dtype, pair.dtype)) is not None:
-            executors.run_program(program, (stored(left), stored(right)), (stored(out),))
-        else:
-            np.multiply(left, right, out=out, dtype=pair.dtype, casting="unsafe")
-
-
-class Dots:
-    """Sums of products of matching elements, in float64: every read is used once."""
-
-    kind = "dots"
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        wanted = (*pair.out, *pair.shared)
-        shape = [pair.sizes[label] for label in wanted]
-        left, right = (
-            np.broadcast_to(arranged(x, labels, wanted, pair.sizes), shape)
-            for x, labels in ((a, pair.a), (b, pair.b))
-        )
-        axes = range(len(pair.out), len(wanted))
-
-        def summed(x: Array, y: Array) -> Array:
-            sums = np.empty([1 if i in axes else n for i, n in enumerate(shape)])
-            executors.of("ufuse.reduce").weighted_sum(x, y, axes, sums, None)
-            return sums.reshape(out.shape)
-
-        with np.errstate(all="ignore"):
-            if out.dtype.kind == "c":
-                out.real[...], out.imag[...] = _complex_sums(summed, left, right, pair.conjugate)
-            else:
-                sums = summed(left, right)
-                out[...] = narrowed(sums, out.dtype) if is_narrow(out.dtype) else sums
-
-
-def _complex_sums(
-    summed: Callable[[Array, Array], Array], a: Array, b: Array, conjugate: bool
-) -> tuple[Array, Array]:
-    """Return the parts of a sum of complex products; one of the operands may be real."""
-    if a.dtype.kind != "c":
-        return summed(a, b.real), summed(a, b.imag)
-    if b.dtype.kind != "c":
-        imaginary = summed(a.imag, b)
-        return summed(a.real, b), 0 - imaginary if conjugate else imaginary
-    straight, crossed = summed(a.imag, b.imag), summed(a.imag, b.real)
-    if conjugate:
-        return summed(a.real, b.real) + straight, summed(a.real, b.imag) - crossed
-    return summed(a.real, b.real) - straight, summed(a.real, b.imag) + crossed
-
-
 class OfReals:
     """Real operands of a complex result: the real contraction, beside zeros."""
 
@@ -235,59 +159,6 @@ class OfReals:
     def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
         self._real.run(a, b, out.real)
         out.imag[...] = 0
-
-
-class ByProgram:
-    """A semiring without a kernel: one program per term, over a part of the result at a time."""
-
-    kind = "program"
-
-    def __init__(self, pair: Pair, program: Program) -> None:
-        self._pair = pair
-        self._program = program
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        assert pair.semiring is not None
-        wanted = (*pair.out, *pair.shared)
-        left, right = (
-            arranged(x.astype(out.dtype, copy=False), labels, wanted, pair.sizes)
-            for x, labels in ((a, pair.a), (b, pair.b))
-        )
-        out[...] = pair.semiring.empty(out.dtype)
-        terms = [range(pair.sizes[label]) for label in pair.shared]
-        rows = max(1, _IN_CACHE * max(1, len(out) if out.ndim else 1) // max(1, out.nbytes))
-        for first in range(0, out.shape[0], rows) if out.ndim else (0,):
-            part = slice(first, first + rows) if out.ndim else ...
-            sums = out[part]
-            x, y = (v[part] if out.ndim and v.shape[0] != 1 else v for v in (left, right))
-            for term in itertools.product(*terms):
-                operands = (_term(v, out.ndim, term) for v in (x, y))
-                executors.run_program(self._program, (sums, *operands), (sums,))
-
-
-def _term(view: Array, axes: int, term: Sequence[int]) -> Array:
-    """Return the part of a view at one place of the axes after the first ones, which broadcast."""
-    places = [i if n != 1 else 0 for i, n in zip(term, view.shape[axes:], strict=True)]
-    index: Any = (..., *places)
-    part: Array = view[index]
-    return part
-
-
-class ByReference:
-    """NumPy, for what the core has no kernel for."""
-
-    kind = "reference"
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        left = a.conj() if pair.conjugate else a
-        reference.contract(
-            left, pair.a, b, pair.b, out, pair.out, pair.sizes, pair.semiring
-        )  # fmt: skip
 
 
 def _prologue(arithmetic: Arithmetic, place: int, operand: Operand) -> Program | None:

@@ -13,7 +13,7 @@ from ..catalogue.semirings import Semiring
 from ..fusion.errors import trace_error
 from ..fusion.traced import Traced
 from ..interop import as_output, asarray, wrap_like
-from .fused import is_traced, stand_in
+from .fused import is_traced, like
 from .summation import contract, supports
 
 Array = NDArray[Any]
@@ -22,7 +22,7 @@ Array = NDArray[Any]
 def read(function: str, names: Sequence[str], *operands: Any) -> list[Array]:
     """Return operands as arrays; what is under trace as an array like it, which has no values."""
     return [
-        stand_in(operand)
+        like(operand)
         if isinstance(operand, Traced)
         else asarray(operand, function=function, argument=name)
         for name, operand in zip(names, operands, strict=True)

@@ -15,6 +15,7 @@ from .graph import Graph, Leaf, Shape, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
 from .runs import ContractRun, contract_room
+from .shapes import stand_in
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
 
@@ -153,7 +154,7 @@ class Specialisation:
             for source in (self.sources[i] for i in run.inputs)
         ]
         count = len(arguments.arrays)
-        arrays = [x for x in arguments.arrays]
+        arrays = arguments.arrays
         if any(x is None for x in given) or any(not x.dtype.isnative for x in self.captured):
             return None
         sources = [i if i < count else self.captured[i - count] for i in given]
@@ -161,7 +162,7 @@ class Specialisation:
         if self._fast is None or self._fast[0] != key:
             inputs = self.inputs(arguments, plan)
             operands, extras = contracted(run, inputs)
-            out = executors.empty(plan.shapes[0], self.dtypes[0])
+            out = stand_in(plan.shapes[0], self.dtypes[0])
             self._fast = key, contract_room().repeated(
                 run.steps, operands, run.finish, extras, out, sources, arrays
             )  # fmt: skip
