@@ -394,6 +394,7 @@ def test_what_would_be_packed_often_is_computed_before() -> None:
     layer = uf.fuse(lambda x, w: np.maximum((x - 1) @ (w + 1), 0))
     same(layer(x, w), np.maximum((x - 1) @ (w + 1), 0))
     (one,) = layer.explain(x, w).passes
+    assert one.packed == (1,)
     assert one.temporaries == x.nbytes, "four strips of columns for each block of k"
     assert layer.explain(x, w[:, :100]).temporaries == 0
     items = uf.fuse(lambda x, w: (x + 1) @ (w * 2))
@@ -456,7 +457,10 @@ def test_explain_says_what_went_where() -> None:
     assert one.bytes_written == M * N * 4
     assert (one.temporaries == 0) == NATIVE
     text = str(fused.explain(X, ROW, W, BIAS))
-    assert text.index("operand 0:") < text.index("multiply") < text.index("finish:")
+    assert one.packed == ((0,) if NATIVE else ())
+    when = "as it is packed" if NATIVE else "before"
+    assert text.index(f"operand 0, {when}:") < text.index("multiply")
+    assert text.index(f"{'before' if NATIVE else 'after'} sums are stored:") < text.index("add")
 
 
 REFUSED: list[tuple[Callable[..., Any], type[Exception], str]] = [

@@ -25,8 +25,8 @@ class Inspection:
     ----------
     kernels : list of str
         Of each step: see `planned.StepInfo`.
-    packed : int
-        How many operands are computed as they are packed.
+    packed : list of int
+        Which operands are computed as they are packed; other expressions are computed before.
     finished : bool
         Whether the finish is done before sums are stored.
     temporaries : int
@@ -34,7 +34,7 @@ class Inspection:
     """
 
     kernels: list[str] = field(default_factory=list)
-    packed: int = 0
+    packed: list[int] = field(default_factory=list)
     finished: bool = False
     temporaries: int = 0
 
@@ -51,6 +51,7 @@ def inspect(
     """
     found = Inspection()
     at_hand = list(operands)
+    number_of = {id(x): number for number, x in enumerate(operands)}
     for number, step in enumerate(plan.steps):
         last = number + 1 == len(plan.steps)
         places = (step.place,) if isinstance(step, AloneStep) else step.places
@@ -71,7 +72,11 @@ def inspect(
             found.finished = last and isinstance(prepared, Product) and prepared.fuses
         found.kernels.append(kernel)
         made = [x for x, one in zip(taken, now, strict=True) if one]
-        found.packed += sum(isinstance(x, Expression) for x in taken) - len(made)
+        found.packed += [
+            number_of[id(x)]
+            for x, one in zip(taken, now, strict=True)
+            if isinstance(x, Expression) and not one
+        ]
         found.temporaries += sum(math.prod(x.shape) * x.dtype.itemsize for x in made)
         if not last or (finish is not None and not found.finished):
             found.temporaries += sums.nbytes

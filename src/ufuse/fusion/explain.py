@@ -31,14 +31,18 @@ class Pass:
     executor : str
         ``"native"`` or ``"reference"``.
     program : Program or None
-        Of a contraction, what is done to its sums before they are stored; None where nothing is.
+        Of a contraction, what is done to its sums; None where nothing is.
     bytes_read, bytes_written, temporaries : int
         Bytes of the arrays it reads, writes, and makes on the way. What it writes for a later pass
         is a temporary of the call, and counts there as well.
     contraction : str
         Its subscripts and kernels; empty where the pass is none.
     operands : tuple of (Program or None)
-        Of a contraction: what each operand is computed by as it is read.
+        Of a contraction: what each operand is computed by.
+    packed : tuple of int
+        Which of these are computed as they are packed; the others are a temporary before.
+    finished : bool
+        Whether the program of a contraction runs before sums are stored; else they are a temporary.
     """
 
     executor: str
@@ -48,18 +52,21 @@ class Pass:
     temporaries: int
     contraction: str = ""
     operands: tuple[Program | None, ...] = ()
+    packed: tuple[int, ...] = ()
+    finished: bool = False
 
     def listing(self) -> list[str]:
         """Lines that say what it does."""
         lines = [self.contraction] if self.contraction else []
         for number, program in enumerate(self.operands):
             if program is not None:
-                lines.append(f"operand {number}:")
+                when = "as it is packed" if number in self.packed else "before"
+                lines.append(f"operand {number}, {when}:")
                 lines += [f"  {line}" for line in program.listing()]
         if not self.contraction:
             return lines + (self.program.listing() if self.program else [])
         if self.program is not None:
-            lines.append("finish:")
+            lines.append(f"{'before' if self.finished else 'after'} sums are stored:")
             lines += [f"  {line}" for line in self.program.listing()]
         return lines
 
@@ -187,6 +194,8 @@ def _pass(run: Step, arrays: Sequence[NDArray[Any]], plan: Plan, spec: Specialis
             temporaries + done.temporaries,
             f"{run.instruction.operation} by {kernels}",
             tuple(operand.program for operand in run.operands),
+            tuple(done.packed),
+            done.finished,
         )
     native = run.uniform and executors.native is not None and executors.native.can_run(run.program)
     if not native:
