@@ -14,7 +14,7 @@ from .errors import trace_error
 from .graph import Graph, Leaf, Shape, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
-from .runs import ContractRun, contract_room
+from .runs import ContractRun, Step, contract_room
 from .shapes import stand_in
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
@@ -92,13 +92,7 @@ class Specialisation:
                 if arrays[first + result] is None:
                     shape, code = plan.temporaries[result - len(outputs)]
                     arrays[first + result] = executors.empty(shape, dtype_of(code))
-            targets = [arrays[first + result] for result in run.outputs]
-            if isinstance(run, ContractRun):
-                operands, extras = contracted(run, arrays)
-                contract_room().run(run.steps, operands, run.finish, extras, *targets)
-            else:
-                execute = executors.run_program if run.uniform else executors.reference.run_program
-                execute(run.program, [arrays[i] for i in run.inputs], targets)
+            _execute(run, arrays, [arrays[first + result] for result in run.outputs])
             for result in plan.last_uses[number] if plan.last_uses else ():
                 arrays[first + result] = None
 
@@ -224,6 +218,16 @@ def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
     if isinstance(result, dict):
         return {key: _flatten(part, values, graph) for key, part in result.items()}
     return result
+
+
+def _execute(run: Step, arrays: Sequence[Any], targets: Sequence[Array]) -> None:
+    """Do one run; what it holds of a plan's arrays is let go with it."""
+    if isinstance(run, ContractRun):
+        operands, extras = contracted(run, arrays)
+        contract_room().run(run.steps, operands, run.finish, extras, *targets)
+    else:
+        execute = executors.run_program if run.uniform else executors.reference.run_program
+        execute(run.program, [arrays[i] for i in run.inputs], targets)
 
 
 def contracted(run: ContractRun, arrays: Sequence[Any]) -> tuple[list[Any], list[Array]]:
