@@ -269,6 +269,24 @@ def test_ours_has_its_options(any_tier: str) -> None:
         uf.fuse(lambda x: uf.einsum("ij,jk,kl->il", x, x, x, memory_limit=1))(SQUARE[0])
 
 
+@pytest.mark.parametrize("right", ["int8", "uint8", "bool", "int16"])
+@pytest.mark.parametrize("left", ["int8", "uint8", "bool", "int64"])
+def test_integers_are_made_as_they_are_packed(left: str, right: str, any_tier: str) -> None:
+    draw = np.random.default_rng(9)
+    for m, k, n in ((5, 70, 40), (130, 1100, 35)):
+        x, y = draw.normal(size=(m, k)).astype("f4"), draw.normal(size=(k, n)).astype("f4")
+
+        def quantized(x: Any, y: Any) -> Any:
+            codes = np.clip(np.rint(x * 50), 0, 120).astype(left)
+            return np.einsum("ij,jk->ik", codes, (y > 0).astype(right)) * 2
+
+        check(quantized, x, y, passes=1)
+        got = uf.fuse(
+            lambda x, y: uf.matmul((x * 3).astype("i1"), (y * 3).astype("i1"), accumulate="i4") + 1
+        )(x, y)
+        same(got, (x * 3).astype("i1").astype("i4") @ (y * 3).astype("i1").astype("i4") + 1)
+
+
 def test_shapes_may_change_from_call_to_call() -> None:
     layer = uf.fuse(lambda x, w, b: np.maximum((x + 1) @ w + b, 0))
     for m, k, n in ((4, 5, 6), (1, 5, 6), (4, 0, 6), (0, 5, 6), (4, 5, 0), (1, 1, 1), (9, 2, 3)):
