@@ -352,16 +352,12 @@ struct Contraction::Lowered {
     return matrix;
   }
 
-  void run(char* const* at, std::int64_t positions, std::int64_t fewer) const {
-    const ContractKernels& kernels = contract_kernels(active_tier());
+  Product product_of(char* const* at, Prologue& made_a, Prologue& made_b) const {
     Product product;
-    Prologue made_a, made_b;
     product.elements = spec.elements;
     product.wraps = spec.wraps;
-    product.positions = positions;
     product.m = rows->size();
     product.n = cols->size();
-    if (fewer >= 0) (turned ? product.n : product.m) = turned ? fewer * parts : fewer;
     product.k = shared->size();
     product.a = operand(at, 0, spec.a_arrays, spec.prologue_a, false, made_a);
     product.b =
@@ -375,6 +371,40 @@ struct Contraction::Lowered {
     product.c_rows = rows->axis(c);
     product.c_cols = cols->axis(c);
     product.batch_c = batch->axis(c);
+    return product;
+  }
+
+  /// How often an element of A and of B is packed at most, on one thread.
+  std::pair<std::int64_t, std::int64_t> packings() const {
+    const std::vector<char*> nowhere(arrays);
+    Prologue made_a, made_b;
+    Product product = product_of(nowhere.data(), made_a, made_b);
+    const auto nothing = [](const EpilogueTile&) {};
+    const Epilogue epilogue(nothing);
+    if (spec.finish != nullptr) product.epilogue = &epilogue;
+    const contract::Plan plan(contract_kernels(active_tier()), product);
+    const std::int64_t strip = plan.strip_columns(1);
+    std::int64_t a = contract::ceil_div(product.n, strip), b = 1;
+    if (plan.keep && plan.source == contract::Source::shared && !plan.resident(std::min(product.n, strip)))
+      b = contract::ceil_div(product.m, plan.mc);
+    const auto lacks = [](const Label& label, std::size_t first, int count) {
+      const auto strides = label.strides.begin() + static_cast<std::ptrdiff_t>(first);
+      return std::all_of(strides, strides + count, [](std::int64_t stride) { return stride == 0; });
+    };
+    for (const std::vector<Label>* labels : {&spec.batch, &outer})
+      for (const Label& label : *labels) {
+        if (lacks(label, 0, spec.a_arrays)) a *= label.size;
+        if (lacks(label, static_cast<std::size_t>(spec.a_arrays), spec.b_arrays)) b *= label.size;
+      }
+    return {a, b};
+  }
+
+  void run(char* const* at, std::int64_t positions, std::int64_t fewer) const {
+    const ContractKernels& kernels = contract_kernels(active_tier());
+    Prologue made_a, made_b;
+    Product product = product_of(at, made_a, made_b);
+    product.positions = positions;
+    if (fewer >= 0) (turned ? product.n : product.m) = turned ? fewer * parts : fewer;
     const auto run_product = [&] {
       if (!multiply_few_rows(active_tier(), product)) multiply(kernels, product);
     };
@@ -446,6 +476,10 @@ std::int64_t Contraction::m() const noexcept { return lowered_->rows->size(); }
 std::int64_t Contraction::n() const noexcept { return lowered_->cols->size(); }
 std::int64_t Contraction::k() const noexcept { return lowered_->shared->size(); }
 std::int64_t Contraction::items() const noexcept { return lowered_->batch->size() * extent(lowered_->outer); }
+std::pair<std::int64_t, std::int64_t> Contraction::packings() const {
+  const auto [a, b] = lowered_->packings();
+  return lowered_->turned ? std::pair{b, a} : std::pair{a, b};
+}
 bool Contraction::turned() const noexcept { return lowered_->turned; }
 
 }  // namespace ufuse

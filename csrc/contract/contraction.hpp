@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "contract/product.hpp"
@@ -57,6 +58,9 @@ class UFUSE_API Contraction {
   std::int64_t n() const noexcept;
   std::int64_t k() const noexcept;
   std::int64_t items() const noexcept;
+  /// How often an element of the first and of the second operand is packed at most: so often does a prologue
+  /// compute it.
+  std::pair<std::int64_t, std::int64_t> packings() const;
   bool turned() const noexcept;  // whether C^T = B^T A^T is computed
 
  private:

@@ -30,7 +30,7 @@ Matrix make_panel(const Matrix& x, const ContractKernels& kernels, std::int64_t 
   std::int64_t strides[kMaxOperands][2];
   ProgramOperand operands[kMaxOperands];
   char* free = made + round_up(lanes * k * size, 64);
-  bool lanes_adjacent = false;  // whether most is read along the lanes
+  int across = 0;  // how many more inputs lie along the lanes than along k; repeated ones have no say
   for (std::size_t i = 0; i < x.prologue->inputs.size(); ++i) {
     const Prologue::Input& input = x.prologue->inputs[i];
     const Axis& lane_axis = columns ? input.cols : input.rows;
@@ -43,7 +43,10 @@ Matrix make_panel(const Matrix& x, const ContractKernels& kernels, std::int64_t 
       operand.data = const_cast<char*>(from) + lane_axis.at(lane0) + k_axis.at(k0);
       strides[i + 1][0] = k_axis.stride;
       strides[i + 1][1] = lane_axis.stride;
-      lanes_adjacent = lanes_adjacent || lane_axis.stride == bytes;
+      if (lane_axis.stride == bytes && k_axis.stride != 0)
+        ++across;
+      else if (k_axis.stride == bytes && lane_axis.stride != 0)
+        --across;
       continue;
     }
     PackTask gather{};
@@ -59,9 +62,10 @@ Matrix make_panel(const Matrix& x, const ContractKernels& kernels, std::int64_t 
     operand.data = free;
     strides[i + 1][0] = lanes * bytes;
     strides[i + 1][1] = bytes;
-    lanes_adjacent = true;
+    ++across;
     free += round_up(lanes * k * bytes, 64);
   }
+  const bool lanes_adjacent = across > 0;
   strides[0][0] = lanes_adjacent ? lanes * size : size;  // along k
   strides[0][1] = lanes_adjacent ? size : k * size;
   operands[0].data = made;

@@ -127,6 +127,7 @@ void register_contract(py::module_& m) {
                              [](const Contraction& c) { return reinterpret_cast<std::uintptr_t>(&c); })
       .def_property_readonly(
           "sizes", [](const Contraction& c) { return std::make_tuple(c.items(), c.m(), c.n(), c.k()); })
+      .def_property_readonly("packings", &Contraction::packings)
       .def_property_readonly("turned", &Contraction::turned);
 
   m.def(

@@ -380,3 +380,104 @@ cdef void _keep(dict known, object key, object prepared) except *:
     if len(layouts) >= LAYOUTS:
         layouts.pop(0)
     layouts.append(prepared)
+
+
+@cython.final
+cdef class FastContraction(FastCall):
+    """One contraction that is all of a fused function, for arrays of the layouts of the last call.
+
+    Parameters
+    ----------
+    owner : object
+        Kept: it keeps what lies at `address`.
+    address : int
+        Of the core's Contraction.
+    sources : sequence of (int or ndarray or None)
+        What the core's arrays are: arguments by number, arrays from outside, None for the result.
+    args : sequence of ndarray
+        Of the layouts that are to come.
+    out : ndarray
+        Of the layout that results have.
+    small : bool
+        Whether other threads can wait for it.
+    """
+    cdef const Contraction* core
+    cdef object owner
+    cdef list kept                       # arrays from outside
+    cdef int count, arrays               # of arguments; of the core's arrays
+    cdef int argument[MAX_OPERANDS]      # of each of the core's arrays; -1: the result, -2 - i: kept[i]
+    cdef Layout layouts[MAX_OPERANDS]    # of the arguments
+    cdef Layout result
+    cdef Py_ssize_t itemsize
+    cdef bint fresh, small
+
+    def __init__(self, owner, uintptr_t address, sources, args, cnp.ndarray out, bint small):
+        cdef int k
+        self.guards = ()
+        self.owner = owner
+        self.core = <const Contraction*>address
+        self.kept = []
+        self.count, self.arrays = len(args), len(sources)
+        self.small = small
+        if self.count > MAX_OPERANDS or self.arrays > MAX_OPERANDS:
+            raise ValueError(f"ufuse: more than {MAX_OPERANDS} operands")
+        for k in range(self.count):
+            if not _read_layout(args[k], &self.layouts[k]):
+                raise ValueError("ufuse: an array of too many axes or of another byte order")
+        if not _read_layout(out, &self.result):
+            raise ValueError("ufuse: a result of too many axes or of another byte order")
+        self.itemsize = cnp.PyArray_ITEMSIZE(out)
+        self.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and self.result.type < cnp.NPY_NTYPES_LEGACY
+        for k in range(self.arrays):
+            if sources[k] is None:
+                self.argument[k] = -1
+            elif isinstance(sources[k], int):
+                self.argument[k] = sources[k]
+            else:
+                self.argument[k] = -2 - len(self.kept)
+                self.kept.append(sources[k])
+
+    def guarded(self, guards):
+        """Hold only while each variable of `guards` is bound to the same object: see `FastProgram`."""
+        self.guards = tuple(guards)
+        return self
+
+    cdef object run(self, tuple args, object out):
+        cdef cnp.ndarray target, array
+        cdef char* arrays[MAX_OPERANDS]
+        cdef Layout layout
+        cdef int k
+        if len(args) != self.count:
+            return NotImplemented
+        for k in range(self.count):
+            if not cnp.PyArray_CheckExact(args[k]) or not _has_layout(args[k], &self.layouts[k]):
+                return NotImplemented
+        if out is None:
+            if not self.fresh:
+                return NotImplemented
+            target = new_array(
+                self.result.axes, <cnp.npy_intp*>self.result.shape, self.result.type, self.itemsize)
+        else:
+            if not cnp.PyArray_CheckExact(out):
+                return NotImplemented
+            target = out
+            if not cnp.PyArray_ISWRITEABLE(target) or not _has_layout(target, &self.result):
+                return NotImplemented
+            for k in range(self.count):
+                if not _bounds_apart(args[k], &self.layouts[k], target, &self.result):
+                    return NotImplemented
+            for array in self.kept:
+                if not _read_layout(array, &layout) or not _bounds_apart(array, &layout, target, &self.result):
+                    return NotImplemented
+        for k in range(self.arrays):
+            if self.argument[k] == -1:
+                array = target
+            else:
+                array = args[self.argument[k]] if self.argument[k] >= 0 else self.kept[-2 - self.argument[k]]
+            arrays[k] = cnp.PyArray_BYTES(array)
+        if self.small:
+            self.core.run(arrays)
+        else:
+            with nogil:
+                self.core.run(arrays)
+        return target

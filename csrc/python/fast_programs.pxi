@@ -25,8 +25,30 @@ def run(program, inputs, outputs, shape):
         run_program(compiled, axes, extents, operands, count)
 
 
+cdef class FastCall:
+    """What repeats the last call of a fused function."""
+    cdef tuple guards                 # (globals or cell, name, value): what the trace has seen there
+
+    cdef object run(self, tuple args, object out):
+        """Result, or NotImplemented where the general call must see to it."""
+        return NotImplemented
+
+    cdef bint holds(self):
+        cdef tuple guard
+        for guard in self.guards:
+            if guard[1] is None:
+                try:
+                    if guard[0].cell_contents is not guard[2]:
+                        return False
+                except ValueError:  # no longer assigned
+                    return False
+            elif (<dict>guard[0]).get(guard[1]) is not guard[2]:
+                return False
+        return True
+
+
 @cython.final
-cdef class FastProgram:
+cdef class FastProgram(FastCall):
     """A compiled program with the argument types it was compiled for: what a fast call is checked against."""
     cdef object owner
     cdef const Program* program
@@ -34,7 +56,6 @@ cdef class FastProgram:
     cdef int types[MAX_OPERANDS]      # NumPy type numbers: outputs, then inputs
     cdef Py_ssize_t itemsizes[MAX_OPERANDS]
     cdef int axes[MAX_OPERANDS]       # of each input; LinearCall does not look
-    cdef tuple guards                 # (globals or cell, name, value): what the trace has seen there
 
     def __cinit__(self, program, output_dtypes, input_dtypes, input_axes):
         cdef int k = 0
@@ -67,18 +88,8 @@ cdef class FastProgram:
         copy.guards = tuple(guards)
         return copy
 
-    cdef bint holds(self):
-        cdef tuple guard
-        for guard in self.guards:
-            if guard[1] is None:
-                try:
-                    if guard[0].cell_contents is not guard[2]:
-                        return False
-                except ValueError:  # no longer assigned
-                    return False
-            elif (<dict>guard[0]).get(guard[1]) is not guard[2]:
-                return False
-        return True
+    cdef object run(self, tuple args, object out):
+        return _run_fast(self, args, out)
 
 
 cdef object _run_fast(FastProgram fast, tuple args, object out):
@@ -151,19 +162,19 @@ cdef class ProgramCall:
     """Base of callables that end in a program: calls like the last one skip Python.
 
     A subclass defines ``_general_call(args, kwargs)`` and, where a call of this kind can be repeated by
-    the program alone, sets ``_fast`` to its `FastProgram`.
+    the program or contraction alone, sets ``_fast`` to its `FastCall`.
     """
-    cdef public FastProgram _fast
+    cdef public FastCall _fast
     cdef object __weakref__
 
     def __call__(self, *args, **kwargs):
-        cdef FastProgram fast = self._fast
+        cdef FastCall fast = self._fast
         cdef object result = NotImplemented
         if fast is not None and fast.holds():
             if not kwargs:
-                result = _run_fast(fast, args, None)
+                result = fast.run(args, None)
             elif len(kwargs) == 1 and "out" in kwargs:
-                result = _run_fast(fast, args, kwargs["out"])
+                result = fast.run(args, kwargs["out"])
             if result is not NotImplemented:
                 return result
         return self._general_call(args, kwargs)

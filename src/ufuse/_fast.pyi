@@ -17,7 +17,10 @@ def run(
 ) -> None: ...
 def set_element_types(codes: Sequence[str]) -> None: ...
 
-class FastProgram:
+class FastCall:
+    def guarded(self, guards: Sequence[tuple[Any, str | None, Any]]) -> FastCall: ...
+
+class FastProgram(FastCall):
     def __init__(
         self,
         program: _core.Program,
@@ -28,7 +31,7 @@ class FastProgram:
     def guarded(self, guards: Sequence[tuple[Any, str | None, Any]]) -> FastProgram: ...
 
 class ProgramCall:
-    _fast: FastProgram | None
+    _fast: FastCall | None
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 class LinearCall:
@@ -135,6 +138,17 @@ class ContractCall:
         out: NDArray[Any],
         reducer: int,
         finish: int,
+    ) -> None: ...
+
+class FastContraction(FastCall):
+    def __init__(
+        self,
+        owner: object,
+        address: int,
+        sources: Sequence[int | NDArray[Any] | None],
+        args: Sequence[NDArray[Any]],
+        out: NDArray[Any],
+        small: bool,
     ) -> None: ...
 
 class ScanCall:

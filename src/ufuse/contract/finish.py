@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..fusion import FusedFunction
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
+from ..fusion.runs import Run
 from .arithmetic import DType
-from .pairs import Finish
+from .expressions import Finish, native_order
 
 Array = NDArray[Any]
 
@@ -52,13 +53,19 @@ def traced(
     sample = np.broadcast_to(np.zeros((), dtype), shape)
     arguments, spec = _fused(finish).traced(sample)
     plan = spec.plan(arguments.shapes)
-    whole = len(plan.runs) == 1 and plan.runs[0].uniform and not spec.program.has_reductions
-    if len(spec.dtypes) != 1 or plan.shapes[0] != shape or not whole:
+    run = plan.runs[0]
+    if (
+        len(plan.runs) > 1
+        or not isinstance(run, Run)
+        or not run.uniform
+        or len(spec.dtypes) != 1
+        or plan.shapes[0] != shape
+        or spec.program.has_reductions
+    ):
         raise ValueError(
             f"{function}: argument 'finish': expected one result of shape {shape} that does not "
-            f"reduce, got {', '.join(str(x) for x in plan.shapes)}"
+            f"reduce or contract, got {', '.join(str(x) for x in plan.shapes)}"
         )
-    run = plan.runs[0]
     sources = [spec.sources[i] for i in run.inputs]
     inputs = [spec.inputs(arguments, plan)[i] for i in run.inputs]
     sums = [i for i, source in enumerate(sources) if source == Leaf(0)]
@@ -67,7 +74,7 @@ def traced(
             f"{function}: argument 'finish': expected a result that depends on the sums"
         )
     program = _with_first(run.program, sums[0])
-    others = tuple(x for i, x in enumerate(inputs) if i != sums[0])
+    others = tuple(native_order(x) for i, x in enumerate(inputs) if i != sums[0])
     return Finish(program, others), spec.dtypes[0]
 
 

@@ -38,7 +38,8 @@ def _places(subscripts: str, a: int, b: int, function: str) -> tuple[tuple[int, 
     -------
     tuple of (int, int, int, int) or None
         Labels of the result, then shared ones, as `pairs.Pair` orders them; None where a label is
-        in one of the three alone, or twice in an operand, or nothing is summed.
+        in one of the three alone, or twice in an operand, or nothing is summed, or the operands'
+        innermost shared labels differ.
     """
     equation = parse(subscripts, (a, b), function)
     left, right = equation.inputs
@@ -53,6 +54,8 @@ def _places(subscripts: str, a: int, b: int, function: str) -> tuple[tuple[int, 
         places.append((_COLS if i < 0 else _ROWS if j < 0 else _BATCH, i, j, axis))
     if not in_left or in_left.keys() != in_right.keys():
         return None
+    if list(in_left)[-1] != next(x for x in reversed(right) if x in in_left):
+        return None  # summed in squares
     places += [(_SHARED, i, in_right[label], -1) for label, i in in_left.items()]
     return tuple(places)
 

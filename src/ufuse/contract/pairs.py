@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +14,28 @@ from numpy.typing import NDArray
 from .. import executors
 from ..catalogue.semirings import Semiring
 from ..fusion.program import Program
-from ..interop.lowprecision import narrowed
-from . import reference
+from ..fusion.shapes import stand_in
 from .arithmetic import (
     Arithmetic,
     DType,
     choose,
     exact_terms,
     is_narrow,
-    multiplier,
     same_bits,
-    stored,
     term_program,
 )
-from .subscripts import Label, Labels, Sizes, arranged, steps
+from .expressions import Expression, Finish, Operand, computed, parts
+from .subscripts import Label, Labels, Sizes, steps
+from .unpacked import ByProgram, ByReference, Dots, Elementwise
 
 Array = NDArray[Any]
 
 SMALL = 1e6  # multiplications during which other threads may wait
 
 _FEW_RESULTS, _MANY_TERMS = 4, 64  # of an item of a batch
-_IN_CACHE = 256 << 10  # bytes of the result that a program works on at a time
+#: Of an element. Packed twice (256 x 2048 x 512, relu of the sums), gelu of A cost 29 % of the
+#: product and 25 in a pass before, a scale 9 and 18; packed 4 times, 25 and 14, 8 and 11.
+MOST_TIMES = 2
 
 
 @dataclass(frozen=True)
@@ -73,37 +73,16 @@ class Pair:
         return tuple(x for x in dict.fromkeys((*self.a, *self.b)) if x not in self.out)
 
 
-@dataclass(frozen=True, eq=False)
-class Finish:
-    """What is done to sums before they are stored.
-
-    Attributes
-    ----------
-    program : Program
-        Its first input is a sum, and each other an array's element.
-    arrays : tuple of ndarray
-        As programs read them; they broadcast to the result.
-    """
-
-    program: Program
-    arrays: tuple[Array, ...]
-
-    def key(self) -> Any:
-        """Return what a kernel that is prepared for it depends on."""
-        return (self.program, tuple((x.shape, x.strides) for x in self.arrays))
-
-    def apply(self, sums: Array, out: Array) -> None:
-        """Do it in a pass of its own."""
-        executors.run_program(self.program, (sums, *self.arrays), (out,))
-
-
 class Prepared(Protocol):
     """A pair on arrays of given shapes, strides and dtypes."""
 
     kind: str
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        """Write the contraction of `a` and `b` into `out`, which overlaps neither."""
+    def run(self, a: Any, b: Any, out: Array, finish: Finish | None = None) -> None:
+        """Write the contraction of `a` and `b` into `out`, which overlaps neither.
+
+        A product also takes expressions.
+        """
 
 
 class Product:
@@ -115,8 +94,8 @@ class Product:
         self,
         pair: Pair,
         arithmetic: Arithmetic,
-        a: Array,
-        b: Array,
+        a: Operand,
+        b: Operand,
         out: Array,
         finish: Finish | None = None,
     ) -> None:
@@ -135,8 +114,8 @@ class Product:
         batch, rows, cols, shared = _sorted_labels(pair, a, b, out, extras)
         self.arithmetic = arithmetic
         programs = (
-            arithmetic.prologue(0, a.dtype),
-            arithmetic.prologue(1, b.dtype),
+            _prologue(arithmetic, 0, a),
+            _prologue(arithmetic, 1, b),
             finish.program if self.fuses and finish is not None else arithmetic.finish,
         )
         # The core keeps their addresses.
@@ -145,6 +124,7 @@ class Product:
         self.core = executors.native.contraction(
             arithmetic.code, batch, rows, cols, shared,
             innermost=[] if arithmetic.code.startswith("arg_") else _innermost(pair),
+            a_arrays=len(parts(a)), b_arrays=len(parts(b)),
             real_a=a.dtype.kind != "c", real_b=b.dtype.kind != "c",
             conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
@@ -152,11 +132,18 @@ class Product:
         self.address = self.core.address
         self.small = math.prod([n for n, _ in (*batch, *rows, *cols, *shared)]) < SMALL
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
+    @property
+    def packings(self) -> tuple[int, int]:
+        """How often an element of each operand is packed at most."""
+        first, second = self.core.packings
+        return (second, first) if self.swapped else (first, second)
+
+    def run(self, a: Operand, b: Operand, out: Array, finish: Finish | None = None) -> None:
         if self.swapped:
             a, b = b, a
         extras = finish.arrays if self.fuses and finish is not None else ()
-        executors.native.run_contraction(self.address, (a, b, out, *extras), self.small)
+        arrays = (*parts(a), *parts(b), out, *extras)
+        executors.native.run_contraction(self.address, arrays, self.small)
         if self.conjugates:
             np.subtract(0, out.imag, out=out.imag)  # no conjugate: NumPy's sums have no -0
 
@@ -165,81 +152,6 @@ class Product:
         addresses = [x.__array_interface__["data"][0] for x in (a, b, out)]
         apart = positions.__array_interface__["data"][0] - addresses[2]
         self.core.run(addresses, apart)
-
-
-class Elementwise:
-    """Nothing is summed: one program over the result."""
-
-    kind = "elementwise"
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        left = arranged(a, pair.a, pair.out, pair.sizes)
-        right = arranged(b, pair.b, pair.out, pair.sizes)
-        if pair.conjugate:
-            left = left.conj()
-        row = pair.semiring
-        if row is not None:
-            out[...] = row.times(*(x.astype(pair.dtype, copy=False) for x in (left, right)))
-        elif pair.dtype.kind == "b":
-            np.logical_and(left, right, out=out)
-        elif (program := multiplier(a.dtype, b.dtype, pair.dtype)) is not None:
-            executors.run_program(program, (stored(left), stored(right)), (stored(out),))
-        else:
-            np.multiply(left, right, out=out, dtype=pair.dtype, casting="unsafe")
-
-
-class Dots:
-    """Sums of products of matching elements, in float64: every read is used once."""
-
-    kind = "dots"
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def views(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """View both in one shape: axes of the result, then those that are summed over."""
-        pair = self._pair
-        wanted = (*pair.out, *pair.shared)
-        shape = [pair.sizes[label] for label in wanted]
-        left = np.broadcast_to(arranged(a, pair.a, wanted, pair.sizes), shape)
-        return left, np.broadcast_to(arranged(b, pair.b, wanted, pair.sizes), shape)
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        left, right = self.views(a, b)
-        shape = left.shape
-        axes = range(len(pair.out), len(shape))
-
-        def summed(x: Array, y: Array) -> Array:
-            sums = np.empty([1 if i in axes else n for i, n in enumerate(shape)])
-            executors.of("ufuse.reduce").weighted_sum(x, y, axes, sums, None)
-            return sums.reshape(out.shape)
-
-        with np.errstate(all="ignore"):
-            if out.dtype.kind == "c":
-                out.real[...], out.imag[...] = _complex_sums(summed, left, right, pair.conjugate)
-            else:
-                sums = summed(left, right)
-                out[...] = narrowed(sums, out.dtype) if is_narrow(out.dtype) else sums
-
-
-def _complex_sums(
-    summed: Callable[[Array, Array], Array], a: Array, b: Array, conjugate: bool
-) -> tuple[Array, Array]:
-    """Return the parts of a sum of complex products; one of the operands may be real."""
-    if a.dtype.kind != "c":
-        return summed(a, b.real), summed(a, b.imag)
-    if b.dtype.kind != "c":
-        imaginary = summed(a.imag, b)
-        return summed(a.real, b), 0 - imaginary if conjugate else imaginary
-    straight, crossed = summed(a.imag, b.imag), summed(a.imag, b.real)
-    if conjugate:
-        return summed(a.real, b.real) + straight, summed(a.real, b.imag) - crossed
-    return summed(a.real, b.real) - straight, summed(a.real, b.imag) + crossed
 
 
 class OfReals:
@@ -254,71 +166,87 @@ class OfReals:
         out.imag[...] = 0
 
 
-class ByProgram:
-    """A semiring without a kernel: one program per term, over a part of the result at a time."""
+def _prologue(arithmetic: Arithmetic, place: int, operand: Operand) -> Program | None:
+    if isinstance(operand, Expression):
+        return operand.packed_as(arithmetic.packed[place])
+    return arithmetic.prologue(place, operand.dtype)
 
-    kind = "program"
 
-    def __init__(self, pair: Pair, program: Program) -> None:
-        self._pair = pair
-        self._program = program
+def choose_kernel(
+    pair: Pair, a: DType, b: DType, *, always_product: bool = False
+) -> Arithmetic | Literal["of reals"] | Callable[[Pair], Prepared]:
+    """Choose by sizes and dtypes: the arithmetic of a packed product, or a kernel of another kind.
 
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        assert pair.semiring is not None
-        wanted = (*pair.out, *pair.shared)
-        left, right = (
-            arranged(x.astype(out.dtype, copy=False), labels, wanted, pair.sizes)
-            for x, labels in ((a, pair.a), (b, pair.b))
+    Raises
+    ------
+    ValueError
+        If int32 sums that are wanted exactly could overflow.
+    """
+    if not pair.shared:
+        return Elementwise
+    in_a, in_b = set(pair.a), set(pair.b)
+    free = [x for x in pair.out if pair.sizes[x] != 1 and (x in in_a) != (x in in_b)]
+    terms = math.prod(pair.sizes[label] for label in pair.shared)
+    exact = pair.exact and pair.semiring is None
+    most = exact_terms(a, b, pair.dtype) if exact else None
+    if most is not None and terms > most:
+        raise ValueError(
+            f"ufuse: {pair.dtype} sums of {terms} products of {a} and {b} could "
+            f"overflow; at most {most} are exact: ask for accumulate='int64'"
         )
-        out[...] = pair.semiring.empty(out.dtype)
-        terms = [range(pair.sizes[label]) for label in pair.shared]
-        rows = max(1, _IN_CACHE * max(1, len(out) if out.ndim else 1) // max(1, out.nbytes))
-        for first in range(0, out.shape[0], rows) if out.ndim else (0,):
-            part = slice(first, first + rows) if out.ndim else ...
-            sums = out[part]
-            x, y = (v[part] if out.ndim and v.shape[0] != 1 else v for v in (left, right))
-            for term in itertools.product(*terms):
-                operands = (_term(v, out.ndim, term) for v in (x, y))
-                executors.run_program(self._program, (sums, *operands), (sums,))
+    if executors.native is None:
+        return ByReference
+    if pair.semiring is not None and not terms:
+        return ByReference  # a kernel's empty sum is that of the wider dtype it sums in
+    if pair.dtype.kind == "c" and a.kind != "c" and b.kind != "c":
+        return "of reals"
+    if pair.semiring is None and not always_product and (not free or _reads_once(pair, terms)):
+        if all(x.char in "fdFD" or is_narrow(x) for x in (a, b)):
+            if terms and all(pair.sizes[label] for label in pair.out):
+                return Dots
+        elif not free and pair.dtype.kind in "iu" and a == b == pair.dtype:
+            return ByReference  # memory-bound, and NumPy's loops are vectorised
+    if pair.semiring is not None and (program := term_program(pair.semiring, pair.dtype)):
+        return partial(ByProgram, program=program)
+    arithmetic = choose(a, b, pair.dtype, pair.semiring)
+    if arithmetic is None or not _fits(arithmetic, a, b):
+        return ByReference
+    return arithmetic
 
 
-def _term(view: Array, axes: int, term: Sequence[int]) -> Array:
-    """Return the part of a view at one place of the axes after the first ones, which broadcast."""
-    places = [i if n != 1 else 0 for i, n in zip(term, view.shape[axes:], strict=True)]
-    index: Any = (..., *places)
-    part: Array = view[index]
-    return part
-
-
-class ByReference:
-    """NumPy, for what the core has no kernel for."""
-
-    kind = "reference"
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def run(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> None:
-        pair = self._pair
-        left = a.conj() if pair.conjugate else a
-        reference.contract(
-            left, pair.a, b, pair.b, out, pair.out, pair.sizes, pair.semiring
-        )  # fmt: skip
+def computes_first(
+    pair: Pair, a: Operand, b: Operand, out: Array, finish: Finish | None
+) -> tuple[bool, bool]:
+    """Say which expressions no kernel computes as it reads them, or would too many times over."""
+    wanted = [isinstance(x, Expression) for x in (a, b)]
+    if not any(wanted):
+        return False, False
+    found = choose_kernel(pair, a.dtype, b.dtype)
+    if not isinstance(found, Arithmetic) or found.sums.kind == "c":
+        return wanted[0], wanted[1]
+    first = [_prologue(found, i, x) is None and wanted[i] for i, x in enumerate((a, b))]
+    left, right = (
+        stand_in(x.shape, x.dtype) if known else x for x, known in zip((a, b), first, strict=True)
+    )
+    packings = Product(pair, found, left, right, out, finish).packings
+    first = [one or (wanted[i] and packings[i] > MOST_TIMES) for i, one in enumerate(first)]
+    return first[0], first[1]
 
 
 def prepare(
-    pair: Pair, a: Array, b: Array, out: Array, finish: Finish | None = None,
+    pair: Pair, a: Operand, b: Operand, out: Array, finish: Finish | None = None,
     *, always_product: bool = False,
 ) -> Prepared:  # fmt: skip
-    """Choose the kernel of a contraction.
+    """Prepare the kernel of a contraction.
 
     Parameters
     ----------
     pair : Pair
-    a, b, out : ndarray
+    a, b : ndarray or Expression
         In native byte order; shapes, strides and dtypes are those of later runs, and the memory
-        need not be.
+        need not be. Of expressions `computes_first` leaves those that a product packs.
+    out : ndarray
+        Likewise.
     finish : Finish, optional
         What a product does to the sums before it stores them: `Product.fuses` says whether. The
         other kernels leave it to the caller.
@@ -330,36 +258,12 @@ def prepare(
     ValueError
         If int32 sums that are wanted exactly could overflow.
     """
-    if not pair.shared:
-        return Elementwise(pair)
-    in_a, in_b = set(pair.a), set(pair.b)
-    free = [x for x in pair.out if pair.sizes[x] != 1 and (x in in_a) != (x in in_b)]
-    terms = math.prod(pair.sizes[label] for label in pair.shared)
-    exact = pair.exact and pair.semiring is None
-    most = exact_terms(a.dtype, b.dtype, pair.dtype) if exact else None
-    if most is not None and terms > most:
-        raise ValueError(
-            f"ufuse: {pair.dtype} sums of {terms} products of {a.dtype} and {b.dtype} could "
-            f"overflow; at most {most} are exact: ask for accumulate='int64'"
-        )
-    if executors.native is None:
-        return ByReference(pair)
-    if pair.semiring is not None and not terms:
-        return ByReference(pair)  # a kernel's empty sum is that of the wider dtype it sums in
-    if pair.dtype.kind == "c" and a.dtype.kind != "c" and b.dtype.kind != "c":
-        return OfReals(pair, a, b, out)
-    if pair.semiring is None and not always_product and (not free or _reads_once(pair, terms)):
-        if all(x.char in "fdFD" or is_narrow(x) for x in (a.dtype, b.dtype)):
-            if terms and all(pair.sizes[label] for label in pair.out):
-                return Dots(pair)
-        elif not free and pair.dtype.kind in "iu" and a.dtype == b.dtype == pair.dtype:
-            return ByReference(pair)  # memory-bound, and NumPy's loops are vectorised
-    if pair.semiring is not None and (program := term_program(pair.semiring, pair.dtype)):
-        return ByProgram(pair, program)
-    arithmetic = choose(a.dtype, b.dtype, pair.dtype, pair.semiring)
-    if arithmetic is None or not _fits(arithmetic, a, b):
-        return ByReference(pair)
-    return Product(pair, arithmetic, a, b, out, finish)
+    found = choose_kernel(pair, a.dtype, b.dtype, always_product=always_product)
+    if isinstance(found, Arithmetic):
+        return Product(pair, found, a, b, out, finish)
+    if found == "of reals":
+        return OfReals(pair, computed(a), computed(b), out)
+    return found(pair)
 
 
 def is_memory_bound(items: int, results: int, terms: int) -> bool:
@@ -381,11 +285,11 @@ def _reads_once(pair: Pair, terms: int) -> bool:
     return is_memory_bound(items, results, terms)
 
 
-def _fits(arithmetic: Arithmetic, a: Array, b: Array) -> bool:
+def _fits(arithmetic: Arithmetic, a: DType, b: DType) -> bool:
     """Whether the operands of a complex product are what it reads: nothing is converted there."""
     if arithmetic.sums.kind != "c":
         return True
-    return all(x.dtype == p for x, p in zip((a, b), arithmetic.packed, strict=True))
+    return all(x == p for x, p in zip((a, b), arithmetic.packed, strict=True))
 
 
 def _innermost(pair: Pair) -> list[int]:
@@ -393,29 +297,33 @@ def _innermost(pair: Pair) -> list[int]:
 
     The first is one that is last of all labels of its operand, if there is one.
     """
-    last = [next((x for x in reversed(term) if x in pair.shared), None) for term in (pair.a, pair.b)]
+    terms = (pair.a, pair.b)
+    last = [next((x for x in reversed(term) if x in pair.shared), None) for term in terms]
     if pair.b and last[1] == pair.b[-1] and last[0] != pair.a[-1]:
         last.reverse()
     return [pair.shared.index(x) for x in last if x is not None]
 
 
 def _sorted_labels(
-    pair: Pair, a: Array, b: Array, out: Array, extras: Sequence[Array]
+    pair: Pair, a: Operand, b: Operand, out: Array, extras: Sequence[Array]
 ) -> tuple[Sequence[tuple[int, list[int]]], ...]:
     """Sort the labels into batch, rows, columns and shared ones, each with its strides.
 
     A label of one operand alone that the result lacks is summed: it counts as shared, with stride 0
     in the other operand.
     """
-    in_a, in_b = steps(pair.a, a, pair.sizes), steps(pair.b, b, pair.sizes)
-    in_out = steps(pair.out, out, pair.sizes)
-    in_extras = [steps(pair.out, np.broadcast_to(x, out.shape), pair.sizes) for x in extras]
+    in_a = [steps(pair.a, x, pair.sizes) for x in parts(a)]
+    in_b = [steps(pair.b, x, pair.sizes) for x in parts(b)]
+    in_out = [
+        steps(pair.out, x, pair.sizes)
+        for x in (out, *(np.broadcast_to(x, out.shape) for x in extras))
+    ]
     kinds: tuple[list[tuple[int, list[int]]], ...] = ([], [], [], [])
     for label in (*pair.out, *pair.shared):
-        strides = [found.get(label, 0) for found in (in_a, in_b, in_out, *in_extras)]
-        if label not in in_out:
+        strides = [found.get(label, 0) for found in (*in_a, *in_b, *in_out)]
+        if label not in pair.out:
             kind = 3
         else:
-            kind = 0 if label in in_a and label in in_b else 1 if label in in_a else 2
+            kind = 0 if label in pair.a and label in pair.b else 1 if label in pair.a else 2
         kinds[kind].append((pair.sizes[label], strides))
     return kinds

@@ -17,13 +17,18 @@ from ..catalogue.semirings import Semiring
 from ..reduce import exponential, extremes, logic, sums
 from . import reference
 from .arithmetic import DType, choose, is_narrow
-from .pairs import Finish, Pair, Prepared, Product, prepare
+from .expressions import Expression, Finish, Operand, computed, layout
+from .pairs import Pair, Prepared, Product, computes_first, prepare
 from .subscripts import Equation, Label, Labels, Sizes, arranged
 
 Array = NDArray[Any]
 Path = tuple[tuple[int, ...], ...]
 
 _PREPARED = 16  # layouts that a step remembers
+
+
+def _key(a: Operand, b: Operand, out: Array, finish: Finish | None) -> Any:
+    return (layout(a), layout(b), out.strides, finish and finish.key())
 
 
 class PairStep:
@@ -33,14 +38,17 @@ class PairStep:
         self.pair = pair
         self.places = places
         self._prepared: dict[Any, Prepared] = {}
+        self._first: dict[Any, tuple[bool, bool]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.pair.sizes[label] for label in self.pair.out)
 
-    def prepared(self, a: Array, b: Array, out: Array, finish: Finish | None = None) -> Prepared:
+    def prepared(
+        self, a: Operand, b: Operand, out: Array, finish: Finish | None = None
+    ) -> Prepared:
         """Return the kernel for arrays of these strides and dtypes."""
-        key = (a.strides, b.strides, out.strides, a.dtype, b.dtype, finish and finish.key())
+        key = _key(a, b, out, finish)
         found = self._prepared.get(key)
         if found is None:
             if len(self._prepared) >= _PREPARED:
@@ -48,7 +56,23 @@ class PairStep:
             found = self._prepared[key] = prepare(self.pair, a, b, out, finish)
         return found
 
-    def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
+    def computes_first(
+        self, a: Operand, b: Operand, out: Array, finish: Finish | None = None
+    ) -> tuple[bool, bool]:
+        """Say which operands are computed in a pass of their own."""
+        if not (isinstance(a, Expression) or isinstance(b, Expression)):
+            return False, False
+        key = _key(a, b, out, finish)
+        found = self._first.get(key)
+        if found is None:
+            if len(self._first) >= _PREPARED:
+                self._first.clear()
+            found = self._first[key] = computes_first(self.pair, a, b, out, finish)
+        return found
+
+    def run(
+        self, operands: list[Operand], out: Array | None, finish: Finish | None = None
+    ) -> Array:
         """Replace the two operands in the list by the result, which is also returned."""
         first, second = self.places
         b, a = operands.pop(max(first, second)), operands.pop(min(first, second))
@@ -56,6 +80,8 @@ class PairStep:
             a, b = b, a
         if out is None:
             out = executors.empty(self.shape, self.pair.dtype)
+        now = self.computes_first(a, b, out, finish)
+        a, b = (computed(x) if one else x for x, one in zip((a, b), now, strict=True))
         kernel = self.prepared(a, b, out, finish)
         if finish is None or (isinstance(kernel, Product) and kernel.fuses):
             kernel.run(a, b, out, finish)
@@ -97,6 +123,10 @@ class AloneStep:
     semiring: Semiring | None = None
     in_place: bool = False  # whether the result stays where the operand was among those at hand
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.sizes[label] for label in self.out)
+
     def view(self, operand: Array) -> Array:
         """Return a view where nothing is summed: diagonals, axes in the order of the result."""
         places = {label: i for i, label in enumerate(dict.fromkeys(self.labels))}
@@ -113,9 +143,11 @@ class AloneStep:
         """Return a view whose first axes are those of the result, and the others are summed."""
         return arranged(operand, self.labels, (*self.out, *self.shared), self.sizes)
 
-    def run(self, operands: list[Array], out: Array | None, finish: Finish | None = None) -> Array:
+    def run(
+        self, operands: list[Operand], out: Array | None, finish: Finish | None = None
+    ) -> Array:
         """Replace the operand in the list by the result, which is also returned."""
-        operand = operands.pop(self.place)
+        operand = computed(operands.pop(self.place))
         view = self.summed(operand)
         axes = tuple(range(len(self.out), view.ndim))
         if axes:
@@ -175,7 +207,7 @@ class Plan:
         return tuple(self.sizes[label] for label in self.equation.out)
 
     def run(
-        self, operands: Sequence[Array], out: Array | None, finish: Finish | None = None
+        self, operands: Sequence[Operand], out: Array | None, finish: Finish | None = None
     ) -> Array:
         """Contract; `out` has the result's shape and dtype, and overlaps no operand.
 

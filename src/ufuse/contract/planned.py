@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import executors
+from ..fusion.shapes import stand_in
 from ..interop import asarray
 from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
@@ -149,7 +150,7 @@ class ContractPlan:
 
     def explain(self) -> Explanation:
         """Say which steps a call runs, and by which kernels, for C-contiguous operands."""
-        arrays = [_stand_in(shape, self.dtype) for shape in self.shapes]
+        arrays = [stand_in(shape, self.dtype) for shape in self.shapes]
         steps = []
         for step in self._plan.steps:
             if isinstance(step, AloneStep):
@@ -169,18 +170,12 @@ class ContractPlan:
         )
 
 
-def _stand_in(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an array of this shape and C-contiguous strides that nobody reads."""
-    strides = [dtype.itemsize * math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, strides, writeable=False)
-
-
 def _text(labels: Labels) -> str:
     return "".join(str(label) for label in labels)
 
 
 def _explain_alone(step: AloneStep) -> tuple[StepInfo, Array]:
-    result = _stand_in(tuple(step.sizes[x] for x in step.out), step.dtype)
+    result = stand_in(tuple(step.sizes[x] for x in step.out), step.dtype)
     flops = math.prod(step.sizes[x] for x in set(step.labels)) if step.shared else 0
     kernel = "reduce" if step.shared else "view"
     text = f"{_text(step.labels)}->{_text(step.out)}"
@@ -189,7 +184,7 @@ def _explain_alone(step: AloneStep) -> tuple[StepInfo, Array]:
 
 def _explain_pair(step: PairStep, a: Array, b: Array) -> tuple[StepInfo, Array]:
     pair = step.pair
-    result = _stand_in(step.shape, pair.dtype)
+    result = stand_in(step.shape, pair.dtype)
     kernel = step.prepared(a, b, result)
     sizes, turned = (), False
     if isinstance(kernel, Product):

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..fusion.errors import trace_error
 from ..interop import as_output, wrap_like
+from .fused import is_traced
 from .stacks import check_core, disagree, read
 from .summation import contract, supports
 
@@ -28,6 +30,13 @@ def _named(
     numpys: Callable[..., Any], conjugate: bool = False,
 ) -> Any:  # fmt: skip
     """Contract `a` and `b`, views of what was given, or have NumPy do it."""
+    if is_traced(*given):
+        for view, one in zip((a, b), read(function, ("a", "b"), *given), strict=True):
+            if view.shape != one.shape:
+                raise trace_error(
+                    f"{function}, which flattens an array of shape {one.shape}", "pass vectors"
+                )
+        return contract(function, subscripts, given, out=out, conjugate=conjugate)
     if not supports(a, b, None):
         options = {} if out is None else {"out": as_output(out, function=function)}
         found = numpys(*read(function, ("a", "b"), *given), **options)
@@ -267,6 +276,8 @@ def kron(a: ArrayLike, b: ArrayLike) -> Any:
     array([[1., 2., 0., 0.],
            [0., 0., 1., 2.]])
     """
+    if is_traced(a, b):
+        raise trace_error("ufuse.kron", "call it outside")
     x, y = read("ufuse.kron", ("a", "b"), a, b)
     axes = max(x.ndim, y.ndim)
     left = x.reshape((1,) * (axes - x.ndim) + x.shape)

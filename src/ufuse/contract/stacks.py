@@ -10,16 +10,22 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import executors
 from ..catalogue.semirings import Semiring
+from ..fusion.errors import trace_error
+from ..fusion.traced import Traced
 from ..interop import as_output, asarray, wrap_like
 from .first import first_product, is_plain
+from .fused import is_traced, like
 from .summation import contract, supports
 
 Array = NDArray[Any]
 
 
 def read(function: str, names: Sequence[str], *operands: Any) -> list[Array]:
+    """Return operands as arrays; what is under trace as an array like it, which has no values."""
     return [
-        asarray(operand, function=function, argument=name)
+        like(operand)
+        if isinstance(operand, Traced)
+        else asarray(operand, function=function, argument=name)
         for name, operand in zip(names, operands, strict=True)
     ]
 
@@ -95,7 +101,11 @@ class _Stacked:
         """Do what the public function of this name does."""
         out = out[0] if isinstance(out, tuple) else out
         a, b = read(self.function, ("x1", "x2"), x1, x2)
-        if not supports(a, b, options.get("dtype") or options.get("accumulate")):
+        if is_traced(x1, x2) and axes is not None:
+            raise trace_error(f"axes= of {self.function}", "write it as np.einsum")
+        if not is_traced(x1, x2) and not supports(
+            a, b, options.get("dtype") or options.get("accumulate")
+        ):
             return self._by_numpy(a, b, out, axes, options, (x1, x2))
         if axes is not None:
             return self._along(a, b, out, axes, options, (x1, x2))
@@ -288,6 +298,8 @@ def vecdot(
     >>> uf.vecdot(np.ones((2, 3)), np.arange(3.0))
     array([3., 3.])
     """
+    if is_traced(x1, x2) and (keepdims or axis is not None):
+        raise trace_error("axis= or keepdims= of ufuse.vecdot", "write it as np.einsum")
     if not isinstance(keepdims, (bool, np.bool_)):
         raise TypeError(f"ufuse.vecdot: argument 'keepdims': expected a bool, got {keepdims!r}")
     if axis is not None:

@@ -11,14 +11,19 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .. import executors
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..catalogue.semirings import Semiring
+from ..fusion.errors import trace_error
+from ..fusion.program import Contraction
 from ..interop import as_output, asarray, wrap_like
 from ..interop.lowprecision import is_low_precision
 from .arithmetic import DType, is_narrow
+from .expressions import Finish
 from .finish import traced
 from .first import first_product
-from .pairs import Dots, Finish, Product
+from .fused import is_traced, record
+from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, make_plan
 from .subscripts import extents, from_lists, parse
+from .unpacked import Dots
 
 Array = NDArray[Any]
 
@@ -174,6 +179,21 @@ def contract(
             f"{function}: argument 'casting': expected one of {', '.join(_CASTINGS)}, got "
             f"{casting!r}"
         )
+    if is_traced(*operands):
+        for name, given in (("out", out), ("return_arg", return_arg or None)):
+            if given is not None:
+                raise trace_error(f"{name}= of {function}", "call it outside")
+        return record(
+            function,
+            Contraction(
+                subscripts, ring, accumulate is not None, conjugate, hashable(optimize),
+                memory_limit,
+            ),
+            operands,
+            lambda samples: _result_dtype(function, samples, dtype, accumulate, casting, ring),
+            lambda given, summed: _read_as(given, summed, dtype is not None),
+            finish,
+        )  # fmt: skip
     arrays = [
         asarray(operand, function=function, argument=f"operands[{i}]")
         for i, operand in enumerate(operands)
@@ -357,16 +377,24 @@ def _result_dtype(
 
 def _native(array: Array, summed: DType, cast: bool) -> Array:
     """Return the operand in native byte order, and of a dtype that is read as it is packed."""
-    dtype = array.dtype.newbyteorder("=")
-    if summed.kind == "b" and dtype.kind != "b":
+    dtype = _read_as(array.dtype, summed, cast)
+    if dtype.kind == "b" and array.dtype.kind != "b":
         return np.not_equal(array, 0)
+    return array.astype(dtype, copy=False)
+
+
+def _read_as(dtype: DType, summed: DType, cast: bool) -> DType:
+    """Return what an operand is converted to before its kernel reads it."""
+    dtype = dtype.newbyteorder("=")
+    if summed.kind == "b":
+        return summed
     if summed.kind == "c":  # parts of one size; a real operand stays real
         dtype = summed if dtype.kind == "c" else np.dtype(f"f{summed.itemsize // 2}")
     if cast and summed.kind != "c":  # a cast that loses something happens before the product
         whole = summed.kind in "iu" and dtype.kind not in "biu"
         if whole or summed.itemsize < dtype.itemsize:
             dtype = summed
-    return array.astype(dtype, copy=False)
+    return dtype
 
 
 def _new(shape: tuple[int, ...], dtype: DType, arrays: Sequence[Array], order: str) -> Array:

@@ -43,7 +43,7 @@ def compiled(program: Program) -> _core.Program:
     constants = [
         (code, np.asarray(value, dtype_of(code)).tobytes()) for code, value in program.constants
     ]
-    instructions = [(i.operation, i.code, list(i.args)) for i in program.instructions]
+    instructions = [(str(i.operation), i.code, list(i.args)) for i in program.instructions]
     return _core.Program(
         list(program.inputs), constants, instructions, list(program.outputs), list(program.rows)
     )
@@ -164,6 +164,7 @@ fast_softmax = _fast.SoftmaxCall
 fast_contraction = _fast.ContractCall
 #: The core's numbers of a reducer that sums and of the finish that leaves its state as it is.
 SUM = [row.name for row in REDUCERS].index("sum"), tuple(FINISHES).index("value")
+repeated_contraction = _fast.FastContraction
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall

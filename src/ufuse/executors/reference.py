@@ -40,6 +40,7 @@ def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Arr
     # Native kernels raise no floating-point warnings; neither does their reference.
     with np.errstate(all="ignore"):
         for operation, code, args in program.instructions:
+            assert isinstance(operation, str), "contractions are runs of their own"
             result = evaluate(operation, np.dtype(code), [values[arg] for arg in args])
             values.append(result)
         results = [values[value] for value in program.outputs]

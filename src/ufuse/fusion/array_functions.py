@@ -11,7 +11,7 @@ from .errors import trace_error
 from .graph import Graph
 from .program import dtype_of
 from .traced import Traced
-from .ufuncs import ScalarOperand, operand, value_in
+from .ufuncs import ScalarOperand, contracted, operand, value_in
 
 if TYPE_CHECKING:
     from .tracing import Tracer
@@ -218,6 +218,26 @@ for _function, _method in (
     (np.std, "std"),
 ):  # fmt: skip
     records(_function)(_by_method(_method))
+
+
+@records(np.einsum)
+def einsum(context: _Context, *operands: Any, out: Any = None, **options: Any) -> Any:
+    _refuse("einsum", out=out)
+    if not options.get("optimize", True):
+        del options["optimize"]  # the path of many operands is ours
+    return context.new(contracted("einsum", *operands, **options))
+
+
+def _by_name(name: str) -> Callable[..., Any]:
+    def recorder(context: _Context, a: Any, b: Any, *args: Any, **options: Any) -> Any:
+        _refuse(name, out=options.pop("out", None))
+        return context.new(contracted(name, a, b, *args, **options))
+
+    return recorder
+
+
+for _product in (np.dot, np.vdot, np.inner, np.outer, np.tensordot, np.kron):
+    records(_product)(_by_name(_product.__name__))
 
 
 @records(np.shape)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from .. import executors
 from .arguments import Arguments
 from .graph import Shape
-from .planning import Plan, Run
+from .planning import Plan, infer_shapes
 from .program import Program, dtype_of
-from .specialisation import Specialisation
+from .runs import ContractRun, Step, contract_room
+from .shapes import stand_in
+from .specialisation import Specialisation, contracted
 
 # What NumPy does inside of a ufunc's loop, in buffers that stay in cache.
 _FREE = ("cast", "nonzero", "expand")
@@ -28,16 +30,45 @@ class Pass:
     ----------
     executor : str
         ``"native"`` or ``"reference"``.
-    program : Program
+    program : Program or None
+        Of a contraction, what is done to its sums; None where nothing is.
     bytes_read, bytes_written, temporaries : int
-        Bytes of the arrays it reads, writes, and makes on the way.
+        Bytes of the arrays it reads, writes, and makes on the way. What it writes for a later pass
+        is a temporary of the call, and counts there as well.
+    contraction : str
+        Its subscripts and kernels; empty where the pass is none.
+    operands : tuple of (Program or None)
+        Of a contraction: what each operand is computed by.
+    packed : tuple of int
+        Which of these are computed as they are packed; the others are a temporary before.
+    finished : bool
+        Whether the program of a contraction runs before sums are stored; else they are a temporary.
     """
 
     executor: str
-    program: Program
+    program: Program | None
     bytes_read: int
     bytes_written: int
     temporaries: int
+    contraction: str = ""
+    operands: tuple[Program | None, ...] = ()
+    packed: tuple[int, ...] = ()
+    finished: bool = False
+
+    def listing(self) -> list[str]:
+        """Lines that say what it does."""
+        lines = [self.contraction] if self.contraction else []
+        for number, program in enumerate(self.operands):
+            if program is not None:
+                when = "as it is packed" if number in self.packed else "before"
+                lines.append(f"operand {number}, {when}:")
+                lines += [f"  {line}" for line in program.listing()]
+        if not self.contraction:
+            return lines + (self.program.listing() if self.program else [])
+        if self.program is not None:
+            lines.append(f"{'before' if self.finished else 'after'} sums are stored:")
+            lines += [f"  {line}" for line in self.program.listing()]
+        return lines
 
 
 @dataclass(frozen=True)
@@ -96,7 +127,7 @@ class Explanation:
         ]
         for number, one in enumerate(self.passes, 1):
             lines.append(f"pass {number} ({one.executor}):")
-            lines += [f"  {line}" for line in one.program.listing()]
+            lines += [f"  {line}" for line in one.listing()]
         return "\n".join(lines)
 
 
@@ -113,8 +144,11 @@ def in_bytes(count: int) -> str:
 def explain(function: str, spec: Specialisation, arguments: Arguments) -> Explanation:
     """Describe a call of `function` with `arguments`."""
     plan = spec.plan(arguments.shapes)
-    inputs = spec.inputs(arguments, plan)
-    passes = tuple(_pass(run, inputs, plan, spec) for run in plan.runs)
+    arrays = spec.inputs(arguments, plan)
+    results = [*zip(plan.shapes, spec.dtypes, strict=True)]
+    results += [(shape, dtype_of(code)) for shape, code in plan.temporaries]
+    arrays += [stand_in(*result) for result in results]
+    passes = tuple(_pass(run, arrays, plan, spec) for run in plan.runs)
     native = any(one.executor == "native" for one in passes)
     return Explanation(
         function,
@@ -142,24 +176,37 @@ def _threads() -> int:
     return get_num_threads()
 
 
-def _pass(run: Run, inputs: Sequence[NDArray[Any]], plan: Plan, spec: Specialisation) -> Pass:
-    native = run.uniform and executors.native is not None and executors.native.can_run(run.program)
-    temporaries = 0
-    if not native:
-        own = plan.values[spec.program.first_instruction :]
-        temporaries = sum(
-            _size(shape, instruction.code)
-            for shape, instruction in zip(own, spec.program.instructions, strict=True)
+def _pass(run: Step, arrays: Sequence[NDArray[Any]], plan: Plan, spec: Specialisation) -> Pass:
+    results = arrays[len(spec.sources) :]
+    read = sum(_bytes_in(arrays[i]) for i in set(run.inputs) if arrays[i].ndim)
+    written = sum(results[i].nbytes for i in run.outputs)
+    temporaries = sum(results[i].nbytes for i in run.outputs if i >= len(plan.shapes))
+    if isinstance(run, ContractRun):
+        operands, extras = contracted(run, arrays)
+        (out,) = run.outputs
+        done = contract_room().explained(run.steps, operands, run.finish, extras, results[out])
+        kernels = ", ".join(done.kernels)
+        return Pass(
+            "reference" if set(done.kernels) == {"reference"} else "native",
+            run.finish,
+            read,
+            written,
+            temporaries + done.temporaries,
+            f"{run.instruction.operation} by {kernels}",
+            tuple(operand.program for operand in run.operands),
+            tuple(done.packed),
+            done.finished,
         )
-    return Pass(
-        "native" if native else "reference",
-        run.program,
-        sum(_bytes_in(inputs[i]) for i in run.inputs if inputs[i].ndim),
-        sum(
-            _size(plan.shapes[i], spec.program.codes[spec.program.outputs[i]]) for i in run.outputs
-        ),
-        temporaries,
-    )
+    native = run.uniform and executors.native is not None and executors.native.can_run(run.program)
+    if not native:
+        own = infer_shapes(run.program, [arrays[i].shape for i in run.inputs])
+        temporaries += sum(
+            _size(shape, instruction.code)
+            for shape, instruction in zip(
+                own[run.program.first_instruction :], run.program.instructions, strict=True
+            )
+        )
+    return Pass("native" if native else "reference", run.program, read, written, temporaries)
 
 
 def _bytes_in(array: NDArray[Any]) -> int:

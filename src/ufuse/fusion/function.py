@@ -133,7 +133,7 @@ class FusedFunction(ProgramCall):
             results = [_result(array, arguments.templates) for array in outputs]
         else:
             _check_shapes(self._label, plan.shapes, targets)
-            arguments.arrays, spec = _moved_apart(arguments, spec, targets, len(plan.runs) == 1)
+            arguments.arrays, spec = _moved_apart(arguments, spec, targets, plan.in_place)
             outputs = [
                 executors.empty(shape, dtype) if target is None else target
                 for shape, dtype, target in zip(plan.shapes, spec.dtypes, targets, strict=True)
@@ -396,8 +396,9 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     ----------
     function : callable
         A function of arrays, written in NumPy: ufuncs and operators, `numpy.where`, `numpy.clip`,
-        ``astype``, and sum, prod, max, min, any, all, mean, var and std over the trailing axis
-        with ``keepdims=True``. It may return several arrays, in a tuple, list or dict.
+        ``astype``, sum, prod, max, min, any, all, mean, var and std over the trailing axis with
+        ``keepdims=True``, and ``@``, `numpy.einsum` and NumPy's other products. It may return
+        several arrays, in a tuple, list or dict.
     cache_size : int, optional
         For how many kinds of arguments to keep what was recorded.
 
@@ -426,6 +427,9 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     enclosing variable of a number, string, None or array is noticed; a change of what is reached
     otherwise (an attribute of an object, an entry of a container) is not, until
     `FusedFunction.cache_clear`.
+
+    A contraction is a pass over memory of its own, in which its operands and what becomes of its
+    sums are computed too: see `explain`, and the page on contractions.
 
     An argument returned as it is is copied. No floating-point warnings are given.
 

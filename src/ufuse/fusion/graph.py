@@ -15,7 +15,7 @@ from ..catalogue import operations
 from ..catalogue.dtypes import UNSIGNED
 from ..catalogue.rows import Operation
 from .errors import trace_error, user_line
-from .program import Instruction, Program, code_of, constant_key, dtype_of
+from .program import Contraction, Instruction, Program, code_of, constant_key, dtype_of
 from .shapes import broadcast_shapes
 
 Shape = tuple[int, ...]
@@ -50,7 +50,10 @@ Source = Leaf | Weak | Length
 
 @dataclass(frozen=True)
 class _Value:
-    """A value of the graph; `trailing` are the leaves that its trailing axis comes from."""
+    """A value of the graph; `trailing` are the leaves that its trailing axis comes from.
+
+    That of a contraction is a label's; a negative number stands for it, one for each contraction.
+    """
 
     code: str
     shape: Shape
@@ -114,6 +117,10 @@ class Graph:
 
     def length(self, value: int, ddof: float, dtype: np.dtype[Any]) -> int:
         """Add the length of the trailing axis of `value`, less `ddof` but not negative."""
+        known = self.values[value]
+        if any(leaf < 0 for leaf in known.trailing):
+            self.shape_dependent = True
+            return self.constant(max(known.shape[-1] - ddof, 0), dtype)
         source = Length(self.values[value].trailing, ddof, code_of(dtype))
         return self._add(source, _Value(source.code, (), frozenset(), source))
 
@@ -129,6 +136,14 @@ class Graph:
         else:
             shape = self._broadcast(operation, [operand.shape for operand in operands])
             trailing = frozenset().union(*(operand.trailing for operand in operands))
+        return self._add(instruction, _Value(code, shape, trailing, instruction))
+
+    def contract(
+        self, operation: Contraction, code: str, args: tuple[int, ...], shape: Shape
+    ) -> int:
+        """Add a contraction, whose result has a shape."""
+        trailing = frozenset({-1 - len(self.values)}) if shape else frozenset[int]()
+        instruction = Instruction(operation, code, args)
         return self._add(instruction, _Value(code, shape, trailing, instruction))
 
     def _broadcast(self, operation: str, shapes: Sequence[Shape]) -> Shape:

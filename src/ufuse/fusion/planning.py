@@ -3,7 +3,7 @@
 A program says nothing of shapes; its values have those of NumPy's broadcasting. An executor runs
 one loop, so outputs of different shapes become several runs. In a program with reductions the
 inputs of trailing length 1 are *row* inputs, and results that have one value per row are expanded
-where they meet full ones.
+where they meet full ones. A program with contractions is cut into passes first (`scheduling.py`).
 """
 
 from __future__ import annotations
@@ -16,28 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import Leaf, Length, Shape, Source
-from .program import EXPAND, Instruction, Program, dtype_of
+from .program import EXPAND, Contraction, Instruction, Program, dtype_of
+from .runs import Run, Step, contract_room
 from .shapes import broadcast_shapes
-
-
-@dataclass(frozen=True)
-class Run:
-    """One program in one loop.
-
-    Attributes
-    ----------
-    program : Program
-    inputs, outputs : tuple of int
-        Which of the specialisation's inputs and outputs it reads and writes.
-    uniform : bool
-        Whether all full values have the same trailing length, as compiled executors need; else
-        only the reference executor can run it.
-    """
-
-    program: Program
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    uniform: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,17 +29,30 @@ class Plan:
     ----------
     shapes : tuple of tuple
         Shape of each output.
-    runs : tuple of Run
+    runs : tuple of Run or ContractRun
+        What they read are inputs, by number, and after these results: outputs, and after those
+        `temporaries`. What they write are results.
     fixed : tuple of (ndarray or None)
         For each input that is a length, its value as a 0-d array.
     values : tuple of tuple
         Shape of every value of the program.
+    temporaries : tuple of (shape, str)
+        Shape and element code of each.
+    last_uses : tuple of tuple
+        For each run the temporaries, as results, that none after it reads.
     """
 
     shapes: tuple[Shape, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[Step, ...]
     fixed: tuple[NDArray[Any] | None, ...]
     values: tuple[Shape, ...]
+    temporaries: tuple[tuple[Shape, str], ...] = ()
+    last_uses: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a result may be written where the same elements are read."""
+        return len(self.runs) == 1 and isinstance(self.runs[0], Run)
 
 
 def plan(
@@ -74,15 +68,23 @@ def plan(
     inputs = [leaves[s.index] if isinstance(s, Leaf) else () for s in sources]
     try:
         values = infer_shapes(program, inputs)
-    except _ShapeError as error:
+    except ShapeError as error:
         named = ", ".join(f"{label} {shape}" for label, shape in zip(labels, leaves, strict=False))
         raise ValueError(f"{error}; the arguments have shapes {named}") from None
     shapes = tuple(values[output] for output in program.outputs)
     fixed = tuple(_length(s, leaves) if isinstance(s, Length) else None for s in sources)
+    if program.has_contractions:
+        from .scheduling import Scheduler  # few programs need it
+
+        made = Scheduler(program, values, _runs, infer_shapes)
+        runs = tuple(made.steps)
+        return Plan(
+            shapes, runs, fixed, tuple(values), tuple(made.temporaries), made.last_uses()
+        )  # fmt: skip
     return Plan(shapes, tuple(_runs(program, inputs, values)), fixed, tuple(values))
 
 
-class _ShapeError(ValueError):
+class ShapeError(ValueError):
     pass
 
 
@@ -91,9 +93,14 @@ def infer_shapes(program: Program, inputs: Sequence[Shape]) -> list[Shape]:
     shapes: list[Shape] = [*inputs, *((),) * len(program.constants)]
     for operation, _, args in program.instructions:
         operands = [shapes[arg] for arg in args]
-        if operation.startswith("reduce_"):
+        if isinstance(operation, Contraction):
+            try:
+                shapes.append(contract_room().result_shape(operation, operands))
+            except ValueError as error:
+                raise ShapeError(str(error)) from None
+        elif operation.startswith("reduce_"):
             if operands[0][-1] == 0 and operation in ("reduce_max", "reduce_min"):
-                raise _ShapeError(
+                raise ShapeError(
                     "zero-size array to reduction operation "
                     f"{operation.removeprefix('reduce_')}imum which has no identity"
                 )
@@ -104,7 +111,7 @@ def infer_shapes(program: Program, inputs: Sequence[Shape]) -> list[Shape]:
             try:
                 shapes.append(broadcast_shapes(*operands))
             except ValueError:
-                raise _ShapeError(
+                raise ShapeError(
                     "operands could not be broadcast together with shapes "
                     f"{' '.join(map(str, operands))} in {operation!r}"
                 ) from None

@@ -22,6 +22,7 @@ import numpy as np
 from ..catalogue import operations
 from ..catalogue.dtypes import ALL, BY_CODE, NUMBERS
 from ..catalogue.rows import Signature
+from ..catalogue.semirings import Semiring
 
 Stage = Literal["row", "full"]
 
@@ -56,14 +57,46 @@ def dtype_of(code: str) -> np.dtype[Any]:
     return np.dtype(code)
 
 
+@dataclass(frozen=True)
+class Contraction:
+    """The operation of an instruction that sums products over labels: a pass of its own.
+
+    Attributes
+    ----------
+    subscripts : str
+        As `ufuse.einsum` takes them.
+    semiring : Semiring or None
+        None for sums of products.
+    exact : bool
+        Whether integer sums are wanted for their own sake, and may not wrap.
+    conjugate : bool
+        Whether the first operand is conjugated.
+    optimize, memory_limit : object
+        As `ufuse.einsum` takes them, and hashable.
+    """
+
+    subscripts: str
+    semiring: Semiring | None = None
+    exact: bool = False
+    conjugate: bool = False
+    optimize: Any = "auto"
+    memory_limit: int | None = None
+
+    def __str__(self) -> str:
+        options = [] if self.semiring is None else [self.semiring.name]
+        options += [name for name in ("exact", "conjugate") if getattr(self, name)]
+        return " ".join(["contract", self.subscripts.replace(" ", ""), *options])
+
+
 class Instruction(NamedTuple):
     """One operation on earlier values.
 
     Attributes
     ----------
-    operation : str
+    operation : str or Contraction
         A row of the catalogue; a reduction over the trailing axis (``reduce_sum reduce_prod
-        reduce_max reduce_min``); ``expand``; or, for the reference executor alone, a ufunc by
+        reduce_max reduce_min``); ``expand``; a contraction, which no executor runs: the scheduler
+        makes passes of a program that has some; or, for the reference executor alone, a ufunc by
         module and name, such as ``numpy.sin`` (``numpy.modf:1`` is the second result of one).
     code : str
         Element code of the result.
@@ -71,7 +104,7 @@ class Instruction(NamedTuple):
         Values it reads.
     """
 
-    operation: str
+    operation: str | Contraction
     code: str
     args: tuple[int, ...]
 
@@ -138,6 +171,10 @@ class Program:
         return any(instruction.is_reduction for instruction in self.instructions)
 
     @cached_property
+    def has_contractions(self) -> bool:
+        return any(isinstance(i.operation, Contraction) for i in self.instructions)
+
+    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """``"row"`` or ``"full"`` for every value; constants are ``"row"``, fitting both."""
         rows = set(self.rows)
@@ -158,6 +195,8 @@ class Program:
         if any(code not in BY_CODE for code in self.codes):
             return False
         for operation, code, args in self.instructions:
+            if isinstance(operation, Contraction):
+                return False
             inputs = tuple(self.codes[arg] for arg in args)
             if operation in REDUCTIONS:
                 if code not in NUMBERS or inputs != (code,):
@@ -199,6 +238,8 @@ class Program:
         for arg in args:
             if not 0 <= arg < number:
                 return f"%{arg} is not an earlier value"
+        if isinstance(operation, Contraction):
+            return None
         arity = arity_of(operation)
         if arity is None:
             return "no such operation"

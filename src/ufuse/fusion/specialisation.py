@@ -14,6 +14,8 @@ from .errors import trace_error
 from .graph import Graph, Leaf, Shape, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
+from .runs import ContractRun, Step, contract_room
+from .shapes import stand_in
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
 
@@ -83,9 +85,16 @@ class Specialisation:
     def run(self, arguments: Arguments, plan: Plan, outputs: Sequence[Array]) -> None:
         """Compute the results into `outputs`."""
         inputs = self.inputs(arguments, plan)
-        for run in plan.runs:
-            execute = executors.run_program if run.uniform else executors.reference.run_program
-            execute(run.program, [inputs[i] for i in run.inputs], [outputs[i] for i in run.outputs])
+        first = len(inputs)
+        arrays: list[Any] = [*inputs, *outputs, *(None for _ in plan.temporaries)]
+        for number, run in enumerate(plan.runs):
+            for result in run.outputs:
+                if arrays[first + result] is None:
+                    shape, code = plan.temporaries[result - len(outputs)]
+                    arrays[first + result] = executors.empty(shape, dtype_of(code))
+            _execute(run, arrays, [arrays[first + result] for result in run.outputs])
+            for result in plan.last_uses[number] if plan.last_uses else ():
+                arrays[first + result] = None
 
     def inputs(self, arguments: Arguments, plan: Plan) -> list[Array]:
         """Return one array for each input of the program."""
@@ -110,10 +119,12 @@ class Specialisation:
         the loop runs over what they all broadcast to, so reductions and the result must do so too.
         """
         native = executors.native
-        if native is None or not positional or self.shape_dependent or len(plan.runs) != 1:
+        if native is None or not positional or len(plan.runs) != 1:
             return None
         (run,) = plan.runs
-        if not run.uniform or run.program.rows:
+        if isinstance(run, ContractRun):
+            return self._repeated(run, arguments, plan)
+        if self.shape_dependent or not run.uniform or run.program.rows:
             return None  # calls with other shapes may be simpler
         if self._fast is None:
             whole = tuple(Leaf(i) for i in range(len(arguments.arrays)))
@@ -127,6 +138,29 @@ class Specialisation:
                 and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
             )
         return self._fast or None
+
+    def _repeated(self, run: ContractRun, arguments: Arguments, plan: Plan) -> Any:
+        """Return what repeats a call that is one contraction, for arrays of the same layouts."""
+        if not isinstance(self.structure, _Output) or not plan.shapes[0]:
+            return None
+        given: list[Any] = [
+            source.index if isinstance(source, Leaf) else None
+            for source in (self.sources[i] for i in run.inputs)
+        ]
+        count = len(arguments.arrays)
+        arrays = arguments.arrays
+        if any(x is None for x in given) or any(not x.dtype.isnative for x in self.captured):
+            return None
+        sources = [i if i < count else self.captured[i - count] for i in given]
+        key = tuple((x.shape, x.strides) for x in (*arrays, *self.captured))
+        if self._fast is None or self._fast[0] != key:
+            inputs = self.inputs(arguments, plan)
+            operands, extras = contracted(run, inputs)
+            out = stand_in(plan.shapes[0], self.dtypes[0])
+            self._fast = key, contract_room().repeated(
+                run.steps, operands, run.finish, extras, out, sources, arrays
+            )  # fmt: skip
+        return self._fast[1]
 
     def result(self, outputs: Sequence[Any]) -> Any:
         """Return the results in the structure that the function returned."""
@@ -184,6 +218,29 @@ def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
     if isinstance(result, dict):
         return {key: _flatten(part, values, graph) for key, part in result.items()}
     return result
+
+
+def _execute(run: Step, arrays: Sequence[Any], targets: Sequence[Array]) -> None:
+    """Do one run; what it holds of a plan's arrays is let go with it."""
+    if isinstance(run, ContractRun):
+        operands, extras = contracted(run, arrays)
+        contract_room().run(run.steps, operands, run.finish, extras, *targets)
+    else:
+        execute = executors.run_program if run.uniform else executors.reference.run_program
+        execute(run.program, [arrays[i] for i in run.inputs], targets)
+
+
+def contracted(run: ContractRun, arrays: Sequence[Any]) -> tuple[list[Any], list[Array]]:
+    """Return the operands of a contraction, and what its finish reads, from a plan's arrays."""
+    room = contract_room()
+    operands = [
+        room.expression(
+            operand.program, [arrays[i] for i in operand.inputs], operand.shape,
+            dtype_of(operand.code),
+        )
+        for operand in run.operands
+    ]  # fmt: skip
+    return operands, [arrays[i] for i in run.extras]
 
 
 def is_traced(args: Sequence[Any]) -> bool:

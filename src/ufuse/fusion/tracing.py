@@ -103,6 +103,9 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
     def round(self, decimals: int = 0, out: Any = None) -> Any:
         return np.round(self, decimals, out=out)
 
+    def dot(self, b: Any, out: Any = None) -> Any:
+        return np.dot(self, b) if out is None else np.dot(self, b, out=out)
+
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
         return self._new(reductions.reduce("sum", self, axis, dtype, out, **kwargs))
 

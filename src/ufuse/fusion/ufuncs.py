@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ..interop import asarray
-from .errors import trace_error, user_line
+from .errors import TraceError, trace_error, user_line
 from .graph import COMPARISONS, Graph
 from .program import code_of
 from .traced import Traced, TracedArray, TracedScalar
@@ -63,6 +64,8 @@ def apply(
     graph: Graph, ufunc: np.ufunc, inputs: Sequence[Any], kwargs: dict[str, Any]
 ) -> tuple[int, ...]:
     """Record one call of a ufunc and return the values of its results."""
+    if ufunc.signature is not None:
+        return (_generalised(graph, ufunc, inputs, kwargs),)
     options = dict(kwargs)
     if options.pop("where", True) is not True:
         raise trace_error(f"where= of np.{ufunc.__name__}", "use np.where(mask, result, otherwise)")
@@ -71,10 +74,6 @@ def apply(
     options.pop("subok", None)
     if options:
         raise trace_error(f"{next(iter(options))}= of np.{ufunc.__name__}", "leave it out")
-    if ufunc.signature is not None:
-        raise trace_error(
-            f"np.{ufunc.__name__} (or @)", "call uf.einsum or uf.linear outside of the function"
-        )
     operands = [operand(graph, obj) for obj in inputs]
     if ufunc is np.power:
         operands[1] = _known_exponent(operands[1])
@@ -93,6 +92,32 @@ def apply(
             return (result,)
     values = [value_in(graph, op, dtypes[i]) for i, op in enumerate(operands)]
     return graph.loop(ufunc, values, dtypes)
+
+
+def _generalised(
+    graph: Graph, ufunc: np.ufunc, inputs: Sequence[Any], kwargs: dict[str, Any]
+) -> int:
+    """Record a ufunc that contracts; floats that NumPy has no loop for are summed in its dtype."""
+    options = dict(kwargs)
+    operands = [operand(graph, obj) for obj in inputs]
+    given = [graph.dtype(op) if isinstance(op, int) else op.kind for op in operands]
+    if options.get("dtype") is None and any(np.dtype(kind).kind == "V" for kind in given):
+        options["accumulate"] = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout))[-1]
+    return contracted(ufunc.__name__, *inputs, **options)
+
+
+def contracted(name: str, *args: Any, **kwargs: Any) -> int:
+    """Record a contraction by the public function that has the name of NumPy's."""
+    function = getattr(import_module("ufuse.contract"), name, None)
+    if function is None:
+        raise trace_error(f"np.{name}", "call it on the result of the fused function")
+    try:
+        result: TracedArray = function(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, TraceError):
+            error.add_note(f"in a function traced by ufuse.fuse, at {user_line()}")
+        raise
+    return result.value
 
 
 def _resolve(
