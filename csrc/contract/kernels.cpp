@@ -4,6 +4,9 @@
 #include "contract/int8.hpp"
 #include "contract/kernels_of.hpp"
 #include "contract/quantize_row.hpp"
+#if defined(__AVX512VNNI__)
+#include "contract/tiles.hpp"
+#endif
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -26,6 +29,17 @@ const ContractKernels* contract_kernels() {
     __builtin_cpu_init();
     if (__builtin_cpu_is("intel") == 0) kernels.bf16 = kernels_of<BF16>();
     kernels.quantize_row = quantize_row;
+    return kernels;
+  }();
+  return &table;
+}
+
+/// Those of v4a: v4x's with tiles for int8.
+const ContractKernels* tile_kernels();
+const ContractKernels* tile_kernels() {
+  static const ContractKernels table = [] {
+    ContractKernels kernels = *contract_kernels();
+    kernels.u8s8 = tile_kernels_of_int8();
     return kernels;
   }();
   return &table;

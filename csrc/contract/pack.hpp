@@ -40,6 +40,25 @@ UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, cha
   V{UFUSE_SHUFFLE(a, b, 1, 3)}.store(out + out_row);
 }
 
+/// Four rows of 16 bytes, at `at` of each, as 16 groups of 4.
+UFUSE_INLINE void interleave_store(const char* const* row, int at, char* out) {
+  using V = Vec<std::uint8_t, 16>;
+  const auto low = [](auto a, auto b) {
+    return UFUSE_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  };
+  const auto high = [](auto a, auto b) {
+    return UFUSE_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  };
+  const auto a = V::load(row[0] + at).v, b = V::load(row[1] + at).v;
+  const auto c = V::load(row[2] + at).v, d = V::load(row[3] + at).v;
+  // Bytes 0 and 2 side by side, 1 and 3: then both at once.
+  const auto ac0 = low(a, c), ac1 = high(a, c), bd0 = low(b, d), bd1 = high(b, d);
+  V{low(ac0, bd0)}.store(out);
+  V{high(ac0, bd0)}.store(out + 16);
+  V{low(ac1, bd1)}.store(out + 32);
+  V{high(ac1, bd1)}.store(out + 48);
+}
+
 /// One panel: `width` lanes of which `valid` exist (the others repeat the last one; nobody reads their
 /// results). W is the full width of a panel, so that full panels are copied in whole registers.
 template <class T, int kGroup, int W>
@@ -109,7 +128,10 @@ struct PanelPacker {
       const char* row[kGroup];
       for (int j = 0; j < kGroup; ++j) row[j] = lane[0] + k_offset(k + j);
       char* to = out + k / kGroup * row_bytes;
-      for (int i = 0; i < valid; ++i)
+      int i = 0;
+      if constexpr (kGroup == 4 && kSize == 1)
+        for (; i + 16 <= valid; i += 16) interleave_store(row, i, to + 4 * i);
+      for (; i < valid; ++i)
         for (int j = 0; j < kGroup; ++j) std::memcpy(to + i * kUnit + j * kSize, row[j] + i * kSize, kSize);
     }
     gather(out, whole, task.k);
@@ -289,15 +311,8 @@ void pack_columns(const PackTask& task) {
     const std::int64_t row_bytes = width * static_cast<std::int64_t>(E::kGroupBytes);
     char* trailer = out + groups * row_bytes;
     if constexpr (E::kTrailer) {
-      std::uint32_t ones[2];
-      E::ones(ones);
-      for (int v = 0; v < width; v += kLanes) {
-        typename E::Vector sum[1][1] = {};
-        for (std::int64_t g = 0; g < groups; ++g)
-          E::template step<1, 1>(sum, PackedRows<1, 8>(reinterpret_cast<const char*>(ones), 0, 0),
-                                 out + g * row_bytes + v * E::kGroupBytes);
-        (sum[0][0] * splat<typename E::Vector>(-128)).store(trailer + v * 4);
-      }
+      for (int v = 0; v < width; v += kLanes)
+        E::trailer(out + v * E::kGroupBytes, groups, row_bytes, trailer + v * 4);
     }
     if constexpr (E::kSpecials) {
       const unsigned specials = specials_of<typename E::Accumulator>(out, groups * width);
