@@ -146,6 +146,15 @@ inline void add_rows(const char* from, char* c, std::int64_t c_row, int rows, in
   }
 }
 
+/// Asks for rows of C that will be added to.
+inline void ask_for_rows(const char* c, std::int64_t c_row, int rows) {
+  if (c == nullptr) return;
+  for (int r = 0; r < rows; ++r, c += c_row) {
+    __builtin_prefetch(c, 1, 2);
+    __builtin_prefetch(c + kTileBytes, 1, 2);
+  }
+}
+
 /// Panels of A and B [first, last) of whole ones, or the one that is left, which has a configuration of its
 /// own.
 struct Panels {
@@ -188,6 +197,7 @@ inline void multiply_tiles(const BlockTask& task) {
         char* c = task.c_rows == nullptr ? task.c + i * task.c_row + j * 4 : nullptr;
         part.c = direct ? c : local;
         part.c_row = direct ? task.c_row : kTileWidth * 4;
+        if (task.add) ask_for_rows(c, task.c_row, down.width);
         kernel(part);
         if (direct) continue;
         if (c != nullptr)
