@@ -42,19 +42,28 @@ def layouts(x: Array) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("left", ["int8", "uint8"])
-def test_counts_of_rows_and_columns(left: str, any_tier: str) -> None:
+@pytest.mark.parametrize(("more", "further"), [(0, 0), (320, 64)])
+def test_counts_of_rows_and_columns(left: str, more: int, further: int, any_tier: str) -> None:
+    """Of a small product, and of the last rows and columns of one that is worth its tiles."""
     rng = np.random.default_rng(1)
     for m in COUNTS:
         for n in COUNTS:
-            a, b = extreme(rng, (m, 70), left), extreme(rng, (70, n), "int8")
-            same(uf.matmul(a, b, accumulate="int32"), exact(a, b), f"{m} x {n}")
+            a, b = extreme(rng, (m + more, 70), left), extreme(rng, (70, n + further), "int8")
+            same(uf.matmul(a, b, accumulate="int32"), exact(a, b), f"{a.shape} x {b.shape}")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_few_terms_of_many_results(k: int, any_tier: str) -> None:
+    rng = np.random.default_rng(6)
+    a, b = extreme(rng, (1027, k), "int8"), extreme(rng, (k, 1111), "int8")
+    same(uf.matmul(a, b, accumulate="int32"), exact(a, b))
 
 
 @pytest.mark.parametrize("left", ["int8", "uint8"])
 @pytest.mark.parametrize("k", DEPTHS)
 def test_depths_in_every_layout(left: str, k: int, any_tier: str) -> None:
     rng = np.random.default_rng(2)
-    for m, n in ((1, 1), (16, 40), (37, 21), (70, 35)):
+    for m, n in ((1, 1), (16, 40), (37, 21), (70, 35), (107, 130)):
         a, b = extreme(rng, (m, k), left), extreme(rng, (k, n), "int8")
         want = exact(a, b)
         for row, x in layouts(a).items():
@@ -72,8 +81,9 @@ def test_depths_in_every_layout(left: str, k: int, any_tier: str) -> None:
 def test_terms_as_large_as_they_get(left: str, a: int, b: int, any_tier: str) -> None:
     """Nothing saturates: not a pair of products, nor four, nor sums close to the ends of int32."""
     for k in (1, 2, 4, 64, 1024, 2049, 65536):
-        x, y = np.full((3, k), a, left), np.full((k, 17), b, np.int8)
-        assert (uf.matmul(x, y, accumulate="int32") == a * b * k).all(), k
+        for m, n in ((3, 17), (49, 33)):
+            x, y = np.full((m, k), a, left), np.full((k, n), b, np.int8)
+            assert (uf.matmul(x, y, accumulate="int32") == a * b * k).all(), (m, n, k)
 
 
 @pytest.mark.parametrize("left", ["int8", "uint8"])

@@ -97,7 +97,8 @@ struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
 
   /// What a register of columns of a packed panel starts from where A has been moved by 128: -128 times the
   /// sum of each column.
-  static UFUSE_INLINE void trailer(const char* column, std::int64_t groups, std::int64_t row_bytes, char* out) {
+  static UFUSE_INLINE void trailer(const char* column, std::int64_t groups, std::int64_t row_bytes,
+                                   char* out) {
     std::uint32_t words[2];
     ones(words);
     Vector sum[1][1] = {};

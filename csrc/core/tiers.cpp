@@ -17,11 +17,7 @@ namespace {
 
 constexpr Tier kCompiled[] = {
 #if defined(__x86_64__)
-    Tier::v2,
-    Tier::v3,
-    Tier::v4,
-    Tier::v4x,
-    Tier::v4a,
+    Tier::v2, Tier::v3, Tier::v4, Tier::v4x, Tier::v4a,
 #else
     Tier::neon,
 #endif
@@ -85,7 +81,8 @@ Tier checked(const std::string& name, const char* source) {
   const auto tiers = available_tiers();
   for (const Tier tier : tiers)
     if (name == tier_name(tier)) return tier;
-  const bool known = name == "v2" || name == "v3" || name == "v4" || name == "v4x" || name == "v4a" || name == "neon";
+  const bool known =
+      name == "v2" || name == "v3" || name == "v4" || name == "v4x" || name == "v4a" || name == "neon";
   throw std::invalid_argument(std::string(source) + ": expected one of the CPU tiers of this machine (" +
                               list_of(tiers) + "), got '" + name + "'" +
                               (known ? ", which this CPU or build does not have" : "") +
