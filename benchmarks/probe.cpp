@@ -303,8 +303,8 @@ void dot_chains(int64_t steps) {
 }
 #endif
 
-// The same on the tiles of AMX: 16 x 16 sums of 64 products, four at a time. No loads, which cost a product of
-// matrices a fifth: eight tiles are two by two accumulators, so that there is a load for each dot product.
+// The same on the tiles of AMX: 16 x 16 sums of 64 products, four at a time. No loads, which cost a product
+// of matrices a fifth: eight tiles are two by two accumulators, so that there is a load for each dot product.
 #if defined(__AMX_INT8__) && defined(__linux__)
 constexpr int kTilePairs = 4 * 16 * 16 * 64;
 bool tiles_allowed() {

@@ -111,7 +111,7 @@ def test_threads_and_batches(any_tier: str, threads: int) -> None:
 
 @pytest.mark.parametrize("k", [7, 64, 1500, 2100])
 def test_prepacked_weights_with_everything_fused(k: int, any_tier: str) -> None:
-    """Codes are whole numbers with scales of 1: the sums are exact, and so is what becomes of them."""
+    """Scales are 1, and numbers whole: the sums are exact, and so is what becomes of them."""
     rng = np.random.default_rng(5)
     for m, n in ((1, 40), (9, 33), (50, 300), (230, 65)):
         x, w = (rng.integers(-3, 4, shape).astype(np.float32) for shape in ((m, k), (n, k)))

@@ -15,7 +15,7 @@ const ContractKernels* contract_kernels();
 namespace v4x {
 const ContractKernels* contract_kernels();
 const ContractKernels* tile_kernels();
-}
+}  // namespace v4x
 
 const ContractKernels& contract_kernels(Tier tier) {
   switch (tier) {

@@ -31,7 +31,9 @@ inline constexpr Shape kShapeSemiring32{8, 3, kBlockF32, 112, 2016};
 inline constexpr Shape kShapeSemiring64{8, 3, kBlockF64, 112, 2016};
 #if defined(__AVX512VNNI__)
 inline constexpr Shape kShapeInt8{14, 2, kBlockInt8, 112, 4096};
-// AMX (Granite Rapids): the k block of a panel of A, 32 KiB, stays in L1, the strip of B, 1 MiB, in L2.
+// AMX (Granite Rapids, one core): the k block of a panel of A, 32 KiB, stays in L1, the strip of B, 1 MiB, in
+// L2. 1024^3 and 2048^3 with 512 columns: 5 % less, and the same; 2048: the same, and 30 % less. 512 rows: 25
+// % less, and the same.
 inline constexpr Shape kShapeTiles{32, 2, 1024, 96, 1024};
 #else
 // vpmaddwd needs two more registers (the product before it is added, the odd bytes of B).
