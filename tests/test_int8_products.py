@@ -1,4 +1,4 @@
-"""Products of 8-bit integers on every tier: tiles that are not full, the largest terms, every layout."""
+"""Products of 8-bit integers: tiles that are not full, the largest terms, every layout and tier."""
 
 from __future__ import annotations
 
