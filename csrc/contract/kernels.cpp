@@ -1,6 +1,7 @@
 // The contraction kernels of one CPU tier: compiled once per tier with -DUFUSE_TIER=<tier>.
 #include "contract/kernels.hpp"
 
+#include "contract/int16.hpp"
 #include "contract/int8.hpp"
 #include "contract/kernels_of.hpp"
 #include "contract/quantize_row.hpp"
@@ -24,6 +25,7 @@ const ContractKernels* contract_kernels() {
   static const ContractKernels table = [] {
     ContractKernels kernels = *v4::contract_kernels();
     kernels.u8s8 = kernels_of<U8S8>();
+    kernels.i16 = kernels_of<I16>();
     // Intel's cores take four cycles for the instruction: a Xeon with AMX reaches 110 GFLOP/s a core by it,
     // and 145 by v4's multiply-adds, with the same bits.
     __builtin_cpu_init();
@@ -68,6 +70,7 @@ const ContractKernels* contract_kernels() {
                                      complex_kernels<F32>(),
                                      complex_kernels<F64>(),
                                      kernels_of<BF16>(),
+                                     kernels_of<I16>(),
                                      kernels_of<I32>(),
                                      kernels_of<I64>(),
                                      semiring_kernels(),

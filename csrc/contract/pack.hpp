@@ -59,6 +59,14 @@ UFUSE_INLINE void interleave_store(const char* const* row, int at, char* out) {
   V{high(ac1, bd1)}.store(out + 48);
 }
 
+/// Two rows of 8 elements of 2 bytes, as 8 pairs.
+UFUSE_INLINE void pair_store(const char* const* row, int at, char* out) {
+  using V = Vec<std::uint16_t, 8>;
+  const auto a = V::load(row[0] + at).v, b = V::load(row[1] + at).v;
+  V{UFUSE_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)}.store(out);
+  V{UFUSE_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)}.store(out + 16);
+}
+
 /// One panel: `width` lanes of which `valid` exist (the others repeat the last one; nobody reads their
 /// results). W is the full width of a panel, so that full panels are copied in whole registers.
 template <class T, int kGroup, int W>
@@ -131,6 +139,8 @@ struct PanelPacker {
       int i = 0;
       if constexpr (kGroup == 4 && kSize == 1)
         for (; i + 16 <= valid; i += 16) interleave_store(row, i, to + 4 * i);
+      if constexpr (kGroup == 2 && kSize == 2)
+        for (; i + 8 <= valid; i += 8) pair_store(row, 2 * i, to + 4 * i);
       for (; i < valid; ++i)
         for (int j = 0; j < kGroup; ++j) std::memcpy(to + i * kUnit + j * kSize, row[j] + i * kSize, kSize);
     }

@@ -80,6 +80,14 @@ inline constexpr Shape kShapeBF16{5, 2, kBlockF32, 70, 2048};
 inline constexpr Shape kShapeBF16 = kShapeF32;
 #endif
 
+// As int32, whose product waits in a register of its own too, or as int8 where there is an instruction.
+inline constexpr std::int64_t kBlockI16 = 2048;
+#if defined(__AVX512VNNI__)
+inline constexpr Shape kShapeI16{14, 2, kBlockI16, 112, 2048};
+#else
+inline constexpr Shape kShapeI16{kShapeI32.mr, kShapeI32.vectors, kBlockI16, kShapeI32.mc, 2048};
+#endif
+
 #if defined(__AVX512F__)
 inline constexpr Shape kShapeArg32{4, 3, kBlockF32, 112, 2016};
 inline constexpr Shape kShapeArg64{4, 3, kBlockF64, 112, 2016};
