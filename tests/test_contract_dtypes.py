@@ -109,6 +109,15 @@ def test_integers_wrap_as_numpys(name: str, any_tier: str) -> None:
     same(uf.einsum("ik,ik->i", a, a), np.einsum("ik,ik->i", a, a))
 
 
+@pytest.mark.parametrize("name", ["int8", "uint8"])
+def test_sums_of_8_bits_wrap_where_they_are_asked_for(name: str) -> None:
+    """However many terms: it is NumPy's dtype, though int32 sums of so many would pass int32."""
+    a, b = np.full((2, 140_000), 127, name), np.full((140_000, 3), 127, name)
+    want = np.full((2, 3), 127 * 127 * 140_000).astype(name)
+    same(uf.matmul(a, b, accumulate=name), want)
+    same(uf.matmul(a, b), want)
+
+
 @pytest.mark.parametrize("right", ["int8", "uint8", "int16", "uint16"])
 @pytest.mark.parametrize("left", ["int8", "uint8", "int16", "uint16"])
 def test_narrow_integers_of_two_dtypes(left: str, right: str, any_tier: str) -> None:
