@@ -2,6 +2,7 @@
 // lanes side by side in memory are copied, k side by side is transposed in registers, the rest is gathered.
 #pragma once
 
+#include "contract/interleave.hpp"
 #include "contract/micro.hpp"
 
 namespace ufuse {
@@ -12,12 +13,6 @@ namespace UFUSE_TIER {
 inline constexpr int kPrefetchBytes = 256;
 inline constexpr int kChunkBytes = 64;  // of one lane, read before the next lane: a cache line at a time,
                                         // because lanes 4 KiB apart share one set of the L1 cache
-
-#if defined(__clang__)
-#define UFUSE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define UFUSE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, decltype(a){__VA_ARGS__})
-#endif
 
 /// Transposes 16-byte pieces of `16 / sizeof(Unit)` lanes: out[j] gets unit j of every lane.
 UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, char* out, std::int64_t out_row,
@@ -38,33 +33,6 @@ UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, cha
   const auto a = V::load(lanes[0] + at).v, b = V::load(lanes[1] + at).v;
   V{UFUSE_SHUFFLE(a, b, 0, 2)}.store(out);
   V{UFUSE_SHUFFLE(a, b, 1, 3)}.store(out + out_row);
-}
-
-/// Four rows of 16 bytes, at `at` of each, as 16 groups of 4.
-UFUSE_INLINE void interleave_store(const char* const* row, int at, char* out) {
-  using V = Vec<std::uint8_t, 16>;
-  const auto low = [](auto a, auto b) {
-    return UFUSE_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  };
-  const auto high = [](auto a, auto b) {
-    return UFUSE_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  };
-  const auto a = V::load(row[0] + at).v, b = V::load(row[1] + at).v;
-  const auto c = V::load(row[2] + at).v, d = V::load(row[3] + at).v;
-  // Bytes 0 and 2 side by side, 1 and 3: then both at once.
-  const auto ac0 = low(a, c), ac1 = high(a, c), bd0 = low(b, d), bd1 = high(b, d);
-  V{low(ac0, bd0)}.store(out);
-  V{high(ac0, bd0)}.store(out + 16);
-  V{low(ac1, bd1)}.store(out + 32);
-  V{high(ac1, bd1)}.store(out + 48);
-}
-
-/// Two rows of 8 elements of 2 bytes, as 8 pairs.
-UFUSE_INLINE void pair_store(const char* const* row, int at, char* out) {
-  using V = Vec<std::uint16_t, 8>;
-  const auto a = V::load(row[0] + at).v, b = V::load(row[1] + at).v;
-  V{UFUSE_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)}.store(out);
-  V{UFUSE_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)}.store(out + 16);
 }
 
 /// One panel: `width` lanes of which `valid` exist (the others repeat the last one; nobody reads their
@@ -239,6 +207,13 @@ inline void pack_bits(const PackTask& task, std::int64_t first, int valid, int w
   for (std::int64_t k = 0; k < task.k; k += kWord, out += 4 * width) {
     piece.k0 = task.k0 + k;
     piece.k = task.k - k < kWord ? task.k - k : kWord;
+    if (task.k_axis.affine() && task.k_axis.stride == 1 && piece.k == kWord) {
+      const char* from = task.base + task.k_axis.at(piece.k0);
+      for (int i = 0; i < width; ++i)
+        words[i] = word_of_bools(from + task.lane_axis.at(first + (i < valid ? i : valid - 1)));
+      std::memcpy(out, words, static_cast<std::size_t>(4 * width));
+      continue;
+    }
     gather_panel<std::uint8_t>(piece, width);
     for (int i = 0; i < width; ++i) words[i] = 0;
     for (int bit = 0; bit < static_cast<int>(piece.k); ++bit)

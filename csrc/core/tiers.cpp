@@ -78,13 +78,12 @@ std::string list_of(const std::vector<Tier>& tiers) {
 }
 
 Tier checked(const std::string& name, const char* source) {
-  const auto tiers = available_tiers();
-  for (const Tier tier : tiers)
-    if (name == tier_name(tier)) return tier;
+  for (const Tier tier : kCompiled)  // no other is looked at: v4a would ask the system for its tiles
+    if (name == tier_name(tier) && cpu_has(tier)) return tier;
   const bool known =
       name == "v2" || name == "v3" || name == "v4" || name == "v4x" || name == "v4a" || name == "neon";
   throw std::invalid_argument(std::string(source) + ": expected one of the CPU tiers of this machine (" +
-                              list_of(tiers) + "), got '" + name + "'" +
+                              list_of(available_tiers()) + "), got '" + name + "'" +
                               (known ? ", which this CPU or build does not have" : "") +
                               "; unset it to use the best one");
 }
