@@ -18,12 +18,15 @@ OPERANDS = {
     "c8": ("complex64", "complex64", None),
     "c16": ("complex128", "complex128", None),
     "bf16": ("bfloat16", "bfloat16", "float32"),
+    "i2": ("int16", "int16", None),
     "i4": ("int32", "int32", None),
     "i8": ("int64", "int64", None),
     "or_and.?": ("bool", "bool", None),
     # The same products, of operands that are converted as they are packed.
     "f4 of float16": ("float16", "float16", "float32"),
-    "i4 of int16": ("int16", "int16", None),
+    "i2 of uint8": ("uint8", "uint8", "int32"),
+    "i4 of int16": ("int16", "int32", None),
+    "u1i1 of uint8": ("uint8", "uint8", None),
     "f8 of float32": ("float32", "float64", None),
     "c8 by real": ("float32", "complex64", None),
 }

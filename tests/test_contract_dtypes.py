@@ -110,6 +110,32 @@ def test_integers_wrap_as_numpys(name: str, any_tier: str) -> None:
     same(uf.einsum("ik,ik->i", a, a), np.einsum("ik,ik->i", a, a))
 
 
+@pytest.mark.parametrize("name", ["int8", "uint8"])
+def test_sums_of_8_bits_wrap_where_they_are_asked_for(name: str) -> None:
+    """However many terms: it is NumPy's dtype, though int32 sums of so many would pass int32."""
+    a, b = np.full((2, 140_000), 127, name), np.full((140_000, 3), 127, name)
+    want = np.full((2, 3), 127 * 127 * 140_000).astype(name)
+    same(uf.matmul(a, b, accumulate=name), want)
+    same(uf.matmul(a, b), want)
+
+
+@pytest.mark.parametrize("right", ["int8", "uint8", "int16", "uint16"])
+@pytest.mark.parametrize("left", ["int8", "uint8", "int16", "uint16"])
+def test_narrow_integers_of_two_dtypes(left: str, right: str, any_tier: str) -> None:
+    """At their ends, in what NumPy promotes them to: pairs of products pass 16 bits, and 32."""
+    rng = np.random.default_rng(4)
+    ends = [[np.iinfo(x).min, np.iinfo(x).max, 1] for x in (left, right)]
+    for m, n, k in ((1, 1, 1), (3, 5, 2), (15, 34, 67), (40, 20, 2051)):
+        a = rng.choice(ends[0], (m, k)).astype(left)
+        b = rng.choice(ends[1], (k, n)).astype(right)
+        dtype = np.result_type(a, b)
+        want = (a.astype(np.int64) @ b.astype(np.int64)).astype(dtype)
+        same(uf.matmul(a, b), want)
+        same(uf.matmul(np.asfortranarray(a), np.asfortranarray(b)), want)
+        low = np.full((2, k), np.iinfo(left).min, left)
+        same(uf.matmul(low, b), (low.astype(np.int64) @ b.astype(np.int64)).astype(dtype))
+
+
 #: Operands at their ends, and the most terms whose sums int32 (uint32) holds.
 BOUNDS = [
     ("int8", -128, "int8", -128, "int32", 131071),

@@ -98,6 +98,77 @@ def _integer_case(left: str, n: int) -> Case:
     )
 
 
+# ---- a layer: bias, relu, codes again ---------------------------------------------------------
+
+#: Of the sums, so that a tenth of the results are at an end of the codes.
+_SUM_SCALE = 2.0**-14
+
+
+def _layer(n: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        a=values((n, n), "uint8", 1),
+        b=values((n, n), "int8", 2),
+        bias=values((n,), "int16", 3).astype(np.int32),
+        out=touched((n, n), np.uint8),
+    )
+
+
+def _layer_ours(v: SimpleNamespace) -> Call:
+    uf = load("ufuse")
+    scale, bias = np.float32(_SUM_SCALE), v.bias
+
+    def codes(sums: Any) -> Any:
+        scaled = np.rint((sums + bias).astype(np.float32) * scale)
+        return np.clip(scaled, 0, 255).astype(np.uint8)  # relu and saturation
+
+    return lambda: uf.matmul(v.a, v.b, accumulate="int32", finish=codes, out=v.out)
+
+
+def _layer_numpy(v: SimpleNamespace) -> Call:
+    def call() -> np.ndarray:
+        sums = np.matmul(v.a.astype(np.float64), v.b.astype(np.float64)) + v.bias
+        np.copyto(v.out, np.clip(np.rint(sums * _SUM_SCALE), 0, 255), casting="unsafe")
+        result: np.ndarray = v.out
+        return result
+
+    return call
+
+
+def _layer_onnxruntime(v: SimpleNamespace) -> Call:
+    """QGemm: codes of uint8 with zero point 0 are clamped at 0, which is the relu."""
+    names = ["a", "one", "zero", "b", "one", "zero_b", "bias", "scale", "zero"]
+    node: Node = ("QGemm", names, ["c"], {"domain": "com.microsoft"})
+    constants = {
+        "b": v.b,
+        "bias": v.bias,
+        "one": np.float32(1),
+        "zero": np.uint8(0),
+        "zero_b": np.int8(0),
+        "scale": np.float32(1 / _SUM_SCALE),
+    }
+    return session_call([node], {"a": v.a}, constants, v.out, into=True)
+
+
+def _off_by_one(result: np.ndarray, expected: np.ndarray) -> str | None:
+    """Check codes; a float32 sum may round to the neighbour."""
+    off = int(np.abs(result.astype(np.int64) - expected.astype(np.int64)).max())
+    return f"codes off by {off}" if off > 1 or result.dtype != expected.dtype else None
+
+
+def _layer_case(n: int) -> Case:
+    return Case(
+        name=f"int8 linear {n}, bias, relu, requantized",
+        group=GROUP,
+        make=lambda: _layer(n),
+        ours=_layer_ours,
+        peers={"numpy": _layer_numpy, "onnxruntime": _layer_onnxruntime},
+        limit="dot_i8",
+        amount=2 * n**3,
+        bar="best >= 1.0x",
+        check=_off_by_one,
+    )
+
+
 # ---- floats of 16 bits --------------------------------------------------------------------------
 
 
@@ -139,6 +210,7 @@ def _half_case(name: str, dtype: Any, limit: str, bits: int, n: int) -> Case:
 def cases() -> list[Case]:
     """Return the cases of this group."""
     result = [_integer_case(left, n) for left in ("int8", "uint8") for n in (1024, 2048)]
+    result.append(_layer_case(1024))
     if installed("ml_dtypes"):
         bfloat16 = np.dtype(load("ml_dtypes").bfloat16)
         result.append(_half_case("bfloat16", bfloat16, "dot_bf16", 7, 1024))

@@ -14,7 +14,8 @@ const ContractKernels* contract_kernels();
 }
 namespace v4x {
 const ContractKernels* contract_kernels();
-}
+const ContractKernels* tile_kernels();
+}  // namespace v4x
 
 const ContractKernels& contract_kernels(Tier tier) {
   switch (tier) {
@@ -24,6 +25,8 @@ const ContractKernels& contract_kernels(Tier tier) {
       return *v3::contract_kernels();
     case Tier::v4:
       return *v4::contract_kernels();
+    case Tier::v4a:
+      return *v4x::tile_kernels();
     default:
       return *v4x::contract_kernels();
   }

@@ -94,6 +94,18 @@ struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
     words[0] = kWordsOfA == 1 ? 0x01010101u : 0x00010001u;
     if constexpr (kWordsOfA == 2) words[1] = 0x00010001u;
   }
+
+  /// What a register of columns of a packed panel starts from where A has been moved by 128: -128 times the
+  /// sum of each column.
+  static UFUSE_INLINE void trailer(const char* column, std::int64_t groups, std::int64_t row_bytes,
+                                   char* out) {
+    std::uint32_t words[2];
+    ones(words);
+    Vector sum[1][1] = {};
+    for (std::int64_t g = 0; g < groups; ++g)
+      step<1, 1>(sum, PackedRows<1, 8>(reinterpret_cast<const char*>(words), 0, 0), column + g * row_bytes);
+    (sum[0][0] * splat<Vector>(-128)).store(out);
+  }
 };
 
 }  // namespace UFUSE_TIER

@@ -1,9 +1,13 @@
 // The contraction kernels of one CPU tier: compiled once per tier with -DUFUSE_TIER=<tier>.
 #include "contract/kernels.hpp"
 
+#include "contract/int16.hpp"
 #include "contract/int8.hpp"
 #include "contract/kernels_of.hpp"
 #include "contract/quantize_row.hpp"
+#if defined(__AVX512VNNI__)
+#include "contract/tiles.hpp"
+#endif
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -21,11 +25,23 @@ const ContractKernels* contract_kernels() {
   static const ContractKernels table = [] {
     ContractKernels kernels = *v4::contract_kernels();
     kernels.u8s8 = kernels_of<U8S8>();
+    kernels.i16 = kernels_of<I16>();
     // Intel's cores take four cycles for the instruction: a Xeon with AMX reaches 110 GFLOP/s a core by it,
     // and 145 by v4's multiply-adds, with the same bits.
     __builtin_cpu_init();
     if (__builtin_cpu_is("intel") == 0) kernels.bf16 = kernels_of<BF16>();
     kernels.quantize_row = quantize_row;
+    return kernels;
+  }();
+  return &table;
+}
+
+/// Those of v4a: v4x's with tiles for int8.
+const ContractKernels* tile_kernels();
+const ContractKernels* tile_kernels() {
+  static const ContractKernels table = [] {
+    ContractKernels kernels = *contract_kernels();
+    kernels.u8s8 = tile_kernels_of_int8();
     return kernels;
   }();
   return &table;
@@ -54,6 +70,7 @@ const ContractKernels* contract_kernels() {
                                      complex_kernels<F32>(),
                                      complex_kernels<F64>(),
                                      kernels_of<BF16>(),
+                                     kernels_of<I16>(),
                                      kernels_of<I32>(),
                                      kernels_of<I64>(),
                                      semiring_kernels(),

@@ -31,6 +31,7 @@ enum class Elements : std::uint8_t {
   c64,  // complex64 x complex64 -> complex64; sizes and axes of B and C count their parts (`product.hpp`)
   c128,
   bf16,  // bfloat16 x bfloat16 -> float32
+  i16,   // int16 x int16 -> int32, modulo 2^32
   i32,   // modulo 2^32
   i64,
 #define UFUSE_SEMIRING(name, type) name##_##type,
@@ -120,7 +121,7 @@ struct ElementKernels {
 };
 
 struct ContractKernels {
-  ElementKernels f32, f64, u8s8, c64, c128, bf16, i32, i64;
+  ElementKernels f32, f64, u8s8, c64, c128, bf16, i16, i32, i64;
   const ElementKernels* semirings;  // kSemirings, in the order of `Elements`
   /// Lanes of a panel of `width`, side by side for each k: in units of 1, 2, 4 or 8 bytes, as they are.
   void (*gather[4])(const PackTask&, int width);

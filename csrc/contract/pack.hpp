@@ -2,6 +2,7 @@
 // lanes side by side in memory are copied, k side by side is transposed in registers, the rest is gathered.
 #pragma once
 
+#include "contract/interleave.hpp"
 #include "contract/micro.hpp"
 
 namespace ufuse {
@@ -15,12 +16,6 @@ inline constexpr int kPrefetchBytes = 256;
 inline constexpr std::int64_t kTermsOfRuns = 64;
 inline constexpr int kChunkBytes = 64;  // of one lane, read before the next lane: a cache line at a time,
                                         // because lanes 4 KiB apart share one set of the L1 cache
-
-#if defined(__clang__)
-#define UFUSE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define UFUSE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, decltype(a){__VA_ARGS__})
-#endif
 
 /// Transposes 16-byte pieces of `16 / sizeof(Unit)` lanes: out[j] gets unit j of every lane.
 UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, char* out, std::int64_t out_row,
@@ -119,7 +114,12 @@ struct PanelPacker {
       const char* row[kGroup];
       for (int j = 0; j < kGroup; ++j) row[j] = lane[0] + k_offset(k + j);
       char* to = out + k / kGroup * row_bytes;
-      for (int i = 0; i < valid; ++i)
+      int i = 0;
+      if constexpr (kGroup == 4 && kSize == 1)
+        for (; i + 16 <= valid; i += 16) interleave_store(row, i, to + 4 * i);
+      if constexpr (kGroup == 2 && kSize == 2)
+        for (; i + 8 <= valid; i += 8) pair_store(row, 2 * i, to + 4 * i);
+      for (; i < valid; ++i)
         for (int j = 0; j < kGroup; ++j) std::memcpy(to + i * kUnit + j * kSize, row[j] + i * kSize, kSize);
     }
     gather(out, whole, task.k);
@@ -217,6 +217,13 @@ inline void pack_bits(const PackTask& task, std::int64_t first, int valid, int w
   for (std::int64_t k = 0; k < task.k; k += kWord, out += 4 * width) {
     piece.k0 = task.k0 + k;
     piece.k = task.k - k < kWord ? task.k - k : kWord;
+    if (task.k_axis.affine() && task.k_axis.stride == 1 && piece.k == kWord) {
+      const char* from = task.base + task.k_axis.at(piece.k0);
+      for (int i = 0; i < width; ++i)
+        words[i] = word_of_bools(from + task.lane_axis.at(first + (i < valid ? i : valid - 1)));
+      std::memcpy(out, words, static_cast<std::size_t>(4 * width));
+      continue;
+    }
     gather_panel<std::uint8_t>(piece, width);
     for (int i = 0; i < width; ++i) words[i] = 0;
     for (int bit = 0; bit < static_cast<int>(piece.k); ++bit)
@@ -332,15 +339,8 @@ void pack_columns(const PackTask& task) {
     const std::int64_t row_bytes = width * static_cast<std::int64_t>(E::kGroupBytes);
     [[maybe_unused]] char* trailer = out + groups * row_bytes;
     if constexpr (E::kTrailer) {
-      std::uint32_t ones[2];
-      E::ones(ones);
-      for (int v = 0; v < width; v += kLanes) {
-        typename E::Vector sum[1][1] = {};
-        for (std::int64_t g = 0; g < groups; ++g)
-          E::template step<1, 1>(sum, PackedRows<1, 8>(reinterpret_cast<const char*>(ones), 0, 0),
-                                 out + g * row_bytes + v * E::kGroupBytes);
-        (sum[0][0] * splat<typename E::Vector>(-128)).store(trailer + v * 4);
-      }
+      for (int v = 0; v < width; v += kLanes)
+        E::trailer(out + v * E::kGroupBytes, groups, row_bytes, trailer + v * 4);
     }
     if constexpr (E::kSpecials) {
       const unsigned specials = specials_of<typename E::Accumulator>(out, groups * width);

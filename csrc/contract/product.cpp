@@ -364,6 +364,8 @@ const ElementKernels& contract::element_kernels(const ContractKernels& kernels, 
       return kernels.c128;
     case Elements::bf16:
       return kernels.bf16;
+    case Elements::i16:
+      return kernels.i16;
     case Elements::i32:
       return kernels.i32;
     case Elements::i64:

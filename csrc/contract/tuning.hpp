@@ -31,6 +31,10 @@ inline constexpr Shape kShapeSemiring32{8, 3, kBlockF32, 112, 2016};
 inline constexpr Shape kShapeSemiring64{8, 3, kBlockF64, 112, 2016};
 #if defined(__AVX512VNNI__)
 inline constexpr Shape kShapeInt8{14, 2, kBlockInt8, 112, 4096};
+// AMX (Granite Rapids, one core): the k block of a panel of A, 32 KiB, stays in L1, the strip of B, 1 MiB, in
+// L2. 1024^3 and 2048^3 with 512 columns: 5 % less, and the same; 2048: the same, and 30 % less. 512 rows: 25
+// % less, and the same.
+inline constexpr Shape kShapeTiles{32, 2, 1024, 96, 1024};
 #else
 // vpmaddwd needs two more registers (the product before it is added, the odd bytes of B).
 inline constexpr Shape kShapeInt8{12, 2, kBlockInt8, 96, 4096};
@@ -74,6 +78,14 @@ inline constexpr Shape kShapeBF16{12, 2, kBlockF32, 108, 2048};
 inline constexpr Shape kShapeBF16{5, 2, kBlockF32, 70, 2048};
 #else
 inline constexpr Shape kShapeBF16 = kShapeF32;
+#endif
+
+// As int32, whose product waits in a register of its own too, or as int8 where there is an instruction.
+inline constexpr std::int64_t kBlockI16 = 2048;
+#if defined(__AVX512VNNI__)
+inline constexpr Shape kShapeI16{14, 2, kBlockI16, 112, 2048};
+#else
+inline constexpr Shape kShapeI16{kShapeI32.mr, kShapeI32.vectors, kBlockI16, kShapeI32.mc, 2048};
 #endif
 
 #if defined(__AVX512F__)

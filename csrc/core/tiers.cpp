@@ -4,19 +4,44 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace ufuse {
 namespace {
 
 constexpr Tier kCompiled[] = {
 #if defined(__x86_64__)
-    Tier::v2,
-    Tier::v3,
-    Tier::v4,
-    Tier::v4x,
+    Tier::v2, Tier::v3, Tier::v4, Tier::v4x, Tier::v4a,
 #else
     Tier::neon,
 #endif
 };
+
+#if defined(__x86_64__)
+/// Whether the CPU has AMX for int8 and this process may use it. Linux asks to be asked, once per process, as
+/// the registers take 8 KB of a signal's frame; it refuses where it knows nothing of them (before 5.16, or a
+/// sandbox), or where a thread's signal stack is too small.
+bool tiles_allowed() {
+#if defined(__linux__)
+  static const bool allowed = [] {
+    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTile) == 0 || (d & kInt8) == 0) return false;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return allowed;
+#else
+  return false;
+#endif
+}
+#endif
 
 bool cpu_has(Tier tier) {
 #if defined(__x86_64__)
@@ -35,6 +60,8 @@ bool cpu_has(Tier tier) {
       return v4;
     case Tier::v4x:
       return v4 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+    case Tier::v4a:
+      return cpu_has(Tier::v4x) && tiles_allowed();
     case Tier::neon:
       return false;
   }
@@ -51,12 +78,12 @@ std::string list_of(const std::vector<Tier>& tiers) {
 }
 
 Tier checked(const std::string& name, const char* source) {
-  const auto tiers = available_tiers();
-  for (const Tier tier : tiers)
-    if (name == tier_name(tier)) return tier;
-  const bool known = name == "v2" || name == "v3" || name == "v4" || name == "v4x" || name == "neon";
+  for (const Tier tier : kCompiled)  // no other is looked at: v4a would ask the system for its tiles
+    if (name == tier_name(tier) && cpu_has(tier)) return tier;
+  const bool known =
+      name == "v2" || name == "v3" || name == "v4" || name == "v4x" || name == "v4a" || name == "neon";
   throw std::invalid_argument(std::string(source) + ": expected one of the CPU tiers of this machine (" +
-                              list_of(tiers) + "), got '" + name + "'" +
+                              list_of(available_tiers()) + "), got '" + name + "'" +
                               (known ? ", which this CPU or build does not have" : "") +
                               "; unset it to use the best one");
 }
@@ -77,6 +104,8 @@ const char* tier_name(Tier tier) noexcept {
       return "v4";
     case Tier::v4x:
       return "v4x";
+    case Tier::v4a:
+      return "v4a";
     case Tier::neon:
       return "neon";
   }

@@ -8,8 +8,8 @@
 
 namespace ufuse {
 
-/// In order of preference, worst first. `v4x` is v4 with VNNI and BF16.
-enum class Tier : int { v2, v3, v4, v4x, neon };
+/// In order of preference, worst first. `v4x` is v4 with VNNI and BF16, `v4a` has AMX for int8 as well.
+enum class Tier : int { v2, v3, v4, v4x, v4a, neon };
 
 UFUSE_API const char* tier_name(Tier tier) noexcept;
 
@@ -26,8 +26,8 @@ UFUSE_API void set_tier(const std::string& name);
 }  // namespace ufuse
 
 /// Defines `const Type& name(Tier)`, in namespace ufuse: the table that `const Type* name()` of a tier makes
-/// when it is first asked for, never as the library is loaded: its code may not run on this CPU. Tier v4x is
-/// v4 to all but contractions.
+/// when it is first asked for, never as the library is loaded: its code may not run on this CPU. Tiers v4x
+/// and v4a are v4 to all but contractions.
 #if defined(__x86_64__)
 #define UFUSE_TIER_TABLES(Type, name) \
   namespace v2 {                      \

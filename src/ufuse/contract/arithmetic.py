@@ -22,6 +22,7 @@ DType = np.dtype[Any]
 _F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
 _C8, _C16 = np.dtype(np.complex64), np.dtype(np.complex128)
 _I1, _U1 = np.dtype(np.int8), np.dtype(np.uint8)
+_I2, _U2 = np.dtype(np.int16), np.dtype(np.uint16)
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,10 @@ def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], 
                 return "i1i1", (a, b), np.dtype(np.int32)
             if a != b:  # either way round: the product commutes
                 return "u1i1", (a, b), np.dtype(np.int32)
+            if summed.itemsize == 1:  # modulo 2^8, in which either operand may be read as signed
+                return "u1i1", (_U1, _I1), np.dtype(np.int32)
+        if summed.itemsize <= 4 and all(_is_16_bits(x, summed) for x in (a, b)):
+            return "i2", (_I2, _I2), np.dtype(np.int32)
         sums = np.dtype(np.int32 if summed.itemsize <= 4 else np.int64)
         return sums.str[1:], (sums, sums), sums
     if summed == _F8:
@@ -201,6 +206,13 @@ def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], 
     if coding(a) == coding(b) == "bfloat16":
         return "bf16", (a, b), _F4
     return "f4", (_F4, _F4), _F4
+
+
+def _is_16_bits(dtype: DType, summed: DType) -> bool:
+    """Whether an operand is an int16, or converts to one, as far as the sums tell."""
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        return False
+    return dtype != _U2 or summed.itemsize <= 2
 
 
 def _semiring(

@@ -121,12 +121,13 @@ class Product:
         # The core keeps their addresses.
         self._kept = [None if p is None else executors.native.compiled(p) for p in programs]
         prologue_a, prologue_b, stored = (0 if p is None else p.address for p in self._kept)
+        wraps = not pair.exact or pair.dtype.itemsize == 1  # 8 bits wrap, asked for or not
         self.core = executors.native.contraction(
             arithmetic.code, batch, rows, cols, shared,
             innermost=[] if arithmetic.code.startswith("arg_") else _innermost(pair),
             a_arrays=len(parts(a)), b_arrays=len(parts(b)),
             real_a=a.dtype.kind != "c", real_b=b.dtype.kind != "c",
-            conjugate_a=pair.conjugate and not self.conjugates, wraps=not pair.exact,
+            conjugate_a=pair.conjugate and not self.conjugates, wraps=wraps,
             prologue_a=prologue_a, prologue_b=prologue_b, finish=stored, extras=len(extras),
         )  # fmt: skip
         self.address = self.core.address
