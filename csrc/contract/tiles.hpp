@@ -189,6 +189,7 @@ inline int panels_of(std::int64_t size, Panels (&found)[2]) {
 /// Packed A for micro-kernels of registers: 64 k of a row, then on to the next step, `a_row` bytes away.
 template <int R>
 struct TileRows {
+  static constexpr bool kPacked = false;  // not side by side: nothing is asked for ahead
   const char* p;
   std::int64_t skip;
   UFUSE_INLINE TileRows(const char* a, std::int64_t a_row, std::int64_t) : p(a), skip(a_row - kTileBytes) {}

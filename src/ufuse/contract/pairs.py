@@ -300,7 +300,7 @@ def _innermost(pair: Pair) -> list[int]:
     """
     terms = (pair.a, pair.b)
     last = [next((x for x in reversed(term) if x in pair.shared), None) for term in terms]
-    if pair.b and last[1] == pair.b[-1] and last[0] != pair.a[-1]:
+    if last[1] in pair.b[-1:] and last[0] not in pair.a[-1:]:
         last.reverse()
     return [pair.shared.index(x) for x in last if x is not None]
 
