@@ -130,6 +130,28 @@ def test_an_element_does_not_depend_on_the_others() -> None:
     assert uf.matmul(batch, b)[1].tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [256, 1027, 2500])
+def test_few_rows_have_the_bits_of_many(dtype: str, columns: int, any_tier: str) -> None:
+    """Up to four rows read a large B along its rows, a strip at a time."""
+    rng = np.random.default_rng(4)
+    a, b = drawn(rng, (21, 1100), dtype), drawn(rng, (1100, columns), dtype)
+    whole = uf.matmul(a, b)
+    for m in (1, 2, 3, 4):
+        assert uf.matmul(a[:m], b).tobytes() == whole[:m].tobytes()
+        out = np.zeros((2 * m, columns + 1), dtype)
+        uf.matmul(a[:m], b, out=out[::2, 1:])
+        assert out[::2, 1:].tobytes() == whole[:m].tobytes()
+        assert not out[1::2].any()
+        assert not out[:, 0].any()
+        wide = spread(b)
+        assert uf.matmul(a[:m], wide).tobytes() == whole[:m].tobytes()
+        view = np.pad(b, ((0, 0), (3, 5)))[:, 3:-5]
+        assert uf.matmul(a[:m], view).tobytes() == whole[:m].tobytes()
+    assert uf.matmul(a[0], b).tobytes() == whole[0].tobytes()
+    assert uf.matmul(a[:2, ::-1], b[::-1]).tobytes() == uf.matmul(a[:, ::-1], b[::-1])[:2].tobytes()
+
+
 @pytest.mark.parametrize("row", SEMIRINGS, ids=lambda row: row.name)
 def test_semirings(row: Any) -> None:
     rng = np.random.default_rng(4)

@@ -81,16 +81,18 @@ inline Range part_of(std::int64_t size, std::int64_t unit, int index, int parts)
 
 /// Where a block of B comes from.
 enum class Source : std::uint8_t {
-  prepacked,  // the caller's PackedMatrix
-  shared,     // packed by the gang into a double buffer, one barrier per k block
-  just_once,  // each panel packed by its only reader right before use: M fits one block of rows
-  offsets,    // read where it lies, columns with unit stride, at offsets along k: few rows
-  in_place,   // read where it lies (columns with unit stride): too few rows to pay for packing
+  prepacked,   // the caller's PackedMatrix
+  shared,      // packed by the gang into a double buffer, one barrier per k block
+  just_once,   // each panel packed by its only reader right before use: M fits one block of rows
+  offsets,     // read where it lies, columns with unit stride, at offsets along k: few rows
+  along_rows,  // the same from memory, one row of it after another
+  in_place,    // read where it lies (columns with unit stride): too few rows to pay for packing
 };
 
 inline constexpr std::int64_t kEpilogueColumns = 256;     // 112 x 256 accumulators: 112 KiB, in L2
 inline constexpr std::int64_t kPanelBytes = 128 << 10;    // of B packed just once: in L2, beside A
 inline constexpr std::int64_t kSquaresBytes = 512 << 10;  // the same, where sums are stored in squares
+inline constexpr std::int64_t kFewBytes = 1024;           // of a row of B that is read along
 inline constexpr std::int64_t kResidentBytes = 4
                                                << 20;  // of a strip of B that stays packed over all k blocks
 // A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77.
@@ -116,12 +118,15 @@ struct Plan {
     const bool columns_adjacent = e.in_place && p.b.prologue == nullptr && p.b.rows.affine() &&
                                   p.b.cols.affine() && p.b.cols.stride == e.b_size;
     const bool small = blocks.width * e.b_size * p.n <= kPanelBytes && p.m <= 4 * mc;
+    const bool few = e.few != nullptr && p.m <= kFewest && p.epilogue == nullptr && direct(p, e);
     if (p.packed != nullptr)
       source = Source::prepacked;
+    else if (few && columns_adjacent && p.k * p.n * e.b_size > kPanelBytes && p.n * e.b_size >= kFewBytes)
+      source = Source::along_rows;
     else if (columns_adjacent && (small || p.m <= e.mr))
       source = Source::in_place;
-    else if (e.few != nullptr && p.m <= kFewest && p.epilogue == nullptr && p.b.prologue == nullptr &&
-             !p.b.rows.affine() && p.b.cols.affine() && p.b.cols.stride == e.b_size && direct(p, e))
+    else if (few && p.b.prologue == nullptr && !p.b.rows.affine() && p.b.cols.affine() &&
+             p.b.cols.stride == e.b_size)
       source = Source::offsets;
     else
       source = p.m <= mc ? Source::just_once : Source::shared;
@@ -132,7 +137,7 @@ struct Plan {
                      p.c_cols.stride == e.c_size;
     panel = panel_bytes(e, blocks.width);
     c_direct = direct(p, e);
-    if (source == Source::offsets) a_in_place = false;
+    if (source == Source::offsets || source == Source::along_rows) a_in_place = false;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
     keep = p.epilogue != nullptr && blocks.count > 1;
     stream =

@@ -189,6 +189,12 @@ class Member {
           run(task, width, panel_bytes(e_, k));
         }
         return;
+      case Source::along_rows:
+        task.b_row = p_.b.rows.stride;
+        task.b = static_cast<const char*>(p_.b.data) + p_.batch_b.at(item_) +
+                 plan_.blocks.begin(block) * task.b_row + j * e_.b_size;
+        task.cols = n;
+        return e_.few(task);
       case Source::offsets:
         task.b = static_cast<const char*>(p_.b.data) + p_.batch_b.at(item_) + j * e_.b_size;
         task.b_offsets = p_.b.rows.offsets + plan_.blocks.begin(block);
@@ -303,8 +309,7 @@ void run(const ContractKernels& kernels, const Product& p) {
   const double limit = p.threads > 0 ? p.threads : thread_limit();
   const int threads = static_cast<int>(std::clamp(flops / kFlopsPerThread, 1.0, limit));
   const bool whole_items = p.batch >= 2 * threads && p.n * p.k * plan.e.b_size <= kItemBytes;
-  const bool private_b =
-      plan.source == Source::in_place || plan.source == Source::offsets || plan.source == Source::just_once;
+  const bool private_b = plan.source != Source::prepacked && plan.source != Source::shared;
   if (threads == 1 || whole_items || private_b)
     run_apart(plan, threads, whole_items);
   else
