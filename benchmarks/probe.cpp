@@ -17,8 +17,6 @@
 #if defined(__linux__)
 #include <pthread.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 #if defined(__x86_64__)
@@ -303,33 +301,6 @@ void dot_chains(int64_t steps) {
 }
 #endif
 
-// The same on the tiles of AMX: 16 x 16 sums of 64 products, four at a time. No loads, which cost a product
-// of matrices a fifth: eight tiles are two by two accumulators, so that there is a load for each dot product.
-#if defined(__AMX_INT8__) && defined(__linux__)
-constexpr int kTilePairs = 4 * 16 * 16 * 64;
-bool tiles_allowed() {
-  static const bool allowed = syscall(SYS_arch_prctl, 0x1023, 18) == 0;  // ARCH_REQ_XCOMP_PERM, tile data
-  return allowed;
-}
-void tile_chains(int64_t steps) {
-  struct alignas(64) {
-    uint8_t palette = 1, rest[15] = {};
-    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  } config;
-  asm volatile("ldtilecfg %0" ::"m"(config));  // and all tiles are zero
-  for (int64_t s = 0; s < steps; ++s)
-    asm volatile(
-        "tdpbusd %tmm6, %tmm4, %tmm0\n\ttdpbusd %tmm7, %tmm4, %tmm1\n\t"
-        "tdpbusd %tmm6, %tmm5, %tmm2\n\ttdpbusd %tmm7, %tmm5, %tmm3");
-  asm volatile("tilerelease");
-}
-#else
-constexpr int kTilePairs = 0;
-bool tiles_allowed() { return false; }
-void tile_chains(int64_t) {}
-#endif
-
 #if defined(__AVX512BF16__)
 constexpr int kBf16Pairs = 32 * kChains;
 void bf16_chains(int64_t steps) {
@@ -398,10 +369,8 @@ double probe_fma_f64(int64_t steps, int threads) {
   return run_together(threads, [=](int) { multiply_add_chains<VecD>(steps); });
 }
 
-// By the faster of the two kinds of instruction.
 double probe_dot_i8(int64_t steps, int threads) {
-  const bool tiles = tiles_allowed();
-  return run_together(threads, [=](int) { tiles ? tile_chains(steps) : dot_chains(steps); });
+  return run_together(threads, [=](int) { dot_chains(steps); });
 }
 
 double probe_dot_bf16(int64_t steps, int threads) {
@@ -415,7 +384,7 @@ double probe_min_plus(int64_t steps, int threads) {
 // Operations of one step on one thread (a multiply-add counts two); 0: not on this machine.
 int probe_ops_fma_f32() { return 2 * kChains * kBytes / 4; }
 int probe_ops_fma_f64() { return 2 * kChains * kBytes / 8; }
-int probe_ops_dot_i8() { return 2 * (tiles_allowed() ? kTilePairs : kDotPairs); }
+int probe_ops_dot_i8() { return 2 * kDotPairs; }
 int probe_ops_dot_bf16() { return 2 * kBf16Pairs; }
 int probe_ops_min_plus() { return 2 * kChains * kBytes / 4; }
 }
