@@ -94,7 +94,7 @@ def test_fused_axes_have_the_bits_of_single_ones() -> None:
 @pytest.mark.parametrize("subscripts", ["ikjl,jkmn->ilmn", "ikj,jkm->im", "ikjl,jmk->ilm"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
 def test_labels_in_another_order_are_summed_in_squares(subscripts: str, dtype: str) -> None:
-    """Where the operands' innermost shared labels differ: 16 of both at a time (see einsum's notes)."""
+    """Where the operands' innermost shared labels differ: 16 of both at a time."""
     rng = np.random.default_rng(2)
     sizes = dict(zip("ijklmn", (6, 50, 25, 7, 9, 5), strict=True))
     terms = subscripts.replace("->", ",").split(",")
@@ -132,7 +132,9 @@ def test_an_element_does_not_depend_on_the_others() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("columns", [256, 1027, 2500])
-def test_few_rows_have_the_bits_of_many(dtype: str, columns: int, any_tier: str) -> None:
+def test_few_rows_of_a_large_product_have_the_bits_of_many(
+    dtype: str, columns: int, any_tier: str
+) -> None:
     """Up to four rows read a large B along its rows, a strip at a time."""
     rng = np.random.default_rng(4)
     a, b = drawn(rng, (21, 1100), dtype), drawn(rng, (1100, columns), dtype)

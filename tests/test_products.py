@@ -245,6 +245,54 @@ def test_objects_and_long_doubles_are_numpys(name: str) -> None:
     assert uf.matmul(big, big.T)[0, 0] == 10**60 + 1
 
 
+@pytest.mark.parametrize("dtype", [object, np.longdouble])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"semiring": "min_plus"},
+        {"accumulate": "float32"},
+        {"finish": np.tanh},
+        {"semiring": "min_plus", "return_arg": True},
+    ],
+    ids="-".join,
+)
+def test_what_numpy_has_not_got_is_refused_for_its_dtypes(
+    dtype: type, options: dict[str, object]
+) -> None:
+    x = np.ones((2, 2)).astype(dtype)
+    with pytest.raises(TypeError, match=r"left to NumPy|cannot be cast"):
+        uf.matmul(x, x, **options)
+    with pytest.raises(TypeError, match=r"left to NumPy|cannot be cast"):
+        uf.einsum("ij,jk->ik", x, x, **options)
+
+
+def test_an_empty_sum_times_infinity_is_an_empty_sum() -> None:
+    empty, infinite = np.ones((0, 2)), np.array([np.inf, np.nan])
+    np.testing.assert_array_equal(uf.einsum("ij,k->k", empty, infinite), [0.0, 0.0])
+
+
+def test_complex_operands_are_cast_to_reals_where_that_is_allowed() -> None:
+    x = np.array([1 + 2j, 3], np.complex64)
+    with np.errstate(all="ignore"), pytest.warns(np.exceptions.ComplexWarning):
+        assert uf.einsum("i,i", x, x, dtype="f8", casting="unsafe") == 10
+
+
+def test_arguments_of_the_wrong_kind() -> None:
+    x = np.ones((2, 2))
+    for axes in (1.5, ([1.5], [0])):
+        with pytest.raises(TypeError, match="integer"):
+            uf.tensordot(x, x, axes)
+    for bad in ((0,), (0, 1, 0), None, "ab"):
+        with pytest.raises(ValueError, match="'axes'"):
+            uf.tensordot(x, x, bad)
+    with pytest.raises(ValueError, match="no arguments"):
+        uf.einsum_path()
+    for optimize in ([(0, 1), (0, 1)], 3.5):
+        with pytest.raises(TypeError, match="'optimize'"):
+            uf.einsum("ij,jk,kl->il", x, x, x, optimize=optimize)
+    np.testing.assert_array_equal(uf.einsum("ij,jk->ik", x, x, order=None), x @ x)
+
+
 def test_matmul_of_objects_has_outputs_and_axes_too() -> None:
     a = np.arange(6).reshape(2, 3).astype(object)
     out = np.zeros((2, 2), object)

@@ -398,3 +398,30 @@ def test_any_labels_in_any_semiring(data: st.DataObject) -> None:
         a = np.flip(a, 0)
     want = brute(subscripts, a, b, row)
     agree(uf.einsum(subscripts, a, b, semiring=row), want, row, subscripts)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_sign_of_a_zero_does_not_depend_on_the_layout(dtype: str) -> None:
+    """The greater of 0 and -0 is the first one, so operands must not change places."""
+    a, b = np.full((5, 3), -0.0, dtype), np.zeros((3, 6), dtype)
+    want = uf.einsum("ik,kj->ij", a, b, semiring="min_max")
+    out = np.ones((6, 5), dtype).T
+    uf.einsum("ik,kj->ij", a, b, semiring="min_max", out=out)
+    assert np.signbit(out).tobytes() == np.signbit(want).tobytes()
+
+
+@pytest.mark.parametrize("path", ["auto", False, ["einsum_path", (1, 2), (0, 1)], "greedy"])
+@pytest.mark.parametrize("name", ["plus_absdiff", "plus_sqdiff", "max_times"])
+def test_what_does_not_distribute_is_summed_once(name: str, path: object) -> None:
+    """Three operands: products of all of them from left to right, then the sum, by any path."""
+    rng = np.random.default_rng(5)
+    a, b, c = (rng.integers(-4, 5, shape).astype("f8") for shape in ((3, 4), (4, 2), (2, 5)))
+    times = {
+        "plus_absdiff": lambda x, y: np.abs(x - y),
+        "plus_sqdiff": lambda x, y: (x - y) ** 2,
+        "max_times": np.multiply,
+    }[name]
+    terms = times(times(a[:, :, None, None], b[None, :, :, None]), c[None, None])
+    want = terms.max(axis=(1, 2)) if name == "max_times" else terms.sum(axis=(1, 2))
+    got = uf.einsum("ij,jk,kl->il", a, b, c, semiring=name, optimize=path)
+    np.testing.assert_array_equal(got, want)

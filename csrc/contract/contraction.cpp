@@ -163,8 +163,8 @@ struct Contraction::Lowered {
     fuse_shared();
   }
 
-  /// Whether C^T = B^T A^T suits the layout better. Every product here commutes, so the bits are the same,
-  /// but for the two terms of an imaginary part: of complex operands the sizes alone decide.
+  /// Whether C^T = B^T A^T suits the layout better. Products commute, so the bits are the same, but for the
+  /// two terms of an imaginary part, and the greater of 0 and -0: there the sizes alone decide.
   bool better_turned() const {
     bool by_layout = true;
     switch (spec.elements) {
@@ -175,6 +175,12 @@ struct Contraction::Lowered {
       case Elements::c64:
       case Elements::c128:
         if (spec.real_a != spec.real_b) return spec.real_b;  // the real one is A
+        by_layout = false;
+        break;
+      case Elements::min_max_F32:
+      case Elements::min_max_F64:
+      case Elements::arg_min_max_F32:
+      case Elements::arg_min_max_F64:
         by_layout = false;
         break;
       default:
@@ -228,7 +234,7 @@ struct Contraction::Lowered {
     const std::int64_t part = spec.elements == Elements::c64 ? 4 : 8;
     parts = 2;
     Label both{parts, std::vector<std::int64_t>(arrays, 0)};
-    both.strides[1] = both.strides[c] = part;
+    both.strides[static_cast<std::size_t>(spec.a_arrays)] = both.strides[c] = part;
     spec.cols.push_back(both);
     if (spec.real_a) {
       spec.elements = spec.elements == Elements::c64 ? Elements::f32 : Elements::f64;
@@ -266,14 +272,13 @@ struct Contraction::Lowered {
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < last; ++i)
       if (i != least) order.push_back(i);
-    if (extent(spec.shared) > others) {
+    const ElementKernels& e = contract::element_kernels(contract_kernels(active_tier()), spec.elements);
+    if (e.squares && extent(spec.shared) > others) {
       // The pages that the operand is read from change seldom.
       std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         return step(labels[x], operand) > step(labels[y], operand);
       });
-      const std::int64_t lanes =
-          contract::element_kernels(contract_kernels(active_tier()), spec.elements).lanes;
-      axis.emplace(labels, arrays, FusedAxis::Squares{least, last, lanes, lanes, order, true, true});
+      axis.emplace(labels, arrays, FusedAxis::Squares{least, last, e.lanes, e.lanes, order, true, true});
     } else {
       const std::int64_t side = std::max<std::int64_t>(4, kLine / unit);
       axis.emplace(labels, arrays, FusedAxis::Squares{last, least, side, side, order});
@@ -407,6 +412,8 @@ struct Contraction::Lowered {
     if (fewer >= 0) (turned ? product.n : product.m) = turned ? fewer * parts : fewer;
     const auto run_product = [&] {
       if (!multiply_few_rows(active_tier(), product)) multiply(kernels, product);
+      made_a.failure.check();
+      made_b.failure.check();
     };
     if (spec.finish == nullptr) return run_product();
     ProgramFinish finish(*spec.finish, item_size(spec.finish->input_dtype(0)));

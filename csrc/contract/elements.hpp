@@ -1,5 +1,5 @@
 // Element combinations: what a packed group is, and how a register of columns takes one more group.
-// int8.hpp, bfloat.hpp, semirings.hpp and bits.hpp have more.
+// int8.hpp, int16.hpp, bfloat.hpp, semirings.hpp and bits.hpp have more.
 #pragma once
 
 #include "contract/tuning.hpp"

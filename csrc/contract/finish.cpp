@@ -56,13 +56,8 @@ void ProgramFinish::operator()(const EpilogueTile& tile) const {
     else
       run_scattered(tile);
   } catch (...) {
-    const std::lock_guard lock(failing_);
-    failure_ = std::current_exception();
+    failure_.note();
   }
-}
-
-void ProgramFinish::check() const {
-  if (failure_) std::rethrow_exception(failure_);
 }
 
 // The program's operands are its output, the sums, and the further inputs.

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
-#include <mutex>
 #include <vector>
 
 #include "contract/product.hpp"
@@ -25,7 +23,7 @@ class UFUSE_API ProgramFinish {
   void operator()(const EpilogueTile& tile) const;
 
   /// Throws what a tile has thrown: an epilogue must not throw through the product's threads.
-  void check() const;
+  void check() const { failure_.check(); }
 
  private:
   struct Array {
@@ -40,8 +38,7 @@ class UFUSE_API ProgramFinish {
   std::int64_t sum_size_;
   bool affine_ = true;
   std::vector<Array> arrays_;
-  mutable std::mutex failing_;
-  mutable std::exception_ptr failure_;
+  mutable Failure failure_;
 };
 
 }  // namespace ufuse

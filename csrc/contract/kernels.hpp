@@ -102,14 +102,16 @@ inline constexpr int kFewest = 4;
 
 /// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
 struct ElementKernels {
-  int mr, nr;                  // rows and columns of the micro-kernel's tile
-  int lanes;                   // columns in one register
-  int group;                   // k positions packed together
-  int a_size, b_size, c_size;  // bytes of an element
-  int a_group, b_group;        // bytes of one packed group
-  int b_trailer;               // bytes per column after a packed panel of B
-  bool in_place;               // whether operands may be read where they lie
-  std::int64_t kc, mc, nc;     // k block (the same on every tier), rows per packed block, columns per strip
+  int mr, nr;            // rows and columns of the micro-kernel's tile
+  int lanes;             // columns in one register
+  int group;             // k positions packed together
+  int b_size, c_size;    // bytes of an element
+  int a_group, b_group;  // bytes of one packed group
+  int b_trailer;         // bytes per column after a packed panel of B
+  bool in_place;         // whether operands may be read where they lie
+  bool squares;          // whether sums may be stored in squares (scatter.hpp)
+  std::int64_t kc, mc,
+      nc;  // k block (of floats the same on every tier), rows per packed block, columns per strip
   void (*pack_a)(const PackTask&);
   void (*pack_b)(const PackTask&);
   void (*block)(const BlockTask&);

@@ -38,13 +38,13 @@ constexpr ElementKernels kernels_of() {
   k.nr = kTileColumns<E>;
   k.lanes = E::Vector::size;
   k.group = E::kGroup;
-  k.a_size = kSize;
   k.b_size = kSize;
   k.c_size = is_bits<E> ? 1 : static_cast<int>(sizeof(typename E::Accumulator));
   k.a_group = E::kGroupBytes * E::kWordsOfA;
   k.b_group = E::kGroupBytes;
   k.b_trailer = kTrailerBytes<E>;
   k.in_place = E::kInPlace;
+  k.squares = E::kSquares;
   k.kc = E::kShape.kc;
   k.mc = E::kShape.mc;
   k.nc = E::kShape.nc;

@@ -1,4 +1,4 @@
-// Packing: operands of any layout into panels. Three ways to read, chosen per panel and per 64 bytes of k:
+// Packing: operands of any layout into panels. Four ways to read, chosen per panel and per 64 bytes of k:
 // lanes side by side in memory are copied, k side by side is transposed in registers, the rest is gathered.
 #pragma once
 

@@ -37,15 +37,14 @@ UFUSE_INLINE void turn_16(const char* const* from, char* out, std::uint8_t flip)
 /// One panel of up to 32 rows of A: for each 64 k, those of each row.
 struct TileRowPacker {
   const PackTask& task;
-  std::int64_t first;
   int rows;
   std::uint8_t flip;  // 128 where int8 becomes uint8
   std::int64_t step_bytes;
   const char* lane[kTileWidth];
 
   TileRowPacker(const PackTask& t, std::int64_t first_row, int count)
-      : task(t), first(first_row), rows(count), flip(t.flip ? 128 : 0), step_bytes(count * kTileBytes) {
-    for (int r = 0; r < rows; ++r) lane[r] = t.base + t.lane_axis.at(first + r);
+      : task(t), rows(count), flip(t.flip ? 128 : 0), step_bytes(count * kTileBytes) {
+    for (int r = 0; r < rows; ++r) lane[r] = t.base + t.lane_axis.at(first_row + r);
   }
 
   UFUSE_INLINE char* at(char* out, int row, std::int64_t k) const {

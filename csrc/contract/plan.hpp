@@ -137,6 +137,7 @@ struct Plan {
                      p.c_cols.stride == e.c_size;
     panel = panel_bytes(e, blocks.width);
     c_direct = direct(p, e);
+    unit = !c_direct && e.squares && !p.c_cols.affine() ? e.lanes * e.nr : e.nr;
     if (source == Source::offsets || source == Source::along_rows) a_in_place = false;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
     keep = p.epilogue != nullptr && blocks.count > 1;
@@ -155,7 +156,11 @@ struct Plan {
 
   /// Columns of a strip. Accumulators that outlive a k block must fit each member's scratch.
   std::int64_t strip_columns(int column_members) const {
-    return keep ? tile_columns * column_members : e.nc / e.nr * e.nr;
+    return keep ? tile_columns * column_members : std::max<std::int64_t>(1, e.nc / unit) * unit;
+  }
+  /// Where `columns` are cut for as many members: between squares, if that leaves each enough.
+  std::int64_t cut(std::int64_t columns, int members) const {
+    return columns >= 2 * members * unit ? unit : e.nr;
   }
   bool resident(std::int64_t strip) const {
     return keep && blocks.count * ceil_div(strip, e.nr) * panel <= kResidentBytes;
@@ -196,6 +201,7 @@ struct Plan {
   std::int64_t once_columns;  // columns packed just once at a time
   bool a_in_place;            // so few columns that packed A is not used often enough
   bool items_in_place;        // nothing is packed or moved: one call does many items
+  std::int64_t unit;          // columns that are stored together: whole squares, or a panel
   bool c_direct;              // C is written in whole registers
   bool correct;               // subtract 128 * column sums
   bool stream;                // C is more than the caches hold

@@ -38,7 +38,7 @@ class Member {
     const int my_row = rank() / grid.cols, my_col = rank() % grid.cols;
     for (std::int64_t jc = columns.begin; jc < columns.end; jc += strip) {
       const std::int64_t width = std::min(strip, columns.end - jc);
-      const Range mine = part_of(width, e_.nr, my_col, grid.cols);
+      const Range mine = part_of(width, plan_.cut(width, grid.cols), my_col, grid.cols);
       const bool resident = plan_.resident(width);
       for (std::int64_t is = 0; is < p_.m; is += rows) {
         const Range part = part_of(std::min(rows, p_.m - is), e_.mr, my_row, grid.rows);
@@ -273,6 +273,7 @@ void run_apart(const Plan& plan, int threads, bool whole_items) {
   if (plan.items_in_place && (threads == 1 || whole_items)) return run_in_place(plan, threads);
   std::int64_t pieces = 1;
   if (threads > 1 && !whole_items) pieces = std::min<std::int64_t>(4 * threads, ceil_div(p.n, plan.e.nr));
+  const std::int64_t unit = plan.cut(p.n, static_cast<int>(pieces));
   const std::int64_t stage = round_up(plan.stage_bytes(1), 4096), own = stage + plan.own_bytes();
   const std::int64_t tasks = p.batch * pieces, claim = std::max<std::int64_t>(1, tasks / (16 * threads));
   const Scratch scratch(static_cast<std::size_t>(threads * own));
@@ -283,7 +284,7 @@ void run_apart(const Plan& plan, int threads, bool whole_items) {
     for (std::int64_t first; (first = next.fetch_add(claim, std::memory_order_relaxed)) < tasks;)
       for (std::int64_t task = first; task < std::min(first + claim, tasks); ++task)
         member.item(task / pieces,
-                    part_of(p.n, plan.e.nr, static_cast<int>(task % pieces), static_cast<int>(pieces)));
+                    part_of(p.n, unit, static_cast<int>(task % pieces), static_cast<int>(pieces)));
   };
   if (threads == 1)
     work(0);

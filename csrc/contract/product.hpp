@@ -15,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "contract/failure.hpp"
 #include "contract/kernels.hpp"
 #include "core/function_ref.hpp"
 #include "core/macros.hpp"
@@ -33,7 +34,7 @@ struct EpilogueTile {
 };
 
 /// Called once for every part of the result, from several threads at once; the parts are disjoint and cover
-/// it. Parts have up to 224 rows and 256 columns. It writes the result itself, and must not throw.
+/// it. Parts have up to 112 rows and 256 columns. It writes the result itself, and must not throw.
 using Epilogue = FunctionRef<void(const EpilogueTile&)>;
 
 /// Elements that are computed as they are packed: a program's results of inputs that lie as they like.
@@ -44,6 +45,7 @@ struct Prologue {
   };
   const Program* program = nullptr;  // whose output is what the product packs
   std::vector<Input> inputs;
+  mutable Failure failure;  // of packing: what a product then makes of the elements is nothing
 };
 
 /// A matrix operand. An axis' `size` is not read: the product's sizes count.
@@ -104,7 +106,7 @@ UFUSE_API void multiply(const ContractKernels& kernels, const Product& product);
 /// (its rows are within +-127); no limit for floats.
 UFUSE_API std::int64_t max_k(Elements elements) noexcept;
 
-/// The k block of a product with this K: the same on every tier.
+/// The k block of a product with this K: of floats the same on every tier.
 UFUSE_API std::int64_t k_block(const ContractKernels& kernels, Elements elements, std::int64_t k) noexcept;
 
 /// Quantizes each of `rows` rows of float32 to `out` (rows x k, C-contiguous), symmetrically with a scale of

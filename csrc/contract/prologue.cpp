@@ -71,7 +71,11 @@ Matrix make_panel(const Matrix& x, const ContractKernels& kernels, std::int64_t 
   operands[0].data = made;
   operands[0].strides = strides[0];
   const std::int64_t shape[] = {k, lanes};
-  program.run(2, shape, {operands, x.prologue->inputs.size() + 1});
+  try {
+    program.run(2, shape, {operands, x.prologue->inputs.size() + 1});
+  } catch (...) {  // no memory for its registers
+    x.prologue->failure.note();
+  }
   Matrix panel;
   panel.data = made;
   const Axis along_k{k, strides[0][0], nullptr}, along_lanes{lanes, strides[0][1], nullptr};

@@ -143,7 +143,7 @@ void store_squares(const BlockTask& task, const char* tiles, std::int64_t i, std
       UFUSE_UNROLL
       for (int q = 0; q < kLanes; ++q) {
         char* to = row + column_offset(task, j + square * kLanes * kLanes + q);
-        if (task.stream && reinterpret_cast<std::uintptr_t>(to) % sizeof(V) == 0)
+        if (sizeof(V) == 64 && task.stream && reinterpret_cast<std::uintptr_t>(to) % 64 == 0)
           stream_register(to, sums[q]);
         else
           (task.add ? E::join(V::load(to), sums[q]) : sums[q]).store(to);

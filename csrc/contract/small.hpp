@@ -78,7 +78,7 @@ void micro_kernel_at_offsets(const Tile<typename E::Accumulator>& tile, const st
 inline constexpr int kFewVectors = 4;
 
 template <class E, int R>
-void multiply_few_rows(const BlockTask& task) {
+void multiply_at_offsets(const BlockTask& task) {
   constexpr int kLanes = E::Vector::size, kSize = sizeof(typename E::Accumulator);
   using Kernel = void (*)(const Tile<typename E::Accumulator>&, const std::int64_t*);
   static constexpr Kernel kernels[kFewVectors] = {
@@ -162,13 +162,13 @@ void multiply_few(const BlockTask& task) {
   const bool even = task.b_offsets == nullptr;
   switch (task.rows) {
     case 1:
-      return even ? multiply_along_rows<E, 1>(task) : multiply_few_rows<E, 1>(task);
+      return even ? multiply_along_rows<E, 1>(task) : multiply_at_offsets<E, 1>(task);
     case 2:
-      return even ? multiply_along_rows<E, 2>(task) : multiply_few_rows<E, 2>(task);
+      return even ? multiply_along_rows<E, 2>(task) : multiply_at_offsets<E, 2>(task);
     case 3:
-      return even ? multiply_along_rows<E, 3>(task) : multiply_few_rows<E, 3>(task);
+      return even ? multiply_along_rows<E, 3>(task) : multiply_at_offsets<E, 3>(task);
     default:
-      return even ? multiply_along_rows<E, 4>(task) : multiply_few_rows<E, 4>(task);
+      return even ? multiply_along_rows<E, 4>(task) : multiply_at_offsets<E, 4>(task);
   }
 }
 

@@ -312,7 +312,7 @@ constexpr ElementKernels tile_kernels_of_int8() {
   k.nr = kTileWidth;
   k.lanes = kTileRows;
   k.group = kTileBytes;
-  k.a_size = k.b_size = 1;
+  k.b_size = 1;
   k.c_size = 4;
   k.a_group = k.b_group = kTileBytes;
   k.b_trailer = 4;

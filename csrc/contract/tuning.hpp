@@ -2,8 +2,9 @@
 // share of the peak of independent multiply-adds, unless another case is named.
 //
 // kc decides the bits of a float result (a new accumulator starts with each k block), so it is the same on
-// every tier. f32: 1024 is 7-10 % better than 256, since C is read and written less often. f64: 768 or 1024
-// with fewer rows are no better than 512, 256 is 4 % worse. Prefetching the tile of C: no gain.
+// every tier; of integers it need not be. f32: 1024 is 7-10 % better than 256, since C is read and written
+// less often. f64: 768 or 1024 with fewer rows are no better than 512, 256 is 4 % worse. Prefetching the tile
+// of C: no gain there; a Granite Rapids gains (micro.hpp).
 #pragma once
 
 #include <cstdint>

@@ -181,7 +181,8 @@ void multiply_turned(Tier tier, const TurnedLayer& layer, const Epilogue& epilog
     const Scratch scratch(static_cast<std::size_t>(rows * Rows<float>::bytes_of_row(layer.k)));
     const Rows<float> x(layer.k, scratch.data());
     each_row(rows, 4 * layer.k, [&](std::int64_t i) { x.put(i, rows, row_of(layer.x, first + i), along_k); });
-    over_groups(layer.n, first, rows, layer.n * layer.row_bytes, epilogue,
+    over_groups(layer.n, first, rows, layer.n * layer.k * (layer.kind == skinny::Weight::f32 ? 4 : 2),
+                epilogue,
                 [&](std::int64_t group, std::int64_t row, int count, float* sums, std::int64_t pitch) {
                   skinny::TurnedCall call{};
                   call.weights = layer.weights + group * kGroup * layer.row_bytes;

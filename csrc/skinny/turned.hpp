@@ -100,6 +100,7 @@ struct Turned {
         row[i] = call.weights + j * call.row_bytes;
       }
       Float total[R];
+      // There is always a first block, for the compiler to see.
       for (std::int64_t k0 = 0; k0 < call.k || k0 == 0; k0 += call.k_block) {
         const std::int64_t left = call.k - k0, count = left < call.k_block ? left : call.k_block;
         Float sum[R] = {};

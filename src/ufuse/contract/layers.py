@@ -214,7 +214,8 @@ def _read_result(
             f"{_FUNCTION}: argument {name!r}: expected int8 or uint8 with out_scale, got {result}"
         )
     limits = np.iinfo(result)
-    if np.ndim(given) != 0 or not limits.min <= int(given) <= limits.max:
+    whole = np.ndim(given) == 0 and np.result_type(given).kind in "iu"
+    if not whole or not limits.min <= int(given) <= limits.max:
         raise ValueError(
             f"{_FUNCTION}: argument 'out_zero_point': expected an integer from {limits.min} to "
             f"{limits.max}, got {given!r}"

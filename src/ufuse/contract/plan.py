@@ -237,23 +237,25 @@ def make_plan(
     plan = Plan(equation, dict(sizes), dtype)
     between = np.dtype(np.float32) if is_narrow(dtype) else dtype
     at_hand = list(equation.inputs)
-    path = find_path(equation, shapes, optimize)
+    distributes = semiring is None or semiring.distributes
+    # A product of what does not distribute is summed when all of it is there.
+    path = find_path(equation, shapes, optimize if distributes else False)
     # Nothing times something is no empty sum where that is an integer's end, or infinite.
-    distributes = sums_first and (
-        semiring is None or (semiring.distributes and 0 not in plan.sizes.values())
-    )
+    alone = sums_first and distributes and 0 not in plan.sizes.values()
     for number, places in enumerate(path):
         last = number + 1 == len(path)
         taken = [at_hand[place] for place in places]
         rest = [labels for i, labels in enumerate(at_hand) if i not in places]
         kept = {label for labels in (equation.out, *rest) for label in labels}
+        if not distributes and not last:
+            kept = set(plan.sizes)
         if len(places) == 1:
             out = equation.out if last else tuple(x for x in dict.fromkeys(taken[0]) if x in kept)
             given = dtype if last else between
             plan.steps.append(AloneStep(taken[0], out, plan.sizes, given, places[0], semiring))
         else:
             out = equation.out if last else _between(taken, kept)
-            if distributes:
+            if alone:
                 taken = [
                     _sum_alone(plan, labels, other, kept, place, between, semiring)
                     for labels, other, place in zip(taken, taken[::-1], places, strict=True)
@@ -312,8 +314,13 @@ def find_path(equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize:
 
     options: dict[str, Any] = {}
     kind = "auto" if optimize is True else optimize
-    if isinstance(kind, tuple):
+    if isinstance(kind, tuple) and len(kind) == 2 and isinstance(kind[0], str):
         kind, options["memory_limit"] = kind
+    if not isinstance(kind, str):
+        raise TypeError(
+            "ufuse.einsum: argument 'optimize': expected a bool, the name of one of opt_einsum's "
+            f"optimizers, (name, memory limit) or ['einsum_path', ...], got {optimize!r}"
+        )
     labels = dict.fromkeys(label for term in (*equation.inputs, equation.out) for label in term)
     letters = {label: opt_einsum.get_symbol(i) for i, label in enumerate(labels)}
     terms = ["".join(letters[label] for label in term) for term in (*equation.inputs, equation.out)]

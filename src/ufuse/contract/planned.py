@@ -265,6 +265,8 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
     """
     if einsum_call:
         raise ValueError("ufuse.einsum_path: argument 'einsum_call': expected False, got True")
+    if not operands:
+        raise ValueError("ufuse.einsum_path: expected subscripts and operands, got no arguments")
     if isinstance(operands[0], str):
         subscripts, given = operands[0], list(operands[1:])
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -229,25 +230,29 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Any:
 
 
 def _paired_axes(axes: Any, a: Array, b: Array) -> tuple[list[int], list[int]]:
-    try:
-        first, second = axes
-    except TypeError:
-        count = int(axes)
+    if np.ndim(axes) == 0 and not isinstance(axes, (str, bytes)) and axes is not None:
+        count = operator.index(axes)
         if not 0 <= count <= min(a.ndim, b.ndim):
             raise np.exceptions.AxisError(
                 f"ufuse.tensordot: argument 'axes': expected at most {min(a.ndim, b.ndim)} axes "
                 f"for shapes {a.shape} and {b.shape}, got {axes!r}"
-            ) from None
+            )
         return list(range(a.ndim - count, a.ndim)), list(range(count))
+    if axes is None or isinstance(axes, (str, bytes)) or len(axes) != 2:
+        raise ValueError(
+            "ufuse.tensordot: argument 'axes': expected a number of axes, or those of each "
+            f"operand, got {axes!r}"
+        )
+    first, second = axes
     lists = []
     for given, array in ((first, a), (second, b)):
-        chosen = [given] if np.ndim(given) == 0 else list(given)
-        if any(not -array.ndim <= int(axis) < array.ndim for axis in chosen):
+        chosen = [operator.index(axis) for axis in ([given] if np.ndim(given) == 0 else given)]
+        if any(not -array.ndim <= axis < array.ndim for axis in chosen):
             raise np.exceptions.AxisError(
                 f"ufuse.tensordot: argument 'axes': expected axes of an array of {array.ndim} "
                 f"dimensions, got {given!r}"
             )
-        lists.append([int(axis) % array.ndim for axis in chosen])
+        lists.append([axis % array.ndim for axis in chosen])
     left, right = lists
     if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
         raise ValueError(

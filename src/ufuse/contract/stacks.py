@@ -15,7 +15,7 @@ from ..fusion.traced import Traced
 from ..interop import as_output, asarray, wrap_like
 from .first import first_product, is_plain
 from .fused import is_traced, like
-from .summation import contract, supports
+from .summation import check_plain, contract, is_ring, supports
 
 Array = NDArray[Any]
 
@@ -117,14 +117,12 @@ class _Stacked:
     def _by_numpy(
         self, a: Array, b: Array, out: Any, axes: Any, options: dict[str, Any], given: Any
     ) -> Any:
-        if (
-            options.get("accumulate") is not None
-            or options.get("semiring", "plus_times") != "plus_times"
-        ):
-            raise TypeError(
-                f"{self.function}: expected numbers that ufuse multiplies, got dtypes {a.dtype} "
-                f"and {b.dtype}; 'accumulate' and 'semiring' have no meaning for them"
-            )
+        semiring = options.get("semiring", "plus_times")
+        check_plain(
+            self.function, (a, b), accumulate=options.get("accumulate"),
+            semiring=None if is_ring(semiring) else semiring,
+            return_arg=options.get("return_arg") or None, finish=options.get("finish"),
+        )  # fmt: skip
         kept = {name: options[name] for name in ("dtype", "casting", "order")}
         if axes is not None:
             kept["axes"] = axes

@@ -172,7 +172,7 @@ def contract(
     A plain call of two arrays is remembered by the fast entry `entry` under `key`.
     """
     ring = semiring_row(function, semiring)
-    order = order.upper()
+    order = "K" if order is None else order.upper()
     if order not in ("K", "C", "F", "A"):
         raise ValueError(f"{function}: argument 'order': expected K, C, F or A, got {order!r}")
     if casting not in _CASTINGS:
@@ -203,6 +203,10 @@ def contract(
     summed = _result_dtype(function, arrays, dtype, accumulate, casting, ring)
     target = None if out is None else as_output(out, function=function)
     if summed is None:  # objects, long doubles: NumPy's own
+        check_plain(
+            function, arrays, accumulate=accumulate, return_arg=return_arg or None, finish=finish,
+            semiring=None if is_ring(semiring) else semiring,
+        )  # fmt: skip
         return _by_numpy(subscripts, arrays, target, out, operands, dtype, order, casting)
     if finish is not None and is_narrow(summed):
         summed = np.dtype(np.float32)
@@ -233,6 +237,21 @@ def contract(
     else:
         target[...] = plan.run(arrays, None)
     return out
+
+
+def is_ring(semiring: str | Semiring) -> bool:
+    """Whether it is that of numbers, which NumPy's functions have."""
+    return isinstance(semiring, str) and semiring == "plus_times"
+
+
+def check_plain(function: str, arrays: Sequence[Array], **options: Any) -> None:
+    """Refuse what NumPy's functions have not got, where they are to do it."""
+    given = [name for name, option in options.items() if option is not None]
+    if given:
+        raise TypeError(
+            f"{function}: argument {given[0]!r}: expected numbers that ufuse multiplies, got "
+            f"dtypes {', '.join(str(x.dtype) for x in arrays)}, which are left to NumPy"
+        )
 
 
 def _finished(
@@ -373,6 +392,8 @@ def _result_dtype(
                 f"{function}: operands[{i}] of dtype {array.dtype} cannot be cast to {found} "
                 f"according to the rule {rule!r}"
             )
+    if accumulate is not None and not all(_is_ours(x.dtype) for x in arrays):
+        return None
     return found if _is_ours(found) else None
 
 
@@ -393,7 +414,7 @@ def _read_as(dtype: DType, summed: DType, cast: bool) -> DType:
         dtype = summed if dtype.kind == "c" else np.dtype(f"f{summed.itemsize // 2}")
     if cast and summed.kind != "c":  # a cast that loses something happens before the product
         whole = summed.kind in "iu" and dtype.kind not in "biu"
-        if whole or summed.itemsize < dtype.itemsize:
+        if whole or dtype.kind == "c" or summed.itemsize < dtype.itemsize:
             dtype = summed
     return dtype
 

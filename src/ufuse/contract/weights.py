@@ -16,8 +16,8 @@ from ..quant.cast import cast
 from ..quant.record import Record
 from .arithmetic import choose
 from .coded import Coded, coded_of
+from .expressions import Finish as SumsFinish
 from .layer_finish import Finish, stored
-from .pairs import Finish as SumsFinish
 from .pairs import Pair, Product
 
 Array = NDArray[Any]
