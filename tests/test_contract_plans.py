@@ -304,8 +304,10 @@ def test_a_plan_takes_the_shapes_it_was_made_for() -> None:
     with pytest.raises(ValueError, match=r"operand 1: expected shape \(3, 4\).*got \(3, 5\)"):
         plan(np.ones((2, 3)), np.ones((3, 5)))
     for wrong in ((np.ones((2, 3)),), (np.ones((2, 3)), np.ones((3, 4)), np.ones(1))):
-        with pytest.raises(ValueError, match="names 2 operands"):
+        with pytest.raises(ValueError, match="expected 2 operands, got"):
             plan(*wrong)
+    with pytest.raises(TypeError, match="optimize"):
+        plan(np.ones((2, 3)), np.ones((3, 4)), optimize="greedy")
 
 
 @pytest.mark.skipif(not NATIVE, reason="the reference executor has one kernel")

@@ -257,7 +257,7 @@ def test_numpy_7569_stacks_of_small_products() -> None:
 
 
 @native
-def test_numpy_7569_stacks_are_no_slower_than_numpys() -> None:
+def test_numpy_7569_stacks_are_not_much_slower_than_numpys() -> None:
     a = np.random.default_rng(9).normal(size=(10_000, 9, 9))
     assert times(lambda: uf.matmul(a, a), lambda: np.matmul(a, a)) < 8
 
@@ -270,7 +270,7 @@ def test_torch_101249_a_tiny_contracted_dimension() -> None:
 
 
 @native
-def test_torch_101249_is_no_slower_than_multiplying_and_summing() -> None:
+def test_torch_101249_is_not_much_slower_than_multiplying_and_summing() -> None:
     rng = np.random.default_rng(10)
     a, b = (rng.normal(size=(1 << 18, 2)).astype(np.float32) for _ in range(2))
     assert times(lambda: uf.einsum("Nc,Nc->N", a, b), lambda: (a * b).sum(-1)) < 6
@@ -283,7 +283,7 @@ def test_torch_21760_a_product_by_columns() -> None:
 
 
 @native
-def test_torch_21760_is_no_slower_than_numpys() -> None:
+def test_torch_21760_is_not_much_slower_than_numpys() -> None:
     rng = np.random.default_rng(11)
     x = rng.normal(size=(1000, 500)).astype(np.float32)
     y = rng.normal(size=(1000, 2, 500)).astype(np.float32)
@@ -295,7 +295,7 @@ def test_torch_21760_is_no_slower_than_numpys() -> None:
 @native
 @pytest.mark.parametrize("size", [2, 4, 8, 16])
 def test_blis_857_very_small_products(size: int) -> None:
-    """One call, strided or not, of what fits into registers: no slower than twice NumPy's."""
+    """One call, strided or not, of what fits into registers: within 8 times NumPy's."""
     rng = np.random.default_rng(12)
     a, b = rng.normal(size=(size, size)), rng.normal(size=(size, size))
     wide = rng.normal(size=(2 * size, 2 * size))[::2, ::2]

@@ -134,7 +134,7 @@ ERRORS: list[tuple[Any, Any, Any, type[Exception], str]] = [
     (np.ones((2, 3)), np.ones(()), "euclidean", ValueError, r"'b': expected rows"),
     (np.ones((2, 3)), np.ones((2, 4)), "euclidean", ValueError, r"'b'.*rows of 3.*\(2, 4\)"),
     (np.ones((2, 3)) * 1j, np.ones((2, 3)), "euclidean", TypeError, "real numbers.*complex128"),
-    (np.ones((3, 2, 3)), np.ones((2, 2, 3)), "euclidean", ValueError, "size 3, but size 2"),
+    (np.ones((3, 2, 3)), np.ones((2, 2, 3)), "euclidean", ValueError, "cdist: leading axes"),
 ]
 
 

@@ -546,7 +546,7 @@ def test_random_graphs(seed: int) -> None:
         values = list(arrays)
         for kind, i, j, more in choices:
             a, b = values[i % len(values)], values[j % len(values)]
-            square = a.ndim > 1 and a is not None and a.shape[-2:] == b.shape[-2:] == (n, n)
+            square = a.ndim > 1 and a.shape[-2:] == b.shape[-2:] == (n, n)
             if kind % 2 and square:
                 made = np.clip((a @ b, np.einsum("...ij,...kj->...ki", a, b))[more % 2], -5, 5)
             else:

@@ -201,7 +201,7 @@ SEGMENT_ERRORS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "wrapping": ({"offsets": np.array([0, 4, 2**63], np.uint64)}, ValueError, "'offsets'"),
     "dtype": ({"w": np.ones((2, 3, 4), "f4")}, TypeError, "'w'.*float64, got float32"),
     "out shape": ({"out": np.zeros((6, 3))}, ValueError, r"'out'.*\(6, 4\).*\(6, 3\)"),
-    "out dtype": ({"out": np.zeros((6, 4), "f4")}, ValueError, "'out'.*float64.*float32"),
+    "out dtype": ({"out": np.zeros((6, 4), "f4")}, TypeError, "'out'.*float64.*float32"),
 }
 
 

@@ -84,6 +84,18 @@ def cdist(
             f"ufuse.cdist: argument 'b': expected rows of {x.shape[-1]} numbers, as `a` has, got "
             f"shape {y.shape}"
         )
+    try:
+        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"ufuse.cdist: leading axes of `a` and `b` do not broadcast: shapes {x.shape} and "
+            f"{y.shape}"
+        ) from None
+    shape = (*lead, x.shape[-2], y.shape[-2])
+    if out is not None and out.shape != shape:
+        raise ValueError(
+            f"ufuse.cdist: argument 'out': expected shape {shape}, got shape {out.shape}"
+        )
     single = x.dtype == y.dtype == np.float32
     dtype = np.dtype(np.float32 if single else np.float64)
     if not all(np.can_cast(array.dtype, dtype, "same_kind") for array in (x, y)):

@@ -45,6 +45,8 @@ def grouped_matmul(
     ------
     ValueError
         If there are not as many, or shapes disagree: the pair is named.
+    TypeError
+        If an array of `out` has another dtype than its result.
 
     Notes
     -----
@@ -82,7 +84,7 @@ def grouped_matmul(
         if target is not None:
             into = as_output(target, function="ufuse.grouped_matmul", argument=f"out[{number}]")
             if into.shape != shape or into.dtype != dtype:
-                raise ValueError(
+                raise (ValueError if into.shape != shape else TypeError)(
                     f"ufuse.grouped_matmul: argument 'out': result {number}: expected shape "
                     f"{shape} and dtype {dtype}, got {into.shape} and {into.dtype}"
                 )
@@ -161,6 +163,8 @@ def segment_matmul(
     ------
     ValueError
         If shapes disagree, or offsets fall or lie outside of the rows.
+    TypeError
+        If `w` or `out` has another dtype than `x`.
 
     Examples
     --------
@@ -196,7 +200,7 @@ def segment_matmul(
     shape = (rows.shape[0], weights.shape[2])
     result = executors.empty(shape, rows.dtype) if out is None else out
     if result.shape != shape or result.dtype != rows.dtype:
-        raise ValueError(
+        raise (ValueError if result.shape != shape else TypeError)(
             f"ufuse.segment_matmul: argument 'out': expected shape {shape} and dtype {rows.dtype}, "
             f"got {result.shape} and {result.dtype}"
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -125,15 +125,35 @@ class ContractPlan:
         )  # fmt: skip
         self.largest_intermediate = self._plan.largest
 
-    def __call__(self, *operands: Any, out: Any = None, **options: Any) -> Any:
-        """Contract operands of the planned shapes; options are those of `einsum`.
+    def __call__(
+        self,
+        *operands: Any,
+        out: Any = None,
+        dtype: DTypeLike | None = None,
+        order: Literal["K", "C", "F", "A"] = "K",
+        casting: Any = "safe",
+        accumulate: DTypeLike | None = None,
+        return_arg: bool = False,
+        finish: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Contract operands of the planned shapes.
+
+        Parameters
+        ----------
+        *operands : array_like
+        out, dtype, order, casting, accumulate, return_arg, finish
+            As in `einsum`.
 
         Raises
         ------
         ValueError
-            If an operand has another shape.
+            If an operand has another shape, or there are more or fewer than were planned.
         """
-        for i, (operand, shape) in enumerate(zip(operands, self.shapes, strict=False)):
+        if len(operands) != len(self.shapes):
+            raise ValueError(
+                f"ufuse.contract_plan: expected {len(self.shapes)} operands, got {len(operands)}"
+            )
+        for i, (operand, shape) in enumerate(zip(operands, self.shapes, strict=True)):
             if np.shape(operand) != shape:
                 raise ValueError(
                     f"ufuse.contract_plan: operand {i}: expected shape {shape}, which was planned, "
@@ -141,7 +161,8 @@ class ContractPlan:
                 )
         return contract(
             _FUNCTION, self.subscripts, operands, out=out, optimize=self.path,
-            semiring=self._semiring, memory_limit=self._memory_limit, **options,
+            semiring=self._semiring, memory_limit=self._memory_limit, dtype=dtype, order=order,
+            casting=casting, accumulate=accumulate, return_arg=return_arg, finish=finish,
         )  # fmt: skip
 
     def __repr__(self) -> str:

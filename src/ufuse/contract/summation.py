@@ -59,9 +59,10 @@ def einsum(
         and implicit result. Labels may be any letters.
     *operands : array_like
         Of any strides: read where they lie, whatever the order of their axes, and never copied
-        whole (but one that is byte-swapped, a complex64 one beside a complex128, or one that `out`
-        overlaps). Instead of `subscripts` each may be followed by the list of its labels, as
-        integers, and the labels of the result may come last.
+        whole (but one that is byte-swapped, that `out` overlaps, that `dtype` makes narrower, of
+        another dtype beside a complex one or in a semiring of one's own). Instead of `subscripts`
+        each may be followed by the list of its labels, as integers, and the labels of the result
+        may come last.
     out : ndarray, optional
         Written to and returned; shape of the result, any strides. It may overlap the operands.
     dtype : dtype_like, optional
