@@ -70,11 +70,12 @@ void micro_kernel(const Tile<typename E::Accumulator>& tile) {
       }
     }
   }
-  if constexpr (Rows::kPacked) {
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
+  if constexpr (Rows::kPacked && E::kSquares) {  // a semiring takes longer for a tile
+    const char* line = tile.c;
+    UFUSE_ROLLED
+    for (int r = 0; r < R; ++r, line += tile.c_row) {
       UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + r * tile.c_row + v * kBytes, 1, 3);
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(line + v * kBytes, 1, 3);
     }
   }
   Rows rows(tile.a, tile.a_row, tile.a_k);

@@ -21,18 +21,45 @@ UFUSE_INLINE std::int64_t row_offset(const BlockTask& task, std::int64_t i) {
 }
 
 /// Whether `count` columns from j on lie side by side, and rows from i on evenly.
-inline bool columns_adjacent(const BlockTask& task, std::int64_t j, int count, int size) {
+[[gnu::noinline]] inline bool columns_adjacent(const BlockTask& task, std::int64_t j, int count, int size) {
   if (task.c_cols->affine()) return task.c_cols->stride == size;
   for (int q = 1; q < count; ++q)
     if (column_offset(task, j + q) - column_offset(task, j + q - 1) != size) return false;
   return true;
 }
-inline bool rows_even(const BlockTask& task, std::int64_t i, int count) {
+[[gnu::noinline]] inline bool rows_even(const BlockTask& task, std::int64_t i, int count) {
   if (task.c_rows->affine() || count < 3) return true;
   const std::int64_t step = row_offset(task, i + 1) - row_offset(task, i);
   for (int r = 2; r < count; ++r)
     if (row_offset(task, i + r) - row_offset(task, i + r - 1) != step) return false;
   return true;
+}
+
+/// Moves a tile whose elements have kSize bytes to C: columns that are side by side there, together.
+template <int kSize>
+[[gnu::noinline]] void scatter_runs(const BlockTask& task, const char* from, std::int64_t from_row,
+                                    std::int64_t i, std::int64_t j, int rows, int columns) {
+  std::int64_t offset[kMaxTileColumns];
+  int runs = 0, begin[kMaxTileColumns + 1];
+  for (int q = 0; q < columns; ++q) {
+    offset[q] = task.c_rows == nullptr ? (j + q) * kSize : column_offset(task, j + q);
+    if (q == 0 || offset[q] != offset[q - 1] + kSize) begin[runs++] = q;
+  }
+  begin[runs] = columns;
+  for (int r = 0; r < rows; ++r, from += from_row) {
+    char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : row_offset(task, i + r));
+    for (int run = 0; run < runs; ++run) {
+      const int first = begin[run], bytes = (begin[run + 1] - first) * kSize;
+      char* to = row + offset[first];
+      const char* part = from + first * kSize;
+      if (bytes == 64)
+        std::memcpy(to, part, 64);
+      else if (bytes == kSize)
+        std::memcpy(to, part, kSize);
+      else
+        std::memcpy(to, part, static_cast<std::size_t>(bytes));
+    }
+  }
 }
 
 /// Moves a finished tile from `from` to C, element by element.
@@ -41,53 +68,32 @@ void scatter(const BlockTask& task, const char* from, std::int64_t from_row, std
              int rows, int columns, [[maybe_unused]] std::int64_t local_positions) {
   using Acc = typename E::Accumulator;
   constexpr int kSize = sizeof(Acc), kStored = is_bits<E> ? 1 : kSize;
-  std::int64_t offset[kMaxTileColumns];
-  for (int q = 0; q < columns; ++q)
-    offset[q] = task.c_rows == nullptr ? (j + q) * kStored : task.c_cols->at(task.col0 + j + q);
-  // Columns that are side by side in C are moved together.
-  int runs = 0, begin[kMaxTileColumns + 1];
-  for (int q = 0; q < columns; ++q)
-    if (q == 0 || offset[q] != offset[q - 1] + kStored) begin[runs++] = q;
-  begin[runs] = columns;
+  if constexpr (!is_bits<E> && !E::kPositions)
+    if (!task.add) return scatter_runs<kSize>(task, from, from_row, i, j, rows, columns);
   for (int r = 0; r < rows; ++r, from += from_row) {
-    char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : task.c_rows->at(task.row0 + i + r));
-    if constexpr (is_bits<E>) {
-      for (int q = 0; q < columns; ++q) {
-        const bool block = E::Bits::value(load_as<Acc>(from + q * kSize));
-        const bool before = task.add && row[offset[q]] != 0;
-        row[offset[q]] = static_cast<char>(E::Bits::plus(before ? 1 : 0, block ? 1 : 0));
-      }
-    } else if constexpr (E::kPositions) {
-      for (int q = 0; q < columns; ++q) {
-        char* to = row + offset[q];
-        const Acc term = load_as<Acc>(from + q * kSize);
+    char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : row_offset(task, i + r));
+    UFUSE_ROLLED
+    for (int q = 0; q < columns; ++q) {
+      char* to = row + (task.c_rows == nullptr ? (j + q) * kStored : column_offset(task, j + q));
+      const Acc term = load_as<Acc>(from + q * kSize);
+      if constexpr (is_bits<E>) {
+        const bool before = task.add && *to != 0;
+        *to = static_cast<char>(E::Bits::plus(before ? 1 : 0, E::Bits::value(term) ? 1 : 0));
+      } else if constexpr (E::kPositions) {
         if (task.add && !E::Careful::replaces(term, load_as<Acc>(to))) continue;
         std::memcpy(to, &term, kSize);
         std::memcpy(to + task.positions, from + local_positions + q * kSize, kSize);
-      }
-    } else if (task.add) {
-      for (int q = 0; q < columns; ++q) {
-        const Acc sum = E::join(load_as<Acc>(row + offset[q]), load_as<Acc>(from + q * kSize));
-        std::memcpy(row + offset[q], &sum, kSize);
-      }
-    } else {
-      for (int i_run = 0; i_run < runs; ++i_run) {
-        const int first = begin[i_run], bytes = (begin[i_run + 1] - first) * kSize;
-        char* to = row + offset[first];
-        const char* part = from + first * kSize;
-        if (bytes == 64)
-          std::memcpy(to, part, 64);
-        else if (bytes == kSize)
-          std::memcpy(to, part, kSize);
-        else
-          std::memcpy(to, part, static_cast<std::size_t>(bytes));
+      } else {
+        const Acc sum = E::join(load_as<Acc>(to), term);
+        std::memcpy(to, &sum, kSize);
       }
     }
   }
 }
 
 /// Asks for where a tile will be scattered to: each column may be another line, and another page.
-inline void ask_for_tile(const BlockTask& task, std::int64_t i, std::int64_t j, int rows, int columns) {
+[[gnu::noinline]] inline void ask_for_tile(const BlockTask& task, std::int64_t i, std::int64_t j, int rows,
+                                           int columns) {
   for (int r = 0; r < rows; ++r) {
     const char* row = task.c + task.c_rows->at(task.row0 + i + r);
     for (int q = 0; q < columns; ++q) __builtin_prefetch(row + task.c_cols->at(task.col0 + j + q), 1, 2);
