@@ -36,17 +36,10 @@ struct BitElement : Element<std::uint32_t, std::uint32_t> {  // whose group is o
   static UFUSE_INLINE V join(V before, V block) {
     return S::plus(before, block);
   }
+  static UFUSE_INLINE Vector dot(Vector acc, Vector a, Vector b) { return S::plus(acc, a & b); }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    Vector columns[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vector row = splat<Vector>(load_as<std::uint32_t>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = S::plus(acc[r][v], row & columns[v]);
-    }
+    step_by_dots<BitElement, Vector>(acc, rows, b);
   }
 };
 

@@ -221,9 +221,11 @@ struct Contraction::Lowered {
     spec.cols.erase(spec.cols.begin(), spec.cols.end() - 1);
   }
 
-  /// Where C steps least along columns, rows may follow A: its neighbours lie side by side in a panel.
+  /// Where C steps least along columns, rows may follow A: its neighbours lie side by side in a panel. Not
+  /// where C is more than A: `dega,gfbc->abcdef`, 24 terms, wrote to far pages at 12 GFLOP/s instead of 29.
   void order_rows() {
     if (spec.rows.size() < 2 || step(spec.rows.back(), c) < kLine) return;
+    if (extent(spec.shared) < extent(spec.cols)) return;
     if (step(spec.rows[least_step(spec.rows, 0)], 0) >= kLine) return;
     order_by(spec.rows, 0);
     spec.rows = merged(spec.rows);

@@ -136,6 +136,21 @@ struct Lanes {
 #endif
 };
 
+/// One group of k by `E::dot(acc, row, column)`, where a row's group is a word, repeated in a `Row`.
+template <class E, class Row, int R, int NV, class Rows>
+UFUSE_INLINE void step_by_dots(typename E::Vector (&acc)[R][NV], const Rows& rows, const char* b) {
+  using V = typename E::Vector;
+  V columns[NV];
+  UFUSE_UNROLL
+  for (int v = 0; v < NV; ++v) columns[v] = V::load(b + v * static_cast<int>(sizeof(V)));
+  UFUSE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    const Row row = splat<Row>(load_as<lane_t<Row>>(rows.at(r)));
+    UFUSE_UNROLL
+    for (int v = 0; v < NV; ++v) acc[r][v] = E::dot(acc[r][v], row, columns[v]);
+  }
+}
+
 /// acc += a * b, each product one `multiply_add`.
 template <class T, class Bits>
 struct RingElement : Element<T, Bits> {
@@ -147,17 +162,10 @@ struct RingElement : Element<T, Bits> {
     else
       return acc + a * b;
   }
+  static UFUSE_INLINE Vector dot(Vector acc, Vector a, Vector b) { return multiply_add(a, b, acc); }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    Vector columns[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vector row = splat<Vector>(load_as<T>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = multiply_add(row, columns[v], acc[r][v]);
-    }
+    step_by_dots<RingElement, Vector>(acc, rows, b);
   }
   /// The same with the last register of columns read in part.
   template <int R, int NV, class Rows>

@@ -27,15 +27,7 @@ struct I16 : Element<std::int32_t, std::uint16_t, 2> {
   }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    Vector columns[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vector row = splat<Vector>(load_as<std::int32_t>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], row, columns[v]);
-    }
+    step_by_dots<I16, Vector>(acc, rows, b);
   }
 };
 

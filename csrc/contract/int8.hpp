@@ -71,15 +71,7 @@ struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
   }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    Vector columns[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Words row = splat<Words>(load_as<std::uint32_t>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], row, columns[v]);
-    }
+    step_by_dots<U8S8, Words>(acc, rows, b);
   }
 #endif
 

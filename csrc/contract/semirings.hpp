@@ -259,18 +259,12 @@ struct SemiringElement : Element<T, bits_of<T>> {
   static UFUSE_INLINE V join(V before, V block) {
     return S::template plus<true>(before, block);
   }
+  static UFUSE_INLINE Vector dot(Vector acc, Vector a, Vector b) {
+    return semirings::accumulate<S, IsCareful>(acc, a, b);
+  }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    Vector columns[NV];
-    UFUSE_UNROLL
-    for (int v = 0; v < NV; ++v) columns[v] = Vector::load(b + v * static_cast<int>(sizeof(Vector)));
-    UFUSE_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vector row = splat<Vector>(load_as<T>(rows.at(r)));
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v)
-        acc[r][v] = semirings::accumulate<S, IsCareful>(acc[r][v], row, columns[v]);
-    }
+    step_by_dots<SemiringElement, Vector>(acc, rows, b);
   }
 };
 
