@@ -4,6 +4,7 @@
 
 #include "contract/interleave.hpp"
 #include "contract/micro.hpp"
+#include "simd/transpose.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -17,25 +18,51 @@ inline constexpr std::int64_t kTermsOfRuns = 64;
 inline constexpr int kChunkBytes = 64;  // of one lane, read before the next lane: a cache line at a time,
                                         // because lanes 4 KiB apart share one set of the L1 cache
 
-/// Transposes 16-byte pieces of `16 / sizeof(Unit)` lanes: out[j] gets unit j of every lane.
+#if defined(__AVX2__)
+inline constexpr int kPieces = 2;  // of 16 bytes, in a register
+#else
+inline constexpr int kPieces = 1;
+#endif
+
+/// 16 bytes of a lane, and in the upper half of a register of those of the lane `kApart` further.
+template <class V, int kApart>
+UFUSE_INLINE V pieces(const char* const* lanes, std::int64_t at) {
+  if constexpr (sizeof(V) == 16) {
+    return V::load(lanes[0] + at);
+  } else {
+#if defined(__AVX2__)
+    const auto piece = [](const char* from) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    };
+    const __m256i both =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(piece(lanes[0] + at)), piece(lanes[kApart] + at), 1);
+    return {reinterpret_cast<typename V::native>(both)};
+#endif
+  }
+}
+
+/// Transposes 16-byte pieces of as many lanes as units fill a register (of AVX2: each half has its own lanes,
+/// and only units within a half change places, of which a core does twice as many): out[j] gets unit j of
+/// every lane. Float32, 256^3: packing A 5.7 % of the time by one lane a register, 4.2 % so.
+template <int kLanes>
 UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, char* out, std::int64_t out_row,
                                   std::uint32_t) {
-  using V = Vec<std::uint32_t, 4>;
-  const auto a = V::load(lanes[0] + at).v, b = V::load(lanes[1] + at).v;
-  const auto c = V::load(lanes[2] + at).v, d = V::load(lanes[3] + at).v;
-  const auto ab0 = UFUSE_SHUFFLE(a, b, 0, 4, 1, 5), ab1 = UFUSE_SHUFFLE(a, b, 2, 6, 3, 7);
-  const auto cd0 = UFUSE_SHUFFLE(c, d, 0, 4, 1, 5), cd1 = UFUSE_SHUFFLE(c, d, 2, 6, 3, 7);
-  V{UFUSE_SHUFFLE(ab0, cd0, 0, 1, 4, 5)}.store(out);
-  V{UFUSE_SHUFFLE(ab0, cd0, 2, 3, 6, 7)}.store(out + out_row);
-  V{UFUSE_SHUFFLE(ab1, cd1, 0, 1, 4, 5)}.store(out + 2 * out_row);
-  V{UFUSE_SHUFFLE(ab1, cd1, 2, 3, 6, 7)}.store(out + 3 * out_row);
+  using V = Vec<std::uint32_t, kLanes>;
+  V r[4];
+  UFUSE_UNROLL
+  for (int u = 0; u < 4; ++u) r[u] = pieces<V, 4>(lanes + u, at);
+  transpose_quads(r[0], r[1], r[2], r[3]);
+  UFUSE_UNROLL
+  for (int u = 0; u < 4; ++u) r[u].store(out + u * out_row);
 }
+template <int kLanes>
 UFUSE_INLINE void transpose_store(const char* const* lanes, std::int64_t at, char* out, std::int64_t out_row,
                                   std::uint64_t) {
-  using V = Vec<std::uint64_t, 2>;
-  const auto a = V::load(lanes[0] + at).v, b = V::load(lanes[1] + at).v;
-  V{UFUSE_SHUFFLE(a, b, 0, 2)}.store(out);
-  V{UFUSE_SHUFFLE(a, b, 1, 3)}.store(out + out_row);
+  using V = Vec<std::uint64_t, kLanes>;
+  V a = pieces<V, 2>(lanes, at), b = pieces<V, 2>(lanes + 1, at);
+  transpose_pairs(a, b);
+  a.store(out);
+  b.store(out + out_row);
 }
 
 /// One panel: `width` lanes of which `valid` exist (the others repeat the last one; nobody reads their
@@ -154,22 +181,34 @@ struct PanelPacker {
   }
 
   void transpose(char* out, std::int64_t k) const {
-    constexpr int kStep = 16 / kUnit;  // lanes, and units, of one transposition
+    constexpr int kStep = 16 / kUnit, kWide = kPieces * kStep;  // lanes of one transposition
+    if constexpr (W >= kWide)
+      if (width >= kWide) return transpose_by<kWide>(out, k);
+    if constexpr (W >= kStep && kWide != kStep)
+      if (width >= kStep) return transpose_by<kStep>(out, k);
     const std::int64_t from = k_offset(k);
-    if (width < kStep) {
-      for (int i = 0; i < width; ++i)
-        for (int u = 0; u < kChunkBytes / kUnit; ++u)
-          std::memcpy(out + u * row_bytes + i * kUnit, lane[i] + from + u * kUnit, kUnit);
-      return;
-    }
-    for (int i = 0; i < width; i += kStep) {
-      const int first = i + kStep <= width ? i : width - kStep;  // the last group may overlap the one before
+    for (int i = 0; i < width; ++i)
+      for (int u = 0; u < kChunkBytes / kUnit; ++u)
+        std::memcpy(out + u * row_bytes + i * kUnit, lane[i] + from + u * kUnit, kUnit);
+  }
+  template <int kLanes>
+  UFUSE_INLINE void transpose_by(char* out, std::int64_t k) const {
+    // Copies: what is written could be this object, for all the compiler knows.
+    const std::int64_t offset = k_offset(k), bytes = row_bytes;
+    const int count = width;
+    for (int i = 0; i < count; i += kLanes) {
+      const int first =
+          i + kLanes <= count ? i : count - kLanes;  // the last group may overlap the one before
+      const char* from[kLanes];
       UFUSE_UNROLL
-      for (int u = 0; u < kStep; ++u) __builtin_prefetch(lane[first + u] + from + kPrefetchBytes, 0, 2);
+      for (int u = 0; u < kLanes; ++u) {
+        from[u] = lane[first + u] + offset;
+        __builtin_prefetch(from[u] + kPrefetchBytes, 0, 2);
+      }
+      char* to = out + first * kUnit;
       UFUSE_UNROLL
       for (int piece = 0; piece < kChunkBytes / 16; ++piece)
-        transpose_store(lane + first, from + 16 * piece, out + piece * kStep * row_bytes + first * kUnit,
-                        row_bytes, Unit{});
+        transpose_store<kLanes>(from, 16 * piece, to + piece * (16 / kUnit) * bytes, bytes, Unit{});
     }
   }
 

@@ -23,18 +23,45 @@ UFUSE_INLINE void exchange(Vec<T, N>& a, Vec<T, N>& b, std::integer_sequence<int
   b.v = UFUSE_PICK(x, y, ((Lane & S) == 0 ? Lane + S : N + Lane)...);
 }
 
-/// Turns blocks of 4 by 4 within rows of 8 in interleavings alone, of which a core does two at a time.
-template <class T>
-UFUSE_INLINE void transpose_quads(Vec<T, 8>& a, Vec<T, 8>& b, Vec<T, 8>& c, Vec<T, 8>& d) {
-  [[maybe_unused]] constexpr int N = 8;  // of the shuffles
-  const auto ab = UFUSE_PICK(a.v, b.v, 0, 8, 1, 9, 4, 12, 5, 13),
-             cd = UFUSE_PICK(c.v, d.v, 0, 8, 1, 9, 4, 12, 5, 13);
-  const auto ab2 = UFUSE_PICK(a.v, b.v, 2, 10, 3, 11, 6, 14, 7, 15),
-             cd2 = UFUSE_PICK(c.v, d.v, 2, 10, 3, 11, 6, 14, 7, 15);
-  a.v = UFUSE_PICK(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13);
-  b.v = UFUSE_PICK(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
-  c.v = UFUSE_PICK(ab2, cd2, 0, 1, 8, 9, 4, 5, 12, 13);
-  d.v = UFUSE_PICK(ab2, cd2, 2, 3, 10, 11, 6, 7, 14, 15);
+/// Turns blocks of 2 by 2 within rows, each in 2 lanes of its own.
+template <class T, int N>
+UFUSE_INLINE void transpose_pairs(Vec<T, N>& a, Vec<T, N>& b) {
+  static_assert(N == 2 || N == 4);
+  const auto x = a.v, y = b.v;
+  if constexpr (N == 2) {
+    a.v = UFUSE_PICK(x, y, 0, 2);
+    b.v = UFUSE_PICK(x, y, 1, 3);
+  } else {
+    a.v = UFUSE_PICK(x, y, 0, 4, 2, 6);
+    b.v = UFUSE_PICK(x, y, 1, 5, 3, 7);
+  }
+}
+
+/// Turns blocks of 4 by 4, each in 4 lanes of 4 bytes, in interleavings alone, of which a core does two at a
+/// time. The second ones are of 8 bytes: as such of 4, GCC makes them permutations.
+template <class T, int N>
+UFUSE_INLINE void transpose_quads(Vec<T, N>& a, Vec<T, N>& b, Vec<T, N>& c, Vec<T, N>& d) {
+  static_assert(sizeof(T) == 4 && (N == 4 || N == 8));
+  using V = Vec<T, N>;
+  using Pairs = Vec<std::uint64_t, N / 2>;
+  const auto interleave = [](V x, V y, Pairs& low, Pairs& high) {
+    if constexpr (N == 4) {
+      low = bitcast<Pairs>(V{UFUSE_PICK(x.v, y.v, 0, 4, 1, 5)});
+      high = bitcast<Pairs>(V{UFUSE_PICK(x.v, y.v, 2, 6, 3, 7)});
+    } else {
+      low = bitcast<Pairs>(V{UFUSE_PICK(x.v, y.v, 0, 8, 1, 9, 4, 12, 5, 13)});
+      high = bitcast<Pairs>(V{UFUSE_PICK(x.v, y.v, 2, 10, 3, 11, 6, 14, 7, 15)});
+    }
+  };
+  Pairs ab, ab2, cd, cd2;
+  interleave(a, b, ab, ab2);
+  interleave(c, d, cd, cd2);
+  transpose_pairs(ab, cd);
+  transpose_pairs(ab2, cd2);
+  a = bitcast<V>(ab);
+  b = bitcast<V>(cd);
+  c = bitcast<V>(ab2);
+  d = bitcast<V>(cd2);
 }
 #undef UFUSE_PICK
 
