@@ -26,6 +26,10 @@ void micro_kernel_in_place(const Tile<typename E::Accumulator>& tile) {
   const std::int64_t b_row = tile.b_row;
   UFUSE_ROLLED
   for (std::int64_t g = tile.groups; g > 0; --g) {
+    if constexpr (NV > 1) {  // rows of 512 bytes share few sets of the L1 cache
+      UFUSE_UNROLL
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(b + kGroupsAhead * b_row + v * kBytes, 0, 3);
+    }
     E::template step_in_part<R, NV>(acc, rows, b, lanes);
     rows.next();
     b += b_row;
