@@ -10,13 +10,17 @@ import pytest
 
 import ufuse as uf
 from conftest import NATIVE, tiers
-from contraction_cases import Array, dtype_of, spread
+from contraction_cases import Array, dtype_of, kernels, spread
 from ufuse.catalogue.semirings import SEMIRINGS
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")
 
 #: More than one block of k, of rows, and of columns; less than a tile of each.
 SIZES = [(5, 7, 3), (40, 33, 700), (230, 61, 1100), (9, 4200, 20), (3, 2, 2100)]
+
+
+#: Products of bfloat16 of more terms are done by tiles where there are any.
+_FEW_TERMS = 1_000_000
 
 
 def drawn(rng: np.random.Generator, shape: tuple[int, ...], name: str) -> Array:
@@ -26,14 +30,14 @@ def drawn(rng: np.random.Generator, shape: tuple[int, ...], name: str) -> Array:
     return x.astype(dtype_of(name))
 
 
-def everywhere() -> Iterator[str]:
+def everywhere(but: tuple[str, ...] = ()) -> Iterator[str]:
     """Every tier from v3 up, with every number of threads."""
     from ufuse import _core
 
     try:
         for tier in tiers():
-            if tier == "v2":
-                continue  # it has no fused multiply-add
+            if tier in ("v2", *but):
+                continue  # v2 has no fused multiply-add
             _core.set_tier(tier)
             for count in (1, 2, 3):
                 with uf.threads(count):
@@ -42,10 +46,10 @@ def everywhere() -> Iterator[str]:
         _core.set_tier("")
 
 
-def check(call: Callable[..., Any], a: Array, b: Array) -> None:
+def check(call: Callable[..., Any], a: Array, b: Array, but: tuple[str, ...] = ()) -> None:
     """Call with the same numbers in several layouts, on everything there is."""
     want = None
-    for where in everywhere():
+    for where in everywhere(but):
         for left, right in ((a, b), (spread(a), b), (a, spread(b)), (a.copy("F"), b.copy("F"))):
             got = np.asarray(call(left, right))
             want = got.tobytes() if want is None else want
@@ -72,7 +76,9 @@ def test_products(left: str, right: str, accumulate: str | None) -> None:
     rng = np.random.default_rng(1)
     for m, n, k in SIZES:
         a, b = drawn(rng, (m, k), left), drawn(rng, (k, n), right)
-        check(lambda x, y: uf.matmul(x, y, accumulate=accumulate), a, b)
+        tiled = left == right == "bfloat16" and m * n * k > _FEW_TERMS
+        but = ("v4a",) if tiled else ()  # it has an order of its own
+        check(lambda x, y: uf.matmul(x, y, accumulate=accumulate), a, b, but)
         want = uf.einsum("ik,kj->ij", a, b, accumulate=accumulate)
         turned = uf.einsum("ik,kj->ji", a, b, accumulate=accumulate)
         assert turned.T.tobytes() == want.tobytes(), "the turned product"
@@ -185,6 +191,67 @@ def test_bfloat16_denormals_are_zero_on_every_tier() -> None:
     assert np.float32(1e-40) * np.float32(1) != 0, "denormals count again afterwards"
     smallest = np.float32(2.0**-149)
     assert uf.matmul(smallest.reshape(1, 1), np.ones((1, 1), np.float32))[0, 0] == smallest
+
+
+def by_tiles(a: Array, b: Array, block: int) -> Array:
+    """Sum as TDPBF16PS does: per 32 k even and odd terms apart, each by fused multiply-adds.
+
+    A product of two bfloat16 is exact in float64, and its sum with a float32 in long double, unless
+    their exponents lie further apart than those of the tests.
+    """
+    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+    k = a.shape[1]
+    count = max(1, (k + block - 1) // block)
+    width = ((k + count - 1) // count + 31) // 32 * 32
+    total: Array | None = None
+    for first in range(0, k, width):
+        last = min(k, first + width)
+        acc = np.zeros((a.shape[0], b.shape[1]), np.float32)
+        for step in range(first, last, 32):
+            halves = [np.zeros_like(acc), np.zeros_like(acc)]
+            for j in range(step, min(step + 32, last)):
+                term = np.longdouble(wide_a[:, j, None] * wide_b[None, j])
+                halves[j % 2] = (halves[j % 2] + term).astype(np.float32)
+            acc = acc + (halves[0] + halves[1])
+        total = acc if total is None else total + acc
+    assert total is not None
+    return total
+
+
+@pytest.mark.skipif("v4a" not in tiers(), reason="this machine has no tiles")
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [
+        (101, 100, 100),
+        (130, 140, 200),
+        (70, 90, 1100),
+        (33, 1000, 33),
+        (5, 700, 600),
+        (97, 65, 513),
+    ],
+)
+def test_large_products_of_bfloat16_have_the_order_of_tiles(m: int, n: int, k: int) -> None:
+    from ufuse import _core
+
+    rng = np.random.default_rng(7)
+    a, b = drawn(rng, (m, k), "bfloat16"), drawn(rng, (k, n), "bfloat16")
+    try:
+        _core.set_tier("v4a")
+        want = by_tiles(a, b, kernels()["bf16.tiles"]["kc"])
+        for count in (1, 2, 3):
+            with uf.threads(count):
+                for x, y in ((a, b), (spread(a), b), (a, spread(b)), (a.copy("F"), b.copy("F"))):
+                    got = uf.matmul(x, y, accumulate="float32")
+                    np.testing.assert_array_equal(got, want)
+                    turned = uf.einsum("ik,kj->ji", x, y, accumulate="float32")
+                    np.testing.assert_array_equal(turned.T, want)
+        rounded = uf.matmul(a, b)
+        np.testing.assert_array_equal(rounded, want.astype(a.dtype))
+        few = uf.matmul(a[:3, :300], b[:300, :50], accumulate="float32")
+        _core.set_tier("v3")
+        assert uf.matmul(a[:3, :300], b[:300, :50], accumulate="float32").tobytes() == few.tobytes()
+    finally:
+        _core.set_tier("")
 
 
 def test_dots_have_the_same_bits_everywhere() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
-from conftest import NATIVE
+from conftest import NATIVE, tiers
 from contraction_cases import block_sizes, dtype_of, kernels, product, same, small, spread
 
 #: What is multiplied, by the code of the product that it goes to.
@@ -77,6 +77,36 @@ def test_fused_axes_around_every_block(name: str, any_tier: str) -> None:
         out = spread(np.zeros(want.shape[::-1], want.dtype)).transpose(3, 2, 1, 0)
         uf.einsum("rikp,qkjr->ijpq", spread(a), spread(b), out=out, accumulate=accumulate)
         same(out, want, f"{(i, p, j, q, k, r)}")
+
+
+@pytest.mark.skipif("v4a" not in tiers(), reason="this machine has no tiles")
+def test_sizes_around_every_tile_of_bfloat16() -> None:
+    """Only large products get there: sizes that are not looked at make up for those that are."""
+    from ufuse import _core
+
+    bfloat16 = dtype_of("bfloat16")
+    rng = np.random.default_rng(5)
+    sizes = [(m, 200, 5100 // m) for m in (1, 2, 15, 16, 17, 31, 32, 33, 95, 96, 97)]
+    sizes += [(330, n, 3300 // n) for n in (1, 3, 15, 16, 17, 31, 32, 33, 63, 65)]
+    sizes += [(200, 200, k) for k in (31, 32, 33, 63, 64, 65, 511, 512, 513, 1025)]
+    sizes += [(40, n, 30) for n in (1023, 1024, 1025)]
+    try:
+        _core.set_tier("v4a")
+        for m, n, least in sizes:
+            k = max(least, 1_000_001 // (m * n) + 1)
+            a, b = small(rng, (m, k), bfloat16), small(rng, (k, n), bfloat16)
+            want = product(a, b, "float32")
+            for x in (a, np.asfortranarray(a), spread(a)):
+                for y in (b, np.asfortranarray(b), spread(b)):
+                    same(uf.matmul(x, y, accumulate="float32"), want, f"{m} x {n} x {k}")
+            out = spread(np.zeros((m, n), want.dtype))
+            uf.einsum("ik,kj->ij", a, b, out=out, accumulate="float32")
+            same(out, want, f"{m} x {n} x {k}")
+            stack = np.stack([a, a[::-1]])
+            got = uf.einsum("bik,kj->jib", stack, b, accumulate="float32")
+            same(got[:, :, 1].T, want[::-1], f"{m} x {n} x {k}")
+    finally:
+        _core.set_tier("")
 
 
 @pytest.mark.parametrize("name", ["f4", "f8", "i1i1", "c8", "bf16", "or_and.?", "f4 of float16"])

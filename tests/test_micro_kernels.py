@@ -72,7 +72,7 @@ def segments(library: Path) -> list[tuple[int, int, int]]:
 
 
 def disassembled(address: int) -> list[Instruction]:
-    """Return a function's instructions, up to its last return."""
+    """Return a function's instructions, up to its last return or jump back."""
     library, place = mapping(address)
     begin = next(
         place - offset + where
@@ -92,7 +92,7 @@ def disassembled(address: int) -> list[Instruction]:
             continue
         result.append(Instruction(int(found[1], 16), found[2], found[3]))
         furthest = max(furthest, result[-1].target or 0)
-        if found[2].startswith("ret") and furthest <= result[-1].address:
+        if found[2].startswith(("ret", "jmp")) and furthest <= result[-1].address:
             return result  # no jump goes past it
     raise AssertionError(f"no return within {_LONGEST} bytes of {begin:#x} in {library}")
 

@@ -36,12 +36,13 @@ const ContractKernels* contract_kernels() {
   return &table;
 }
 
-/// Those of v4a: v4x's with tiles for int8.
+/// Those of v4a: v4x's with tiles for int8 and bfloat16.
 const ContractKernels* tile_kernels();
 const ContractKernels* tile_kernels() {
   static const ContractKernels table = [] {
     ContractKernels kernels = *contract_kernels();
-    kernels.u8s8 = tile_kernels_of_int8();
+    kernels.u8s8 = tile_kernels_of<U8S8>();
+    kernels.bf16_tiles = tile_kernels_of<BF16>();
     return kernels;
   }();
   return &table;
@@ -76,7 +77,8 @@ const ContractKernels* contract_kernels() {
                                      semiring_kernels(),
                                      {gather_panel<std::uint8_t>, gather_panel<std::uint16_t>,
                                       gather_panel<std::uint32_t>, gather_panel<std::uint64_t>},
-                                     quantize_row};
+                                     quantize_row,
+                                     {}};
   return &table;
 }
 #endif

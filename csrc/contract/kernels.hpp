@@ -100,6 +100,9 @@ struct ItemsTask {
 
 inline constexpr int kFewest = 4;
 
+/// Products of at most so many terms, m n k, are not worth the wait for tiles.
+inline constexpr std::int64_t kFewTerms = 1000000;
+
 /// One combination of element types on one tier. Sizes are data: see tuning.hpp for the evidence.
 struct ElementKernels {
   int mr, nr;            // rows and columns of the micro-kernel's tile
@@ -129,6 +132,9 @@ struct ContractKernels {
   void (*gather[4])(const PackTask&, int width);
   /// One row to uint8 with offset 128; returns its scale (see quantize_rows in product.hpp).
   float (*quantize_row)(const char* base, const Axis& k, std::uint8_t* out);
+  /// For more than `kFewTerms` terms, in an order of its own: see tiles.hpp. Without functions where there
+  /// is none.
+  ElementKernels bf16_tiles{};
 };
 
 }  // namespace ufuse

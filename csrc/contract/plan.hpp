@@ -17,6 +17,13 @@ inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1
 
 UFUSE_API const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
 
+/// Those for a product of these sizes.
+inline const ElementKernels& element_kernels(const ContractKernels& kernels, const Product& p) {
+  const bool tiles = p.elements == Elements::bf16 && kernels.bf16_tiles.block != nullptr &&
+                     p.packed == nullptr && p.m * p.n * p.k > kFewTerms;
+  return tiles ? kernels.bf16_tiles : element_kernels(kernels, p.elements);
+}
+
 /// K cut into equal blocks of at most `kc`, and where the packed blocks of B lie.
 struct KBlocks {
   std::int64_t k, width, count;
@@ -110,10 +117,7 @@ Matrix make_panel(const Matrix& x, const ContractKernels& kernels, std::int64_t 
 /// The sizes of one product that every thread reads.
 struct Plan {
   Plan(const ContractKernels& kernels_in_use, const Product& product)
-      : p(product),
-        kernels(kernels_in_use),
-        e(element_kernels(kernels, product.elements)),
-        blocks(e, product.k) {
+      : p(product), kernels(kernels_in_use), e(element_kernels(kernels, product)), blocks(e, product.k) {
     mc = e.mc / e.mr * e.mr;
     const bool columns_adjacent = e.in_place && p.b.prologue == nullptr && p.b.rows.affine() &&
                                   p.b.cols.affine() && p.b.cols.stride == e.b_size;

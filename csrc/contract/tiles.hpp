@@ -1,13 +1,17 @@
-// Products of 8-bit integers on the tiles of AMX: U8S8's results, sums that are exact modulo 2^32.
+// Products on the tiles of AMX: of 8-bit integers, U8S8's results, sums that are exact modulo 2^32; and of
+// bfloat16, in the instruction's own order: per 32 k from 0 a sum of the even terms and one of the odd ones,
+// by fused multiply-adds; both are added, then to the accumulator. Denormals count as 0.
 //
-// A tile is 16 rows of 64 bytes. The micro-kernel has 2 x 2 of them as accumulators, and per step of 64 k two
-// of A (rows of 64 k) and two of B (16 groups of 4 k, of 16 columns: how int8.hpp packs B). Rows and columns
-// that fill no tile are a matter of configuration; k is padded with zeros as it is packed.
+// A tile is 16 rows of 64 bytes. The micro-kernel has 2 x 2 of them as accumulators, and per step of 64 bytes
+// of k two of A (rows) and two of B (16 groups of 4 bytes of k, of 16 columns: how int8.hpp and bfloat.hpp
+// pack B). Rows and columns that fill no tile are a matter of configuration; k is padded with zeros as it is
+// packed.
 //
 // The instructions are written out, so that no flag is needed to compile them: only a processor that has
 // them, and a process that may use them (core/tiers.cpp), gets here.
 #pragma once
 
+#include "contract/bfloat.hpp"
 #include "contract/int8.hpp"
 #include "contract/micro.hpp"
 #include "contract/pack_tiles.hpp"
@@ -70,11 +74,17 @@ class TileUse {
 #define UFUSE_TILE_STORE(tile, to, row) \
   __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(row) : "memory")
 #define UFUSE_TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile::)
-#define UFUSE_TILE_DOT(acc, a, b) __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::)
+#define UFUSE_TILE_DOT(acc, a, b)                                           \
+  do {                                                                      \
+    if constexpr (sizeof(typename E::Storage) == 1)                         \
+      __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::);   \
+    else                                                                    \
+      __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::); \
+  } while (false)
 
 /// One part of C, up to 2 x 2 tiles.
 struct TilesTask {
-  std::int64_t steps;  // of 64 k
+  std::int64_t steps;  // of 64 bytes of k
   const char* a;
   std::int64_t a_step, b_step;  // bytes from one step to the next
   const char* b;
@@ -90,7 +100,7 @@ inline constexpr int kBytesAhead = 4096;
 // A stays in the L1 cache while B passes by: 32 rows of 1024 k and as many columns do not fit it together.
 // Loads that leave nothing there took the loop over k from 3.6 to 4.8 TOP/s (Granite Rapids, one core; the
 // dot products alone 6.9, with a load for each from L1 5.3).
-template <bool kTwoRows, bool kTwoColumns>
+template <class E, bool kTwoRows, bool kTwoColumns>
 void tile_kernel(const TilesTask& task) {
   if (task.init != nullptr) {
     const std::int64_t same_row = 0;
@@ -144,21 +154,21 @@ void tile_kernel(const TilesTask& task) {
 #undef UFUSE_TILE_DOT
 
 using TileKernel = void (*)(const TilesTask&);
-inline constexpr TileKernel kTileKernels[2][2] = {{tile_kernel<false, false>, tile_kernel<false, true>},
-                                                  {tile_kernel<true, false>, tile_kernel<true, true>}};
+template <class E>
+inline constexpr TileKernel kTileKernels[2][2] = {{tile_kernel<E, false, false>, tile_kernel<E, false, true>},
+                                                  {tile_kernel<E, true, false>, tile_kernel<E, true, true>}};
 
 /// Adds finished rows to those of C.
-inline void add_rows(const char* from, char* c, std::int64_t c_row, int rows, int columns) {
-  using V = U8S8::Vector;
-  using Words = U8S8::Words;
-  const auto sum = [](V x, V y) { return bitcast<V>(bitcast<Words>(x) + bitcast<Words>(y)); };
+template <class E>
+void add_rows(const char* from, char* c, std::int64_t c_row, int rows, int columns) {
+  using V = typename E::Vector;
   for (int r = 0; r < rows; ++r, from += kTileWidth * 4, c += c_row) {
     int q = 0;
     for (; q + V::size <= columns; q += V::size)
-      sum(V::load(c + 4 * q), V::load(from + 4 * q)).store(c + 4 * q);
+      E::join(V::load(c + 4 * q), V::load(from + 4 * q)).store(c + 4 * q);
     if (q < columns) {
       const Lanes<V> lanes(columns - q);
-      lanes.store(sum(lanes.load(c + 4 * q), V::load(from + 4 * q)), c + 4 * q);
+      lanes.store(E::join(lanes.load(c + 4 * q), V::load(from + 4 * q)), c + 4 * q);
     }
   }
 }
@@ -209,12 +219,14 @@ inline constexpr RegisterKernel kRegisterKernels[kFewRows] = {
     micro_kernel<U8S8, 7, NV, TileRows<7>>, micro_kernel<U8S8, 8, NV, TileRows<8>>};
 
 /// A block of this task in two loops over panels.
+template <class E>
 struct TileBlock {
   const BlockTask& task;
   std::int64_t steps;
   alignas(64) char local[kTileWidth * kTileWidth * 4];
 
-  explicit TileBlock(const BlockTask& block) : task(block), steps((block.k + kTileBytes - 1) / kTileBytes) {}
+  explicit TileBlock(const BlockTask& block)
+      : task(block), steps((block.k + kTileTerms<E> - 1) / kTileTerms<E>) {}
 
   char* c_at(std::int64_t i, std::int64_t j) const {
     return task.c_rows == nullptr ? task.c + i * task.c_row + j * 4 : nullptr;
@@ -223,7 +235,7 @@ struct TileBlock {
 
   /// By tiles.
   void tiles(const Panels& down, const Panels& across) {
-    const TileKernel kernel = kTileKernels[down.width > kTileRows][across.width > kTileRows];
+    const TileKernel kernel = kTileKernels<E>[down.width > kTileRows][across.width > kTileRows];
     const bool direct = task.c_rows == nullptr && !task.add;
     TilesTask part{};
     part.steps = steps;
@@ -243,15 +255,17 @@ struct TileBlock {
         kernel(part);
         if (direct) continue;
         if (c != nullptr)
-          add_rows(local, c, task.c_row, down.width, across.width);
+          add_rows<E>(local, c, task.c_row, down.width, across.width);
         else
-          scatter<U8S8>(task, local, kTileWidth * 4, i, j, down.width, across.width, 0);
+          scatter<E>(task, local, kTileWidth * 4, i, j, down.width, across.width, 0);
       }
     }
   }
 
   /// By dot products of registers, up to 8 rows at a time.
-  void registers(const Panels& down, const Panels& across) {
+  void registers(const Panels& down, const Panels& across)
+    requires std::is_same_v<E, U8S8>
+  {
     const bool two = across.width > kTileRows;
     const bool direct = task.c_rows == nullptr && across.width % kTileRows == 0;
     Tile<std::int32_t> part{};
@@ -281,48 +295,54 @@ struct TileBlock {
 /// of 2.2 TOP/s where C is in memory). B passes by from L2.
 ///
 /// The unit for tiles sleeps: the first dot product after 30 us costs 3 us, after 1 us still 0.3. So small
-/// blocks, and few rows, which wait for memory, are a matter of registers.
-inline void multiply_tiles(const BlockTask& task) {
-  constexpr std::int64_t kFewTerms = 1000000;
+/// blocks, and few rows, which wait for memory, are a matter of registers: of integers, where that does not
+/// change the bits. Of bfloat16 the whole product decides (product.cpp).
+template <class E>
+void multiply_tiles(const BlockTask& task) {
+  [[maybe_unused]] std::conditional_t<E::kFlush, FlushDenormals, int> flushed{};
   const bool small = task.rows * task.cols * task.k <= kFewTerms;
   Panels rows[2], columns[2];
   const int row_kinds = panels_of(task.rows, rows), column_kinds = panels_of(task.cols, columns);
-  TileBlock block(task);
+  TileBlock<E> block(task);
   TileUse use;
   for (int kind = 0; kind < row_kinds * column_kinds; ++kind) {
     const Panels &across = columns[kind / row_kinds], &down = rows[kind % row_kinds];
-    if (small || down.width <= kFewRows) {
-      block.registers(down, across);
-    } else {
-      use.configure(down.width, across.width);
-      block.tiles(down, across);
+    if constexpr (std::is_same_v<E, U8S8>) {
+      if (small || down.width <= kFewRows) {
+        block.registers(down, across);
+        continue;
+      }
     }
+    use.configure(down.width, across.width);
+    block.tiles(down, across);
   }
 }
 
 /// Where the code of the largest kernel begins.
-inline void largest_tile_kernel(const void* (&at)[3]) {
-  at[0] = reinterpret_cast<const void*>(kTileKernels[1][1]);
+template <class E>
+void largest_tile_kernel(const void* (&at)[3]) {
+  at[0] = reinterpret_cast<const void*>(kTileKernels<E>[1][1]);
   at[1] = at[2] = nullptr;
 }
 
-constexpr ElementKernels tile_kernels_of_int8() {
+template <class E>
+constexpr ElementKernels tile_kernels_of() {
   ElementKernels k{};
   k.mr = kTileWidth;
   k.nr = kTileWidth;
   k.lanes = kTileRows;
-  k.group = kTileBytes;
-  k.b_size = 1;
+  k.group = kTileTerms<E>;
+  k.b_size = static_cast<int>(sizeof(typename E::Storage));
   k.c_size = 4;
   k.a_group = k.b_group = kTileBytes;
-  k.b_trailer = 4;
-  k.kc = kShapeTiles.kc;
+  k.b_trailer = kTrailerBytes<E>;
+  k.kc = kShapeTiles.kc / k.b_size;
   k.mc = kShapeTiles.mc;
   k.nc = kShapeTiles.nc;
-  k.pack_a = pack_tile_rows;
-  k.pack_b = pack_tile_columns;
-  k.block = multiply_tiles;
-  k.largest = largest_tile_kernel;
+  k.pack_a = pack_tile_rows<E>;
+  k.pack_b = pack_tile_columns<E>;
+  k.block = multiply_tiles<E>;
+  k.largest = largest_tile_kernel<E>;
   return k;
 }
 

@@ -24,16 +24,16 @@ constexpr Tier kCompiled[] = {
 };
 
 #if defined(__x86_64__)
-/// Whether the CPU has AMX for int8 and this process may use it. Linux asks to be asked, once per process, as
+/// Whether the CPU has AMX for int8 and bfloat16 and this process may use it. Linux asks to be asked, once per process, as
 /// the registers take 8 KB of a signal's frame; it refuses where it knows nothing of them (before 5.16, or a
 /// sandbox), or where a thread's signal stack is too small.
 bool tiles_allowed() {
 #if defined(__linux__)
   static const bool allowed = [] {
-    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr unsigned kNeeded = 1u << 24 | 1u << 25 | 1u << 22;  // tiles, and both kinds of products
     constexpr long kRequestPermission = 0x1023, kTileData = 18;
     unsigned a = 0, b = 0, c = 0, d = 0;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTile) == 0 || (d & kInt8) == 0) return false;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kNeeded) != kNeeded) return false;
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   }();
   return allowed;

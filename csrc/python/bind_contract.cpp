@@ -47,8 +47,7 @@ Elements elements_of(const std::string& code) {
 py::dict kernel_table() {
   const ContractKernels& kernels = contract_kernels(active_tier());
   py::dict table;
-  for (const auto& [code, elements] : codes()) {
-    const ElementKernels& e = contract::element_kernels(kernels, elements);
+  const auto add = [&](const std::string& code, const ElementKernels& e) {
     const void* at[3];
     e.largest(at);
     py::list addresses;
@@ -63,7 +62,9 @@ py::dict kernel_table() {
     row["nc"] = e.nc;
     row["micro_kernels"] = addresses;
     table[py::str(code)] = row;
-  }
+  };
+  for (const auto& [code, elements] : codes()) add(code, contract::element_kernels(kernels, elements));
+  if (kernels.bf16_tiles.block != nullptr) add("bf16.tiles", kernels.bf16_tiles);
   return table;
 }
 
