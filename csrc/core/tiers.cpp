@@ -24,9 +24,9 @@ constexpr Tier kCompiled[] = {
 };
 
 #if defined(__x86_64__)
-/// Whether the CPU has AMX for int8 and bfloat16 and this process may use it. Linux asks to be asked, once per process, as
-/// the registers take 8 KB of a signal's frame; it refuses where it knows nothing of them (before 5.16, or a
-/// sandbox), or where a thread's signal stack is too small.
+/// Whether the CPU has AMX for int8 and bfloat16 and this process may use it. Linux asks to be asked, once
+/// per process, as the registers take 8 KB of a signal's frame; it refuses where it knows nothing of them
+/// (before 5.16, or a sandbox), or where a thread's signal stack is too small.
 bool tiles_allowed() {
 #if defined(__linux__)
   static const bool allowed = [] {
