@@ -304,11 +304,11 @@ void run_together(const Plan& plan, int threads) {
 }
 
 void run(const ContractKernels& kernels, const Product& p) {
-  const Plan plan(kernels, p);
   const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) *
                        static_cast<double>(std::max<std::int64_t>(p.k, 1)) * static_cast<double>(p.batch);
   const double limit = p.threads > 0 ? p.threads : thread_limit();
   const int threads = static_cast<int>(std::clamp(flops / kFlopsPerThread, 1.0, limit));
+  const Plan plan(kernels, p, threads);
   const bool whole_items = p.batch >= 2 * threads && p.n * p.k * plan.e.b_size <= kItemBytes;
   const bool private_b = plan.source != Source::prepacked && plan.source != Source::shared;
   if (threads == 1 || whole_items || private_b)
