@@ -412,12 +412,15 @@ void pack_complex_columns(const PackTask& task) {
       const std::int64_t lane = task.lane0 + j + 2 * (2 * i < columns ? i : columns / 2 - 1);
       at[i] = task.base + task.lane_axis.at(lane);
     }
+    bool adjacent = columns == width;
+    for (int i = 1; i < width / 2; ++i) adjacent = adjacent && at[i] - at[i - 1] == 2 * kSize;
     for (std::int64_t k = 0; k < task.k; k += 2) {
       const std::int64_t offset = task.k_axis.at(task.k0 + k);
       char* rows = out + k * width * kSize;
-      for (int i = 0; i < width / 2; ++i) std::memcpy(rows + 2 * i * kSize, at[i] + offset, 2 * kSize);
+      if (!adjacent)
+        for (int i = 0; i < width / 2; ++i) std::memcpy(rows + 2 * i * kSize, at[i] + offset, 2 * kSize);
       for (int v = 0; v < width; v += kLanes) {
-        const V x = V::load(rows + v * kSize);
+        const V x = V::load(adjacent ? at[0] + offset + v * kSize : rows + v * kSize);
         V turned;
         for (int i = 0; i < kLanes; ++i) turned.v[i] = x.v[i ^ 1];
         const auto signed_by = [](V value, V signs) {
