@@ -17,15 +17,12 @@ Array = NDArray[Any]
 _OUR_KINDS = "biufc"
 
 
-def supports(function: str, arrays: Sequence[Array], dtype: DType | None) -> bool:
-    """Whether ufuse contracts arrays of these dtypes itself, which objects are not.
-
-    Raises
-    ------
-    TypeError
-        If they have no common dtype.
-    """
-    return is_ours(common_dtype(function, arrays) if dtype is None else dtype)
+def supports(arrays: Sequence[Array], dtype: DType | None) -> bool:
+    """Whether ufuse contracts arrays of these dtypes itself, which objects are not."""
+    try:
+        return is_ours(np.result_type(*arrays) if dtype is None else dtype)
+    except TypeError:  # times and floats: NumPy multiplies some
+        return False
 
 
 def is_ours(dtype: DType) -> bool:
@@ -118,10 +115,10 @@ def by_numpy(function: str, arrays: Sequence[Array], call: Callable[[], Any]) ->
     """Have NumPy do what ufuse does not; where it refuses these dtypes, say so by our name."""
     try:
         return call()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:  # the last one from vdot of times
         if any(x.dtype.hasobject for x in arrays):
             raise  # what the objects themselves raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
+        kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(
             f"{function}: expected numbers, got dtypes {_listed(arrays)}, which are left to NumPy: "
             f"{error}"

@@ -17,6 +17,7 @@ from ..fusion.shapes import stand_in
 from ..fusion.traced import Traced, TracedArray, TracedScalar
 from ..fusion.tracing import Tracer
 from ..fusion.ufuncs import operand, value_in
+from ..interop.messages import type_name
 from .arithmetic import DType, is_narrow
 from .expressions import Expression, Finish, Operand, native_order, parts
 from .finish import check_finish, without_sums, wrong_result
@@ -89,8 +90,13 @@ def _finished(function: str, finish: Callable[[Any], Any], sums: Tracer) -> Trac
     found = finish(sums)
     values = sums.graph.values
     shape = values[sums.value].shape  # not `sums.shape`: the trace would hold for this one alone
-    if not isinstance(found, Tracer):
+    if isinstance(found, (tuple, list, dict)):
         raise wrong_result(function, shape, repr(found))
+    if not isinstance(found, Tracer):
+        raise trace_error(
+            f"the finish= of {function}, which returned no array computed from the sums (it "
+            f"returned {type_name(found)})", "return the result of NumPy functions of its argument"
+        )  # fmt: skip
     between = _between(sums.graph, sums.value, found.value)
     if values[found.value].shape != shape or any(
         what.is_reduction or isinstance(what.operation, Contraction) for what in between

@@ -272,8 +272,8 @@ def make_plan(
             if memory_limit is not None and size > memory_limit:
                 raise MemoryError(
                     f"{equation.function}: the path of {equation.text!r} needs an intermediate "
-                    f"result of {size} bytes, more than the limit of {memory_limit}; allow more, or "
-                    "choose another path by optimize="
+                    f"result of {size} bytes, more than the limit of {memory_limit}; allow more, "
+                    "or choose another path by optimize="
                 )
     return plan
 

@@ -45,7 +45,7 @@ def _named(
                     f"{function}, which flattens an array of shape {one.shape}", "pass vectors"
                 )
         return contract(function, subscripts, given, out=out, conjugate=conjugate)
-    if not supports(function, (a, b), None):
+    if not supports((a, b), None):
         options = {} if out is None else {"out": as_output(out, function=function)}
         arrays = read(function, ("a", "b"), *given)
         found = by_numpy(function, arrays, lambda: numpys(*arrays, **options))
@@ -295,7 +295,7 @@ def kron(a: ArrayLike, b: ArrayLike) -> Any:
     right = y.reshape((1,) * (axes - y.ndim) + y.shape)
     rows, cols = _labels(axes), _labels(axes, axes)
     woven = "".join(i + j for i, j in zip(rows, cols, strict=True))
-    if not supports("ufuse.kron", (left, right), None):
+    if not supports((left, right), None):
         return wrap_like(by_numpy("ufuse.kron", (x, y), lambda: np.kron(x, y)), a, b)
     found = contract("ufuse.kron", f"{rows},{cols}->{woven}", (left, right))
     shape = [math.prod(pair) for pair in zip(left.shape, right.shape, strict=True)]

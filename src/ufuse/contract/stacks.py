@@ -108,7 +108,7 @@ class _Stacked:
         for name in ("dtype", "accumulate"):
             options[name] = read_dtype(self.function, name, options[name])
         wanted = options["dtype"] or options["accumulate"]
-        if not is_traced(x1, x2) and not supports(self.function, (a, b), wanted):
+        if not is_traced(x1, x2) and not supports((a, b), wanted):
             return self._by_numpy(a, b, out, axes, options, (x1, x2))
         if axes is not None:
             return self._along(a, b, out, axes, options, (x1, x2))

@@ -326,6 +326,8 @@ def _remember(
         return  # later results would be laid out as this one was asked to be
     if isinstance(step, AloneStep):
         x = arrays[0]
+        if not step.shared:
+            return  # without an `out` it is a view
         if x.dtype == out.dtype and x.dtype.char in "fd" and x.size:
             entry.remember_sum(key, x, step.summed(x), out, *executors.native.SUM)
         return
