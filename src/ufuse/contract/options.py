@@ -235,7 +235,7 @@ def read_number(function: str, argument: str, given: Any) -> float:
         If it is an array of some.
     """
     if isinstance(given, float):
-        return given
+        return float(given)
     if isinstance(given, int):  # of any size
         return float(given) if abs(given) < _HUGE else math.copysign(math.inf, given)
     array = asarray(given, function=function, argument=argument)

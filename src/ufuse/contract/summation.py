@@ -72,8 +72,8 @@ def einsum(
         For `dtype` and `out`.
     optimize : {'auto', True, False, 'greedy', 'optimal', ...} or sequence, optional
         How the path of three operands and more is found: opt_einsum's names, one of them with a
-        limit in elements as a tuple, a path as `einsum_path` returns it, or False: from left to
-        right.
+        limit in elements as a tuple, a path as `einsum_path` returns it, or False or None: from
+        left to right.
     accumulate : dtype_like, optional
         Operands stay as they are, and sums and result have this dtype: ``"int32"`` for exact sums
         of int8 products, ``"float32"`` for float16.
@@ -108,6 +108,8 @@ def einsum(
         If the subscripts do not parse, or sizes disagree: label, operand and sizes are named.
     TypeError
         If a cast is refused.
+    KeyError
+        If opt_einsum has no optimizer of that name.
     MemoryError
         If an intermediate result would pass `memory_limit`; nothing has been computed then.
 
