@@ -237,6 +237,18 @@ def test_objects_raise_what_they_raise() -> None:
             call()
 
 
+@pytest.mark.parametrize("dtype", ["f8", np.float64, np.dtype("f8")])
+def test_a_dtype_of_one_call_is_not_the_next_ones(dtype: Any) -> None:
+    """np.dtype("f8") == None is True."""
+    x = np.ones((6, 6), "f4")
+    for _ in range(2):
+        assert uf.matmul(x, x, dtype=dtype).dtype == np.float64
+        assert uf.matmul(x, x, accumulate=dtype).dtype == np.float64
+        assert uf.matmul(x, x).dtype == np.float32
+        assert uf.einsum("ij,jk->ik", x, x, dtype=dtype).dtype == np.float64
+        assert uf.einsum("ij,jk->ik", x, x).dtype == np.float32
+
+
 def test_an_order_of_one_call_is_not_the_next_ones() -> None:
     """Results of Fortran's arrays are laid out as these, whatever was asked for before."""
     x, y = np.ones((6, 6)).T.copy("F"), np.full((6, 6), 2.0).T.copy("F")

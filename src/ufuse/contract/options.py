@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ _HUGE = 10**300  # integers beyond have no float
 _USUAL_PATHS = ("auto", "greedy", "optimal")  # known without opt_einsum
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What a contraction may be asked for besides subscripts and operands: see `einsum`.
 
     Attributes
@@ -47,7 +45,9 @@ class Options:
     @property
     def is_plain(self) -> bool:
         """Whether a call without any option computes the same."""
-        return (self.dtype, self.accumulate, self.ring, self.optimize) == (None, None, None, "auto")
+        # By `is`: np.dtype("f8") == None, which NumPy reads as float64.
+        nothing = self.dtype is None and self.accumulate is None and self.ring is None
+        return nothing and self.optimize == "auto"
 
 
 def read_options(
@@ -92,8 +92,8 @@ def read_order(function: str, order: Any) -> str:
     """Return one of K, C, F and A."""
     if order is None:
         return "K"
-    found = order.upper() if isinstance(order, str) else order
-    if isinstance(found, str) and found in _ORDERS:
+    found = order.upper() if isinstance(order, str) else None
+    if found in _ORDERS:
         return found
     kind = ValueError if isinstance(order, str) else TypeError
     raise kind(f"{function}: argument 'order': expected K, C, F or A, got {order!r}")
@@ -137,13 +137,13 @@ def read_limit(function: str, limit: Any) -> int | None:
 
 def read_semiring(function: str, semiring: Any) -> Semiring | None:
     """Return the row; None for sums of products."""
-    if isinstance(semiring, Semiring):
-        return semiring
     if isinstance(semiring, str):
         if semiring == "plus_times":
             return None
         if semiring in SEMIRINGS:
             return SEMIRINGS[semiring]
+    elif isinstance(semiring, Semiring):
+        return semiring
     kind = ValueError if isinstance(semiring, str) else TypeError
     raise kind(
         f"{function}: argument 'semiring': expected plus_times, one of {', '.join(SEMIRINGS)}, or "
@@ -166,11 +166,11 @@ def read_optimize(function: str, optimize: Any) -> Any:
     KeyError
         As in NumPy, if opt_einsum has no optimizer of this name.
     """
-    if optimize is None or isinstance(optimize, (bool, np.bool_)):
-        return bool(optimize)
     if isinstance(optimize, str):
         _check_optimizer(function, optimize)
         return str(optimize)
+    if optimize is None or isinstance(optimize, (bool, np.bool_)):
+        return bool(optimize)
     if isinstance(optimize, (list, tuple)) and optimize:
         first, *others = optimize
         if isinstance(first, str) and first == "einsum_path":

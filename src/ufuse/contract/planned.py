@@ -119,7 +119,7 @@ class ContractPlan:
             )
         self.subscripts = subscripts
         self.shapes = tuple(_read_shape(i, shape) for i, shape in enumerate(shapes))
-        self.dtype = read_dtype(_FUNCTION, "dtype", dtype) or np.dtype(np.float64)
+        self.dtype = np.dtype(read_dtype(_FUNCTION, "dtype", dtype))  # None is float64
         self._semiring = semiring
         self._memory_limit = read_limit(_FUNCTION, memory_limit)
         how = read_optimize(_FUNCTION, optimize)
@@ -162,12 +162,14 @@ class ContractPlan:
             raise ValueError(
                 f"ufuse.contract_plan: expected {len(self.shapes)} operands, got {len(operands)}"
             )
-        arrays = read(_FUNCTION, [f"operands[{i}]" for i in range(len(operands))], *operands)
-        for i, (array, shape) in enumerate(zip(arrays, self.shapes, strict=True)):
+        for i, (operand, shape) in enumerate(zip(operands, self.shapes, strict=True)):
+            array = operand
+            if not isinstance(operand, np.ndarray):
+                (array,) = read(_FUNCTION, (f"operands[{i}]",), operand)
             if array.shape != shape:
                 raise ValueError(
-                    f"ufuse.contract_plan: operand {i}: expected shape {shape}, which was planned, "
-                    f"got {array.shape}"
+                    f"{_FUNCTION}: argument 'operands[{i}]': expected shape {shape}, which was "
+                    f"planned, got {array.shape}"
                 )
         return contract(
             _FUNCTION, self.subscripts, operands, out=out, optimize=self.path,

@@ -107,7 +107,7 @@ class _Stacked:
             raise trace_error(f"axes= of {self.function}", "write it as np.einsum")
         for name in ("dtype", "accumulate"):
             options[name] = read_dtype(self.function, name, options[name])
-        wanted = options["dtype"] or options["accumulate"]
+        wanted = options["accumulate"] if options["dtype"] is None else options["dtype"]
         if not is_traced(x1, x2) and not supports((a, b), wanted):
             return self._by_numpy(a, b, out, axes, options, (x1, x2))
         if axes is not None:

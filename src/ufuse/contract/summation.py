@@ -192,7 +192,7 @@ def contract(
         asked.accumulate is not None, conjugate, asked.optimize, asked.memory_limit,
         not asked.return_arg,
     )  # fmt: skip
-    if target is None and asked.finish is None and not asked.return_arg:
+    if len(arrays) == 1 and target is None and asked.finish is None and not asked.return_arg:
         view = _view(plan, arrays[0], summed)
         if view is not None:
             return wrap_like(view if view.ndim else view[()], *operands)
@@ -250,7 +250,7 @@ def _view(plan: Plan, array: Array, dtype: DType) -> Array | None:
     As NumPy's it has the operand's byte order, and can be written to where that can.
     """
     step = plan.steps[0]
-    if len(plan.equation.inputs) > 1 or not isinstance(step, AloneStep) or step.shared:
+    if not isinstance(step, AloneStep) or step.shared:
         return None
     same = array.dtype.newbyteorder("=") == dtype
     return step.view(array if same else native(array, dtype, True).astype(dtype, copy=False))
