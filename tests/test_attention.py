@@ -365,7 +365,7 @@ print(peak() - before)
         (ValueError, "argument 'mask': expected a shape", {"mask": np.ones((3, 4), bool)}),
         (ValueError, "argument 'mask': expected a shape", {"mask": np.ones((1, 2, 4), bool)}),
         (ValueError, "argument 'out': expected shape", {"out": np.ones((2, 4), "f4")}),
-        (TypeError, "argument 'out': expected shape", {"out": np.ones((2, 3))}),
+        (TypeError, "argument 'out': expected dtype float32", {"out": np.ones((2, 3))}),
         (TypeError, "scale", {"scale": "x"}),
     ],
 )

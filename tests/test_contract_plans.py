@@ -171,7 +171,7 @@ def test_bad_lists() -> None:
         uf.einsum(a, 3)
     with pytest.raises(ValueError, match="one Ellipsis"):
         uf.einsum(a, [..., ...], [0])
-    with pytest.raises(ValueError, match="got nothing"):
+    with pytest.raises(ValueError, match="no arguments"):
         uf.einsum()
 
 
@@ -301,7 +301,7 @@ def test_contract_plan(equation: str) -> None:
 
 def test_a_plan_takes_the_shapes_it_was_made_for() -> None:
     plan = uf.contract_plan("ab,bc->ac", (2, 3), (3, 4))
-    with pytest.raises(ValueError, match=r"operand 1: expected shape \(3, 4\).*got \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"'operands\[1\]': expected shape \(3, 4\).*got \(3, 5\)"):
         plan(np.ones((2, 3)), np.ones((3, 5)))
     for wrong in ((np.ones((2, 3)),), (np.ones((2, 3)), np.ones((3, 4)), np.ones(1))):
         with pytest.raises(ValueError, match="expected 2 operands, got"):

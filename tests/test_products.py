@@ -279,10 +279,10 @@ def test_complex_operands_are_cast_to_reals_where_that_is_allowed() -> None:
 
 def test_arguments_of_the_wrong_kind() -> None:
     x = np.ones((2, 2))
-    for axes in (1.5, ([1.5], [0])):
+    for axes in (1.5, ([1.5], [0]), None):
         with pytest.raises(TypeError, match="integer"):
             uf.tensordot(x, x, axes)
-    for bad in ((0,), (0, 1, 0), None, "ab"):
+    for bad in ((0,), (0, 1, 0), "ab"):
         with pytest.raises(ValueError, match="'axes'"):
             uf.tensordot(x, x, bad)
     with pytest.raises(ValueError, match="no arguments"):

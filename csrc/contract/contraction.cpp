@@ -8,12 +8,17 @@
 #include "contract/dispatch.hpp"
 #include "contract/few_rows.hpp"
 #include "contract/finish.hpp"
+#include "contract/fused_axis.hpp"
 #include "contract/plan.hpp"
 #include "core/threads.hpp"
 #include "core/tiers.hpp"
 
 namespace ufuse {
 namespace {
+
+using contract::extent;
+using contract::FusedAxis;
+using contract::merged;
 
 // Positions that an axis keeps as offsets: 8 bytes for each array. Longer ones are cut into several products.
 constexpr std::int64_t kMostOffsets = 1 << 19;
@@ -27,115 +32,6 @@ void order_by(std::vector<Label>& labels, std::size_t array) {
   std::stable_sort(labels.begin(), labels.end(), [array](const Label& x, const Label& y) {
     return std::abs(x.strides[array]) > std::abs(y.strides[array]);
   });
-}
-
-struct Span {
-  std::int64_t begin, end;
-};
-
-/// Several labels as one axis per array: affine where they step evenly, else with offset vectors.
-class FusedAxis {
- public:
-  FusedAxis(const std::vector<Label>& labels, std::size_t arrays) : axes_(arrays), offsets_(arrays) {
-    for (const Label& label : labels) size_ *= label.size;
-    for (std::size_t k = 0; k < arrays; ++k) {
-      axes_[k] = {size_, labels.empty() ? 0 : labels.back().strides[k], nullptr};
-      if (size_ == 0 || steps_evenly(labels, k)) continue;
-      std::vector<std::int64_t>& offsets = offsets_[k];
-      offsets.reserve(static_cast<std::size_t>(size_));
-      offsets.assign(1, 0);
-      for (auto label = labels.rbegin(); label != labels.rend(); ++label) {
-        const std::size_t inner = offsets.size();
-        for (std::int64_t i = 1; i < label->size; ++i)
-          for (std::size_t j = 0; j < inner; ++j) offsets.push_back(offsets[j] + i * label->strides[k]);
-      }
-      axes_[k].offsets = offsets.data();
-    }
-  }
-  /// How positions are cut in squares along two labels, so that the cache lines of the arrays are used whole.
-  struct Squares {
-    std::size_t inner, other;  // labels: neighbours within a square lie along `inner`
-    std::int64_t inner_side, other_side;
-    std::vector<std::size_t> order;  // of all other labels, outermost first
-    bool others_within = false;      // whether these are run through within a stripe of `other`
-    bool whole_first = false;        // whether what fills no square comes last
-  };
-
-  FusedAxis(const std::vector<Label>& labels, std::size_t arrays, const Squares& squares)
-      : axes_(arrays), offsets_(arrays) {
-    const Label &inner = labels[squares.inner], &other = labels[squares.other];
-    std::vector<Label> rest;
-    for (const std::size_t i : squares.order) rest.push_back(labels[i]);
-    const FusedAxis outer(rest, arrays);
-    size_ = outer.size() * inner.size * other.size;
-    const std::int64_t v_side = squares.inner_side, u_side = squares.other_side;
-    for (std::size_t k = 0; k < arrays; ++k) {
-      std::vector<std::int64_t>& offsets = offsets_[k];
-      offsets.reserve(static_cast<std::size_t>(size_));
-      const auto square = [&](std::int64_t start, Span us, Span vs) {
-        for (std::int64_t u = us.begin; u < us.end; ++u)
-          for (std::int64_t v = vs.begin; v < vs.end; ++v)
-            offsets.push_back(start + u * other.strides[k] + v * inner.strides[k]);
-      };
-      const auto squares_of = [&](std::int64_t start, Span us, Span vs) {
-        for (std::int64_t v = vs.begin; v < vs.end; v += v_side)
-          square(start, us, {v, std::min(v + v_side, vs.end)});
-      };
-      const auto part = [&](Span us, Span vs) {
-        if (squares.others_within)
-          for (std::int64_t u = us.begin; u < us.end; u += u_side)
-            for (std::int64_t o = 0; o < outer.size(); ++o)
-              squares_of(outer.axis(k).at(o), {u, std::min(u + u_side, us.end)}, vs);
-        else
-          for (std::int64_t o = 0; o < outer.size(); ++o)
-            for (std::int64_t u = us.begin; u < us.end; u += u_side)
-              squares_of(outer.axis(k).at(o), {u, std::min(u + u_side, us.end)}, vs);
-      };
-      const std::int64_t u_whole = squares.whole_first ? other.size / u_side * u_side : other.size;
-      const std::int64_t v_whole = squares.whole_first ? inner.size / v_side * v_side : inner.size;
-      part({0, u_whole}, {0, v_whole});
-      part({0, u_whole}, {v_whole, inner.size});
-      part({u_whole, other.size}, {0, inner.size});
-      axes_[k] = {size_, 0, offsets.data()};
-    }
-  }
-  std::int64_t size() const { return size_; }
-  const Axis& axis(std::size_t array) const { return axes_[array]; }
-
-  static bool steps_evenly(const std::vector<Label>& labels, std::size_t array) {
-    for (std::size_t i = 1; i < labels.size(); ++i)
-      if (labels[i - 1].strides[array] != labels[i].strides[array] * labels[i].size) return false;
-    return true;
-  }
-
- private:
-  std::int64_t size_ = 1;
-  std::vector<Axis> axes_;
-  std::vector<std::vector<std::int64_t>> offsets_;
-};
-
-/// Drops labels of 1 and joins neighbours that step evenly in every array.
-std::vector<Label> merged(const std::vector<Label>& labels) {
-  std::vector<Label> result;
-  for (const Label& label : labels) {
-    if (label.size == 1) continue;
-    bool continues = !result.empty();
-    for (std::size_t k = 0; continues && k < label.strides.size(); ++k)
-      continues = result.back().strides[k] == label.strides[k] * label.size;
-    if (continues) {
-      result.back().size *= label.size;
-      result.back().strides = label.strides;
-    } else {
-      result.push_back(label);
-    }
-  }
-  return result;
-}
-
-std::int64_t extent(const std::vector<Label>& labels) {
-  std::int64_t size = 1;
-  for (const Label& label : labels) size *= label.size;
-  return size;
 }
 
 }  // namespace
@@ -280,10 +176,10 @@ struct Contraction::Lowered {
       std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         return step(labels[x], operand) > step(labels[y], operand);
       });
-      axis.emplace(labels, arrays, FusedAxis::Squares{least, last, e.lanes, e.lanes, order, true, true});
+      axis.emplace(labels, arrays, contract::Squares{least, last, e.lanes, e.lanes, order, true, true});
     } else {
       const std::int64_t side = std::max<std::int64_t>(4, kLine / unit);
-      axis.emplace(labels, arrays, FusedAxis::Squares{last, least, side, side, order});
+      axis.emplace(labels, arrays, contract::Squares{last, least, side, side, order});
     }
   }
 
@@ -301,7 +197,7 @@ struct Contraction::Lowered {
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < spec.shared.size(); ++i)
       if (i != inner && i != other) order.push_back(i);
-    shared.emplace(spec.shared, arrays, FusedAxis::Squares{inner, other, kSide, kSide, order});
+    shared.emplace(spec.shared, arrays, contract::Squares{inner, other, kSide, kSide, order});
   }
 
   /// Cuts the first of two labels where its size has a divisor that leaves few enough offsets, or moves it
@@ -327,7 +223,7 @@ struct Contraction::Lowered {
   void shorten(std::vector<Label>& labels, std::size_t operand) {
     const auto uneven = [&] {
       for (std::size_t k = 0; k < arrays; ++k)
-        if (!FusedAxis::steps_evenly(labels, k)) return true;
+        if (!contract::steps_evenly(labels, k)) return true;
       return false;
     };
     while (labels.size() > 1 && extent(labels) > kMostOffsets && uneven()) {
@@ -391,9 +287,9 @@ struct Contraction::Lowered {
     if (spec.finish != nullptr) product.epilogue = &epilogue;
     const contract::Plan plan(contract_kernels(active_tier()), product);
     const std::int64_t strip = plan.strip_columns(1);
-    std::int64_t a = contract::ceil_div(product.n, strip), b = 1;
+    std::int64_t a = ceil_div(product.n, strip), b = 1;
     if (plan.keep && plan.source == contract::Source::shared && !plan.resident(std::min(product.n, strip)))
-      b = contract::ceil_div(product.m, plan.mc);
+      b = ceil_div(product.m, plan.mc);
     const auto lacks = [](const Label& label, std::size_t first, int count) {
       const auto strides = label.strides.begin() + static_cast<std::ptrdiff_t>(first);
       return std::all_of(strides, strides + count, [](std::int64_t stride) { return stride == 0; });

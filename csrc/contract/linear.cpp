@@ -12,8 +12,6 @@
 namespace ufuse {
 namespace {
 
-using contract::ceil_div;
-
 constexpr std::int64_t kQuantizedBytes =
     16 << 20;  // of activations at a time; packing B again for each costs < 1 %
 

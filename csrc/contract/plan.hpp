@@ -12,9 +12,6 @@ namespace ufuse::contract {
 /// Throws std::invalid_argument where K is too large for the elements or `packed` does not fit.
 void check(const ContractKernels& kernels, const Product& product);
 
-using ufuse::round_up;
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 UFUSE_API const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
 
 /// Those for a product of these sizes.

@@ -9,9 +9,14 @@ namespace ufuse {
 
 inline constexpr std::int64_t kCacheLine = 64;  // bytes
 
+/// How many of `unit` hold n.
+UFUSE_INLINE constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t unit) {
+  return (n + unit - 1) / unit;
+}
+
 /// The smallest multiple that is not below n.
 UFUSE_INLINE constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
+  return ceil_div(n, multiple) * multiple;
 }
 
 /// The size of the last-level cache that a core reaches, in bytes, or 0 where nobody tells. Asked once.

@@ -6,6 +6,7 @@
 
 #include "contract/dispatch.hpp"
 #include "contract/scratch.hpp"
+#include "core/cache.hpp"
 #include "core/threads.hpp"
 
 namespace ufuse {
@@ -52,9 +53,6 @@ using skinny::kTogether;
 
 constexpr std::int64_t kMostGroups = 4;             // of a task: an epilogue of 256 columns
 constexpr std::int64_t kActivationBytes = 8 << 20;  // of copied activations at a time
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 /// Calls `compute(group, row, rows, sums, pitch)` for all groups of outputs and every eight rows, and the
 /// epilogue with what it has written. A group's weights stay in L2 while there are more rows.

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "contract/scratch.hpp"
+#include "core/cache.hpp"
 #include "core/threads.hpp"
 
 namespace ufuse {
@@ -15,9 +16,6 @@ using skinny::kGroup;
 using skinny::kPanel;
 
 constexpr std::int64_t kMostOfPart = 256;  // k: sums of nibbles times int8 stay below 2^24
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 /// k of a part: all of a block, or an even share of it.
 std::int64_t part_of_block(std::int64_t block) {

@@ -11,19 +11,6 @@ from typing import TYPE_CHECKING, Any
 from .fusion import FusedFunction, TraceError, fuse, public_functions
 from .observe import get_num_threads, register_threadpoolctl, set_num_threads, threads
 from .observe.threads import register_if_imported
-from .quant import (
-    QuantizedArray,
-    cast,
-    dequantize_linear,
-    dynamic_quantize_linear,
-    fake_quantize,
-    pack,
-    quantization_error,
-    quantize,
-    quantize_linear,
-    requantize,
-    unpack,
-)
 from .reduce import (
     all,
     any,
@@ -88,6 +75,19 @@ if TYPE_CHECKING:
     )
     from .count import bincount, histogram
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
+    from .quant import (
+        QuantizedArray,
+        dequantize_linear,
+        dynamic_quantize_linear,
+        fake_quantize,
+        pack,
+        quantization_error,
+        quantize,
+        quantize_linear,
+        unpack,
+    )
+    from .quant.cast import cast
+    from .quant.requantize import requantize
     from .segment import group_reduce, segment_reduce
     from .streams import QuantileSketch, State, drift
     from .window import move_reduce
@@ -227,6 +227,19 @@ _ROOMS = {
         "percentile",
         "quantile",
         "topk",
+    ),
+    "quant": (
+        "QuantizedArray",
+        "cast",
+        "dequantize_linear",
+        "dynamic_quantize_linear",
+        "fake_quantize",
+        "pack",
+        "quantization_error",
+        "quantize",
+        "quantize_linear",
+        "requantize",
+        "unpack",
     ),
     "segment": ("group_reduce", "segment_reduce"),
     "streams": ("QuantileSketch", "State", "drift"),

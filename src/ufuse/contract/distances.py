@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..interop import accepts_buffers
+from ..interop import accepts_buffers, asarray
 from ..reduce import norm
-from .stacks import matmul
+from .outputs import check_out
+from .summation import contract
 
 Array = NDArray[Any]
 
@@ -72,7 +73,8 @@ def cdist(
         raise ValueError(
             f"ufuse.cdist: argument 'metric': expected one of {', '.join(METRICS)}, got {metric!r}"
         )
-    x, y = np.asarray(a), np.asarray(b)
+    x = asarray(a, function="ufuse.cdist", argument="a")
+    y = asarray(b, function="ufuse.cdist", argument="b")
     for array, name in ((x, "a"), (y, "b")):
         if array.ndim < 2:
             raise ValueError(
@@ -92,14 +94,12 @@ def cdist(
             f"{y.shape}"
         ) from None
     shape = (*lead, x.shape[-2], y.shape[-2])
-    if out is not None and out.shape != shape:
-        raise ValueError(
-            f"ufuse.cdist: argument 'out': expected shape {shape}, got shape {out.shape}"
-        )
-    single = x.dtype == y.dtype == np.float32
+    single = all(z.dtype.newbyteorder("=") == np.float32 for z in (x, y))
     dtype = np.dtype(np.float32 if single else np.float64)
     if not all(np.can_cast(array.dtype, dtype, "same_kind") for array in (x, y)):
         raise TypeError(f"ufuse.cdist: expected real numbers, got dtypes {x.dtype} and {y.dtype}")
+    if out is not None:
+        check_out("ufuse.cdist", out, shape, dtype, "same_kind")
     semiring, finish = METRICS[metric]
     if metric == "cosine":
         lengths = (
@@ -110,9 +110,10 @@ def cdist(
     elif metric == "hamming":
         finish = _share(dtype.type(x.shape[-1]))
     with np.errstate(all="ignore"):
-        found: Array = matmul(
-            x, np.swapaxes(y, -1, -2), out=out, dtype=dtype, semiring=semiring, finish=finish
-        )
+        found: Array = contract(
+            "ufuse.cdist", "...ik,...jk->...ij", (x, y), out=out, dtype=dtype, casting="same_kind",
+            semiring=semiring, finish=finish,
+        )  # fmt: skip
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,13 +20,43 @@ from .expressions import Finish, native_order
 Array = NDArray[Any]
 
 
+def check_finish(function: str, finish: Any) -> None:
+    """Refuse what cannot be called with one array."""
+    fits = callable(finish)
+    if fits:
+        try:
+            signature = inspect.signature(finish)
+        except (TypeError, ValueError):  # of some compiled functions it is not known
+            return
+        try:
+            signature.bind(None)
+        except TypeError:
+            fits = False
+    if not fits:
+        raise TypeError(
+            f"{function}: argument 'finish': expected a function of one array, got {finish!r}"
+        )
+
+
+def wrong_result(function: str, shape: tuple[int, ...], got: str) -> ValueError:
+    return ValueError(
+        f"{function}: argument 'finish': expected one result of shape {shape} that does not reduce "
+        f"or contract, got {got}"
+    )
+
+
+def without_sums(function: str) -> ValueError:
+    return ValueError(f"{function}: argument 'finish': expected a result that depends on the sums")
+
+
 @lru_cache(maxsize=64)  # a function that is made anew for each call is traced for each
-def _fused(function: Callable[..., Any]) -> FusedFunction:
-    return function if isinstance(function, FusedFunction) else FusedFunction(function)
+def _fused(function: str, finish: Callable[..., Any]) -> FusedFunction:
+    check_finish(function, finish)
+    return finish if isinstance(finish, FusedFunction) else FusedFunction(finish)
 
 
 def traced(
-    function: str, finish: Callable[[Any], Any], shape: tuple[int, ...], dtype: DType
+    function: str, finish: Any, shape: tuple[int, ...], dtype: DType
 ) -> tuple[Finish, DType]:
     """Return what `finish` does to sums of a dtype, and the dtype of its result.
 
@@ -46,12 +77,10 @@ def traced(
     ValueError
         If its result has another shape, or it reduces.
     """
-    if not callable(finish):
-        raise TypeError(
-            f"{function}: argument 'finish': expected a function of one array, got {finish!r}"
-        )
+    is_hashable = getattr(type(finish), "__hash__", None) is not None
+    fused = (_fused if is_hashable else _fused.__wrapped__)(function, finish)
     sample = np.broadcast_to(np.zeros((), dtype), shape)
-    arguments, spec = _fused(finish).traced(sample)
+    arguments, spec = fused.traced(sample)
     plan = spec.plan(arguments.shapes)
     run = plan.runs[0]
     if (
@@ -62,17 +91,12 @@ def traced(
         or plan.shapes[0] != shape
         or spec.program.has_reductions
     ):
-        raise ValueError(
-            f"{function}: argument 'finish': expected one result of shape {shape} that does not "
-            f"reduce or contract, got {', '.join(str(x) for x in plan.shapes)}"
-        )
+        raise wrong_result(function, shape, ", ".join(map(str, plan.shapes)) or "none")
     sources = [spec.sources[i] for i in run.inputs]
     inputs = [spec.inputs(arguments, plan)[i] for i in run.inputs]
     sums = [i for i, source in enumerate(sources) if source == Leaf(0)]
     if not sums:
-        raise ValueError(
-            f"{function}: argument 'finish': expected a result that depends on the sums"
-        )
+        raise without_sums(function)
     program = _with_first(run.program, sums[0])
     others = tuple(native_order(x) for i, x in enumerate(inputs) if i != sums[0])
     return Finish(program, others), spec.dtypes[0]

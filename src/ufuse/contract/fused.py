@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from .. import executors
 from ..fusion.errors import trace_error
 from ..fusion.graph import Graph
-from ..fusion.program import Contraction, Program, code_of
+from ..fusion.program import Contraction, Instruction, Program, code_of
 from ..fusion.shapes import stand_in
 from ..fusion.traced import Traced, TracedArray, TracedScalar
 from ..fusion.tracing import Tracer
 from ..fusion.ufuncs import operand, value_in
+from ..interop.messages import type_name
 from .arithmetic import DType, is_narrow
 from .expressions import Expression, Finish, Operand, native_order, parts
+from .finish import check_finish, without_sums, wrong_result
 from .inspection import Inspection, inspect
 from .pairs import Product
 from .plan import PairStep, Plan, make_plan
@@ -48,7 +50,6 @@ def like(traced: Traced) -> Array:
 
 
 def record(
-    function: str,
     operation: Contraction,
     operands: Sequence[Any],
     summed: Callable[[Sequence[Array]], DType | None],
@@ -59,8 +60,6 @@ def record(
 
     Parameters
     ----------
-    function : str
-        For messages.
     operation : Contraction
     operands : sequence
     summed : callable
@@ -76,13 +75,53 @@ def record(
     dtype = summed(samples)
     if dtype is None:
         dtypes = ", ".join(str(x.dtype) for x in samples)
-        raise trace_error(f"{function} of {dtypes}", "call it outside")
+        raise trace_error(f"{operation.function} of {dtypes}", "call it outside")
     if finish is not None and is_narrow(dtype):
         dtype = np.dtype(np.float32)
-    shape = result_shape(operation, [x.shape for x in samples], function)
+    shape = result_shape(operation, [x.shape for x in samples])
     values = [graph.cast(v, read_as(graph.dtype(v), dtype)) for v in values]
     result = Tracer(graph, graph.contract(operation, code_of(dtype), tuple(values), shape))
-    return result if finish is None else finish(result)
+    return result if finish is None else _finished(operation.function, finish, result)
+
+
+def _finished(function: str, finish: Callable[[Any], Any], sums: Tracer) -> Tracer:
+    """Record what `finish` does to sums, and refuse what it may not do outside either."""
+    check_finish(function, finish)
+    found = finish(sums)
+    values = sums.graph.values
+    shape = values[sums.value].shape  # not `sums.shape`: the trace would hold for this one alone
+    if isinstance(found, (tuple, list, dict)):
+        raise wrong_result(function, shape, repr(found))
+    if not isinstance(found, Tracer):
+        raise trace_error(
+            f"the finish= of {function}, which returned no array computed from the sums (it "
+            f"returned {type_name(found)})", "return the result of NumPy functions of its argument"
+        )  # fmt: skip
+    between = _between(sums.graph, sums.value, found.value)
+    if values[found.value].shape != shape or any(
+        what.is_reduction or isinstance(what.operation, Contraction) for what in between
+    ):
+        raise wrong_result(function, shape, str(values[found.value].shape))
+    if found.value != sums.value and not between:
+        raise without_sums(function)
+    return found
+
+
+def _between(graph: Graph, start: int, end: int) -> list[Instruction]:
+    """Return the instructions by which one value is computed from another."""
+    whats = [value.what for value in graph.values]
+    after, needed = {start}, {end}
+    for value in range(start + 1, end + 1):  # operands come before what they are operands of
+        what = whats[value]
+        if isinstance(what, Instruction) and not after.isdisjoint(what.args):
+            after.add(value)
+    found = []
+    for value in range(end, start, -1):
+        what = whats[value]
+        if value in needed and value in after and isinstance(what, Instruction):
+            needed.update(what.args)
+            found.append(what)
+    return found
 
 
 def _value(graph: Graph, obj: Any) -> int:
@@ -93,12 +132,10 @@ def _value(graph: Graph, obj: Any) -> int:
 # --- for given shapes ----------------------------------------------------------------------------
 
 
-def result_shape(
-    operation: Contraction, shapes: Sequence[Shape], function: str = "ufuse.einsum"
-) -> Shape:
+def result_shape(operation: Contraction, shapes: Sequence[Shape]) -> Shape:
     """Return the shape of a contraction; sizes that disagree are a ValueError."""
-    equation = parse(operation.subscripts, tuple(map(len, shapes)), function)
-    sizes = extents(equation, shapes, function)
+    equation = parse(operation.subscripts, tuple(map(len, shapes)), operation.function)
+    sizes = extents(equation, shapes)
     return tuple(sizes[label] for label in equation.out)
 
 
@@ -106,9 +143,8 @@ def plan(
     operation: Contraction, shapes: tuple[Shape, ...], dtypes: Sequence[DType], summed: DType
 ) -> Plan:
     """Plan a contraction; sums that could overflow where they may not are a ValueError."""
-    function = "ufuse.einsum"
-    equation = parse(operation.subscripts, tuple(map(len, shapes)), function)
-    sizes = extents(equation, shapes, function)
+    equation = parse(operation.subscripts, tuple(map(len, shapes)), operation.function)
+    sizes = extents(equation, shapes)
     made = make_plan(
         equation, shapes, tuple(sizes.items()), summed, operation.semiring, operation.exact,
         operation.conjugate, operation.optimize, operation.memory_limit, True,

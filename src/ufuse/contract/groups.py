@@ -11,12 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
 from ..interop import accepts_buffers, as_output, asarray, wrap_like
+from .dtypes import check_numbers, common_dtype, is_ours
+from .options import read_list
+from .outputs import check_out, given_back, new_or_checked, unshared
 from .pairs import Pair, Product, prepare
-from .stacks import matmul
 from .subscripts import Sizes
-from .summation import supports
+from .summation import contract
 
 Array = NDArray[Any]
+
+_GROUPED, _SEGMENT = "ufuse.grouped_matmul", "ufuse.segment_matmul"
+_MATRICES = "ij,jk->ik"
 
 
 def _address(array: Array) -> int:
@@ -59,35 +64,37 @@ def grouped_matmul(
     >>> uf.grouped_matmul([np.eye(2), np.ones((1, 3))], [np.eye(2), np.ones((3, 1))])[1]
     array([[3.]])
     """
+    a, b = read_list(_GROUPED, "a", a), read_list(_GROUPED, "b", b)
+    out = None if out is None else read_list(_GROUPED, "out", out)
     if len(a) != len(b) or (out is not None and len(out) != len(a)):
         raise ValueError(
-            f"ufuse.grouped_matmul: expected as many matrices in each list, got {len(a)} and "
+            f"{_GROUPED}: expected as many matrices in each list, got {len(a)} and "
             f"{len(b)}{'' if out is None else f', and {len(out)} results'}"
         )
     results: list[Any] = []
     prepared: dict[Any, Product] = {}
     calls: list[tuple[Product, list[int]]] = []
     kept: list[Any] = []
-    others: list[int] = []  # pairs that are matmul's
+    others: list[int] = []  # pairs that the core does not multiply as they are
     for number, pair in enumerate(zip(a, b, strict=True)):
         x, y = (
-            asarray(array, function="ufuse.grouped_matmul", argument=f"{name}[{number}]")
+            asarray(array, function=_GROUPED, argument=f"{name}[{number}]")
             for array, name in zip(pair, "ab", strict=True)
         )
         if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[0]:
             raise ValueError(
-                f"ufuse.grouped_matmul: pair {number}: expected shapes (m, k) and (k, n), got "
+                f"{_GROUPED}: pair {number}: expected shapes (m, k) and (k, n), got "
                 f"{x.shape} and {y.shape}"
             )
         target = None if out is None else out[number]
-        shape, dtype = (x.shape[0], y.shape[1]), np.result_type(x, y)
+        shape, dtype = (x.shape[0], y.shape[1]), common_dtype(_GROUPED, (x, y))
+        check_numbers(_GROUPED, dtype)
         if target is not None:
-            into = as_output(target, function="ufuse.grouped_matmul", argument=f"out[{number}]")
-            if into.shape != shape or into.dtype != dtype:
-                raise (ValueError if into.shape != shape else TypeError)(
-                    f"ufuse.grouped_matmul: argument 'out': result {number}: expected shape "
-                    f"{shape} and dtype {dtype}, got {into.shape} and {into.dtype}"
-                )
+            name = f"out[{number}]"
+            check_out(
+                _GROUPED, as_output(target, function=_GROUPED, argument=name), shape, dtype,
+                argument=name,
+            )  # fmt: skip
         if not _is_plain(x, y, target):
             others.append(number)
             results.append(target)
@@ -101,7 +108,8 @@ def grouped_matmul(
         kept.append((x, y))
         results.append(wrap_like(result, *pair) if target is None else target)
     for number in others:
-        results[number] = matmul(a[number], b[number], out=results[number])
+        pair = (a[number], b[number])
+        results[number] = contract(_GROUPED, _MATRICES, pair, out=results[number])
     _run(calls, [-1] * len(calls))
     return results
 
@@ -112,9 +120,9 @@ def _is_plain(x: Array, y: Array, target: Array | None) -> bool:
         executors.native is not None
         and x.dtype == y.dtype
         and x.dtype.isnative
-        and supports(x, y, None)
+        and is_ours(x.dtype)
         and x.dtype.kind in "fc"
-        and (target is None or (type(target) is np.ndarray and target.flags.writeable))
+        and (target is None or (type(target) is np.ndarray and target.dtype.isnative))
         and not (
             target is not None and (executors.overlap(x, target) or executors.overlap(y, target))
         )
@@ -175,44 +183,41 @@ def segment_matmul(
            [10.],
            [10.]])
     """
-    rows, weights, ends = np.asarray(x), np.asarray(w), np.asarray(offsets)
+    rows, ends, weights = (
+        asarray(given, function=_SEGMENT, argument=name)
+        for given, name in ((x, "x"), (offsets, "offsets"), (w, "w"))
+    )
     if rows.ndim != 2 or weights.ndim != 3 or rows.shape[1] != weights.shape[1]:
         raise ValueError(
-            "ufuse.segment_matmul: expected x of shape (rows, k) and w of shape (segments, k, n), "
+            f"{_SEGMENT}: expected x of shape (rows, k) and w of shape (segments, k, n), "
             f"got {rows.shape} and {weights.shape}"
         )
     if ends.shape != (len(weights) + 1,) or ends.dtype.kind not in "iu":
         raise ValueError(
-            f"ufuse.segment_matmul: argument 'offsets': expected {len(weights) + 1} integers, one "
+            f"{_SEGMENT}: argument 'offsets': expected {len(weights) + 1} integers, one "
             f"more than matrices, got shape {ends.shape} and dtype {ends.dtype}"
         )
-    if rows.dtype != weights.dtype:
+    dtype = rows.dtype.newbyteorder("=")
+    check_numbers(_SEGMENT, dtype)
+    if weights.dtype.newbyteorder("=") != dtype:
         raise TypeError(
-            f"ufuse.segment_matmul: argument 'w': expected the dtype of x, {rows.dtype}, got "
-            f"{weights.dtype}"
+            f"{_SEGMENT}: argument 'w': expected the dtype of x, {rows.dtype}, got {weights.dtype}"
         )
     if (ends[1:] < ends[:-1]).any() or ends[0] < 0 or ends[-1] > len(rows):
         raise ValueError(
-            "ufuse.segment_matmul: argument 'offsets': expected rising places within "
+            f"{_SEGMENT}: argument 'offsets': expected rising places within "
             f"{len(rows)} rows, got {ends.tolist()[:8]}{'...' if len(ends) > 8 else ''}"
         )
     places = ends.astype(np.int64)
     shape = (rows.shape[0], weights.shape[2])
-    result = executors.empty(shape, rows.dtype) if out is None else out
-    if result.shape != shape or result.dtype != rows.dtype:
-        raise (ValueError if result.shape != shape else TypeError)(
-            f"ufuse.segment_matmul: argument 'out': expected shape {shape} and dtype {rows.dtype}, "
-            f"got {result.shape} and {result.dtype}"
-        )
-    if out is not None:
-        rows = rows.copy() if executors.overlap(rows, out) else rows
-        weights = weights.copy() if executors.overlap(weights, out) else weights
+    result = new_or_checked(_SEGMENT, out, shape, dtype)
+    rows, weights = unshared((rows, weights), out)
     result[: places[0]] = 0
     result[places[-1] :] = 0
-    if not (_is_plain(rows, weights, None) and result.dtype.isnative and len(rows)):
+    if not (_is_plain(rows, weights, None) and len(rows)):
         for i, (first, last) in enumerate(pairwise(places.tolist())):
-            result[first:last] = matmul(rows[first:last], weights[i])
-        return result
+            contract(_SEGMENT, _MATRICES, (rows[first:last], weights[i]), out=result[first:last])
+        return given_back(result, out)
     product = _product(rows, weights[0], result) if len(weights) else None
     calls, counts = [], []
     starts = [_address(z) for z in (rows, weights, result)]
@@ -222,4 +227,4 @@ def segment_matmul(
             calls.append((product, [s + m for s, m in zip(starts, moved, strict=True)]))
             counts.append(last - first)
     _run(calls, counts)
-    return result
+    return given_back(result, out)

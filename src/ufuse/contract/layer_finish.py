@@ -77,7 +77,7 @@ def epilogue(code: str, sums: Sums, bias: bool, activation: str | None, result: 
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class LayerFinish:
     """The epilogue of one call, with its operands.
 
     Attributes
@@ -108,7 +108,7 @@ class Finish:
         """What the program takes behind sums and their scales."""
         return tuple(a for a in (self.bias, self.scale, self.zero_point) if a is not None)
 
-    def columns(self, first: int, last: int) -> Finish:
+    def columns(self, first: int, last: int) -> LayerFinish:
         """Return the epilogue of some of the outputs."""
         return self if self.bias is None else replace(self, bias=self.bias[first:last])
 

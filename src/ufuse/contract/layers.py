@@ -10,12 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
 from ..fusion.program import Program
-from ..interop import accepts_buffers
+from ..interop import accepts_buffers, asarray
 from ..interop.lowprecision import coding
 from ..quant.array import QuantizedArray
 from ..quant.cast import cast
 from ..quant.record import Record
-from .layer_finish import ACTIVATIONS, Finish, epilogue
+from .layer_finish import ACTIVATIONS, LayerFinish, epilogue
+from .options import read_number
+from .outputs import check_one, given_back, new_or_checked
 from .weights import Mode, PackedWeights, weights_of
 
 Array = NDArray[Any]
@@ -124,26 +126,22 @@ def linear(
     >>> uf.linear(x, w, activation="relu", out_scale=0.05)
     array([[ 0, 60,  0]], dtype=int8)
     """
-    array = np.asarray(x)
-    shift = None if bias is None else np.asarray(bias)
+    check_one(_FUNCTION, out)
+    array = asarray(x, function=_FUNCTION, argument="x")
+    shift = None if bias is None else asarray(bias, function=_FUNCTION, argument="bias")
     _check_x(array, activation)
     weights = weights_of(w, mode, "linear")
     dtype = array.dtype.newbyteorder("=")
     _check(array, dtype, weights, shift)
     shape = (*array.shape[:-1], weights.shape[0])
     result, zero = _read_result(dtype, out, out_scale, out_zero_point)
-    target = executors.empty(shape, result) if out is None else out
-    if target.shape != shape or target.dtype != result:
-        raise (ValueError if target.shape != shape else TypeError)(
-            f"{_FUNCTION}: argument 'out': expected shape {shape} and dtype {result}, got shape "
-            f"{target.shape} and dtype {target.dtype}"
-        )
+    target = new_or_checked(_FUNCTION, out, shape, result)
     computed = dtype if dtype.itemsize > 2 else np.dtype(np.float32)
     rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
     apart = out is None or not any(executors.overlap(a, out) for a in _parts(rows, w, shift))
     into = _as_rows(target, weights.shape[0], apart)
     scale = None if out_scale is None else np.asarray(out_scale, computed)
-    finish = Finish(
+    finish = LayerFinish(
         computed.str[1:],
         _code_of(result),
         None if shift is None else _as(shift, computed),
@@ -154,7 +152,7 @@ def linear(
     weights._weights.multiply(_as(rows, computed), finish, into)
     if not np.may_share_memory(into, target):  # it is a view of `target`, or memory of its own
         np.copyto(target, into.reshape(shape))
-    return target
+    return given_back(target, out)
 
 
 def _as_rows(target: Array, columns: int, apart: bool) -> Array:
@@ -199,7 +197,7 @@ def _read_result(
                 f"{zero_point!r}"
             )
         return dtype, None
-    if np.ndim(scale) != 0 or not np.isfinite(scale) or not float(scale) > 0:
+    if not 0 < read_number(_FUNCTION, "out_scale", scale) < math.inf:
         raise ValueError(
             f"{_FUNCTION}: argument 'out_scale': expected a positive finite number, got {scale!r}"
         )

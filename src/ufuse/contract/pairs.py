@@ -56,6 +56,8 @@ class Pair:
         Whether int32 sums are wanted for their own sake, so that they must not wrap.
     conjugate : bool
         Whether complex `a` is conjugated.
+    function : str
+        What was called, for messages.
     """
 
     a: Labels
@@ -66,6 +68,7 @@ class Pair:
     semiring: Semiring | None = None
     exact: bool = False
     conjugate: bool = False
+    function: str = "ufuse"
 
     @cached_property
     def shared(self) -> tuple[Label, ...]:
@@ -192,8 +195,8 @@ def choose_kernel(
     most = exact_terms(a, b, pair.dtype) if exact else None
     if most is not None and terms > most:
         raise ValueError(
-            f"ufuse: {pair.dtype} sums of {terms} products of {a} and {b} could "
-            f"overflow; at most {most} are exact: ask for accumulate='int64'"
+            f"{pair.function}: argument 'accumulate': {pair.dtype} sums of {terms} products of {a} "
+            f"and {b} could overflow; at most {most} are exact: ask for accumulate='int64'"
         )
     if executors.native is None:
         return ByReference

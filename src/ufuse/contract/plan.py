@@ -262,7 +262,7 @@ def make_plan(
                 ]
             pair = Pair(
                 taken[0], taken[1], out, plan.sizes, dtype if last else between, semiring,
-                exact, conjugate,
+                exact, conjugate, equation.function,
             )  # fmt: skip
             plan.steps.append(PairStep(pair, (places[0], places[1])))
         at_hand = [*rest, out]
@@ -271,9 +271,9 @@ def make_plan(
             plan.largest = max(plan.largest, size)
             if memory_limit is not None and size > memory_limit:
                 raise MemoryError(
-                    f"ufuse.einsum: the path of {equation.text!r} needs an intermediate result of "
-                    f"{size} bytes, more than the limit of {memory_limit}; allow more, or choose "
-                    "another path by optimize="
+                    f"{equation.function}: the path of {equation.text!r} needs an intermediate "
+                    f"result of {size} bytes, more than the limit of {memory_limit}; allow more, "
+                    "or choose another path by optimize="
                 )
     return plan
 
@@ -301,47 +301,43 @@ def _sum_alone(
 def find_path(equation: Equation, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> Path:
     """Return the order in which operands are contracted, by places among those at hand.
 
-    The result of each step is put behind the others.
+    `optimize` is what `options.read_optimize` returns. The result of each step is put behind the
+    others.
     """
     count = len(equation.inputs)
     if count <= 2:
         return (tuple(range(count)),)
     if isinstance(optimize, tuple) and optimize and optimize[0] == "einsum_path":
-        return _pairwise(optimize[1:], count)
+        return _pairwise(optimize[1:], count, equation.function)
     if optimize is False:
         return ((0, 1), *((count - 2 - i, 0) for i in range(count - 2)))
     opt_einsum: Any = import_module("opt_einsum")  # untyped
 
     options: dict[str, Any] = {}
     kind = "auto" if optimize is True else optimize
-    if isinstance(kind, tuple) and len(kind) == 2 and isinstance(kind[0], str):
+    if isinstance(kind, tuple):
         kind, options["memory_limit"] = kind
-    if not isinstance(kind, str):
-        raise TypeError(
-            "ufuse.einsum: argument 'optimize': expected a bool, the name of one of opt_einsum's "
-            f"optimizers, (name, memory limit) or ['einsum_path', ...], got {optimize!r}"
-        )
     labels = dict.fromkeys(label for term in (*equation.inputs, equation.out) for label in term)
     letters = {label: opt_einsum.get_symbol(i) for i, label in enumerate(labels)}
     terms = ["".join(letters[label] for label in term) for term in (*equation.inputs, equation.out)]
     subscripts = f"{','.join(terms[:-1])}->{terms[-1]}"
     found, _ = opt_einsum.contract_path(subscripts, *shapes, shapes=True, optimize=kind, **options)
-    return _pairwise(found, count)
+    return _pairwise(found, count, equation.function)
 
 
-def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
+def _pairwise(path: Sequence[Sequence[int]], count: int, function: str) -> Path:
     """Cut steps of more than two operands into pairs, from left to right."""
     result: list[tuple[int, ...]] = []
     for places in path:
         ordered = sorted(int(place) for place in places)
         if not ordered or ordered[-1] >= count or ordered[0] < 0:
             raise RuntimeError(
-                f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
+                f"{function}: argument 'optimize': step {tuple(places)} of the path names an "
                 f"operand that is not there; {count} are left"
             )
         if len(set(ordered)) < len(ordered):
             raise RuntimeError(
-                f"ufuse.einsum: argument 'optimize': step {tuple(places)} of the path names an "
+                f"{function}: argument 'optimize': step {tuple(places)} of the path names an "
                 "operand twice"
             )
         if len(ordered) == 1:
@@ -354,6 +350,6 @@ def _pairwise(path: Sequence[Sequence[int]], count: int) -> Path:
             count -= 1
     if count > 1:
         raise RuntimeError(
-            f"ufuse.einsum: argument 'optimize': the path leaves {count} operands; expected one"
+            f"{function}: argument 'optimize': the path leaves {count} operands; expected one"
         )
     return tuple(result)

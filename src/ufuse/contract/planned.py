@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,10 +14,13 @@ from numpy.typing import DTypeLike, NDArray
 from .. import executors
 from ..fusion.shapes import stand_in
 from ..interop import asarray
+from .dtypes import common_dtype
+from .options import read_dtype, read_flag, read_limit, read_optimize, read_semiring
 from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, find_path, make_plan
-from .subscripts import Labels, extents, from_lists, parse
-from .summation import contract, hashable, semiring_row
+from .stacks import read
+from .subscripts import Labels, extents, parse, read_operands
+from .summation import contract
 
 Array = NDArray[Any]
 
@@ -109,19 +113,24 @@ class ContractPlan:
         optimize: Any,
         memory_limit: int | None,
     ) -> None:
+        if not isinstance(subscripts, str):
+            raise TypeError(
+                f"{_FUNCTION}: argument 'subscripts': expected a string, got {subscripts!r}"
+            )
         self.subscripts = subscripts
-        self.shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
-        self.dtype = np.dtype(dtype)
+        self.shapes = tuple(_read_shape(i, shape) for i, shape in enumerate(shapes))
+        self.dtype = np.dtype(read_dtype(_FUNCTION, "dtype", dtype))  # None is float64
         self._semiring = semiring
-        self._memory_limit = memory_limit
+        self._memory_limit = read_limit(_FUNCTION, memory_limit)
+        how = read_optimize(_FUNCTION, optimize)
+        ring = read_semiring(_FUNCTION, semiring)
         equation = parse(subscripts, tuple(map(len, self.shapes)), _FUNCTION)
-        sizes = extents(equation, self.shapes, _FUNCTION)
-        found = find_path(equation, self.shapes, hashable(optimize))
-        self.path: list[Any] = ["einsum_path", *found]
+        sizes = extents(equation, self.shapes)
+        path = ("einsum_path", *find_path(equation, self.shapes, how))
+        self.path: list[Any] = list(path)
         self._plan: Plan = make_plan(
-            equation, self.shapes, tuple(sizes.items()), self.dtype,
-            semiring_row(_FUNCTION, semiring), False, False, hashable(self.path), memory_limit,
-            True,
+            equation, self.shapes, tuple(sizes.items()), self.dtype, ring, False, False, path,
+            self._memory_limit, True,
         )  # fmt: skip
         self.largest_intermediate = self._plan.largest
 
@@ -154,10 +163,13 @@ class ContractPlan:
                 f"ufuse.contract_plan: expected {len(self.shapes)} operands, got {len(operands)}"
             )
         for i, (operand, shape) in enumerate(zip(operands, self.shapes, strict=True)):
-            if np.shape(operand) != shape:
+            array = operand
+            if not isinstance(operand, np.ndarray):
+                (array,) = read(_FUNCTION, (f"operands[{i}]",), operand)
+            if array.shape != shape:
                 raise ValueError(
-                    f"ufuse.contract_plan: operand {i}: expected shape {shape}, which was planned, "
-                    f"got {np.shape(operand)}"
+                    f"{_FUNCTION}: argument 'operands[{i}]': expected shape {shape}, which was "
+                    f"planned, got {array.shape}"
                 )
         return contract(
             _FUNCTION, self.subscripts, operands, out=out, optimize=self.path,
@@ -189,6 +201,22 @@ class ContractPlan:
         return Explanation(
             self.subscripts, executors.backend(), tuple(steps), self.largest_intermediate
         )
+
+
+def _read_shape(number: int, shape: Any) -> tuple[int, ...]:
+    try:
+        found = tuple(operator.index(n) for n in shape)
+    except TypeError:
+        raise TypeError(
+            f"{_FUNCTION}: argument 'shapes[{number}]': expected a shape as a tuple of integers, "
+            f"got {shape!r}"
+        ) from None
+    if any(n < 0 for n in found):
+        raise ValueError(
+            f"{_FUNCTION}: argument 'shapes[{number}]': expected lengths of 0 or more, got "
+            f"{shape!r}"
+        )
+    return found
 
 
 def _text(labels: Labels) -> str:
@@ -284,27 +312,23 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
     >>> uf.einsum_path("ij,jk,kl->il", x, x, x)[0]
     ['einsum_path', (0, 1), (0, 1)]
     """
-    if einsum_call:
-        raise ValueError("ufuse.einsum_path: argument 'einsum_call': expected False, got True")
-    if not operands:
-        raise ValueError("ufuse.einsum_path: expected subscripts and operands, got no arguments")
-    if isinstance(operands[0], str):
-        subscripts, given = operands[0], list(operands[1:])
-    else:
-        subscripts, given = from_lists(operands)
     function = "ufuse.einsum_path"
+    if read_flag(function, "einsum_call", einsum_call):
+        raise ValueError(f"{function}: argument 'einsum_call': expected False, got True")
+    how = read_optimize(function, optimize)
+    subscripts, given = read_operands(operands, function)
     arrays = [
         asarray(operand, function=function, argument=f"operands[{i}]")
         for i, operand in enumerate(given)
     ]
     equation = parse(subscripts, tuple(x.ndim for x in arrays), function)
-    sizes = extents(equation, [x.shape for x in arrays], function)
-    dtype = np.result_type(*arrays)
+    shapes = tuple(x.shape for x in arrays)
+    sizes = extents(equation, shapes)
     plan = make_plan(
-        equation, tuple(x.shape for x in arrays), tuple(sizes.items()), dtype, None,
-        False, False, hashable(optimize), None, True,
+        equation, shapes, tuple(sizes.items()), common_dtype(function, arrays), None, False, False,
+        how, None, True,
     )  # fmt: skip
-    path = find_path(equation, tuple(x.shape for x in arrays), hashable(optimize))
+    path = find_path(equation, shapes, how)
     return ["einsum_path", *path], describe(plan)
 
 

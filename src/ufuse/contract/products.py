@@ -12,11 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..fusion.errors import trace_error
 from ..interop import as_output, wrap_like
+from .dtypes import by_numpy, supports
 from .fused import is_traced
+from .options import read_axis
 from .stacks import check_core, disagree, read
-from .summation import contract, supports
+from .summation import contract
 
 Array = NDArray[Any]
+
+_WANTED = (
+    "ufuse.tensordot: argument 'axes': expected how many axes as an integer, or those of each "
+    "operand as two lists"
+)
 
 
 def _labels(count: int, first: int = 0) -> str:
@@ -38,9 +45,10 @@ def _named(
                     f"{function}, which flattens an array of shape {one.shape}", "pass vectors"
                 )
         return contract(function, subscripts, given, out=out, conjugate=conjugate)
-    if not supports(a, b, None):
+    if not supports((a, b), None):
         options = {} if out is None else {"out": as_output(out, function=function)}
-        found = numpys(*read(function, ("a", "b"), *given), **options)
+        arrays = read(function, ("a", "b"), *given)
+        found = by_numpy(function, arrays, lambda: numpys(*arrays, **options))
         return wrap_like(found, *given) if out is None else out
     found = contract(
         function, subscripts, (a, b), out=out, casting="same_kind", conjugate=conjugate
@@ -230,34 +238,32 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Any:
 
 
 def _paired_axes(axes: Any, a: Array, b: Array) -> tuple[list[int], list[int]]:
-    if np.ndim(axes) == 0 and not isinstance(axes, (str, bytes)) and axes is not None:
-        count = operator.index(axes)
+    function = "ufuse.tensordot"
+    if not hasattr(axes, "__len__") or (isinstance(axes, np.ndarray) and not axes.ndim):
+        try:
+            count = operator.index(axes)
+        except TypeError:
+            raise TypeError(f"{_WANTED}, got {axes!r}") from None
         if not 0 <= count <= min(a.ndim, b.ndim):
             raise np.exceptions.AxisError(
-                f"ufuse.tensordot: argument 'axes': expected at most {min(a.ndim, b.ndim)} axes "
-                f"for shapes {a.shape} and {b.shape}, got {axes!r}"
+                f"{function}: argument 'axes': expected at most {min(a.ndim, b.ndim)} axes for "
+                f"shapes {a.shape} and {b.shape}, got {axes!r}"
             )
         return list(range(a.ndim - count, a.ndim)), list(range(count))
-    if axes is None or isinstance(axes, (str, bytes)) or len(axes) != 2:
-        raise ValueError(
-            "ufuse.tensordot: argument 'axes': expected a number of axes, or those of each "
-            f"operand, got {axes!r}"
-        )
+    if isinstance(axes, (str, bytes, dict)) or len(axes) != 2:
+        raise ValueError(f"{_WANTED}, got {axes!r}")
     first, second = axes
-    lists = []
-    for given, array in ((first, a), (second, b)):
-        chosen = [operator.index(axis) for axis in ([given] if np.ndim(given) == 0 else given)]
-        if any(not -array.ndim <= axis < array.ndim for axis in chosen):
-            raise np.exceptions.AxisError(
-                f"ufuse.tensordot: argument 'axes': expected axes of an array of {array.ndim} "
-                f"dimensions, got {given!r}"
-            )
-        lists.append([axis % array.ndim for axis in chosen])
-    left, right = lists
+    left, right = (
+        [
+            read_axis(function, "axes", axis, array.ndim)
+            for axis in (given if isinstance(given, (list, tuple, np.ndarray)) else [given])
+        ]
+        for given, array in ((first, a), (second, b))
+    )
     if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
         raise ValueError(
-            "ufuse.tensordot: argument 'axes': expected as many different axes of each operand, "
-            f"got {first!r} and {second!r}"
+            f"{function}: argument 'axes': expected as many different axes of each operand, got "
+            f"{first!r} and {second!r}"
         )
     return left, right
 
@@ -289,8 +295,8 @@ def kron(a: ArrayLike, b: ArrayLike) -> Any:
     right = y.reshape((1,) * (axes - y.ndim) + y.shape)
     rows, cols = _labels(axes), _labels(axes, axes)
     woven = "".join(i + j for i, j in zip(rows, cols, strict=True))
-    if not supports(left, right, None):
-        return wrap_like(np.kron(x, y), a, b)
+    if not supports((left, right), None):
+        return wrap_like(by_numpy("ufuse.kron", (x, y), lambda: np.kron(x, y)), a, b)
     found = contract("ufuse.kron", f"{rows},{cols}->{woven}", (left, right))
     shape = [math.prod(pair) for pair in zip(left.shape, right.shape, strict=True)]
     return wrap_like(np.reshape(found, shape) if axes else found, a, b)

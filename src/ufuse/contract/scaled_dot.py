@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import executors
-from ..interop import accepts_buffers
+from ..interop import accepts_buffers, asarray
 from ..interop.lowprecision import coding
+from .expressions import native_order
+from .options import read_flag, read_number
+from .outputs import given_back, new_or_checked, unshared
 
 Array = NDArray[Any]
 
+_FUNCTION = "ufuse.attention"
 _NAMES = {np.dtype(name): name for name in ("bool", "float16", "float32", "float64")}
 
 
@@ -87,8 +91,12 @@ def attention(
     array([[2.],
            [4.]], dtype=float32)
     """
-    arrays = {"q": np.asarray(q), "k": np.asarray(k), "v": np.asarray(v)}
-    bias = None if mask is None else np.asarray(mask)
+    arrays = {
+        name: asarray(given, function=_FUNCTION, argument=name)
+        for name, given in (("q", q), ("k", k), ("v", v))
+    }
+    bias = None if mask is None else asarray(mask, function=_FUNCTION, argument="mask")
+    causal = read_flag(_FUNCTION, "causal", causal)
     name = _check_dtypes(arrays, bias)
     lead = _check_shapes(arrays, bias)
     length, depth = arrays["q"].shape[-2:]
@@ -96,24 +104,20 @@ def attention(
     dtype = arrays["q"].dtype.newbyteorder("=")
     shape = (*lead, length, width)
     factor = _scale(scale, depth)
-    target = executors.empty(shape, dtype) if out is None else out
-    if target.shape != shape or target.dtype != dtype:
-        raise (ValueError if target.shape != shape else TypeError)(
-            f"ufuse.attention: argument 'out': expected shape {shape} and dtype {dtype}, got shape "
-            f"{target.shape} and dtype {target.dtype}"
-        )
-    operands = [_readable(array, out) for array in arrays.values()]
+    target = new_or_checked(_FUNCTION, out, shape, dtype)
+    operands = unshared(map(native_order, arrays.values()), out)
     if bias is not None:
-        operands.append(np.broadcast_to(_readable(bias, out), (*lead, length, span)))
+        (readable,) = unshared([native_order(bias)], out)
+        operands.append(np.broadcast_to(readable, (*lead, length, span)))
     if executors.native is None:
-        target[...] = reference(operands, factor, bool(causal))
+        target[...] = reference(operands, factor, causal)
     else:
         for i, array in enumerate(operands[:3]):
             if array.shape[:-2] != lead:
                 operands[i] = np.broadcast_to(array, (*lead, *array.shape[-2:]))
         bias_name = "" if bias is None else _name_of(bias.dtype) or ""
-        executors.native.attention(name, operands, bias_name, factor, bool(causal), target)
-    return target
+        executors.native.attention(name, operands, bias_name, factor, causal, target)
+    return given_back(target, out)
 
 
 def reference(operands: list[Array], scale: float, causal: bool) -> Array:
@@ -137,22 +141,10 @@ def reference(operands: list[Array], scale: float, causal: bool) -> Array:
     return result
 
 
-def _readable(array: Array, out: Array | None) -> Array:
-    """Return `array` in this machine's order of bytes, or a copy where `out` overlaps it."""
-    if not array.dtype.isnative:
-        return array.astype(array.dtype.newbyteorder("="))
-    return array.copy() if out is not None and executors.overlap(array, out) else array
-
-
 def _scale(scale: Any, depth: int) -> float:
     if scale is None:
         return 1 / math.sqrt(depth) if depth else 1.0  # no depth: all scores are 0
-    try:
-        return float(scale)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"ufuse.attention: argument 'scale': expected a number or None, got {scale!r}"
-        ) from None
+    return read_number(_FUNCTION, "scale", scale)
 
 
 def _name_of(dtype: np.dtype[Any]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..catalogue.semirings import SEMIRINGS, Semiring
+from .options import read_number
 
 
 def semiring(plus: Any, times: Any, identity: float) -> Semiring:
@@ -48,9 +49,8 @@ def semiring(plus: Any, times: Any, identity: float) -> Semiring:
             )
         functions.append(found)
     first, second = functions
+    end = read_number("ufuse.semiring", "identity", identity)
     for row in SEMIRINGS:
-        if (row.plus, row.times, row.identity) == (first.__name__, second, float(identity)):
+        if (row.plus, row.times, row.identity) == (first.__name__, second, end):
             return row
-    return Semiring(
-        f"{first.__name__}_{second.__name__}", first.__name__, second, float(identity), (), ""
-    )
+    return Semiring(f"{first.__name__}_{second.__name__}", first.__name__, second, end, (), "")

@@ -13,9 +13,11 @@ from ..catalogue.semirings import Semiring
 from ..fusion.errors import trace_error
 from ..fusion.traced import Traced
 from ..interop import as_output, asarray, wrap_like
+from .dtypes import by_numpy, check_plain, supports
 from .first import first_product, is_plain
 from .fused import is_traced, like
-from .summation import check_plain, contract, is_ring, supports
+from .options import read_axis, read_dtype, read_flag, read_options
+from .summation import contract
 
 Array = NDArray[Any]
 
@@ -99,13 +101,14 @@ class _Stacked:
 
     def call(self, x1: Any, x2: Any, out: Any, axes: Any, entry: Any, **options: Any) -> Any:
         """Do what the public function of this name does."""
-        out = out[0] if isinstance(out, tuple) else out
+        out = self.one(out)
         a, b = read(self.function, ("x1", "x2"), x1, x2)
         if is_traced(x1, x2) and axes is not None:
             raise trace_error(f"axes= of {self.function}", "write it as np.einsum")
-        if not is_traced(x1, x2) and not supports(
-            a, b, options.get("dtype") or options.get("accumulate")
-        ):
+        for name in ("dtype", "accumulate"):
+            options[name] = read_dtype(self.function, name, options[name])
+        wanted = options["accumulate"] if options["dtype"] is None else options["dtype"]
+        if not is_traced(x1, x2) and not supports((a, b), wanted):
             return self._by_numpy(a, b, out, axes, options, (x1, x2))
         if axes is not None:
             return self._along(a, b, out, axes, options, (x1, x2))
@@ -117,50 +120,81 @@ class _Stacked:
     def _by_numpy(
         self, a: Array, b: Array, out: Any, axes: Any, options: dict[str, Any], given: Any
     ) -> Any:
-        semiring = options.get("semiring", "plus_times")
+        asked = read_options(self.function, **options)
         check_plain(
-            self.function, (a, b), accumulate=options.get("accumulate"),
-            semiring=None if is_ring(semiring) else semiring,
-            return_arg=options.get("return_arg") or None, finish=options.get("finish"),
+            self.function, (a, b), accumulate=asked.accumulate, semiring=asked.ring,
+            return_arg=asked.return_arg or None, finish=asked.finish,
         )  # fmt: skip
-        kept = {name: options[name] for name in ("dtype", "casting", "order")}
+        kept = {name: getattr(asked, name) for name in ("dtype", "casting", "order")}
         if axes is not None:
             kept["axes"] = axes
-        if out is None:
-            return wrap_like(self.numpys(a, b, **kept), *given)
-        self.numpys(a, b, out=as_output(out, function=self.function), **kept)
-        return out
+        target = None if out is None else as_output(out, function=self.function)
+        found = by_numpy(self.function, (a, b), lambda: self.numpys(a, b, out=target, **kept))
+        return wrap_like(found, *given) if out is None else out
 
     def _along(
         self, a: Array, b: Array, out: Any, axes: Any, options: dict[str, Any], given: Any
     ) -> Any:
         """Do it for core axes elsewhere than last, as NumPy's `axes` names them."""
-        chosen = [entry if isinstance(entry, tuple) else (entry,) for entry in axes]
-        if len(chosen) == 2 and not self.core[2]:
-            chosen.append(())
-        if [len(entry) for entry in chosen] != [len(labels) for labels in self.core]:
-            raise np.exceptions.AxisError(
-                f"{self.function}: argument 'axes': expected a tuple of axes for each operand and "
-                f"the result, of {', '.join(str(len(x)) for x in self.core)}, got {axes!r}"
-            )
+        chosen = self.read_axes(axes)
         a, b = (
-            np.moveaxis(x, axis, range(-len(axis), 0))
+            np.moveaxis(x, self._places(axis, x.ndim, axes), range(-len(axis), 0))
             for x, axis in zip((a, b), chosen, strict=False)
         )
         place = chosen[2]
+        dimensions = max(a.ndim - len(chosen[0]), b.ndim - len(chosen[1])) + len(place)
+        place = self._places(place, dimensions, axes)
         target = None
         if out is not None:
             target = as_output(out, function=self.function)
-            target = np.moveaxis(target, place, range(-len(place), 0))
+            if target.ndim == dimensions:  # any other is refused for its shape
+                target = np.moveaxis(target, place, range(-len(place), 0))
         found = contract(
             self.function, self.subscripts(a, b), (a, b), out=target,
             conjugate=self.conjugate and a.dtype.kind == "c", **options,
         )  # fmt: skip
         if out is not None:
             return out
-        if place and np.ndim(found) >= len(place):
+        if place:
             found = np.moveaxis(found, range(-len(place), 0), place)
         return wrap_like(found, *given)
+
+    def one(self, out: Any) -> Any:
+        """Return the one output, which NumPy's gufuncs also take as a tuple."""
+        if not isinstance(out, tuple):
+            return out
+        if len(out) != 1:
+            raise ValueError(
+                f"{self.function}: argument 'out': expected one array, or a tuple of one, got a "
+                f"tuple of {len(out)}"
+            )
+        return out[0]
+
+    def read_axes(self, axes: Any, counts: tuple[int, ...] | None = None) -> list[tuple[Any, ...]]:
+        """Return what `axes` has for the operands and the result, as tuples, of so many each."""
+        counts = counts or tuple(len(labels) for labels in self.core)
+        if not isinstance(axes, (list, tuple)):
+            raise TypeError(
+                f"{self.function}: argument 'axes': expected a list of tuples of axes, got {axes!r}"
+            )
+        chosen = [tuple(x) if isinstance(x, (tuple, list)) else (x,) for x in axes]
+        if len(chosen) == 2 and not counts[2]:
+            chosen.append(())
+        if tuple(len(entry) for entry in chosen) != counts:
+            raise np.exceptions.AxisError(
+                f"{self.function}: argument 'axes': expected a tuple of axes for each operand and "
+                f"the result, of {', '.join(map(str, counts))}, got {axes!r}"
+            )
+        return chosen
+
+    def _places(self, entry: tuple[Any, ...], ndim: int, axes: Any) -> tuple[int, ...]:
+        """Return the axes of one entry, from 0 on."""
+        found = tuple(read_axis(self.function, "axes", axis, ndim) for axis in entry)
+        if len(set(found)) < len(found):
+            raise ValueError(
+                f"{self.function}: argument 'axes': expected different axes, got {axes!r}"
+            )
+        return found
 
 
 _MATMUL = _Stacked("ufuse.matmul", ("ij", "jk", "ik"), np.matmul)
@@ -298,24 +332,36 @@ def vecdot(
     """
     if is_traced(x1, x2) and (keepdims or axis is not None):
         raise trace_error("axis= or keepdims= of ufuse.vecdot", "write it as np.einsum")
-    if not isinstance(keepdims, (bool, np.bool_)):
-        raise TypeError(f"ufuse.vecdot: argument 'keepdims': expected a bool, got {keepdims!r}")
+    function = _VECDOT.function
+    read_flag(function, "keepdims", keepdims)
+    options: dict[str, Any] = {
+        "casting": casting, "order": order, "dtype": dtype, "accumulate": accumulate,
+        "semiring": semiring,
+    }  # fmt: skip
     if axis is not None:
         if axes is not None:
             raise TypeError("ufuse.vecdot: expected 'axis' or 'axes', got both")
+        for operand in read(function, ("x1", "x2"), x1, x2):
+            read_axis(function, "axis", axis, operand.ndim)
         axes = [(axis,), (axis,), (axis,) if keepdims else ()]
+    if not keepdims:
+        return _VECDOT.call(x1, x2, out, axes, None, **options)
+    # The axis that is kept is the caller's business, not the contraction's.
     place: Any = -1
-    if keepdims:  # the axis that is kept is the caller's business, not the contraction's
-        place = -1 if axes is None or len(axes) < 3 else axes[2]
-        place = place[0] if isinstance(place, tuple) else place
-        axes = None if axes is None else [*axes[:2], ()]
-        if out is not None:
-            kept = as_output(out, function="ufuse.vecdot")
-            vecdot(x1, x2, np.squeeze(kept, place), casting=casting, order=order, dtype=dtype,
-                   axes=axes, accumulate=accumulate, semiring=semiring)  # fmt: skip
-            return out
-    found = _VECDOT.call(
-        x1, x2, out, axes, None, casting=casting, order=order, dtype=dtype, accumulate=accumulate,
-        semiring=semiring,
-    )  # fmt: skip
-    return np.expand_dims(found, place) if keepdims else found
+    if axes is not None:
+        if isinstance(axes, (list, tuple)) and len(axes) == 2:
+            axes = [*axes, -1]
+        *axes, (place,) = _VECDOT.read_axes(axes, (1, 1, 1))
+    dimensions = max(operand.ndim for operand in read(function, ("x1", "x2"), x1, x2))
+    place = read_axis(function, "axes", place, dimensions) if dimensions else 0
+    target = out = _VECDOT.one(out)
+    if out is not None:
+        target = as_output(out, function=function)
+        if target.ndim != dimensions or target.shape[place] != 1:
+            raise ValueError(
+                f"{function}: argument 'out': expected {dimensions} dimensions, and 1 along axis "
+                f"{place}, which keepdims keeps, got shape {target.shape}"
+            )
+        target = np.squeeze(target, place)
+    found = _VECDOT.call(x1, x2, target, axes, None, **options)
+    return found[(*(slice(None),) * place, None)] if out is None else out

@@ -29,11 +29,14 @@ class Equation:
     out : tuple
     text : str
         The subscripts as they were given, for messages.
+    function : str
+        What was called, for messages.
     """
 
     inputs: tuple[Labels, ...]
     out: Labels
     text: str
+    function: str
 
 
 def _malformed(text: str, function: str) -> ValueError:
@@ -66,7 +69,7 @@ def _expand(term: str, ndim: int, argument: int, text: str, function: str) -> La
 
 
 @lru_cache(maxsize=1024)
-def parse(subscripts: str, ndims: tuple[int, ...], function: str = "ufuse.einsum") -> Equation:
+def parse(subscripts: str, ndims: tuple[int, ...], function: str) -> Equation:
     """Parse `subscripts` for operands of these dimensions.
 
     Raises
@@ -91,7 +94,7 @@ def parse(subscripts: str, ndims: tuple[int, ...], function: str = "ufuse.einsum
     if not arrow:
         letters = [label for term in labels for label in term if isinstance(label, str)]
         once = sorted(label for label in set(letters) if letters.count(label) == 1)
-        return Equation(labels, (*ellipsis, *once), subscripts)
+        return Equation(labels, (*ellipsis, *once), subscripts, function)
     before, dots, after = _split(result, subscripts, function)
     if ellipsis and not dots:
         raise ValueError(
@@ -110,7 +113,7 @@ def parse(subscripts: str, ndims: tuple[int, ...], function: str = "ufuse.einsum
                 f"{function}: argument 'subscripts': label {label!r} is twice in the result of "
                 f"{subscripts!r}"
             )
-    return Equation(labels, (*before, *ellipsis, *after), subscripts)
+    return Equation(labels, (*before, *ellipsis, *after), subscripts, function)
 
 
 def _letter(index: int) -> str:
@@ -141,14 +144,19 @@ def _term(sublist: Any, position: int, function: str) -> str:
     return "".join(letters)
 
 
-def from_lists(operands: Sequence[Any], function: str = "ufuse.einsum") -> tuple[str, list[Any]]:
-    """Return subscripts and operands of the list form: operand, its labels, and so on.
+def read_operands(operands: Sequence[Any], function: str) -> tuple[str, list[Any]]:
+    """Return subscripts and operands; of the list form too: operand, its labels, and so on.
 
     Examples
     --------
-    >>> from_lists([1.0, [0, 1], 2.0, [1, ...], [0, ...]])[0]
+    >>> read_operands([1.0, [0, 1], 2.0, [1, ...], [0, ...]], "ufuse.einsum")[0]
     'AB,B...->A...'
     """
+    if operands and isinstance(operands[0], str):
+        return operands[0], list(operands[1:])
+    if len(operands) < 2:
+        got = "one argument" if operands else "no arguments"
+        raise ValueError(f"{function}: expected subscripts and operands, got {got}")
     pairs = len(operands) // 2
     arrays = list(operands[0 : 2 * pairs : 2])
     terms = [_term(operands[2 * i + 1], i, function) for i in range(pairs)]
@@ -156,7 +164,7 @@ def from_lists(operands: Sequence[Any], function: str = "ufuse.einsum") -> tuple
     return ",".join(terms) + result, arrays
 
 
-def extents(equation: Equation, shapes: Sequence[tuple[int, ...]], function: str) -> Sizes:
+def extents(equation: Equation, shapes: Sequence[tuple[int, ...]]) -> Sizes:
     """Size of every label; an axis of 1 broadcasts, as NumPy has it.
 
     Raises
@@ -173,8 +181,8 @@ def extents(equation: Equation, shapes: Sequence[tuple[int, ...]], function: str
             elif size not in (1, known):
                 name = f"label {label!r}" if isinstance(label, str) else "a dimension of '...'"
                 raise ValueError(
-                    f"{function}: {name} of {equation.text!r} has size {known}, but size {size} in "
-                    f"operand {number}, whose shape is {shape}"
+                    f"{equation.function}: {name} of {equation.text!r} has size {known}, but size "
+                    f"{size} in operand {number}, whose shape is {shape}"
                 )
     return sizes
 

@@ -16,8 +16,8 @@ from ..quant.cast import cast
 from ..quant.record import Record
 from .arithmetic import choose
 from .coded import Coded, coded_of
-from .expressions import Finish as SumsFinish
-from .layer_finish import Finish, stored
+from .expressions import Finish
+from .layer_finish import LayerFinish, stored
 from .pairs import Pair, Product
 
 Array = NDArray[Any]
@@ -48,7 +48,7 @@ class Weights(Protocol):
     nbytes: int
     says: str
 
-    def multiply(self, x: Array, finish: Finish, out: Array) -> None:
+    def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         """Write ``finish(x @ w.T)``; `x` is a matrix of what is computed in."""
 
 
@@ -61,7 +61,7 @@ class Dense:
         self.nbytes = array.nbytes
         self.says = array.dtype.name
 
-    def multiply(self, x: Array, finish: Finish, out: Array) -> None:
+    def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         narrow = coding(self.array.dtype)
         if executors.native is None:
             wide = cast(self.array, np.float32) if narrow else self.array
@@ -77,13 +77,13 @@ class Dense:
         executors.native.linear(x, form, stored(array), finish, stored(out))
 
 
-def _converted(x: Array, w: Array, finish: Finish, out: Array) -> None:
+def _converted(x: Array, w: Array, finish: LayerFinish, out: Array) -> None:
     """Multiply many rows with narrow weights, which become float32 as they are packed."""
     sizes: dict[int | str, int] = {"i": len(x), "j": len(w), "k": w.shape[1]}
     pair = Pair(("i", "k"), ("j", "k"), ("i", "j"), sizes, x.dtype)
     arithmetic = choose(x.dtype, w.dtype, x.dtype, None)
     assert arithmetic is not None
-    done = SumsFinish(finish.program("plain"), finish.operands)
+    done = Finish(finish.program("plain"), finish.operands)
     into = stored(out)
     Product(pair, arithmetic, x, w, into, done).run(x, w, into, done)
 
@@ -99,7 +99,7 @@ class PackedDense:
         if array.dtype == np.float32:
             self.fast = executors.native.layer_form("matrix", self._packed, array.shape)
 
-    def multiply(self, x: Array, finish: Finish, out: Array) -> None:
+    def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         executors.native.linear(x, "matrix", self._packed, finish, stored(out))
 
 
@@ -116,7 +116,7 @@ class Int8:
             self.fast = executors.native.layer_form("int8", self._codes, self.shape, self.scale)
         self.nbytes: int = self._codes.nbytes + record.scale.nbytes
 
-    def multiply(self, x: Array, finish: Finish, out: Array) -> None:
+    def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         if executors.native is not None:
             executors.native.linear(x, "int8", self._codes, finish, stored(out), self.scale)
             return
@@ -144,7 +144,7 @@ class Codes:
             self.fast = executors.native.layer_form(self._form, self._packed, self.shape)
             self._record = self._coded = None  # type: ignore[assignment]  # no longer needed
 
-    def multiply(self, x: Array, finish: Finish, out: Array) -> None:
+    def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         if self._packed is not None:
             executors.native.linear(x, self._form, self._packed, finish, stored(out))
         elif self._mode == "weight_only":
@@ -152,7 +152,7 @@ class Codes:
         else:
             self._reference(x, finish, out)
 
-    def _reference(self, x: Array, finish: Finish, out: Array) -> None:
+    def _reference(self, x: Array, finish: LayerFinish, out: Array) -> None:
         c = self._coded
         assert c.zero is not None
         rows, row_scale = _quantized_rows(x)
@@ -179,7 +179,7 @@ class Decoded:
         self.says = f"{record._says()}, decoded"
         self.record = record._plain()
 
-    def multiply(self, x: Array, finish: Finish, out: Array) -> None:
+    def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         n, k = self.shape
         unit = max(1, math.lcm(self.record._units()[0], 16))
         step = max(1, _STRIP // max(1, k) // unit) * unit
@@ -289,8 +289,8 @@ def prepack(w: ArrayLike | Record, mode: Mode | None = None) -> PackedWeights:
 
 def weights_of(w: Any, mode: Mode | None, function: str, *, packed: bool = False) -> PackedWeights:
     """Return weights in a form for one call, or where `packed` for many."""
-    if mode is not None and mode not in MODES:
-        raise ValueError(
+    if mode is not None and not (isinstance(mode, str) and mode in MODES):
+        raise (ValueError if isinstance(mode, str) else TypeError)(
             f"ufuse.{function}: argument 'mode': expected None, 'dynamic' or 'weight_only', got "
             f"{mode!r}"
         )
@@ -395,5 +395,5 @@ def _quantized_rows(x: Array) -> tuple[Array, Array]:
     return np.clip(codes, -127, 127), scale
 
 
-def _finish(sums: Array, finish: Finish, out: Array) -> None:
+def _finish(sums: Array, finish: LayerFinish, out: Array) -> None:
     executors.run_program(finish.program("plain"), (sums, *finish.operands), (stored(out),))

@@ -73,6 +73,8 @@ class Contraction:
         Whether the first operand is conjugated.
     optimize, memory_limit : object
         As `ufuse.einsum` takes them, and hashable.
+    function : str
+        What was called, for messages.
     """
 
     subscripts: str
@@ -81,6 +83,7 @@ class Contraction:
     conjugate: bool = False
     optimize: Any = "auto"
     memory_limit: int | None = None
+    function: str = "ufuse.einsum"
 
     def __str__(self) -> str:
         options = [] if self.semiring is None else [self.semiring.name]

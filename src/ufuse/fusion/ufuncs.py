@@ -94,11 +94,17 @@ def apply(
     return graph.loop(ufunc, values, dtypes)
 
 
+_GENERALISED = {"casting", "order", "dtype", "axes", "axis", "keepdims"}  # that ours have
+
+
 def _generalised(
     graph: Graph, ufunc: np.ufunc, inputs: Sequence[Any], kwargs: dict[str, Any]
 ) -> int:
     """Record a ufunc that contracts; floats that NumPy has no loop for are summed in its dtype."""
     options = dict(kwargs)
+    options.pop("subok", None)
+    for name in options.keys() - _GENERALISED:
+        raise trace_error(f"{name}= of np.{ufunc.__name__}", "leave it out")
     operands = [operand(graph, obj) for obj in inputs]
     given = [graph.dtype(op) if isinstance(op, int) else op.kind for op in operands]
     if options.get("dtype") is None and any(np.dtype(kind).kind == "V" for kind in given):
