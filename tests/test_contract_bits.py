@@ -154,6 +154,30 @@ def test_few_rows_of_a_large_product_have_the_bits_of_many(
     assert uf.matmul(a[:2, ::-1], b[::-1]).tobytes() == uf.matmul(a[:, ::-1], b[::-1])[:2].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_are_shared_out_by_blocks_of_k(dtype: str, any_tier: str) -> None:
+    """A thread takes the rows of B of a block, or some of its columns where there are few blocks."""
+    rng = np.random.default_rng(5)
+    # One block of k, several, the last of them narrower; less than a strip of columns, and more.
+    for k, columns in ((700, 5000), (1025, 4200), (3100, 1027), (5200, 256)):
+        a, b = drawn(rng, (21, k), dtype), drawn(rng, (k, columns), dtype)
+        whole = uf.matmul(a, b)
+        for threads, m in ((2, 1), (3, 4), (5, 2), (16, 3)):
+            with uf.threads(threads):
+                assert uf.matmul(a[:m], b).tobytes() == whole[:m].tobytes()
+                out = np.zeros((2 * m, columns + 3), dtype)
+                uf.matmul(a[:m], b, out=out[::-2, 1:-2])
+                assert out[::-2, 1:-2].tobytes() == whole[:m].tobytes()
+                assert not out[::2].any()
+                assert not out[:, [0, -2, -1]].any()
+                two = np.stack([b, b[::-1]])
+                found = uf.matmul(a[:m], two)  # items of a batch, each too large for a thread
+                assert found[0].tobytes() == whole[:m].tobytes()
+                assert found[1].tobytes() == uf.matmul(a, two[1])[:m].tobytes()
+                fused = uf.fuse(lambda x, y: (2 * x) @ y)(a[:m], b)
+                assert fused.tobytes() == uf.matmul(2 * a, b)[:m].tobytes()
+
+
 @pytest.mark.parametrize("row", SEMIRINGS, ids=lambda row: row.name)
 def test_semirings(row: Any) -> None:
     rng = np.random.default_rng(4)
