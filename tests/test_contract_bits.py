@@ -219,6 +219,34 @@ def test_dots_have_the_same_bits_everywhere() -> None:
         check(lambda x, y: uf.einsum("ij,ij->", x, y), a, b)
 
 
+@pytest.mark.parametrize("other", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_dots_have_the_bits_of_strided_ones(dtype: str, other: str) -> None:
+    """Contiguous rows are multiplied and added in one go, others by way of a buffer of products."""
+    rng = np.random.default_rng(9)
+    shapes = [(3, n) for n in (1, 2, 7, 8, 15, 16, 17, 127, 129, 1023, 1024, 1025, 5000)]
+    shapes += [(1, 40_000), (700, 3), (300, 130), (2, 0), (0, 4), (1, 1_200_000)]
+    for shape in shapes:
+        a, b = drawn(rng, shape, dtype), drawn(rng, shape, other)
+        check(lambda x, y: uf.einsum("ij,ij->i", x, y), a, b)
+    for shape in ((3, 4, 5, 6), (2, 3, 130, 7), (2, 2, 3, 130), (2, 1, 128, 1), (4, 3, 1, 1)):
+        a, b = drawn(rng, shape, dtype), drawn(rng, shape, other)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->ij", x, y), a, b)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->ji", x, y), a, b)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->jl", x, y), a, b)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->", x, y), a, b)
+    a, b = drawn(rng, (6, 900), dtype), drawn(rng, (1, 900), other)
+    check(lambda x, y: uf.einsum("ij,kj->i", x, y), a, b)
+    a, b = drawn(rng, (6, 900), dtype), drawn(rng, (5, 900), other)
+    want = [uf.einsum("j,j->", spread(x), spread(y)) for x, y in zip(a[::-1], b[0:5:2], strict=False)]
+    got = uf.einsum("ij,ij->i", a[5:2:-1], b[0:5:2])  # rows that run backwards, rows with gaps
+    assert got.tobytes() == np.array(want, got.dtype).tobytes()
+    raw = np.zeros(a.nbytes + 1, np.uint8)
+    unaligned = raw[1:].view(dtype).reshape(a.shape)
+    unaligned[...] = a
+    assert uf.einsum("ij,ij->i", unaligned, unaligned).tobytes() == uf.einsum("ij,ij->i", a, a).tobytes()
+
+
 def test_finish_has_the_same_bits_everywhere() -> None:
     rng = np.random.default_rng(8)
     a, b = drawn(rng, (230, 1100), "float32"), drawn(rng, (1100, 61), "float32")
