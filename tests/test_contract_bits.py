@@ -156,7 +156,7 @@ def test_few_rows_of_a_large_product_have_the_bits_of_many(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_few_rows_are_shared_out_by_blocks_of_k(dtype: str, any_tier: str) -> None:
-    """A thread takes the rows of B of a block, or some of its columns where there are few blocks."""
+    """A thread takes the rows of B of a block, or some of their columns where blocks are few."""
     rng = np.random.default_rng(5)
     # One block of k, several, the last of them narrower; less than a strip of columns, and more.
     for k, columns in ((700, 5000), (1025, 4200), (3100, 1027), (5200, 256)):
@@ -238,13 +238,18 @@ def test_rows_of_dots_have_the_bits_of_strided_ones(dtype: str, other: str) -> N
     a, b = drawn(rng, (6, 900), dtype), drawn(rng, (1, 900), other)
     check(lambda x, y: uf.einsum("ij,kj->i", x, y), a, b)
     a, b = drawn(rng, (6, 900), dtype), drawn(rng, (5, 900), other)
-    want = [uf.einsum("j,j->", spread(x), spread(y)) for x, y in zip(a[::-1], b[0:5:2], strict=False)]
+    want = [
+        uf.einsum("j,j->", spread(x), spread(y)) for x, y in zip(a[::-1], b[0:5:2], strict=False)
+    ]
     got = uf.einsum("ij,ij->i", a[5:2:-1], b[0:5:2])  # rows that run backwards, rows with gaps
     assert got.tobytes() == np.array(want, got.dtype).tobytes()
     raw = np.zeros(a.nbytes + 1, np.uint8)
     unaligned = raw[1:].view(dtype).reshape(a.shape)
     unaligned[...] = a
-    assert uf.einsum("ij,ij->i", unaligned, unaligned).tobytes() == uf.einsum("ij,ij->i", a, a).tobytes()
+    assert (
+        uf.einsum("ij,ij->i", unaligned, unaligned).tobytes()
+        == uf.einsum("ij,ij->i", a, a).tobytes()
+    )
 
 
 def test_finish_has_the_same_bits_everywhere() -> None:

@@ -3,13 +3,13 @@
 //
 // A register of columns down all of B, a line or two of each of its pages, has no help from the hardware's
 // prefetcher. Rows are streams, which it follows, but not past the end of a page or of a strip: what comes
-// next is asked for, at the strip's end the beginning of the next rows. GB/s of a core of a Granite Rapids, m
-// x 4096 by 4096^2 float32 flushed from all caches (from its third cache in brackets), m = 1, 2, 4:
-//   strips of 4 KB for all rows of A, 8, 4, 2 rows of B     15.0 (22)  10.1 (13)   9.9 (12)
-//   strips of 16 KB for each, 8 rows of B                   16.7 (21)  16.6 (19)  15.3 (16)
-//   the same, 512 bytes of each row asked for               17.6 (23)  17.2 (18)  16.7 (17)
-// 4 rows of B, or 1024 bytes ahead: within 3 % of that, where one row of A or two are concerned. A plain read
-// from front to back: 15.7.
+// next is asked for (`bytes_ahead`: on Intel's), at the strip's end the beginning of the next rows. GB/s of a
+// core of a Granite Rapids, m x 4096 by 4096^2 float32 flushed from all caches (from its third cache in
+// brackets), m = 1, 2, 4:
+//   strips of 4 KB, 8, 4, 2 rows of B together                  15.0 (22)  12.3 (15)   9.9 (12)
+//   strips of 16 KB, 8 rows of B, 512 bytes of each asked for   17.6 (23)  17.2 (18)  16.7 (17)
+//   the same, nothing asked for                                 16.7 (21)
+// 4 rows of B, or 1024 bytes ahead: up to 3 % less. A plain read from front to back: 15.7.
 #pragma once
 
 #include "contract/micro.hpp"

@@ -43,6 +43,15 @@ void multiply(double* products, double* kept, const void* values, const void* we
     multiply_pieces<S, U, false>(products, kept, x, w, count);
 }
 
+/// sum + x * w. The product of two float32 is exact, so that one rounding fewer makes no difference.
+template <class S, class U, class Wide>
+UFUSE_INLINE Wide add_product(Wide sum, Wide x, Wide w) {
+#if defined(__FMA__)
+  if constexpr (sizeof(S) + sizeof(U) == 2 * sizeof(float)) return fma(x, w, sum);
+#endif
+  return sum + x * w;
+}
+
 /// The sum of a chunk's products, in the lanes of the reduction tree.
 template <class S, class U>
 UFUSE_INLINE double add_chunk(const S* values, const U* weights, std::int64_t count) {
@@ -57,15 +66,15 @@ UFUSE_INLINE double add_chunk(const S* values, const U* weights, std::int64_t co
       __builtin_prefetch(reinterpret_cast<const char*>(weights + i) + line + kRowAhead, 0, 2);
 #pragma GCC unroll 8
     for (int k = 0; k < K; ++k)
-      acc[k] = acc[k] + convert<Wide>(Vec<S, W>::load(values + i + k * W)) *
-                            convert<Wide>(Vec<U, W>::load(weights + i + k * W));
+      acc[k] = add_product<S, U>(acc[k], convert<Wide>(Vec<S, W>::load(values + i + k * W)),
+                                 convert<Wide>(Vec<U, W>::load(weights + i + k * W)));
   }
 #pragma GCC unroll 8
   for (int k = 0; k < K; ++k) {
     const std::int64_t left = std::min<std::int64_t>(count - i - k * W, W);
     if (left <= 0) break;
-    acc[k] = acc[k] + convert<Wide>(load_partial<Vec<S, W>>(values + i + k * W, left, S{0})) *
-                          convert<Wide>(load_partial<Vec<U, W>>(weights + i + k * W, left, U{0}));
+    acc[k] = add_product<S, U>(acc[k], convert<Wide>(load_partial<Vec<S, W>>(values + i + k * W, left, S{0})),
+                               convert<Wide>(load_partial<Vec<U, W>>(weights + i + k * W, left, U{0})));
   }
   return fold_registers<reducers::sum<double>>(acc);
 }
