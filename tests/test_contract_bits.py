@@ -160,6 +160,30 @@ def test_few_rows_of_a_large_product_have_the_bits_of_many(
     assert uf.matmul(a[:2, ::-1], b[::-1]).tobytes() == uf.matmul(a[:, ::-1], b[::-1])[:2].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_are_shared_out_by_blocks_of_k(dtype: str, any_tier: str) -> None:
+    """A thread takes the rows of B of a block, or some of their columns where blocks are few."""
+    rng = np.random.default_rng(5)
+    # One block of k, several, the last of them narrower; less than a strip of columns, and more.
+    for k, columns in ((700, 5000), (1025, 4200), (3100, 1027), (5200, 256)):
+        a, b = drawn(rng, (21, k), dtype), drawn(rng, (k, columns), dtype)
+        whole = uf.matmul(a, b)
+        for threads, m in ((2, 1), (3, 4), (5, 2), (16, 3)):
+            with uf.threads(threads):
+                assert uf.matmul(a[:m], b).tobytes() == whole[:m].tobytes()
+                out = np.zeros((2 * m, columns + 3), dtype)
+                uf.matmul(a[:m], b, out=out[::-2, 1:-2])
+                assert out[::-2, 1:-2].tobytes() == whole[:m].tobytes()
+                assert not out[::2].any()
+                assert not out[:, [0, -2, -1]].any()
+                two = np.stack([b, b[::-1]])
+                found = uf.matmul(a[:m], two)  # items of a batch, each too large for a thread
+                assert found[0].tobytes() == whole[:m].tobytes()
+                assert found[1].tobytes() == uf.matmul(a, two[1])[:m].tobytes()
+                fused = uf.fuse(lambda x, y: (2 * x) @ y)(a[:m], b)
+                assert fused.tobytes() == uf.matmul(2 * a, b)[:m].tobytes()
+
+
 @pytest.mark.parametrize("row", SEMIRINGS, ids=lambda row: row.name)
 def test_semirings(row: Any) -> None:
     rng = np.random.default_rng(4)
@@ -260,6 +284,39 @@ def test_dots_have_the_same_bits_everywhere() -> None:
         a, b = drawn(rng, (7, 5000), name), drawn(rng, (7, 5000), name)
         check(lambda x, y: uf.einsum("ij,ij->i", x, y), a, b)
         check(lambda x, y: uf.einsum("ij,ij->", x, y), a, b)
+
+
+@pytest.mark.parametrize("other", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_dots_have_the_bits_of_strided_ones(dtype: str, other: str) -> None:
+    """Contiguous rows are multiplied and added in one go, others by way of a buffer of products."""
+    rng = np.random.default_rng(9)
+    shapes = [(3, n) for n in (1, 2, 7, 8, 15, 16, 17, 127, 129, 1023, 1024, 1025, 5000)]
+    shapes += [(1, 40_000), (700, 3), (300, 130), (2, 0), (0, 4), (1, 1_200_000)]
+    for shape in shapes:
+        a, b = drawn(rng, shape, dtype), drawn(rng, shape, other)
+        check(lambda x, y: uf.einsum("ij,ij->i", x, y), a, b)
+    for shape in ((3, 4, 5, 6), (2, 3, 130, 7), (2, 2, 3, 130), (2, 1, 128, 1), (4, 3, 1, 1)):
+        a, b = drawn(rng, shape, dtype), drawn(rng, shape, other)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->ij", x, y), a, b)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->ji", x, y), a, b)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->jl", x, y), a, b)
+        check(lambda x, y: uf.einsum("ijkl,ijkl->", x, y), a, b)
+    a, b = drawn(rng, (6, 900), dtype), drawn(rng, (1, 900), other)
+    check(lambda x, y: uf.einsum("ij,kj->i", x, y), a, b)
+    a, b = drawn(rng, (6, 900), dtype), drawn(rng, (5, 900), other)
+    want = [
+        uf.einsum("j,j->", spread(x), spread(y)) for x, y in zip(a[::-1], b[0:5:2], strict=False)
+    ]
+    got = uf.einsum("ij,ij->i", a[5:2:-1], b[0:5:2])  # rows that run backwards, rows with gaps
+    assert got.tobytes() == np.array(want, got.dtype).tobytes()
+    raw = np.zeros(a.nbytes + 1, np.uint8)
+    unaligned = raw[1:].view(dtype).reshape(a.shape)
+    unaligned[...] = a
+    assert (
+        uf.einsum("ij,ij->i", unaligned, unaligned).tobytes()
+        == uf.einsum("ij,ij->i", a, a).tobytes()
+    )
 
 
 def test_finish_has_the_same_bits_everywhere() -> None:

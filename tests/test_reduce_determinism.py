@@ -65,6 +65,33 @@ def test_the_tree_is_the_documented_one(count: int, tier: str) -> None:
 
 
 @native_only
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i2", "u1"])
+def test_elements_in_lines_of_their_own_have_the_bits_of_neighbours(dtype: str, tier: str) -> None:
+    """Diagonals, and every so many elements: gathered row by row, whatever the length of a row."""
+
+    def made(*shape: int) -> np.ndarray[Any, Any]:
+        if np.dtype(dtype).itemsize >= 4:
+            return difficult(shape, dtype)
+        return np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+
+    cube = made(9, 70, 70)
+    views = [cube.diagonal(axis1=1, axis2=2), cube[::-2].diagonal(axis1=1, axis2=2)[:, ::-1]]
+    for count in (1, 2, 3, 63, 64, 65, 1024, 1500):
+        wide = made(5, count * 70)
+        views += [wide[:, ::70], wide[::2, ::-70]]
+    for view in views:
+        rows = view.copy()
+        for function in (uf.sum, uf.var, uf.max, uf.argmin, uf.prod):
+            want = function(rows, axis=-1)
+            for threads in (1, 3):
+                with uf.threads(threads):
+                    np.testing.assert_array_equal(function(view, axis=-1), want)
+            np.testing.assert_array_equal(
+                function(view.astype(view.dtype.newbyteorder()), axis=-1), want
+            )
+
+
+@native_only
 def test_short_axes_join_the_axis_before_them(tier: str) -> None:
     x = difficult((3, 90, 5), "f8")
     assert uf.sum(x) == canonical_sum(x.reshape(-1))  # 5, then 450: one group, and 3 the next

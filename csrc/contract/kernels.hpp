@@ -79,6 +79,7 @@ struct BlockTask {
   const Axis* c_cols;
   std::int64_t row0, col0;
   const std::int64_t* b_offsets;  // `few`: where each k of B lies, columns side by side
+  std::int64_t ahead;             // `few`: bytes of each row of B to be asked for ahead; 0: none
   bool a_in_place, b_in_place;    // not packed (floats only)
   bool add;                       // C += block (k blocks after the first) rather than C = block
   bool stream;                    // C goes past the caches, where it is stored in whole lines

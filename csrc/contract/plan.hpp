@@ -104,6 +104,9 @@ inline constexpr std::int64_t kKeptBytes = 256 << 10;     // of accumulators tha
 inline constexpr std::int64_t kUnpackedPanels = 4;
 inline constexpr std::int64_t kUnpackedK = 256;  // longer rows share few sets of the L1 cache
 
+/// How far ahead each of eight rows of B that are read together is asked for: see along_rows.hpp.
+inline std::int64_t row_bytes_ahead() { return bytes_ahead() / 2; }
+
 /// Scratch for one panel that a prologue makes; 0 where there is none.
 std::int64_t made_panel_bytes(const Prologue* prologue, std::int64_t lanes, std::int64_t k);
 
@@ -166,6 +169,7 @@ struct Plan {
 
   /// Columns of a strip. Accumulators that outlive a k block must fit each member's scratch.
   std::int64_t strip_columns(int column_members) const {
+    if (source == Source::along_rows) return p.n;  // the kernel's own are of rows of B, not of packed panels
     return keep ? tile_columns * column_members : std::max<std::int64_t>(1, e.nc / unit) * unit;
   }
   /// Where `columns` are cut for as many members: between squares, if that leaves each enough.

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "contract/k_blocks.hpp"
 #include "contract/plan.hpp"
 #include "contract/scratch.hpp"
 #include "core/threads.hpp"
@@ -194,6 +195,7 @@ class Member {
         task.b = static_cast<const char*>(p_.b.data) + p_.batch_b.at(item_) +
                  plan_.blocks.begin(block) * task.b_row + j * e_.b_size;
         task.cols = n;
+        task.ahead = row_bytes_ahead();
         return e_.few(task);
       case Source::offsets:
         task.b = static_cast<const char*>(p_.b.data) + p_.batch_b.at(item_) + j * e_.b_size;
@@ -311,7 +313,9 @@ void run(const ContractKernels& kernels, const Product& p) {
   const Plan plan(kernels, p, threads);
   const bool whole_items = p.batch >= 2 * threads && p.n * p.k * plan.e.b_size <= kItemBytes;
   const bool private_b = plan.source != Source::prepacked && plan.source != Source::shared;
-  if (threads == 1 || whole_items || private_b)
+  if (plan.source == Source::along_rows && threads > 1 && !whole_items)
+    multiply_k_blocks(plan, threads);
+  else if (threads == 1 || whole_items || private_b)
     run_apart(plan, threads, whole_items);
   else
     run_together(plan, threads);

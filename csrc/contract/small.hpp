@@ -1,6 +1,7 @@
 // Small products, whose operands are read where they lie: batches of them, and few rows at offsets along k.
 #pragma once
 
+#include "contract/along_rows.hpp"
 #include "contract/micro.hpp"
 
 namespace ufuse {
@@ -102,77 +103,19 @@ void multiply_at_offsets(const BlockTask& task) {
   }
 }
 
-/// A few packed rows, B from memory, columns side by side: B is read along its rows, some at a time, and the
-/// sums of a strip of columns wait in L1. A register of columns down all of B, a line or two of each of its
-/// pages, has no help from the hardware's prefetcher: 1 x 4096 by 4096^2 24 GB/s, this 59, or 50 where the
-/// next rows are asked for.
-template <class E, int R>
-void multiply_along_rows(const BlockTask& task) {
-  using V = typename E::Vector;
-  using T = typename E::Accumulator;
-  constexpr int kBytes = sizeof(V), kTogether = R < 3 ? 8 / R : 2;
-  constexpr std::int64_t kStrip = 4096;  // bytes of columns
-  alignas(64) char sums[R * kStrip];
-  for (std::int64_t at = 0, end = task.cols * static_cast<int>(sizeof(T)); at < end; at += kStrip) {
-    const std::int64_t bytes = end - at < kStrip ? end - at : kStrip, whole = bytes / kBytes * kBytes;
-    const Lanes<V> lanes(static_cast<int>((bytes - whole) / static_cast<int>(sizeof(T))));
-    for (std::int64_t i = 0; i < R * kStrip; i += kBytes) E::start().store(sums + i);
-    const auto rows = [&]<int kRows>(std::int64_t k) {
-      V x[R][kRows];
-      UFUSE_UNROLL
-      for (int u = 0; u < kRows; ++u) {
-        UFUSE_UNROLL
-        for (int r = 0; r < R; ++r) x[r][u] = splat<V>(load_as<T>(task.a + ((k + u) * R + r) * sizeof(T)));
-      }
-      const char* row = task.b + at + k * task.b_row;
-      const auto columns = [&](std::int64_t j, bool in_part) {
-        V b[kRows];
-        UFUSE_UNROLL
-        for (int u = 0; u < kRows; ++u) {
-          const char* from = row + u * task.b_row + j;
-          b[u] = in_part ? lanes.load(from) : V::load(from);
-        }
-        UFUSE_UNROLL
-        for (int r = 0; r < R; ++r) {
-          V sum = V::load(sums + r * kStrip + j);
-          UFUSE_UNROLL
-          for (int u = 0; u < kRows; ++u) sum = E::multiply_add(x[r][u], b[u], sum);
-          sum.store(sums + r * kStrip + j);
-        }
-      };
-      for (std::int64_t j = 0; j < whole; j += kBytes) columns(j, false);
-      if (whole < bytes) columns(whole, true);
-    };
-    std::int64_t k = 0;
-    for (; k + kTogether <= task.k; k += kTogether) rows.template operator()<kTogether>(k);
-    for (; k < task.k; ++k) rows.template operator()<1>(k);
-    for (int r = 0; r < R; ++r) {
-      const char* from = sums + r * kStrip;
-      char* to = task.c + r * task.c_row + at;
-      for (std::int64_t j = 0; j < whole; j += kBytes) {
-        const V sum = V::load(from + j);
-        (task.add ? E::join(V::load(to + j), sum) : sum).store(to + j);
-      }
-      if (whole == bytes) continue;
-      const V sum = V::load(from + whole);
-      lanes.store(task.add ? E::join(lanes.load(to + whole), sum) : sum, to + whole);
-    }
-  }
-}
-
 template <class E>
 void multiply_few(const BlockTask& task) {
   static_assert(kFewest == 4);
   const bool even = task.b_offsets == nullptr;
   switch (task.rows) {
     case 1:
-      return even ? multiply_along_rows<E, 1>(task) : multiply_at_offsets<E, 1>(task);
+      return even ? AlongRows<E, 1>::run(task) : multiply_at_offsets<E, 1>(task);
     case 2:
-      return even ? multiply_along_rows<E, 2>(task) : multiply_at_offsets<E, 2>(task);
+      return even ? AlongRows<E, 2>::run(task) : multiply_at_offsets<E, 2>(task);
     case 3:
-      return even ? multiply_along_rows<E, 3>(task) : multiply_at_offsets<E, 3>(task);
+      return even ? AlongRows<E, 3>::run(task) : multiply_at_offsets<E, 3>(task);
     default:
-      return even ? multiply_along_rows<E, 4>(task) : multiply_at_offsets<E, 4>(task);
+      return even ? AlongRows<E, 4>::run(task) : multiply_at_offsets<E, 4>(task);
   }
 }
 

@@ -25,7 +25,7 @@ UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count, std::int64_t ahe
   for (int k = 0; k < K; ++k) acc[k] = splat<Wide>(static_cast<P>(R::identity));
   std::int64_t i = 0;
   for (; i + K * W <= count; i += K * W, data += K * kStep) {
-    if constexpr (asks_ahead<R, Source>) prefetch_row<K * kStep>(data, ahead);
+    if constexpr (rows_ask_ahead<R, Source>) prefetch_row<K * kStep>(data, ahead);
 #pragma GCC unroll 8
     for (int k = 0; k < K; ++k) {
       const char* const at = data + k * kStep;

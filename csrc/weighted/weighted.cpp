@@ -1,6 +1,7 @@
 #include "weighted/weighted.hpp"
 
 #include "core/scratch.hpp"
+#include "weighted/rows.hpp"
 
 namespace ufuse {
 
@@ -65,6 +66,7 @@ class Products : public PieceSource {
 }  // namespace
 
 void weighted_sum(const WeightedSum& sum) {
+  if (sum_rows(sum)) return;
   const Products products(sum);
   Reduction r;
   r.axes = sum.axes;

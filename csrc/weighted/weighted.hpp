@@ -26,6 +26,8 @@ struct WeightedKernels {
   /// whether the values and the weights are float64, and not float32.
   void (*multiply[2][2])(double* products, double* kept, const void* values, const void* weights,
                          std::int64_t count);
+  /// The sums of chunks (reduction.hpp) of `count` products of contiguous elements, the last one shorter.
+  void (*add[2][2])(double* sums, const void* values, const void* weights, std::int64_t count);
 };
 
 UFUSE_API const WeightedKernels& weighted_kernels(Tier tier);
