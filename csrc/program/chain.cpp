@@ -87,23 +87,6 @@ Chain cast_of(DType output, DType input, int value) {
 
 bool is_product(ChainOp op) { return op == ChainOp::add_product || op == ChainOp::subtract_product; }
 
-/// Bytes of an element of what an instruction reads.
-std::size_t size_of(ChainOp op, std::size_t lanes) {
-  switch (op) {
-    case ChainOp::load_i8:
-    case ChainOp::load_u8:
-      return 1;
-    case ChainOp::load_i16:
-    case ChainOp::load_u16:
-      return 2;
-    case ChainOp::load_float:
-    case ChainOp::load_int:
-      return 4;
-    default:
-      return lanes;
-  }
-}
-
 /// Whether a maximum or minimum with this value, the same throughout, is `at_least` or `at_most`.
 bool is_limit(const Chain::Item& item, bool wide, const void* scalar) {
   if (scalar == nullptr || wide || (item.op != ChainOp::maximum && item.op != ChainOp::minimum)) return false;
@@ -235,17 +218,13 @@ int block_wanted(const Chain& chain, const bool* single) {
 int write_code(const Chain& chain, const bool* single, const void* const* scalar, const ChainEnd& end,
                ChainCode* code) {
   int count = 0;
-  const auto put = [&](ChainOp op, unsigned form, int reg, bool moves, std::size_t size) {
-    const std::size_t lanes = chain.wide ? 8 : 4;
-    const int shift = size * 4 == lanes ? 2 : size * 2 == lanes ? 1 : 0;
-    code[count++] = {ChainCode::of(op, form), static_cast<std::uint8_t>(shift),
-                     static_cast<std::int16_t>(reg), moves ? -1 : 0};
+  const auto put = [&](ChainOp op, unsigned form, int reg) {
+    code[count++] = {ChainCode::of(op, form), static_cast<std::int16_t>(reg)};
   };
-  const std::size_t lanes = chain.wide ? 8 : 4;
   for (std::size_t i = 0; i < chain.items.size(); ++i) {
     Chain::Item item = chain.items[i];
     if (item.value == -1) {
-      put(item.op, 0, end.out, false, lanes);
+      put(item.op, 0, end.out);
       continue;
     }
     unsigned form = item.reversed ? ChainCode::kReversed : 0;
@@ -253,17 +232,17 @@ int write_code(const Chain& chain, const bool* single, const void* const* scalar
       Chain::Item factor = chain.items[++i];
       if (single[item.reg]) std::swap(item.reg, factor.reg);
       if (single[factor.reg]) form |= ChainCode::kSplat;
-      put(item.op, form, item.reg, true, lanes);
-      put(factor.op, 0, factor.reg, !single[factor.reg], lanes);
+      put(item.op, form, item.reg);
+      put(factor.op, 0, factor.reg);
       continue;
     }
-    const bool kept = item.value < -1, splat = !kept && single[item.reg];
+    const bool splat = item.value >= 0 && single[item.reg];
     if (splat) form |= ChainCode::kSplat;
     if (splat && is_limit(item, chain.wide, scalar[item.reg])) {
       item.op = item.op == ChainOp::maximum ? ChainOp::at_least : ChainOp::at_most;
       form = ChainCode::kSplat;
     }
-    put(item.op, form, item.reg, !kept && !splat, size_of(item.op, lanes));
+    put(item.op, form, item.reg);
   }
   count = join_roundings(code, count, scalar);
   const std::size_t size = item_size(end.type);
@@ -271,13 +250,13 @@ int write_code(const Chain& chain, const bool* single, const void* const* scalar
     constexpr ChainOp kQuantize[] = {ChainOp::quantize_i8, ChainOp::quantize_u8, ChainOp::quantize_i16,
                                      ChainOp::quantize_u16};
     const bool is_signed = end.type == DType::I8 || end.type == DType::I16;
-    put(kQuantize[(size == 2 ? 2 : 0) + (is_signed ? 0 : 1)], 0, end.out, true, size);
-    for (int k = 0; k < 3; ++k) put(ChainOp::operand, 0, end.scale[k], false, size);
+    put(kQuantize[(size == 2 ? 2 : 0) + (is_signed ? 0 : 1)], 0, end.out);
+    for (int k = 0; k < 3; ++k) put(ChainOp::operand, 0, end.scale[k]);
   } else {
     const ChainOp narrow = chain.wide  ? ChainOp::store_float
                            : size == 2 ? ChainOp::store_16
                                        : ChainOp::store_8;
-    put(chain.ends ? narrow : ChainOp::store, 0, end.out, true, size);
+    put(chain.ends ? narrow : ChainOp::store, 0, end.out);
   }
   return count;
 }

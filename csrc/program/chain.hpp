@@ -64,9 +64,7 @@ struct ChainCode {
   static constexpr unsigned kSplat = 1, kReversed = 2, kForms = 4;
 
   std::uint8_t code;
-  std::uint8_t shift;  // of the offset into a register, for elements smaller than lanes
   std::int16_t reg;
-  std::int64_t mask;  // of that offset: 0 where an operand stays
 
   static constexpr std::uint8_t of(ChainOp op, unsigned form = 0) {
     return static_cast<std::uint8_t>(static_cast<unsigned>(op) * kForms + form);
@@ -78,12 +76,17 @@ static_assert(static_cast<unsigned>(ChainOp::operand) * ChainCode::kForms < 256)
 /// What a chain runs over: rows of `count` elements (a multiple of `kBlockMultiple`). All operands are blocks
 /// that `reg` points at, or single values. The result may be in the place of an operand with elements of its size.
 struct ChainTask {
+  struct Move {
+    int reg;
+    std::int64_t stride;
+  };
   const ChainCode* code;
-  char** reg;  // each moves by its stride from row to row
+  char** reg;
   std::int64_t count;
+  int kept, slots;  // registers for what is kept, `kChainGroup` bytes each
   std::int64_t rows = 1;
-  const std::int64_t* strides = nullptr;
-  int registers = 0;
+  const Move* moves = nullptr;  // from row to row
+  int moving = 0;
 };
 using ChainKernel = void (*)(const ChainTask& task);
 

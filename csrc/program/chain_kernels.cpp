@@ -158,15 +158,16 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
   using F = Register<T>;
   using I = typename Accumulator<T, G>::I;
   constexpr bool kSingle = sizeof(T) == 4;
-  const auto address = [&](const ChainCode* m) __attribute__((always_inline)) {
-    return reg[m->reg] + ((offset & m->mask) >> m->shift);
-  };
   for (const ChainCode* m = code;; ++m) {
-    char* const at = address(m);
+    char* const base = reg[m->reg];
+    // Addresses of blocks, of elements smaller than lanes too.
+    const auto at = [&](int smaller) __attribute__((always_inline)) {
+      return base + static_cast<std::uint64_t>(offset) / static_cast<unsigned>(smaller);
+    };
     switch (m->code) {
 #define UFUSE_FORM(op, functor, L, form)                   \
   case ChainCode::of(ChainOp::op, form):                   \
-    acc.template binary<functor, L, (form)>(at);           \
+    acc.template binary<functor, L, (form)>(((form) & ChainCode::kSplat) != 0 ? base : at(1));           \
     break;
 #define UFUSE_BINARY(name)                                        \
   UFUSE_FORM(name, ops::name, F, 0)                               \
@@ -181,10 +182,13 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
       UFUSE_CHAIN_UNARY(UFUSE_UNARY)
       UFUSE_FORM(at_least, AtLeast, F, ChainCode::kSplat)
       UFUSE_FORM(at_most, AtMost, F, ChainCode::kSplat)
-#define UFUSE_PRODUCT(op, functor, form)                         \
-  case ChainCode::of(ChainOp::op, form):                         \
-    acc.template with_product<functor, (form)>(at, address(++m)); \
-    break;
+#define UFUSE_PRODUCT(op, functor, form)                                                         \
+  case ChainCode::of(ChainOp::op, form): {                                                       \
+    ++m;                                                                                         \
+    const char* const factor = reg[m->reg] + (((form) & ChainCode::kSplat) != 0 ? 0 : offset);   \
+    acc.template with_product<functor, (form)>(at(1), factor);                                   \
+    break;                                                                                       \
+  }
       UFUSE_PRODUCT(add_product, ops::add, 0)
       UFUSE_PRODUCT(add_product, ops::add, ChainCode::kSplat)
       UFUSE_PRODUCT(add_product, ops::add, ChainCode::kReversed)
@@ -198,18 +202,18 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
 #undef UFUSE_UNARY
 #undef UFUSE_FORM
       case ChainCode::of(ChainOp::load):
-        acc.load(at);
+        acc.load(at(1));
         break;
       case ChainCode::of(ChainOp::load, ChainCode::kSplat): {
-        const F one = splat<F>(load_one<T>(at));
+        const F one = splat<F>(load_one<T>(base));
         for_each<G>([&](auto k) __attribute__((always_inline)) { acc.v[k] = one; });
         break;
       }
       case ChainCode::of(ChainOp::keep):
-        acc.store(at);
+        acc.store(at(1));
         break;
       case ChainCode::of(ChainOp::store):
-        acc.store(at);
+        acc.store(at(1));
         return;
 // What there is for one size of lane alone.
 #define UFUSE_IF(condition, op, form, statement) \
@@ -225,7 +229,7 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
     }                                       \
     return;
 #define UFUSE_INT_FORM(name, form) \
-  UFUSE_IF(kSingle, int_##name, form, (acc.template binary<ops::name, I, (form)>(at)))
+  UFUSE_IF(kSingle, int_##name, form, (acc.template binary<ops::name, I, (form)>(((form) & ChainCode::kSplat) != 0 ? base : at(1))))
 #define UFUSE_INT_BINARY(name)                  \
   UFUSE_INT_FORM(name, 0)                       \
   UFUSE_INT_FORM(name, ChainCode::kSplat)       \
@@ -237,19 +241,19 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
       UFUSE_IF(kSingle, to_int, 0, (acc.template unary<CastTo<I>, F>()))
       UFUSE_IF(kSingle, to_float, 0, (acc.template unary<CastTo<F>, I>()))
       UFUSE_IF(kSingle, rint_to_int, 0, (acc.template unary<RintToInt, F>()))
-      UFUSE_IF(kSingle, load_i8, 0, (acc.template load_as<std::int8_t, I>(at)))
-      UFUSE_IF(kSingle, load_u8, 0, (acc.template load_as<std::uint8_t, I>(at)))
-      UFUSE_IF(kSingle, load_i16, 0, (acc.template load_as<std::int16_t, I>(at)))
-      UFUSE_IF(kSingle, load_u16, 0, (acc.template load_as<std::uint16_t, I>(at)))
-      UFUSE_IF(!kSingle, load_float, 0, (acc.template load_as<float, F>(at)))
-      UFUSE_IF(!kSingle, load_int, 0, (acc.template load_as<std::int32_t, F>(at)))
-      UFUSE_END(!kSingle, store_float, (acc.template store_as<float, F>(at)))
-      UFUSE_END(kSingle, store_8, (acc.template store_as<std::uint8_t, I>(at)))
-      UFUSE_END(kSingle, store_16, (acc.template store_as<std::uint16_t, I>(at)))
-      UFUSE_END(kSingle, quantize_i8, (quantize<std::int8_t>(acc, *by, m, reg, at)))
-      UFUSE_END(kSingle, quantize_u8, (quantize<std::uint8_t>(acc, *by, m, reg, at)))
-      UFUSE_END(kSingle, quantize_i16, (quantize<std::int16_t>(acc, *by, m, reg, at)))
-      UFUSE_END(kSingle, quantize_u16, (quantize<std::uint16_t>(acc, *by, m, reg, at)))
+      UFUSE_IF(kSingle, load_i8, 0, (acc.template load_as<std::int8_t, I>(at(4))))
+      UFUSE_IF(kSingle, load_u8, 0, (acc.template load_as<std::uint8_t, I>(at(4))))
+      UFUSE_IF(kSingle, load_i16, 0, (acc.template load_as<std::int16_t, I>(at(2))))
+      UFUSE_IF(kSingle, load_u16, 0, (acc.template load_as<std::uint16_t, I>(at(2))))
+      UFUSE_IF(!kSingle, load_float, 0, (acc.template load_as<float, F>(at(2))))
+      UFUSE_IF(!kSingle, load_int, 0, (acc.template load_as<std::int32_t, F>(at(2))))
+      UFUSE_END(!kSingle, store_float, (acc.template store_as<float, F>(at(2))))
+      UFUSE_END(kSingle, store_8, (acc.template store_as<std::uint8_t, I>(at(4))))
+      UFUSE_END(kSingle, store_16, (acc.template store_as<std::uint16_t, I>(at(2))))
+      UFUSE_END(kSingle, quantize_i8, (quantize<std::int8_t>(acc, *by, m, reg, at(4))))
+      UFUSE_END(kSingle, quantize_u8, (quantize<std::uint8_t>(acc, *by, m, reg, at(4))))
+      UFUSE_END(kSingle, quantize_i16, (quantize<std::int16_t>(acc, *by, m, reg, at(2))))
+      UFUSE_END(kSingle, quantize_u16, (quantize<std::uint16_t>(acc, *by, m, reg, at(2))))
 #undef UFUSE_IF
 #undef UFUSE_END
 #undef UFUSE_INT_FORM
@@ -264,19 +268,27 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
 template <class T>
 void run_groups(const ChainTask& task, const Quantizers* by) {
   constexpr std::int64_t kBytes = kGroup * kRegisterBytes;
+  constexpr std::int64_t kLeast = kBlockMultiple * static_cast<std::int64_t>(sizeof(T));
+  static_assert(kLeast % kBytes == 0 || kLeast * 2 == kBytes);
   const std::int64_t bytes = task.count * static_cast<std::int64_t>(sizeof(T));
+  // What is kept has the same place for all groups, and so moves back where blocks go on.
+  const auto move_kept = [&](std::int64_t by_bytes) __attribute__((always_inline)) {
+    for (int slot = 0; slot < task.slots; ++slot) task.reg[task.kept + slot] += by_bytes;
+  };
   Accumulator<T, kGroup> acc{};
   for (std::int64_t row = 0;;) {
     std::int64_t offset = 0;
-    for (; offset + kBytes <= bytes; offset += kBytes) run_group(acc, task.code, task.reg, offset, by);
-    constexpr std::int64_t kLeast = kBlockMultiple * static_cast<std::int64_t>(sizeof(T));
-    static_assert(kLeast % kBytes == 0 || kLeast * 2 == kBytes);
+    for (; offset + kBytes <= bytes; offset += kBytes) {
+      run_group(acc, task.code, task.reg, offset, by);
+      move_kept(-kBytes);
+    }
     if constexpr (kLeast < kBytes) {
       Accumulator<T, kGroup / 2> half{};
       if (offset < bytes) run_group(half, task.code, task.reg, offset, by);
     }
+    move_kept(offset);
     if (++row == task.rows) return;
-    for (int k = 0; k < task.registers; ++k) task.reg[k] += task.strides[k];
+    for (int k = 0; k < task.moving; ++k) task.reg[task.moves[k].reg] += task.moves[k].stride;
   }
 }
 

@@ -179,15 +179,13 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       if (!lowered[i].dead) last_use[static_cast<std::size_t>(value)] = static_cast<int>(i);
   for (const int value : outputs_) last_use[static_cast<std::size_t>(value)] = values;
 
-  std::vector<int> kept_registers;
-  const auto register_to_keep = [&](int slot) {
-    while (static_cast<int>(kept_registers.size()) <= slot) {
-      kept_registers.push_back(registers());
-      registers_.push_back({DType::F64, false});
-      registers_.back().kept = true;
-    }
-    return kept_registers[static_cast<std::size_t>(slot)];
-  };
+  first_kept_ = registers();
+  for (const Lowered& one : lowered)
+    if (!one.dead) slots_ = std::max(slots_, one.chain.slots);
+  for (int slot = 0; slot < slots_; ++slot) {
+    registers_.push_back({DType::F64, false});
+    registers_.back().kept = true;
+  }
   int last_value = -1;  // of the step before
   std::vector<int> free_registers;
   const auto is_leaf = [&](int value) { return value < leaves; };
@@ -236,7 +234,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       chain_items_ += static_cast<int>(chain.items.size());
       for (Chain::Item& item : chain.items)
         item.reg = item.value >= 0   ? register_for(item.value, args_row)
-                   : item.value < -1 ? register_to_keep(Chain::slot_of(item.value))
+                   : item.value < -1 ? first_kept_ + Chain::slot_of(item.value)
                                      : -1;
     }
     if (!lowered[i].joined) {

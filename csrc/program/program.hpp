@@ -78,6 +78,7 @@ class UFUSE_API Program {
 
  private:
   friend class ProgramRun;
+  friend class WholeRun;
 
   struct Step {
     StepKind kind;
@@ -118,7 +119,8 @@ class UFUSE_API Program {
   std::vector<Fill> constants_;
   std::vector<Step> steps_;
   std::vector<Chain> chains_;
-  int chain_items_ = 0;  // in all of them
+  int chain_items_ = 0;              // in all of them
+  int first_kept_ = 0, slots_ = 0;  // registers for what they keep
   /// All of the program as one chain of one result; empty where it is none.
   Chain whole_;
   bool whole_quantizes_ = false;  // and the last step's quantization after it

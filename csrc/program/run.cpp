@@ -331,7 +331,8 @@ class ProgramRun {
   void apply(std::size_t i, char** reg, std::int64_t elements) const {
     const auto& step = program_.steps_[i];
     if (chain_[i] != nullptr)
-      kernels_.chains[program_.chain_of(step).wide ? 1 : 0]({chain_[i], reg, elements});
+      kernels_.chains[program_.chain_of(step).wide ? 1 : 0](
+          {chain_[i], reg, elements, program_.first_kept_, program_.slots_});
     else if (!joined_[i])
       kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]], elements);
   }
