@@ -141,7 +141,7 @@ Chain joined_of(const Chain& reader, const std::vector<int>& args, const Chain* 
   if (first != nullptr && (last.op == ChainOp::add || last.op == ChainOp::subtract)) {
     const bool reversed = !is_product_alone(*second) && is_product_alone(*first);
     if (reversed || is_product_alone(*second)) {
-      const Chain &product = reversed ? *first : *second;
+      const Chain& product = reversed ? *first : *second;
       append(reversed ? *second : *first);
       last.op = last.op == ChainOp::add ? ChainOp::add_product : ChainOp::subtract_product;
       joined.items.push_back({last.op, reversed, product.items[0].value});
@@ -192,8 +192,8 @@ unsigned join(Chain& reader, const std::vector<int>& args, const std::vector<con
   }
   for (const unsigned which : {3U, 1U, 2U}) {
     if ((which & possible) != which) continue;
-    const Chain joined = joined_of(reader, args, (which & 1) != 0 ? parts[0] : nullptr,
-                                   (which & 2) != 0 ? parts[1] : nullptr);
+    const Chain joined =
+        joined_of(reader, args, (which & 1) != 0 ? parts[0] : nullptr, (which & 2) != 0 ? parts[1] : nullptr);
     if (joined.slots > kMaxKept || joined.items.size() >= static_cast<std::size_t>(kMaxChainOps)) continue;
     reader = joined;
     return which;

@@ -14,7 +14,8 @@ const ChainKernel* chain_kernels();
 
 namespace {
 
-// Registers of an accumulator: an operation on 8 takes four cycles of AVX-512, as long as its jump.
+// Registers of an accumulator: one addition to 8 takes four cycles of AVX-512, about as long as its jump.
+// With 16 of the 32, a polynomial was 7 % faster, minima and maxima 12 % slower.
 constexpr int kGroup = 8;
 static_assert(kGroup * kRegisterBytes <= static_cast<int>(kChainGroup));
 
@@ -42,9 +43,8 @@ struct Accumulator {
 
   template <class Functor, class L>
   UFUSE_INLINE void unary() {
-    for_each<G>([&](auto k) __attribute__((always_inline)) {
-      v[k] = bitcast<F>(Functor::apply(bitcast<L>(v[k])));
-    });
+    for_each<G>([&](auto k)
+                    __attribute__((always_inline)) { v[k] = bitcast<F>(Functor::apply(bitcast<L>(v[k]))); });
   }
 
   template <class Functor, class L, unsigned Form>
@@ -165,29 +165,29 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
       return base + static_cast<std::uint64_t>(offset) / static_cast<unsigned>(smaller);
     };
     switch (m->code) {
-#define UFUSE_FORM(op, functor, L, form)                   \
-  case ChainCode::of(ChainOp::op, form):                   \
-    acc.template binary<functor, L, (form)>(((form) & ChainCode::kSplat) != 0 ? base : at(1));           \
+#define UFUSE_FORM(op, functor, L, form)                                                       \
+  case ChainCode::of(ChainOp::op, form):                                                       \
+    acc.template binary<functor, L, (form)>(((form) & ChainCode::kSplat) != 0 ? base : at(1)); \
     break;
-#define UFUSE_BINARY(name)                                        \
-  UFUSE_FORM(name, ops::name, F, 0)                               \
-  UFUSE_FORM(name, ops::name, F, ChainCode::kSplat)               \
-  UFUSE_FORM(name, ops::name, F, ChainCode::kReversed)            \
+#define UFUSE_BINARY(name)                             \
+  UFUSE_FORM(name, ops::name, F, 0)                    \
+  UFUSE_FORM(name, ops::name, F, ChainCode::kSplat)    \
+  UFUSE_FORM(name, ops::name, F, ChainCode::kReversed) \
   UFUSE_FORM(name, ops::name, F, ChainCode::kSplat | ChainCode::kReversed)
-#define UFUSE_UNARY(name)                      \
-  case ChainCode::of(ChainOp::name):           \
-    acc.template unary<ops::name, F>();        \
+#define UFUSE_UNARY(name)               \
+  case ChainCode::of(ChainOp::name):    \
+    acc.template unary<ops::name, F>(); \
     break;
       UFUSE_CHAIN_BINARY(UFUSE_BINARY)
       UFUSE_CHAIN_UNARY(UFUSE_UNARY)
       UFUSE_FORM(at_least, AtLeast, F, ChainCode::kSplat)
       UFUSE_FORM(at_most, AtMost, F, ChainCode::kSplat)
-#define UFUSE_PRODUCT(op, functor, form)                                                         \
-  case ChainCode::of(ChainOp::op, form): {                                                       \
-    ++m;                                                                                         \
-    const char* const factor = reg[m->reg] + (((form) & ChainCode::kSplat) != 0 ? 0 : offset);   \
-    acc.template with_product<functor, (form)>(at(1), factor);                                   \
-    break;                                                                                       \
+#define UFUSE_PRODUCT(op, functor, form)                                                       \
+  case ChainCode::of(ChainOp::op, form): {                                                     \
+    ++m;                                                                                       \
+    const char* const factor = reg[m->reg] + (((form) & ChainCode::kSplat) != 0 ? 0 : offset); \
+    acc.template with_product<functor, (form)>(at(1), factor);                                 \
+    break;                                                                                     \
   }
       UFUSE_PRODUCT(add_product, ops::add, 0)
       UFUSE_PRODUCT(add_product, ops::add, ChainCode::kSplat)
@@ -228,32 +228,33 @@ UFUSE_INLINE void run_group(Accumulator<T, G>& acc, const ChainCode* code, char*
       statement;                            \
     }                                       \
     return;
-#define UFUSE_INT_FORM(name, form) \
-  UFUSE_IF(kSingle, int_##name, form, (acc.template binary<ops::name, I, (form)>(((form) & ChainCode::kSplat) != 0 ? base : at(1))))
-#define UFUSE_INT_BINARY(name)                  \
-  UFUSE_INT_FORM(name, 0)                       \
-  UFUSE_INT_FORM(name, ChainCode::kSplat)       \
-  UFUSE_INT_FORM(name, ChainCode::kReversed)    \
+#define UFUSE_INT_FORM(name, form)    \
+  UFUSE_IF(kSingle, int_##name, form, \
+           (acc.template binary<ops::name, I, (form)>(((form) & ChainCode::kSplat) != 0 ? base : at(1))))
+#define UFUSE_INT_BINARY(name)               \
+  UFUSE_INT_FORM(name, 0)                    \
+  UFUSE_INT_FORM(name, ChainCode::kSplat)    \
+  UFUSE_INT_FORM(name, ChainCode::kReversed) \
   UFUSE_INT_FORM(name, ChainCode::kSplat | ChainCode::kReversed)
 #define UFUSE_INT_UNARY(name) UFUSE_IF(kSingle, int_##name, 0, (acc.template unary<ops::name, I>()))
-      UFUSE_CHAIN_INT_BINARY(UFUSE_INT_BINARY)
-      UFUSE_CHAIN_INT_UNARY(UFUSE_INT_UNARY)
-      UFUSE_IF(kSingle, to_int, 0, (acc.template unary<CastTo<I>, F>()))
-      UFUSE_IF(kSingle, to_float, 0, (acc.template unary<CastTo<F>, I>()))
-      UFUSE_IF(kSingle, rint_to_int, 0, (acc.template unary<RintToInt, F>()))
-      UFUSE_IF(kSingle, load_i8, 0, (acc.template load_as<std::int8_t, I>(at(4))))
-      UFUSE_IF(kSingle, load_u8, 0, (acc.template load_as<std::uint8_t, I>(at(4))))
-      UFUSE_IF(kSingle, load_i16, 0, (acc.template load_as<std::int16_t, I>(at(2))))
-      UFUSE_IF(kSingle, load_u16, 0, (acc.template load_as<std::uint16_t, I>(at(2))))
-      UFUSE_IF(!kSingle, load_float, 0, (acc.template load_as<float, F>(at(2))))
-      UFUSE_IF(!kSingle, load_int, 0, (acc.template load_as<std::int32_t, F>(at(2))))
-      UFUSE_END(!kSingle, store_float, (acc.template store_as<float, F>(at(2))))
-      UFUSE_END(kSingle, store_8, (acc.template store_as<std::uint8_t, I>(at(4))))
-      UFUSE_END(kSingle, store_16, (acc.template store_as<std::uint16_t, I>(at(2))))
-      UFUSE_END(kSingle, quantize_i8, (quantize<std::int8_t>(acc, *by, m, reg, at(4))))
-      UFUSE_END(kSingle, quantize_u8, (quantize<std::uint8_t>(acc, *by, m, reg, at(4))))
-      UFUSE_END(kSingle, quantize_i16, (quantize<std::int16_t>(acc, *by, m, reg, at(2))))
-      UFUSE_END(kSingle, quantize_u16, (quantize<std::uint16_t>(acc, *by, m, reg, at(2))))
+        UFUSE_CHAIN_INT_BINARY(UFUSE_INT_BINARY)
+        UFUSE_CHAIN_INT_UNARY(UFUSE_INT_UNARY)
+        UFUSE_IF(kSingle, to_int, 0, (acc.template unary<CastTo<I>, F>()))
+        UFUSE_IF(kSingle, to_float, 0, (acc.template unary<CastTo<F>, I>()))
+        UFUSE_IF(kSingle, rint_to_int, 0, (acc.template unary<RintToInt, F>()))
+        UFUSE_IF(kSingle, load_i8, 0, (acc.template load_as<std::int8_t, I>(at(4))))
+        UFUSE_IF(kSingle, load_u8, 0, (acc.template load_as<std::uint8_t, I>(at(4))))
+        UFUSE_IF(kSingle, load_i16, 0, (acc.template load_as<std::int16_t, I>(at(2))))
+        UFUSE_IF(kSingle, load_u16, 0, (acc.template load_as<std::uint16_t, I>(at(2))))
+        UFUSE_IF(!kSingle, load_float, 0, (acc.template load_as<float, F>(at(2))))
+        UFUSE_IF(!kSingle, load_int, 0, (acc.template load_as<std::int32_t, F>(at(2))))
+        UFUSE_END(!kSingle, store_float, (acc.template store_as<float, F>(at(2))))
+        UFUSE_END(kSingle, store_8, (acc.template store_as<std::uint8_t, I>(at(4))))
+        UFUSE_END(kSingle, store_16, (acc.template store_as<std::uint16_t, I>(at(2))))
+        UFUSE_END(kSingle, quantize_i8, (quantize<std::int8_t>(acc, *by, m, reg, at(4))))
+        UFUSE_END(kSingle, quantize_u8, (quantize<std::uint8_t>(acc, *by, m, reg, at(4))))
+        UFUSE_END(kSingle, quantize_i16, (quantize<std::int16_t>(acc, *by, m, reg, at(2))))
+        UFUSE_END(kSingle, quantize_u16, (quantize<std::uint16_t>(acc, *by, m, reg, at(2))))
 #undef UFUSE_IF
 #undef UFUSE_END
 #undef UFUSE_INT_FORM
@@ -310,7 +311,7 @@ void run_quantized(const ChainTask& task, const ChainCode* m) {
 
 void run_single(const ChainTask& task) {
   const ChainCode* last = task.code;
-  while (last->op() < ChainOp::store) ++last;
+  while (!ends_chain(last->op())) ++last;
   switch (last->op()) {
     case ChainOp::quantize_i8:
       return run_quantized<std::int8_t>(task, last);

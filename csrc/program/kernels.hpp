@@ -5,7 +5,7 @@
 
 #include "core/dtype.hpp"
 #include "core/tiers.hpp"
-#include "program/chain.hpp"
+#include "program/chain_code.hpp"
 
 namespace ufuse {
 

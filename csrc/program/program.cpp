@@ -243,8 +243,8 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
         step.in[a] = static_cast<std::int16_t>(register_for(spec.args[a], args_row));
     }
     step.ends_chain = step.kind == StepKind::map && !steps_.empty() && steps_.back().chain >= 0 &&
-                      quantizes(spec.operation, spec.output, arg_types[0]) &&
-                      spec.args[0] == last_value && step.row == steps_.back().row &&
+                      quantizes(spec.operation, spec.output, arg_types[0]) && spec.args[0] == last_value &&
+                      step.row == steps_.back().row &&
                       last_use[static_cast<std::size_t>(last_value)] == static_cast<int>(i) &&
                       std::count(spec.args.begin(), spec.args.end(), last_value) == 1;
     last_value = value;
@@ -261,8 +261,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     }
     int reg = -1;
     const bool is_output = last_use[static_cast<std::size_t>(value)] == values;
-    if (!is_output &&
-        step.is_map()) {  // outputs keep a register of their own: it may be the result's memory
+    if (!is_output && step.is_map()) {  // outputs keep a register of their own: it may be the result's memory
       for (std::size_t f = 0; f < free_registers.size(); ++f) {
         const auto& candidate = registers_[static_cast<std::size_t>(free_registers[f])];
         if (candidate.row == result_row && item_size(candidate.dtype) == item_size(spec.output)) {
@@ -306,10 +305,10 @@ void Program::find_whole() {
   if (has_rows_ || outputs() != 1 || steps_.empty() || steps_.size() > 2) return;
   const Step &first = steps_.front(), &last = steps_.back();
   if (last.out != output_register_.front()) return;
-  const bool quantizes_alone = steps_.size() == 1 && first.chain < 0 && first.kind == StepKind::map &&
-                               quantizes(any_table().rows[first.kernel].name,
-                                         any_table().rows[first.kernel].output, DType::F32) &&
-                               any_table().rows[first.kernel].inputs[0] == DType::F32;
+  const bool quantizes_alone =
+      steps_.size() == 1 && first.chain < 0 && first.kind == StepKind::map &&
+      quantizes(any_table().rows[first.kernel].name, any_table().rows[first.kernel].output, DType::F32) &&
+      any_table().rows[first.kernel].inputs[0] == DType::F32;
   if (quantizes_alone) {
     whole_.items = {{ChainOp::load, false, 0, first.in[0]}};
     whole_.output = DType::F32;
@@ -323,8 +322,7 @@ const char* Program::only_operation() const {
   const ProgramKernels& kernels = program_kernels(active_tier());
   if (steps_.size() != 1 || outputs() != 1) return nullptr;
   const Step& step = steps_.front();
-  if (step.kind != StepKind::map || step.arity > inputs() ||
-      step.out != output_register_.front())
+  if (step.kind != StepKind::map || step.arity > inputs() || step.out != output_register_.front())
     return nullptr;
   for (int i = 0; i < step.arity; ++i)
     if (step.in[i] != register_of_[static_cast<std::size_t>(i)]) return nullptr;

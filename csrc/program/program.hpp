@@ -12,6 +12,7 @@
 
 #include "core/macros.hpp"
 #include "core/plan.hpp"
+#include "program/chain.hpp"
 #include "program/kernels.hpp"
 
 namespace ufuse {
@@ -88,9 +89,9 @@ class UFUSE_API Program {
     /// step does both.
     bool ends_chain;
     std::int8_t arity;
-    std::int16_t kernel;  // of a map: index into the kernel table (the same rows on every tier)
-    std::int16_t chain;   // of a chain, or of a map that is one by itself; else -1
-    std::int16_t out;     // registers
+    std::int16_t kernel;         // of a map: index into the kernel table (the same rows on every tier)
+    std::int16_t chain;          // of a chain, or of a map that is one by itself; else -1
+    std::int16_t out;            // registers
     std::int16_t in[kMaxArity];  // not of a chain: its items name theirs
     bool is_map() const { return kind == StepKind::map || kind == StepKind::chain; }
   };
@@ -119,7 +120,7 @@ class UFUSE_API Program {
   std::vector<Fill> constants_;
   std::vector<Step> steps_;
   std::vector<Chain> chains_;
-  int chain_items_ = 0;              // in all of them
+  int chain_items_ = 0;             // in all of them
   int first_kept_ = 0, slots_ = 0;  // registers for what they keep
   /// All of the program as one chain of one result; empty where it is none.
   Chain whole_;

@@ -1,5 +1,5 @@
-// Programs that are one chain, over rows that lie as the chain can take them: no blocks, no tiles. Setting a run
-// of those up takes longer than a chain does with some thousand elements.
+// Programs that are one chain, over rows that lie as the chain can take them: no blocks, no tiles. Setting a
+// run of those up takes longer than a chain does with some thousand elements.
 #include <cstring>
 
 #include "program/program.hpp"
@@ -82,8 +82,9 @@ class WholeRun {
     for (int r = 0; r < program_.registers(); ++r) reg[r] = from[r];
     for (int k = 0; k < operands(); ++k)
       if (!single_[register_of(k)]) reg[register_of(k)] += first * size_[k];
-    const ChainTask task{code_, reg, count, program_.first_kept_, program_.slots_,
-                         plan_.axes > 1 ? plan_.extent[1] : 1, moves_, moving_};
+    const ChainTask task{
+        code_,  reg,    count, program_.first_kept_, program_.slots_, plan_.axes > 1 ? plan_.extent[1] : 1,
+        moves_, moving_};
     program_kernels(active_tier()).chains[program_.whole_.wide ? 1 : 0](task);
   }
 

@@ -1,5 +1,5 @@
-// The low bits of int32 lanes, several registers to one: `convert` by itself is taken apart lane by lane where
-// registers are not in a loop (GCC 12).
+// The low bits of int32 lanes, several registers to one: `convert` by itself is taken apart lane by lane
+// where registers are not in a loop (GCC 12).
 #pragma once
 
 #include "simd/vec.hpp"
@@ -20,9 +20,9 @@ UFUSE_INLINE void store_low(const Register<std::int32_t> (&from)[G], char* to) {
     return _mm512_packus_epi32((__m512i)(a & low).v, (__m512i)(b & low).v);
   };
   const auto bytes = [](__m512i a, __m512i b) { return _mm512_packus_epi16(a, b); };
-  const __m512i order =
-      sizeof(Q) == 1 ? _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0)
-                     : _mm512_set_epi32(15, 14, 11, 10, 7, 6, 3, 2, 13, 12, 9, 8, 5, 4, 1, 0);
+  const __m512i order = sizeof(Q) == 1
+                            ? _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0)
+                            : _mm512_set_epi32(15, 14, 11, 10, 7, 6, 3, 2, 13, 12, 9, 8, 5, 4, 1, 0);
   const auto put = [&](char* at, __m512i x) __attribute__((always_inline)) {
     _mm512_storeu_si512(at, _mm512_maskz_permutexvar_epi32(0xffff, order, x));
   };
@@ -52,7 +52,7 @@ UFUSE_INLINE void store_low(const Register<std::int32_t> (&from)[G], char* to) {
   }
 #else
   for (int k = 0; k < G; ++k, to += V::size * static_cast<int>(sizeof(Q)))
-    convert<Vec<Q, V::size>>(from[k]).store(to);
+    convert<Vec<Q, V::size> >(from[k]).store(to);
 #endif
 }
 
