@@ -258,12 +258,36 @@ def test_quantization_at_the_end(code: str, scale: float, any_tier: str) -> None
         for by in ((), (shape[0], 1), (1, shape[1])):
             scales = np.asarray(scale * rng.uniform(1, 2, by), np.float32)
             out, want = np.empty(shape, dtype), np.empty(shape, dtype)
-            if NATIVE:
-                native.run_program(program, [x, y, scales, zero], [out])
-            else:
-                reference.run_program(program, [x, y, scales, zero], [out])
+            (native if NATIVE else reference).run_program(program, [x, y, scales, zero], [out])
             reference.run_program(program, [x, y, scales, zero], [want])
             np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("length", [7, 200, 5000])
+def test_quantization_behind_float64(length: int, any_tier: str) -> None:
+    """What is narrowed to float32 is quantized in a step of its own."""
+    x = np.random.default_rng(5).normal(0, 30, length)
+    program = Program(
+        ("f8", "f8", "f4", "i1"),
+        (("u4", np.uint32(-128 & 0xFFFF | 127 << 16)),),
+        (
+            Instruction("multiply", "f8", (0, 1)),
+            Instruction("cast", "f4", (5,)),
+            Instruction("quantize_linear", "i1", (6, 2, 3, 4)),
+        ),
+        (7,),
+    )
+    given = [x, np.array(0.7), np.array(0.5, np.float32), np.array(3, np.int8)]
+    for start in (0, 1):  # the cast behind a product, and alone
+        arrays = given if start == 0 else [x, np.array(1.0), *given[2:]]
+        steps = program.instructions[start:]
+        if start == 1:
+            steps = (Instruction("cast", "f4", (0,)), Instruction(*steps[1][:2], (5, 2, 3, 4)))
+        part = Program(program.inputs, program.constants, steps, (4 + len(steps),))
+        out, want = np.zeros(length, np.int8), np.zeros(length, np.int8)
+        (native if NATIVE else reference).run_program(part, arrays, [out])
+        reference.run_program(part, arrays, [want])
+        np.testing.assert_array_equal(out, want)
 
 
 @needs_native

@@ -73,7 +73,7 @@ Chain cast_of(DType output, DType input, int value) {
   chain.wide = output == DType::F64 || input == DType::F64;
   const bool to_lanes = output == DType::F32 || output == DType::I32;
   chain.ends = chain.wide ? output == DType::F32 : is_narrow_integer(output);
-  if (!load_of(input, chain.wide, load)) return {};
+  if (output == input || !load_of(input, chain.wide, load)) return {};
   if (chain.wide && output != DType::F64 && output != DType::F32) return {};
   if (!chain.wide && !to_lanes && !chain.ends) return {};
   chain.items.push_back({load, false, value});

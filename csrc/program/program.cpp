@@ -243,8 +243,8 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
         step.in[a] = static_cast<std::int16_t>(register_for(spec.args[a], args_row));
     }
     step.ends_chain = step.kind == StepKind::map && !steps_.empty() && steps_.back().chain >= 0 &&
-                      quantizes(spec.operation, spec.output, arg_types[0]) && spec.args[0] == last_value &&
-                      step.row == steps_.back().row &&
+                      !chain_of(steps_.back()).wide && quantizes(spec.operation, spec.output, arg_types[0]) &&
+                      spec.args[0] == last_value && step.row == steps_.back().row &&
                       last_use[static_cast<std::size_t>(last_value)] == static_cast<int>(i) &&
                       std::count(spec.args.begin(), spec.args.end(), last_value) == 1;
     last_value = value;
