@@ -77,7 +77,7 @@ void ProgramFinish::run_affine(const EpilogueTile& tile) const {
   strides[1][0] = tile.ld * sum_size_;
   strides[1][1] = sum_size_;
   operands[1] = {static_cast<char*>(tile.acc), strides[1], false};
-  program_.run(2, shape, {operands, arrays_.size() + 1});
+  program_.run_here(2, shape, {operands, arrays_.size() + 1});
 }
 
 void ProgramFinish::run_scattered(const EpilogueTile& tile) const {
@@ -104,7 +104,7 @@ void ProgramFinish::run_scattered(const EpilogueTile& tile) const {
   strides[1][0] = tile.ld * sum_size_;
   strides[1][1] = sum_size_;
   operands[1] = {static_cast<char*>(tile.acc), strides[1], false};
-  program_.run(2, shape, {operands, arrays_.size() + 1});
+  program_.run_here(2, shape, {operands, arrays_.size() + 1});
   const Array& c = arrays_[0];
   walk_by_size(c.data + c.batch.at(tile.batch), c.rows, c.cols, tile, scratch.data(), size_of(0),
                [](char* at, char* here, auto n) { std::memcpy(at, here, n); });

@@ -1,6 +1,7 @@
 // Arithmetic, one functor an operation: the same source for a register of lanes and a CUDA thread.
 #pragma once
 
+#include "ops/math_core.hpp"
 #include "simd/scalar.hpp"
 #if !UFUSE_DEVICE_CODE
 #include "simd/vec.hpp"
@@ -129,7 +130,7 @@ struct minimum {
 struct relu {
   template <class V>
   static UFUSE_INLINE V apply(V a) {
-    return maximum::apply(a, V{});
+    return math::larger(V{}, a);  // the maximum with a number: one instruction
   }
 };
 

@@ -11,6 +11,9 @@
 
 namespace ufuse {
 namespace UFUSE_TIER {
+
+const ChainKernel* chain_kernels();
+
 namespace {
 
 constexpr int largest(int a, int b, int c = 1, int d = 1) {
@@ -232,87 +235,6 @@ constexpr KernelRow kRows[] = {
 #undef UFUSE_KERNEL
 };
 
-// --- two operations in one step ---------------------------------------------------------------------------
-
-template <ChainOp>
-struct FunctorOf;
-template <>
-struct FunctorOf<ChainOp::add> {
-  using type = ops::add;
-};
-template <>
-struct FunctorOf<ChainOp::subtract> {
-  using type = ops::subtract;
-};
-template <>
-struct FunctorOf<ChainOp::multiply> {
-  using type = ops::multiply;
-};
-
-template <ChainOp First, ChainOp Second, bool Reversed>
-struct Chain {
-  template <class V>
-  static UFUSE_INLINE V apply(V a, V b, V c) {
-    using One = typename FunctorOf<First>::type;
-    using Two = typename FunctorOf<Second>::type;
-    if constexpr (Reversed) {
-      return Two::apply(c, One::apply(a, b));
-    } else {
-      return Two::apply(One::apply(a, b), c);
-    }
-  }
-};
-
-template <int Index>
-constexpr KernelRow chain() {
-  constexpr auto kType = Index % 2 != 0 ? F64 : F32;
-  constexpr auto kFirst = static_cast<ChainOp>(Index / 4 / kChainOps);
-  constexpr auto kSecond = static_cast<ChainOp>(Index / 4 % kChainOps);
-  using F = Chain<kFirst, kSecond, Index / 2 % 2 != 0>;
-  static_assert(chain_row(kFirst, kSecond, Index / 2 % 2 != 0, kType) == Index);
-  return {nullptr,
-          kType,
-          {kType, kType, kType},
-          3,
-          {ternary<F, 0, kType, kType, kType, kType>, ternary<F, 1, kType, kType, kType, kType>,
-           ternary<F, 2, kType, kType, kType, kType>, nullptr, ternary<F, 4, kType, kType, kType, kType>,
-           ternary<F, 5, kType, kType, kType, kType>, ternary<F, 6, kType, kType, kType, kType>, nullptr}};
-}
-
-template <int... Index>
-constexpr std::array<KernelRow, sizeof...(Index)> make_chains(std::integer_sequence<int, Index...>) {
-  return {chain<Index>()...};
-}
-constexpr auto kChains = make_chains(std::make_integer_sequence<int, kChainRows>());
-
-template <bool Subtracted, ScalarMask Mask, class T>
-void pair(void* out, const void* a, const void* b, const void* c, const void* d, std::int64_t count) {
-  constexpr int N = kRegisterBytes / static_cast<int>(sizeof(T));
-  const Operand<T, N, (Mask & 1) != 0> p(a);
-  const Operand<T, N, (Mask & 2) != 0> q(b);
-  const Operand<T, N, (Mask & 4) != 0> r(c);
-  const Operand<T, N, (Mask & 8) != 0> s(d);
-  using Join = std::conditional_t<Subtracted, ops::subtract, ops::add>;
-#pragma GCC unroll 2
-  for (std::int64_t i = 0; i < count; i += N)
-    Join::template apply<Vec<T, N>>(ops::multiply::apply<Vec<T, N>>(p.at(i), q.at(i)),
-                                    ops::multiply::apply<Vec<T, N>>(r.at(i), s.at(i)))
-        .store(static_cast<T*>(out) + i);
-}
-
-template <bool Subtracted, class T>
-constexpr PairRow pairs() {
-  PairRow row{};
-  auto fill = [&row]<ScalarMask... Mask>(std::integer_sequence<ScalarMask, Mask...>) {
-    ((row.kernel[Mask] = pair<Subtracted, Mask, T>), ...);
-  };
-  fill(std::integer_sequence<ScalarMask, 0, 1, 2, 4, 5, 6, 8, 9, 10>());
-  return row;
-}
-constexpr PairRow kPairs[] = {pairs<false, float>(), pairs<false, double>(), pairs<true, float>(),
-                              pairs<true, double>()};
-static_assert(sizeof kPairs / sizeof kPairs[0] == kPairRows && pair_row(true, DType::F32) == 2);
-
 // --- moves -------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -387,7 +309,7 @@ constexpr MoveKernels kMove = {
 
 const ProgramKernels* program_kernels() {
   static const ProgramKernels table = {kRows, static_cast<int>(sizeof kRows / sizeof kRows[0]),
-                                       kChains.data(), kPairs, kMove};
+                                       chain_kernels(), kMove};
   return &table;
 }
 

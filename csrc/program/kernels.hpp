@@ -5,6 +5,7 @@
 
 #include "core/dtype.hpp"
 #include "core/tiers.hpp"
+#include "program/chain_code.hpp"
 
 namespace ufuse {
 
@@ -17,8 +18,7 @@ inline constexpr std::int64_t kBlockMultiple = 64;
 using BlockKernel = void (*)(void* out, const void* a, const void* b, const void* c, const void* d,
                              std::int64_t count);
 
-inline constexpr int kMaxArity = 4;      // of an operation
-inline constexpr int kMaxStepArity = 4;  // of a step, which may be several operations
+inline constexpr int kMaxArity = 4;  // of an operation
 
 /// Which operands are single values rather than blocks: bit i for operand i. A kernel that knows keeps the
 /// value in a register: one load in three less, and no block of copies in L1.
@@ -33,7 +33,7 @@ using RowsKernel = void (*)(void* out, const void* a, const void* const* values,
 inline constexpr std::int64_t kRowMultiple = 16;
 
 struct KernelRow {
-  const char* name;  // of the operation; null for several in one
+  const char* name;  // of the operation
   DType output;
   DType inputs[kMaxArity];
   std::int8_t arity;
@@ -56,34 +56,10 @@ struct MoveKernels {
   void (*stream)(char* to, const void* block, std::int64_t bytes);
 };
 
-/// Two operations in one step: op2(op1(a, b), c), or op2(c, op1(a, b)) where `reversed`. Each rounds as it
-/// does alone; what is saved is a store and a load per element, about 2.5 of the 5.5 cycles that a pair of
-/// steps takes per register on Zen 4.
-enum class ChainOp : std::uint8_t { add, subtract, multiply };
-inline constexpr int kChainOps = 3;
-
-/// Where the row of a chain is among the rows, after those of the catalogue. Float types only.
-constexpr int chain_row(ChainOp first, ChainOp second, bool reversed, DType type) {
-  return ((static_cast<int>(first) * kChainOps + static_cast<int>(second)) * 2 + (reversed ? 1 : 0)) * 2 +
-         (type == DType::F64 ? 1 : 0);
-}
-inline constexpr int kChainRows = kChainOps * kChainOps * 2 * 2;
-
-/// a * b + c * d, or - where `subtracted`, in one step, each operation rounded as alone: where memory
-/// copies at 84 GB/s, 2*x + 3*y ran at 62 in two steps and runs at 70 in one.
-struct PairRow {
-  BlockKernel kernel[1 << kMaxStepArity];  // by ScalarMask, at most one single value in a product
-};
-constexpr int pair_row(bool subtracted, DType type) {
-  return (subtracted ? 2 : 0) + (type == DType::F64 ? 1 : 0);
-}
-inline constexpr int kPairRows = 4;
-
 struct ProgramKernels {
   const KernelRow* rows;  // of the catalogue
   int count;
-  const KernelRow* chains;  // kChainRows
-  const PairRow* pairs;     // kPairRows
+  const ChainKernel* chains;  // of float lanes, of double lanes
   MoveKernels move;
 };
 

@@ -47,29 +47,20 @@ bool row_reduction_of(const std::string& name, RowReduction& reduction) {
   return false;
 }
 
-bool chain_op_of(const std::string& name, ChainOp& op) {
-  constexpr const char* names[] = {"add", "subtract", "multiply"};
-  for (int i = 0; i < kChainOps; ++i)
-    if (name == names[i]) {
-      op = static_cast<ChainOp>(i);
-      return true;
-    }
-  return false;
-}
-
-/// An instruction, or several in one step: `kernel` is then that step's, else -1.
+/// An instruction, or several in one.
 struct Lowered {
   InstructionSpec spec;
-  int kernel = -1;
-  bool dead = false;  // it is part of a later one
+  Chain chain;          // empty where it is no cheap operation
+  bool joined = false;  // it is a chain of several
+  bool dead = false;    // it is part of a later one
 };
 
-/// Joins additions, subtractions and products whose result is read once, by another of them, to their reader.
+/// Joins cheap operations whose result is read once, by another of them, to their reader.
 class Joiner {
  public:
-  Joiner(const std::vector<InstructionSpec>& instructions, const std::vector<int>& outputs, int leaves,
-         int kernels)
-      : leaves_(leaves), chains_(kernels), pairs_(kernels + kChainRows), uses_(instructions.size(), 0) {
+  Joiner(const std::vector<InstructionSpec>& instructions, const std::vector<int>& outputs,
+         const std::vector<DType>& leaves)
+      : leaves_(static_cast<int>(leaves.size())), types_(leaves), uses_(instructions.size(), 0) {
     for (const auto& instruction : instructions)
       for (const int value : instruction.args) count(value);
     for (const int value : outputs) count(value);
@@ -80,57 +71,47 @@ class Joiner {
 
  private:
   void count(int value) {
-    if (value >= leaves_ && value - leaves_ < static_cast<int>(uses_.size()))
-      ++uses_[static_cast<std::size_t>(value - leaves_)];
+    if (value >= leaves_) ++uses_[static_cast<std::size_t>(value - leaves_)];
   }
 
   void add(const InstructionSpec& instruction) {
-    Lowered current{instruction};
-    ChainOp op{};
-    const bool floating = instruction.output == DType::F32 || instruction.output == DType::F64;
-    if (floating && instruction.args.size() == 2 && chain_op_of(instruction.operation, op) &&
-        !join_pair(current, op))
-      join_chain(current, op);
+    Lowered current{instruction, {}};
+    std::vector<DType> inputs;
+    for (const int value : instruction.args) inputs.push_back(types_[static_cast<std::size_t>(value)]);
+    types_.push_back(instruction.output);
+    if (inputs.size() == 1 || inputs.size() == 2)
+      current.chain = chain_of(instruction.operation, instruction.output, inputs, instruction.args);
+    if (!current.chain.empty()) join_to(current);
     lowered.push_back(std::move(current));
   }
 
-  /// What computes an argument of `reader`, where it can be part of it.
-  Lowered* inner(const Lowered& reader, std::size_t argument, ChainOp& op) {
-    const int value = reader.spec.args[argument] - leaves_;
-    if (value < 0 || value >= static_cast<int>(lowered.size()) || uses_[static_cast<std::size_t>(value)] != 1)
-      return nullptr;
-    Lowered& found = lowered[static_cast<std::size_t>(value)];
-    const bool joins = found.kernel < 0 && found.spec.args.size() == 2 &&
-                       found.spec.output == reader.spec.output && chain_op_of(found.spec.operation, op);
-    return joins ? &found : nullptr;
-  }
-
-  bool join_pair(Lowered& reader, ChainOp op) {
-    ChainOp of_left{}, of_right{};
-    if (op == ChainOp::multiply) return false;
-    Lowered* left = inner(reader, 0, of_left);
-    Lowered* right = inner(reader, 1, of_right);
-    if (left == nullptr || right == nullptr || of_left != ChainOp::multiply || of_right != ChainOp::multiply)
-      return false;
-    reader.kernel = pairs_ + pair_row(op == ChainOp::subtract, reader.spec.output);
-    reader.spec.args = {left->spec.args[0], left->spec.args[1], right->spec.args[0], right->spec.args[1]};
-    left->dead = right->dead = true;
-    return true;
-  }
-
-  void join_chain(Lowered& reader, ChainOp op) {
-    for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
-      ChainOp first{};
-      Lowered* part = inner(reader, side, first);
-      if (part == nullptr) continue;
-      reader.kernel = chains_ + chain_row(first, op, side == 1, reader.spec.output);
-      reader.spec.args = {part->spec.args[0], part->spec.args[1], reader.spec.args[1 - side]};
-      part->dead = true;
-      return;
+  void join_to(Lowered& reader) {
+    std::vector<Lowered*> parts;
+    std::vector<const Chain*> chains;
+    for (const int value : reader.spec.args) {
+      parts.push_back(alone(value));
+      chains.push_back(parts.back() != nullptr ? &parts.back()->chain : nullptr);
     }
+    const unsigned which = join(reader.chain, reader.spec.args, chains);
+    if (which == 0) return;
+    reader.joined = true;
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      if ((which >> i & 1) != 0) parts[i]->dead = true;
+    auto& args = reader.spec.args;
+    args.clear();
+    for (const Chain::Item& item : reader.chain.items)
+      if (item.value >= 0 && std::find(args.begin(), args.end(), item.value) == args.end())
+        args.push_back(item.value);
   }
 
-  const int leaves_, chains_, pairs_;  // number of leaves; where the joined rows begin
+  /// What computes a value that is read once.
+  Lowered* alone(int value) {
+    const auto index = static_cast<std::size_t>(value - leaves_);
+    return value < leaves_ || uses_[index] != 1 ? nullptr : &lowered[index];
+  }
+
+  const int leaves_;  // their number
+  std::vector<DType> types_;
   std::vector<int> uses_;
 };
 
@@ -189,8 +170,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
 
   for (std::size_t i = 0; i < instructions.size(); ++i)
     for (const int value : instructions[i].args) check(value, leaves + static_cast<int>(i));
-  const std::vector<Lowered> lowered =
-      std::move(Joiner(instructions, outputs_, leaves, any_table().count).lowered);
+  std::vector<Lowered> lowered = std::move(Joiner(instructions, outputs_, value_dtype_).lowered);
 
   // When each value is last read; outputs are read after the end.
   std::vector<int> last_use(static_cast<std::size_t>(values), -1);
@@ -199,6 +179,14 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       if (!lowered[i].dead) last_use[static_cast<std::size_t>(value)] = static_cast<int>(i);
   for (const int value : outputs_) last_use[static_cast<std::size_t>(value)] = values;
 
+  first_kept_ = registers();
+  for (const Lowered& one : lowered)
+    if (!one.dead) slots_ = std::max(slots_, one.chain.slots);
+  for (int slot = 0; slot < slots_; ++slot) {
+    registers_.push_back({DType::F64, false});
+    registers_.back().kept = true;
+  }
+  int last_value = -1;  // of the step before
   std::vector<int> free_registers;
   const auto is_leaf = [&](int value) { return value < leaves; };
   for (std::size_t i = 0; i < lowered.size(); ++i) {
@@ -231,17 +219,35 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       result_row = reduces;
       args_row = !reduces;
     } else {
-      step.kind = StepKind::map;
-      step.kernel = static_cast<std::int16_t>(
-          lowered[i].kernel >= 0 ? lowered[i].kernel : find_kernel(spec.operation, spec.output, arg_types));
+      step.kind = lowered[i].joined ? StepKind::chain : StepKind::map;
+      if (!lowered[i].joined)
+        step.kernel = static_cast<std::int16_t>(find_kernel(spec.operation, spec.output, arg_types));
       if (any_row && any_full)
         throw std::invalid_argument("ufuse program: " + spec.operation +
                                     " mixes row and full values; expand first");
       result_row = step.row = args_row = has_rows_ && !any_full;
     }
-    step.arity = static_cast<std::int8_t>(spec.args.size());
-    for (std::size_t a = 0; a < spec.args.size(); ++a)
-      step.in[a] = static_cast<std::int16_t>(register_for(spec.args[a], args_row));
+    step.chain = -1;
+    if (!lowered[i].chain.empty()) {
+      step.chain = static_cast<std::int16_t>(chains_.size());
+      Chain& chain = chains_.emplace_back(std::move(lowered[i].chain));
+      chain_items_ += static_cast<int>(chain.items.size());
+      for (Chain::Item& item : chain.items)
+        item.reg = item.value >= 0   ? register_for(item.value, args_row)
+                   : item.value < -1 ? first_kept_ + Chain::slot_of(item.value)
+                                     : -1;
+    }
+    if (!lowered[i].joined) {
+      step.arity = static_cast<std::int8_t>(spec.args.size());
+      for (std::size_t a = 0; a < spec.args.size(); ++a)
+        step.in[a] = static_cast<std::int16_t>(register_for(spec.args[a], args_row));
+    }
+    step.ends_chain = step.kind == StepKind::map && !steps_.empty() && steps_.back().chain >= 0 &&
+                      !chain_of(steps_.back()).wide && quantizes(spec.operation, spec.output, arg_types[0]) &&
+                      spec.args[0] == last_value && step.row == steps_.back().row &&
+                      last_use[static_cast<std::size_t>(last_value)] == static_cast<int>(i) &&
+                      std::count(spec.args.begin(), spec.args.end(), last_value) == 1;
+    last_value = value;
     // A register is free again after its value's last use, and at once for the result of this very step
     // where the elements are of one size (kernels read a lane before they write it).
     for (std::size_t a = 0; a < spec.args.size(); ++a) {
@@ -255,8 +261,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     }
     int reg = -1;
     const bool is_output = last_use[static_cast<std::size_t>(value)] == values;
-    if (!is_output &&
-        step.kind == StepKind::map) {  // outputs keep a register of their own: it may be the result's memory
+    if (!is_output && step.is_map()) {  // outputs keep a register of their own: it may be the result's memory
       for (std::size_t f = 0; f < free_registers.size(); ++f) {
         const auto& candidate = registers_[static_cast<std::size_t>(free_registers[f])];
         if (candidate.row == result_row && item_size(candidate.dtype) == item_size(spec.output)) {
@@ -288,18 +293,36 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
     throw std::invalid_argument("ufuse program: needs more than " + std::to_string(kMaxRegisters) +
                                 " registers or " + std::to_string(kMaxSteps) + " steps");
   for (const RegisterSpec& spec : registers_) {
-    if (spec.row) continue;
+    if (spec.row || spec.kept) continue;
     row_bytes_ += static_cast<int>(item_size(spec.dtype));
     if (!spec.expanded) across_bytes_ += static_cast<int>(item_size(spec.dtype));
   }
+  find_whole();
+}
+
+/// Whether there is one result, and that of one chain.
+void Program::find_whole() {
+  if (has_rows_ || outputs() != 1 || steps_.empty() || steps_.size() > 2) return;
+  const Step &first = steps_.front(), &last = steps_.back();
+  if (last.out != output_register_.front()) return;
+  const bool quantizes_alone =
+      steps_.size() == 1 && first.chain < 0 && first.kind == StepKind::map &&
+      quantizes(any_table().rows[first.kernel].name, any_table().rows[first.kernel].output, DType::F32) &&
+      any_table().rows[first.kernel].inputs[0] == DType::F32;
+  if (quantizes_alone) {
+    whole_.items = {{ChainOp::load, false, 0, first.in[0]}};
+    whole_.output = DType::F32;
+  } else if (first.chain >= 0 && (steps_.size() == 1 || last.ends_chain)) {
+    whole_ = chain_of(first);
+  }
+  whole_quantizes_ = quantizes_alone || (!whole_.empty() && steps_.size() == 2);
 }
 
 const char* Program::only_operation() const {
   const ProgramKernels& kernels = program_kernels(active_tier());
   if (steps_.size() != 1 || outputs() != 1) return nullptr;
   const Step& step = steps_.front();
-  if (step.kind != StepKind::map || step.kernel >= kernels.count || step.arity > inputs() ||
-      step.out != output_register_.front())
+  if (step.kind != StepKind::map || step.arity > inputs() || step.out != output_register_.front())
     return nullptr;
   for (int i = 0; i < step.arity; ++i)
     if (step.in[i] != register_of_[static_cast<std::size_t>(i)]) return nullptr;

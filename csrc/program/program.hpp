@@ -12,11 +12,12 @@
 
 #include "core/macros.hpp"
 #include "core/plan.hpp"
+#include "program/chain.hpp"
 #include "program/kernels.hpp"
 
 namespace ufuse {
 
-enum class StepKind : std::uint8_t { map, reduce, expand };
+enum class StepKind : std::uint8_t { map, chain, reduce, expand };
 enum class RowReduction : std::uint8_t { sum, prod, min, max };
 
 inline constexpr int kMaxRegisters = 256;
@@ -73,31 +74,37 @@ class UFUSE_API Program {
   /// with the same strides.
   void run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
 
+  /// The same on the calling thread alone, for what is in its cache.
+  void run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
+
  private:
   friend class ProgramRun;
+  friend class WholeRun;
 
   struct Step {
     StepKind kind;
-    bool row;  // a map over row values
+    bool row;  // a map or chain over row values
     RowReduction reduction;
+    /// It quantizes what the step before has made, which nobody else reads: where there is one scale, that
+    /// step does both.
+    bool ends_chain;
     std::int8_t arity;
-    std::int16_t kernel;  // index into the kernel tables (the same rows on every tier): `kernel_of`
-    std::int16_t out;     // registers
-    std::int16_t in[kMaxStepArity];
+    std::int16_t kernel;         // of a map: index into the kernel table (the same rows on every tier)
+    std::int16_t chain;          // of a chain, or of a map that is one by itself; else -1
+    std::int16_t out;            // registers
+    std::int16_t in[kMaxArity];  // not of a chain: its items name theirs
+    bool is_map() const { return kind == StepKind::map || kind == StepKind::chain; }
   };
-  /// The rows of the catalogue, those of the chains, those of the pairs. Null where there is no kernel for
-  /// these operands as single values.
-  static BlockKernel kernel_of(const ProgramKernels& kernels, const Step& step, ScalarMask mask) {
-    const int chain = step.kernel - kernels.count, pair = chain - kChainRows;
-    return chain < 0  ? kernels.rows[step.kernel].kernel[mask]
-           : pair < 0 ? kernels.chains[chain].kernel[mask]
-                      : kernels.pairs[pair].kernel[mask];
-  }
   struct RegisterSpec {
     DType dtype;
     bool row;
     bool expanded = false;  // holds row values beside full ones, and is read by maps alone
+    bool kept = false;      // of a chain, a group of elements
   };
+  const Chain& chain_of(const Step& step) const { return chains_[static_cast<std::size_t>(step.chain)]; }
+  void find_whole();
+  /// Where all of the program is one chain over rows, runs it without blocks; false where it is not.
+  bool run_whole(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
   struct Fill {
     int reg;
     ConstantSpec value;
@@ -112,6 +119,12 @@ class UFUSE_API Program {
   std::vector<RegisterSpec> registers_;
   std::vector<Fill> constants_;
   std::vector<Step> steps_;
+  std::vector<Chain> chains_;
+  int chain_items_ = 0;             // in all of them
+  int first_kept_ = 0, slots_ = 0;  // registers for what they keep
+  /// All of the program as one chain of one result; empty where it is none.
+  Chain whole_;
+  bool whole_quantizes_ = false;  // and the last step's quantization after it
   bool has_rows_ = false;
   int row_bytes_ = 0;     // bytes per element over all full registers
   int across_bytes_ = 0;  // without the expanded ones

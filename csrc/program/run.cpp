@@ -36,6 +36,9 @@ constexpr std::int64_t kAheadBesideLines = 8 << 10;
 // fewer, down to a line of the cache, and down to one where that would take too much memory.
 constexpr std::int64_t kAcrossBytes = 6 << 20, kMostAcrossBytes = 32 << 20;
 constexpr std::int64_t kMostAcross = 4096, kLeastAcross = 16;
+// Up to so many elements a program that is one chain runs as such on the calling thread: no second one is
+// worth waking.
+constexpr std::int64_t kWhole = 4096;
 // Rows as short as these are treated alike: a register holds their first elements, then their second...
 constexpr std::int64_t kShortRow = 16;
 
@@ -49,7 +52,9 @@ class ProgramRun {
       : program_(program),
         operands_(operands),
         kernels_(program_kernels(active_tier())),
-        tier_(active_tier()) {
+        tier_(active_tier()),
+        code_(static_cast<std::size_t>(program.chain_items_ + 5 * static_cast<int>(program.chains_.size())) *
+              sizeof(ChainCode)) {
     StridedOperand strided[kMaxOperands];
     for (std::size_t k = 0; k < operands.size(); ++k) strided[k] = {operands[k].data, operands[k].strides};
     plan_loop(plan_, axes, shape, static_cast<int>(operands.size()), strided, program.has_rows_ && axes > 0);
@@ -267,15 +272,18 @@ class ProgramRun {
     }
     for (int k = 0; k < program_.outputs(); ++k) single_[operand_plan_[k].reg] = false;
     for (const auto& step : program_.steps_)
-      if (step.kind != StepKind::map) single_[step.in[0]] = false;
+      if (!step.is_map()) single_[step.in[0]] = false;
     for (bool again = true; again;) {  // a value that one step needs as a block is a block for all
       again = false;
       for (std::size_t i = 0; i < program_.steps_.size(); ++i) {
         const auto& step = program_.steps_[i];
+        if (step.kind == StepKind::chain)
+          for (int reg; (reg = block_wanted(program_.chain_of(step), single_)) >= 0; again = true)
+            single_[reg] = false;
         if (step.kind != StepKind::map) continue;
         ScalarMask mask = 0;
         for (int a = 0; a < step.arity; ++a) mask |= (single_[step.in[a]] ? 1U : 0U) << a;
-        kernel_[i] = Program::kernel_of(kernels_, step, mask);
+        kernel_[i] = kernels_.rows[step.kernel].kernel[mask];
         if (kernel_[i] != nullptr) continue;
         for (int a = 0; a < step.arity; ++a) single_[step.in[a]] = false;
         again = true;
@@ -292,10 +300,41 @@ class ProgramRun {
         p.feed = p.direct ? Feed::direct : Feed::load;
     }
     choose_rows_kernels();
+    write_chains();
     steady_ = !program_.has_rows_ && t0_ * t1_ % kBlockMultiple == 0;
     for (int k = 0; k < count(); ++k)
       steady_ &= is_output(k) ? operand_plan_[k].direct || (stream_ && contiguous_out_[k])
                               : operand_plan_[k].feed != Feed::load || operand_plan_[k].spread;
+  }
+
+  /// The code of chains. Where the step behind one makes codes of its result by one scale, they are one.
+  void write_chains() {
+    auto* code = reinterpret_cast<ChainCode*>(code_.data());
+    const std::size_t steps = program_.steps_.size();
+    for (std::size_t i = 0; i < steps; ++i) chain_[i] = nullptr, joined_[i] = false;
+    for (std::size_t i = 0; i < steps; ++i) {
+      const auto& step = program_.steps_[i];
+      bool ends = step.chain >= 0 && i + 1 < steps && program_.steps_[i + 1].ends_chain;
+      for (int a = 1; a < kMaxArity && ends; ++a) ends = single_[program_.steps_[i + 1].in[a]];
+      ends = ends && block_wanted(program_.chain_of(step), single_) < 0;
+      if (step.kind != StepKind::chain && !ends) continue;
+      const auto& last = program_.steps_[i + (ends ? 1 : 0)];
+      const DType type = program_.registers_[static_cast<std::size_t>(last.out)].dtype;
+      chain_[i] = code;
+      joined_[i + 1] = ends;
+      code += write_code(program_.chain_of(step), single_, scalar_,
+                         {last.out, ends ? last.in + 1 : nullptr, type}, code);
+    }
+  }
+
+  /// A map or a chain over `elements`, a whole multiple.
+  void apply(std::size_t i, char** reg, std::int64_t elements) const {
+    const auto& step = program_.steps_[i];
+    if (chain_[i] != nullptr)
+      kernels_.chains[program_.chain_of(step).wide ? 1 : 0](
+          {chain_[i], reg, elements, program_.first_kept_, program_.slots_});
+    else if (!joined_[i])
+      kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]], elements);
   }
 
   /// Where all steps that read a value per row have kernels for that, full tiles need not spread it.
@@ -313,11 +352,16 @@ class ProgramRun {
     for (std::size_t i = 0; i < program_.steps_.size() && by_rows_; ++i) {
       const auto& step = program_.steps_[i];
       rows_kernel_[i] = nullptr;
+      if (step.kind == StepKind::chain) {
+        for (const Chain::Item& item : program_.chain_of(step).items)
+          by_rows_ &= item.value < 0 || !row_value_[item.reg];
+        continue;
+      }
       bool reads = false, others = true;
       for (int a = 0; a < step.arity; ++a) reads |= row_value_[step.in[a]];
       for (int a = 1; a < step.arity; ++a) others &= row_value_[step.in[a]] || single_[step.in[a]];
       if (!reads) continue;
-      if (step.kernel < kernels_.count) rows_kernel_[i] = kernels_.rows[step.kernel].by_rows;
+      rows_kernel_[i] = kernels_.rows[step.kernel].by_rows;
       by_rows_ = others && !row_value_[step.in[0]] && !single_[step.in[0]] && rows_kernel_[i] != nullptr;
     }
     for (const int reg : program_.output_register_) by_rows_ &= !row_value_[reg];
@@ -331,7 +375,8 @@ class ProgramRun {
       const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
       offset[r] = total;
       const std::int64_t elements = single_[r] ? 0 : spec.row ? rows_block_ : block_;
-      const std::int64_t bytes = elements * static_cast<std::int64_t>(item_size(spec.dtype));
+      const std::int64_t bytes = spec.kept ? static_cast<std::int64_t>(kChainGroup)
+                                           : elements * static_cast<std::int64_t>(item_size(spec.dtype));
       total += stream_ ? Streamed::room(bytes) : round_up(bytes, kCacheLine);
     }
     ScratchFrame frame(static_cast<std::size_t>(total));
@@ -479,8 +524,8 @@ class ProgramRun {
       for (std::size_t i = 0; i < steps; ++i) {
         const auto& step = program_.steps_[i];
         if (by_rows_ && rows_kernel_[i] != nullptr) {
-          const void* values[kMaxStepArity];
-          std::int64_t strides[kMaxStepArity];
+          const void* values[kMaxArity];
+          std::int64_t strides[kMaxArity];
           for (int a = 1; a < step.arity; ++a) {
             values[a - 1] = reg[step.in[a]];
             strides[a - 1] = row_value_[step.in[a]] ? row_stride_[step.in[a]] : 0;
@@ -488,8 +533,7 @@ class ProgramRun {
           rows_kernel_[i](reg[step.out], reg[step.in[0]], values, strides, t1_, t0_);
           continue;
         }
-        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
-                   elements);
+        apply(i, reg, elements);
       }
       for (int k = 0; k < lines; ++k) {
         in_lines[k].stream.put(in_lines[k].bytes);
@@ -521,18 +565,17 @@ class ProgramRun {
     return std::min(t1_, n1_ - i1 * t1_);
   }
 
-  void run_steps(char* const* reg, std::int64_t rows, std::int64_t cols) {
+  void run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
     const std::size_t steps = program_.steps_.size();
     for (std::size_t i = 0; i < steps; ++i) {
       const auto& step = program_.steps_[i];
-      if (step.kind == StepKind::map && across_ && !step.row) {
+      if (step.is_map() && across_ && !step.row) {
         std::size_t end = i + 1;
-        while (end < steps && program_.steps_[end].kind == StepKind::map && !program_.steps_[end].row) ++end;
+        while (end < steps && program_.steps_[end].is_map() && !program_.steps_[end].row) ++end;
         run_lines(reg, i, end, rows, cols);
         i = end - 1;
-      } else if (step.kind == StepKind::map) {
-        kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]],
-                   round_up(step.row ? rows : rows * cols, kBlockMultiple));
+      } else if (step.is_map()) {
+        apply(i, reg, round_up(step.row ? rows : rows * cols, kBlockMultiple));
       } else if (step.kind == StepKind::reduce) {
         const DType type = program_.registers_[static_cast<std::size_t>(step.out)].dtype;
         if (across_)
@@ -572,15 +615,13 @@ class ProgramRun {
     const std::int64_t lines = lines_at_once(rows);
     for (std::int64_t line = 0; line < cols; line += lines) {
       const std::int64_t count = round_up(std::min(lines, cols - line) * rows, kBlockMultiple);
-      const auto at = [&](int r) {
+      char* at[kMaxRegisters];
+      for (int r = 0; r < program_.registers(); ++r) {
         const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
-        const bool moves = !single_[r] && !spec.expanded;
-        return reg[r] + (moves ? line * rows * static_cast<std::int64_t>(item_size(spec.dtype)) : 0);
-      };
-      for (std::size_t i = first; i < end; ++i) {
-        const auto& step = program_.steps_[i];
-        kernel_[i](at(step.out), at(step.in[0]), at(step.in[1]), at(step.in[2]), at(step.in[3]), count);
+        const bool moves = !single_[r] && !spec.expanded && !spec.kept && !spec.row;
+        at[r] = reg[r] + (moves ? line * rows * static_cast<std::int64_t>(item_size(spec.dtype)) : 0);
       }
+      for (std::size_t i = first; i < end; ++i) apply(i, at, count);
     }
   }
 
@@ -676,6 +717,9 @@ class ProgramRun {
   bool single_[kMaxRegisters];         // its kernels take it as a single value
   BlockKernel kernel_[kMaxSteps];
   RowsKernel rows_kernel_[kMaxSteps];
+  const ChainCode* chain_[kMaxSteps];  // of a step that is run as a chain, or null
+  bool joined_[kMaxSteps + 1];         // it is part of the chain before it
+  ScratchFrame code_;
   bool row_value_[kMaxRegisters];  // an input with a value for each row of a tile
   std::int64_t row_stride_[kMaxRegisters];
   bool stream_ = false;
@@ -687,7 +731,14 @@ class ProgramRun {
 };
 
 void Program::run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {
+  std::int64_t size = 1;
+  for (int axis = 0; axis < axes; ++axis) size *= shape[axis];
+  if (size <= kWhole && run_whole(axes, shape, operands)) return;
   ProgramRun(*this, axes, shape, operands).run();
+}
+
+void Program::run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {
+  if (!run_whole(axes, shape, operands)) ProgramRun(*this, axes, shape, operands).run();
 }
 
 }  // namespace ufuse
