@@ -46,6 +46,17 @@ template <int kSize>
     if (q == 0 || offset[q] != offset[q - 1] + kSize) begin[runs++] = q;
   }
   begin[runs] = columns;
+  const std::int64_t step = columns > 1 ? offset[1] - offset[0] : 0;
+  bool even = runs == columns;
+  for (int q = 2; even && q < columns; ++q) even = offset[q] - offset[q - 1] == step;
+  if (even) {
+    for (int r = 0; r < rows; ++r, from += from_row) {
+      char* to =
+          task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : row_offset(task, i + r)) + offset[0];
+      for (int q = 0; q < columns; ++q, to += step) std::memcpy(to, from + q * kSize, kSize);
+    }
+    return;
+  }
   for (int r = 0; r < rows; ++r, from += from_row) {
     char* row = task.c + (task.c_rows == nullptr ? (i + r) * task.c_row : row_offset(task, i + r));
     for (int run = 0; run < runs; ++run) {

@@ -4,7 +4,8 @@
 // kc decides the bits of a float result (a new accumulator starts with each k block), so it is the same on
 // every tier; of integers it need not be. f32: 1024 is 7-10 % better than 256, since C is read and written
 // less often. f64: 768 or 1024 with fewer rows are no better than 512, 256 is 4 % worse. Prefetching the tile
-// of C: no gain there; a Granite Rapids gains (micro.hpp).
+// of C: no gain there; a Granite Rapids gains (micro.hpp). nc: 2048 columns are one strip, or A is packed
+// twice (f64 2048^3: 1 to 4 %).
 #pragma once
 
 #include <cstdint>
@@ -25,11 +26,11 @@ inline constexpr std::int64_t kBlockF32 = 1024, kBlockF64 = 512, kBlockInt8 = 20
 #if defined(__AVX512F__)
 // 32 registers: 28 accumulators, 2 of B, 1 of A. mc: packed A takes 448 KiB of the 1 MiB L2.
 inline constexpr Shape kShapeF32{14, 2, kBlockF32, 112, 2048};
-inline constexpr Shape kShapeF64{8, 3, kBlockF64, 112, 2016};  // 14 x 2: 2 % less; 6 x 4: 1 %
+inline constexpr Shape kShapeF64{8, 3, kBlockF64, 112, 2064};  // 14 x 2: 2 % less; 6 x 4: 1 %
 inline constexpr Shape kShapeI32{12, 2, kBlockF32, 96, 2048};  // a product waits in a register of its own
 inline constexpr Shape kShapeI64{12, 2, kBlockF64, 96, 2048};
-inline constexpr Shape kShapeSemiring32{8, 3, kBlockF32, 112, 2016};
-inline constexpr Shape kShapeSemiring64{8, 3, kBlockF64, 112, 2016};
+inline constexpr Shape kShapeSemiring32{8, 3, kBlockF32, 112, 2064};
+inline constexpr Shape kShapeSemiring64{8, 3, kBlockF64, 112, 2064};
 #if defined(__AVX512VNNI__)
 inline constexpr Shape kShapeInt8{14, 2, kBlockInt8, 112, 4096};
 // AMX (Granite Rapids, one core): the k block of a panel of A, 32 KiB, stays in L1, the strip of B, 1 MiB, in
@@ -90,8 +91,8 @@ inline constexpr Shape kShapeI16{kShapeI32.mr, kShapeI32.vectors, kBlockI16, kSh
 #endif
 
 #if defined(__AVX512F__)
-inline constexpr Shape kShapeArg32{4, 3, kBlockF32, 112, 2016};
-inline constexpr Shape kShapeArg64{4, 3, kBlockF64, 112, 2016};
+inline constexpr Shape kShapeArg32{4, 3, kBlockF32, 112, 2064};
+inline constexpr Shape kShapeArg64{4, 3, kBlockF64, 112, 2064};
 #else
 inline constexpr Shape kShapeArg32{4, 1, kBlockF32, 64, 2048};
 inline constexpr Shape kShapeArg64{4, 1, kBlockF64, 64, 2048};
