@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,51 @@ def test_options_are_not_remembered() -> None:
             assert got.dtype == np.float64 and got.flags.c_contiguous
             np.testing.assert_array_equal(got, want)
             np.testing.assert_array_equal(uf.matmul(a, b, **chosen), first)
+
+
+@pytest.mark.parametrize("call", [CALLS["matmul"], CALLS["einsum"]], ids=["matmul", "einsum"])
+@pytest.mark.parametrize("name", ["int8", "float32", "bool"])
+def test_options_by_name_are_remembered_apart(call: Call, name: str) -> None:
+    """What is accumulated in and the semiring, again and again, in any order."""
+    rng = np.random.default_rng(3)
+    dtype = dtype_of(name)
+    a, b = small(rng, (5, 6), dtype), small(rng, (6, 4), dtype)
+    wide = np.float64 if dtype.kind == "f" else np.int64
+    terms = a.astype(wide)[:, :, None] + b.astype(wide)[None]
+    wants: list[tuple[dict[str, Any], Array]] = [
+        ({}, product(a, b)),
+        ({"semiring": "plus_times"}, product(a, b)),
+    ]
+    if name == "bool":
+        either = (a[:, :, None] & b[None]).any(axis=1)
+        wants.append(({"semiring": "or_and"}, either))
+        wants.append(({"semiring": "xor_and"}, (a[:, :, None] & b[None]).sum(axis=1) % 2 == 1))
+    else:
+        into = "float64" if dtype.kind == "f" else "int32"
+        sums = (a.astype(into) @ b.astype(into)).astype(into)
+        wants += [
+            ({"accumulate": into}, sums),
+            ({"accumulate": np.dtype(into)}, sums),
+            ({"accumulate": "int64" if into == "int32" else "float32"},
+             (a.astype(wide) @ b.astype(wide)).astype("int64" if into == "int32" else "float32")),
+        ]  # fmt: skip
+        if dtype.kind == "f":
+            wants.append(({"semiring": "min_plus"}, terms.min(axis=1).astype(dtype)))
+            wants.append(({"semiring": "max_plus"}, terms.max(axis=1).astype(dtype)))
+            least = terms.min(axis=1).astype("f8")
+            wants.append(({"semiring": "min_plus", "accumulate": "float64"}, least))
+    for turn in range(4):
+        for options, want in wants[:: 1 if turn % 2 else -1]:
+            got = call(a, b, **options)
+            same(got, want, f"{options}")
+            assert got.dtype == want.dtype, options
+            out = np.zeros_like(want)
+            assert call(a, b, out=out, **options) is out
+            same(out, want, f"{options}")
+    with pytest.raises(ValueError, match="semiring"):
+        call(a, b, semiring="plus_plus")
+    with pytest.raises(TypeError, match="accumulate"):
+        call(a, b, accumulate="no dtype")
 
 
 def test_conjugation_is_not_confused() -> None:

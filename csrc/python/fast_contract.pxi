@@ -178,7 +178,7 @@ cdef class ContractCall(Entry):
     """
     cdef bint subscripts
     cdef object first
-    cdef dict known, sums  # subscripts to what is prepared: of two arrays, of one
+    cdef dict known, sums  # key to what is prepared: of two arrays, of one
     cdef int reducer, finish
 
     def __init__(self, general, subscripts, first):
@@ -189,17 +189,29 @@ cdef class ContractCall(Entry):
         self.sums = {}
 
     def __call__(self, *args, **kwargs):
-        cdef object key = None, out = None
+        cdef object key = None, out = None, accumulate = None, semiring = None
         cdef Py_ssize_t first = 1 if self.subscripts else 0
         cdef list prepared
+        cdef bint known = True
+        for name, value in kwargs.items():
+            if name == "out":
+                out = value
+            elif name == "accumulate" and type(value) is str:
+                accumulate = value
+            elif name == "semiring" and type(value) is str:
+                semiring = None if value == "plus_times" else value
+            else:
+                known = False
+                break
+        if not known:
+            return self.general(*args, **kwargs)
         if (len(args) == first + 2 and cnp.PyArray_CheckExact(args[first])
-                and cnp.PyArray_CheckExact(args[first + 1])
-                and (not kwargs or (len(kwargs) == 1 and "out" in kwargs))):
-            if kwargs:
-                out = kwargs["out"]
+                and cnp.PyArray_CheckExact(args[first + 1])):
             if self.subscripts:
                 key = args[0]
             if not self.subscripts or type(key) is str:
+                if accumulate is not None or semiring is not None:
+                    key = (key, accumulate, semiring)
                 prepared = <list>self.known.get(key)
                 if prepared is not None:
                     result = self._run(prepared, args[first], args[first + 1], out)
@@ -210,10 +222,10 @@ cdef class ContractCall(Entry):
                     if result is not None:
                         return result
         elif (self.subscripts and len(args) == 2 and type(args[0]) is str and cnp.PyArray_CheckExact(args[1])
-                and (not kwargs or (len(kwargs) == 1 and "out" in kwargs))):
+                and accumulate is None and semiring is None):
             prepared = <list>self.sums.get(args[0])
             if prepared is not None:
-                result = self._sum(prepared, args[1], kwargs["out"] if kwargs else None)
+                result = self._sum(prepared, args[1], out)
                 if result is not None:
                     return result
         return self.general(*args, **kwargs)
@@ -281,8 +293,9 @@ cdef class ContractCall(Entry):
 
         Parameters
         ----------
-        key : str or None
-            The subscripts, where they come first.
+        key : str or None or tuple
+            The subscripts, where they come first; beside them what is accumulated in and the semiring, where
+            one of them is given by name.
         a, b, out : ndarray
             Of these layouts. None is kept.
         owner : object
@@ -311,8 +324,8 @@ cdef class ContractCall(Entry):
 
         Parameters
         ----------
-        key : str or None
-            The subscripts, where they come first.
+        key : str or None or tuple
+            As of `remember`.
         a, b, out : ndarray
             float32 or float64, all three.
         left, right : ndarray

@@ -44,10 +44,24 @@ class Options(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether a call without any option computes the same."""
+        """Whether a call with no more than `accumulate` and `semiring` computes the same."""
         # By `is`: np.dtype("f8") == None, which NumPy reads as float64.
-        nothing = self.dtype is None and self.accumulate is None and self.ring is None
-        return nothing and self.optimize == "auto"
+        return self.dtype is None and self.optimize == "auto"
+
+
+def remembered_by(
+    entry: Any, subscripts: str | None, accumulate: Any, semiring: Any
+) -> tuple[Any, Any]:
+    """Return the fast entry that may remember a call, or None, and the key it does so under.
+
+    Options given by name are part of the key, as `ContractCall` reads them.
+    """
+    ring = None if type(semiring) is str and semiring == "plus_times" else semiring
+    if accumulate is None and ring is None:
+        return entry, subscripts
+    if any(option is not None and type(option) is not str for option in (accumulate, ring)):
+        return None, None
+    return entry, (subscripts, accumulate, ring)
 
 
 def read_options(

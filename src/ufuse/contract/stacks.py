@@ -16,7 +16,7 @@ from ..interop import as_output, asarray, wrap_like
 from .dtypes import by_numpy, check_plain, supports
 from .first import first_product, is_plain
 from .fused import is_traced, like
-from .options import read_axis, read_dtype, read_flag, read_options
+from .options import read_axis, read_dtype, read_flag, read_options, remembered_by
 from .summation import contract
 
 Array = NDArray[Any]
@@ -105,6 +105,7 @@ class _Stacked:
         a, b = read(self.function, ("x1", "x2"), x1, x2)
         if is_traced(x1, x2) and axes is not None:
             raise trace_error(f"axes= of {self.function}", "write it as np.einsum")
+        entry, key = remembered_by(entry, None, options["accumulate"], options["semiring"])
         for name in ("dtype", "accumulate"):
             options[name] = read_dtype(self.function, name, options[name])
         wanted = options["accumulate"] if options["dtype"] is None else options["dtype"]
@@ -113,7 +114,7 @@ class _Stacked:
         if axes is not None:
             return self._along(a, b, out, axes, options, (x1, x2))
         return contract(
-            self.function, self.subscripts(a, b), (x1, x2), out=out, entry=entry,
+            self.function, self.subscripts(a, b), (x1, x2), out=out, entry=entry, key=key,
             conjugate=self.conjugate and a.dtype.kind == "c", **options,
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ from .expressions import Finish
 from .finish import traced
 from .first import first_product
 from .fused import is_traced, record
-from .options import Options, read_options
+from .options import Options, read_options, remembered_by
 from .outputs import check_out, is_fortran, new_result, unshared
 from .pairs import Product
 from .plan import AloneStep, PairStep, Plan, make_plan
@@ -136,10 +136,11 @@ def einsum(
            [1., 0.]], dtype=float32)
     """
     subscripts, given = read_operands(operands, "ufuse.einsum")
+    entry, key = remembered_by(einsum, subscripts, accumulate, semiring)
     result = contract(
         "ufuse.einsum", subscripts, given, out=out, dtype=dtype, order=order, casting=casting,
         optimize=optimize, accumulate=accumulate, semiring=semiring, return_arg=return_arg,
-        finish=finish, memory_limit=memory_limit, entry=einsum, key=subscripts,
+        finish=finish, memory_limit=memory_limit, entry=entry, key=key,
     )  # fmt: skip
     return result
 
@@ -152,7 +153,7 @@ def contract(
     out: Any = None,
     conjugate: bool = False,
     entry: Any = None,
-    key: str | None = None,
+    key: Any = None,
     **options: Any,
 ) -> Any:
     """Contract as `einsum` does, for the function that messages name.
@@ -165,7 +166,8 @@ def contract(
     conjugate : bool
         Whether the first operand is conjugated.
     entry, key : object
-        A plain call of two arrays is remembered by the fast entry `entry` under `key`.
+        A call of two arrays is remembered by the fast entry `entry` under `key`: see
+        `remembered_by`.
     **options
         Those of `einsum`.
     """
@@ -309,7 +311,7 @@ def _with_positions(
 
 def _remember(
     entry: Any,
-    key: str | None,
+    key: Any,
     given: Sequence[Any],
     arrays: Sequence[Array],
     plan: Plan,
@@ -328,8 +330,8 @@ def _remember(
         return  # later results would be laid out as this one was asked to be
     if isinstance(step, AloneStep):
         x = arrays[0]
-        if not step.shared:
-            return  # without an `out` it is a view
+        if not step.shared or type(key) is not str:
+            return  # without an `out` it is a view; with options it is no plain sum
         if x.dtype == out.dtype and x.dtype.char in "fd" and x.size:
             entry.remember_sum(key, x, step.summed(x), out, *executors.native.SUM)
         return
