@@ -152,10 +152,11 @@ class FusedFunction(ProgramCall):
         return self._function(*args, **kwargs)
 
     def _specialised(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], repeated: bool = True
     ) -> tuple[Arguments, Specialisation | None]:
         """Return the specialisation for these arguments, tracing where there is none yet.
 
+        `repeated`: whether the short way of calls that repeat this one is to be prepared.
         The lock is not held while tracing, which runs the user's code: that may wait for another
         thread, or fork. Threads may so trace the same twice; the first to be done is kept.
         """
@@ -172,6 +173,8 @@ class FusedFunction(ProgramCall):
                 if spec is None:
                     traced = self._trace(arguments, args, kwargs)
                     spec = self._keep(key, arguments, traced, epoch)
+                if not repeated:
+                    return arguments, spec
                 fast = spec.fast(
                     arguments,
                     spec.plan(arguments.shapes),
@@ -275,7 +278,7 @@ class FusedFunction(ProgramCall):
     def _traced(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Arguments, Specialisation]:
-        arguments, spec = self._specialised(args, kwargs)
+        arguments, spec = self._specialised(args, kwargs, repeated=False)
         if spec is None:
             raise TypeError(f"{self._label}: no array among the arguments, so nothing is fused")
         return arguments, spec
