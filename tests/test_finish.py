@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -291,3 +292,34 @@ def test_a_result_that_does_not_fit_out() -> None:
     assert (out == 7).all()
     with pytest.raises(ValueError, match="'out'"):
         uf.matmul(a, b, out=np.zeros((M, N + 1), np.float32), finish=lambda s: s + 1)
+
+
+def test_a_finish_follows_what_it_refers_to() -> None:
+    """Repeated calls: numbers and arrays from outside rebound, changed in place, laid out anew."""
+    a, b = np.arange(6, dtype="f4").reshape(2, 3), np.ones((3, 4), "f4")
+    bias, factor = np.arange(4, dtype="f4"), 2.0
+
+    def finish(sums: Any) -> Any:
+        return sums * factor + bias
+
+    def check() -> None:
+        for _ in range(2):
+            np.testing.assert_array_equal(uf.matmul(a, b, finish=finish), (a @ b) * factor + bias)
+
+    check()
+    factor = 3.0
+    check()
+    factor = 3  # an integer: the same dtype here, another trace
+    check()
+    bias[1] = 70
+    check()
+    bias = bias[::-1].copy()[::-1]
+    check()
+    a, b, bias = a[:, :2], b[:2, :2], np.arange(2, dtype="f4").reshape(1, 2)
+    check()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2.5
+        bias.shape = (2, 1)
+    check()
+    a = a.astype("f8")
+    check()

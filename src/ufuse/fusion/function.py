@@ -271,6 +271,10 @@ class FusedFunction(ProgramCall):
         arguments, spec = self._traced(args, kwargs)
         return explain(self._label, spec, arguments)
 
+    def environment(self) -> tuple[Any, ...]:
+        """Return what a trace depends on beside the arguments."""
+        return self._environment.state()
+
     def traced(self, *args: Any) -> tuple[Arguments, Specialisation]:
         """Return what a call with these arguments would run, and the arguments taken apart."""
         return self._traced(args, {})
