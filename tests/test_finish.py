@@ -321,5 +321,9 @@ def test_a_finish_follows_what_it_refers_to() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2.5
         bias.shape = (2, 1)
     check()
+    bias = bias.astype(">f4")
+    check()
+    bias += 1
+    check()
     a = a.astype("f8")
     check()

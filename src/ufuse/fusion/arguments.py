@@ -211,12 +211,6 @@ class Environment:
             ]
         )
 
-    def state(self) -> tuple[Any, ...]:
-        """Return the key, and how its arrays lie: what a trace and views of them depend on."""
-        key = self.key()
-        arrays = [part[1].value for part in key if type(part[1]) is _Same]
-        return key, tuple([(x.shape, x.strides, x.dtype) for x in arrays])
-
     def guards(self) -> list[tuple[Any, str | None, Any]]:
         """Return where the values of `key` are: (globals, name, value) or (cell, None, value)."""
         found: list[tuple[Any, str | None, Any]] = [

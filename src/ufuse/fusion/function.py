@@ -273,7 +273,7 @@ class FusedFunction(ProgramCall):
 
     def environment(self) -> tuple[Any, ...]:
         """Return what a trace depends on beside the arguments."""
-        return self._environment.state()
+        return self._environment.key()
 
     def traced(self, *args: Any) -> tuple[Arguments, Specialisation]:
         """Return what a call with these arguments would run, and the arguments taken apart."""
