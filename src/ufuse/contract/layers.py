@@ -103,7 +103,8 @@ def linear(
     magnitude / 127, half to even); scales, bias and activation are applied to the integer sums
     before they leave the cache.
 
-    Up to eight rows of `x` are multiplied as fast as memory delivers the weights. A
+    One row of `x` is multiplied about as fast as memory delivers the weights; eight take up to
+    twice as long in dynamic mode, and up to four times with codes of four bits without. A
     `QuantizedArray` keeps its packed form after the first call; other records are decoded in each
     call, unless `prepack` has packed them.
 

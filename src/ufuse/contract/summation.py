@@ -75,8 +75,9 @@ def einsum(
         limit in elements as a tuple, a path as `einsum_path` returns it, or False or None: from
         left to right.
     accumulate : dtype_like, optional
-        Operands stay as they are, and sums and result have this dtype: ``"int32"`` for exact sums
-        of int8 products, ``"float32"`` for float16.
+        Sums and result have this dtype, and no operand is copied in it: ``"int32"`` for exact sums
+        of int8 products, ``"float32"`` for float16. Integers of up to 32 bits refuse sums of
+        narrower ones that could overflow; those of operands as wide, or wider, wrap around.
     semiring : str or Semiring
         What stands for sum and product: ``"plus_times"``, ``"min_plus"``, ``"max_plus"``,
         ``"max_times"``, ``"min_max"``, ``"or_and"``, ``"xor_and"``, ``"logaddexp_plus"``,
@@ -115,11 +116,13 @@ def einsum(
 
     Notes
     -----
-    The dtype of the result is NumPy's: integers wrap around, bool is or of ands. Narrow floats
+    The dtype of the result is NumPy's (but bfloat16 and float8 stay what they are, where
+    `numpy.matmul` makes float32 of them): integers wrap around, bool is or of ands. Narrow floats
     (float16, bfloat16, float8) are summed in float32 and rounded once. Pairs of operands are packed
     matrix products that read them through their strides; what is left out of the result and in one
     operand alone is summed first. Sums over shared labels are fused multiply-adds in a fixed order,
-    so that the bits do not depend on threads, strides or CPU (from AVX2 up): that of the labels, or
+    so that the bits do not depend on threads, strides or CPU (from AVX2 up; CPUs with AMX have bits
+    of their own for bfloat16 products of more than a million terms): that of the labels, or
     squares of 16 by 16 where the operands' innermost shared labels differ. A real operand beside a
     complex one has no imaginary part: NumPy gives it one of 0, which makes NaN of an infinity.
 
