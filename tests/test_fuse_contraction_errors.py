@@ -162,3 +162,10 @@ def test_sums_that_could_overflow_name_the_function() -> None:
         layer(long, long.T)
     with pytest.raises(MemoryError, match=r"^ufuse\.einsum: .* limit of 1"):
         uf.fuse(lambda x: uf.einsum("ij,jk,kl", x, W, BACK, memory_limit=1))(X)
+
+
+@pytest.mark.parametrize("name", ["T", "mT"])
+def test_a_transposed_operand_is_told_of_einsum(name: str) -> None:
+    layer = uf.fuse(lambda x, w: x @ getattr(w, name))
+    with pytest.raises(TypeError, match=rf"\.{name}.*'ij,kj->ik' is x @ w\.T"):
+        layer(np.ones((2, 3)), np.ones((4, 3)))

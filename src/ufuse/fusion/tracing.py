@@ -18,6 +18,10 @@ from .traced import TracedArray, TracedScalar
 
 _BRANCH = "use np.where(condition, a, b) instead of a Python branch"
 _MUTATE = "build a new array instead: np.where(mask, value, x)"
+_TRANSPOSED = (
+    "in a product write np.einsum: 'ij,kj->ik' is x @ w.T; or transpose outside of the fused function "
+    "and pass the result"
+)
 _VIEWS = "index outside of the fused function and pass the result"
 
 
@@ -165,21 +169,10 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise trace_error(
                 f"the attribute '.{name}' of an array",
-                _VIEWS
-                if name
-                in (
-                    "T",
-                    "mT",
-                    "transpose",
-                    "reshape",
-                    "flat",
-                    "ravel",
-                    "squeeze",
-                    "swapaxes",
-                    "view",
-                    "flatten",
-                    "diagonal",
-                )
+                _TRANSPOSED
+                if name in ("T", "mT", "transpose", "swapaxes")
+                else _VIEWS
+                if name in ("reshape", "flat", "ravel", "squeeze", "view", "flatten", "diagonal")
                 else "do this outside of the fused function",
             )
         raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
