@@ -19,8 +19,8 @@ from .traced import TracedArray, TracedScalar
 _BRANCH = "use np.where(condition, a, b) instead of a Python branch"
 _MUTATE = "build a new array instead: np.where(mask, value, x)"
 _TRANSPOSED = (
-    "in a product write np.einsum: 'ij,kj->ik' is x @ w.T; or transpose outside of the fused function "
-    "and pass the result"
+    "in a product write np.einsum: 'ij,kj->ik' is x @ w.T; or transpose outside of the fused "
+    "function and pass the result"
 )
 _VIEWS = "index outside of the fused function and pass the result"
 
