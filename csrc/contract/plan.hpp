@@ -142,7 +142,9 @@ struct Plan {
                      p.c_cols.stride == e.c_size;
     panel = panel_bytes(e, blocks.width);
     c_direct = direct(p, e);
-    unit = !c_direct && e.squares && !p.c_cols.affine() ? e.lanes * e.nr : e.nr;
+    // A finish reads its sums from rows of their own: a member's columns are to fit those of a strip.
+    const bool squares = e.squares && p.epilogue == nullptr && !c_direct && !p.c_cols.affine();
+    unit = squares ? e.lanes * e.nr : e.nr;
     if (source == Source::offsets || source == Source::along_rows) a_in_place = false;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
     keep = p.epilogue != nullptr && blocks.count > 1;
