@@ -14,10 +14,11 @@ void check(const ContractKernels& kernels, const Product& product);
 
 UFUSE_API const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
 
-/// Those for a product of these sizes.
+/// Those for a product of these sizes: as far as they decide the bits, those of the whole.
 inline const ElementKernels& element_kernels(const ContractKernels& kernels, const Product& p) {
+  const std::int64_t terms = p.terms > 0 ? p.terms : p.m * p.n * p.k;
   const bool tiles = p.elements == Elements::bf16 && kernels.bf16_tiles.block != nullptr &&
-                     p.packed == nullptr && p.m * p.n * p.k > kFewTerms;
+                     p.packed == nullptr && terms > kFewTerms;
   return tiles ? kernels.bf16_tiles : element_kernels(kernels, p.elements);
 }
 

@@ -120,7 +120,8 @@ def einsum(
     matrix products that read them through their strides; what is left out of the result and in one
     operand alone is summed first. Sums over shared labels are fused multiply-adds in a fixed order,
     so that the bits do not depend on threads, strides or CPU (from AVX2 up): that of the labels, or
-    squares of 16 by 16 where the operands' innermost shared labels differ. A real operand beside a
+    squares of 16 by 16 where the operands' innermost shared labels differ (large products of
+    bfloat16 have other bits on a CPU with AMX). A real operand beside a
     complex one has no imaginary part: NumPy gives it one of 0, which makes NaN of an infinity.
 
     Examples
