@@ -278,6 +278,32 @@ def test_large_products_of_bfloat16_have_the_order_of_tiles(m: int, n: int, k: i
         _core.set_tier("")
 
 
+@pytest.mark.parametrize(
+    ("subscripts", "left", "right"),
+    [
+        ("ik,kxy->ixy", (3, 70), (70, 50, 100)),  # a run of columns becomes an item
+        ("ik,kxy->ixy", (4, 40), (40, 100, 70)),
+        ("pqk,kn->pqn", (2, 300_000, 3), (3, 1)),  # rows that are cut into several products
+    ],
+)
+def test_layouts_do_not_decide_for_tiles(
+    subscripts: str, left: tuple[int, ...], right: tuple[int, ...], any_tier: str
+) -> None:
+    """Products of bfloat16 that a layout cuts into parts of less than a million terms."""
+    rng = np.random.default_rng(11)
+    a, b = drawn(rng, left, "bfloat16"), drawn(rng, right, "bfloat16")
+    turned_a = np.ascontiguousarray(np.swapaxes(a, 0, 1)).swapaxes(0, 1)
+    turned_b = np.ascontiguousarray(np.swapaxes(b, 0, 1)).swapaxes(0, 1)
+    want = uf.einsum(subscripts, a, b)
+    for x, y in ((a, turned_b), (turned_a, b), (spread(a), spread(b))):
+        assert uf.einsum(subscripts, x, y).tobytes() == want.tobytes()
+    out = np.zeros(want.shape[::-1], want.dtype).T
+    uf.einsum(subscripts, a, b, out=out)
+    assert out.tobytes() == want.tobytes()
+    wide = uf.einsum(subscripts, a, b, accumulate="float32")
+    assert wide.astype(want.dtype).tobytes() == want.tobytes()
+
+
 def test_dots_have_the_same_bits_everywhere() -> None:
     rng = np.random.default_rng(7)
     for name in ("float32", "float64", "float16", "complex64"):

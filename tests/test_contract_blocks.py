@@ -159,3 +159,18 @@ def test_any_number_of_threads_share_the_blocks(threads: int, any_tier: str) -> 
             a, b = small(rng, (m, k), np.float32), small(rng, (k, n), np.float32)
             for _ in range(2):
                 same(uf.matmul(a, b), product(a, b))
+
+
+@pytest.mark.skipif(not NATIVE, reason="the reference executor has no threads")
+@pytest.mark.parametrize("name", ["f4", "f8"])
+def test_members_columns_fit_the_strips_of_a_finish(name: str, any_tier: str) -> None:
+    """Where columns are a fused axis that could be stored in squares, over several blocks of k."""
+    rng = np.random.default_rng(6)
+    e = kernels()[name]
+    for blocks in (2, 3, 5):
+        a = small(rng, (e["mc"] + 61, blocks * e["kc"] - 40), dtype_of(name))
+        b = small(rng, (a.shape[1], 48, 45), dtype_of(name))
+        want = product(a, b.reshape(len(b), -1)).reshape(-1, 48, 45).transpose(0, 2, 1)
+        for threads in (1, 2, 3, 4):
+            with uf.threads(threads):
+                same(uf.einsum("ik,kxy->iyx", a, b, finish=lambda s: s + 1), want + 1)

@@ -126,7 +126,7 @@ def test_array_method_may_copy_but_is_no_output():
         write(Series())
 
 
-@pytest.mark.parametrize("obj", [[1, 2], 3.5, (1,), None, object()])
+@pytest.mark.parametrize("obj", [[1, 2], 3.5, np.float64(1), np.bool_(0), (1,), None, object()])
 def test_no_memory_to_write_to(obj):
     with pytest.raises(TypeError, match=r"ufuse\.sum: argument 'out'.*expected an ndarray"):
         write(obj)

@@ -44,6 +44,8 @@ struct Contraction::Lowered {
     order_by(spec.cols, c);
     order_by(spec.batch, c);
     for (auto* labels : {&spec.batch, &spec.rows, &spec.cols}) *labels = merged(*labels);
+    all_rows = extent(spec.rows);
+    terms = extent(spec.cols) * extent(spec.shared);
     turned = better_turned();
     if (turned) turn();
     if (spec.elements == Elements::c64 || spec.elements == Elements::c128) count_parts();
@@ -255,8 +257,9 @@ struct Contraction::Lowered {
     return matrix;
   }
 
-  Product product_of(char* const* at, Prologue& made_a, Prologue& made_b) const {
+  Product product_of(char* const* at, Prologue& made_a, Prologue& made_b, std::int64_t fewer = -1) const {
     Product product;
+    product.terms = terms * (fewer < 0 ? all_rows : fewer);
     product.elements = spec.elements;
     product.wraps = spec.wraps;
     product.m = rows->size();
@@ -305,7 +308,7 @@ struct Contraction::Lowered {
   void run(char* const* at, std::int64_t positions, std::int64_t fewer) const {
     const ContractKernels& kernels = contract_kernels(active_tier());
     Prologue made_a, made_b;
-    Product product = product_of(at, made_a, made_b);
+    Product product = product_of(at, made_a, made_b, fewer);
     product.positions = positions;
     if (fewer >= 0) (turned ? product.n : product.m) = turned ? fewer * parts : fewer;
     const auto run_product = [&] {
@@ -323,7 +326,8 @@ struct Contraction::Lowered {
   }
 
   ContractionSpec spec;
-  std::size_t c, arrays;  // where C is among the arrays, and how many there are
+  std::size_t c, arrays;         // where C is among the arrays, and how many there are
+  std::int64_t all_rows, terms;  // of the rows as given, and of each
   bool turned = false;
   std::int64_t parts = 1;  // that each column of a complex product counts as
   std::vector<Label> outer;

@@ -14,10 +14,11 @@ void check(const ContractKernels& kernels, const Product& product);
 
 UFUSE_API const ElementKernels& element_kernels(const ContractKernels& kernels, Elements elements);
 
-/// Those for a product of these sizes.
+/// Those for a product of these sizes: as far as they decide the bits, those of the whole.
 inline const ElementKernels& element_kernels(const ContractKernels& kernels, const Product& p) {
+  const std::int64_t terms = p.terms > 0 ? p.terms : p.m * p.n * p.k;
   const bool tiles = p.elements == Elements::bf16 && kernels.bf16_tiles.block != nullptr &&
-                     p.packed == nullptr && p.m * p.n * p.k > kFewTerms;
+                     p.packed == nullptr && terms > kFewTerms;
   return tiles ? kernels.bf16_tiles : element_kernels(kernels, p.elements);
 }
 
@@ -142,7 +143,9 @@ struct Plan {
                      p.c_cols.stride == e.c_size;
     panel = panel_bytes(e, blocks.width);
     c_direct = direct(p, e);
-    unit = !c_direct && e.squares && !p.c_cols.affine() ? e.lanes * e.nr : e.nr;
+    // A finish reads its sums from rows of their own: a member's columns are to fit those of a strip.
+    const bool squares = e.squares && p.epilogue == nullptr && !c_direct && !p.c_cols.affine();
+    unit = squares ? e.lanes * e.nr : e.nr;
     if (source == Source::offsets || source == Source::along_rows) a_in_place = false;
     correct = p.elements == Elements::s8s8 || p.elements == Elements::offset_u8s8;
     keep = p.epilogue != nullptr && blocks.count > 1;

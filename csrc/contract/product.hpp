@@ -90,6 +90,7 @@ struct Product {
   Axis c_rows, c_cols;
   std::int64_t batch = 1;  // items; their operands start at a.data + batch_a.at(item) and so on
   Axis batch_a, batch_b, batch_c;
+  std::int64_t terms = 0;  // m n k of what a layout has cut this product from; 0: it is whole
   const Epilogue* epilogue = nullptr;
   int threads = 0;     // at most this many; 0: thread_limit()
   bool wraps = false;  // sums of int8 products that pass int32 are meant to wrap

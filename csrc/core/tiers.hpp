@@ -8,7 +8,8 @@
 
 namespace ufuse {
 
-/// In order of preference, worst first. `v4x` is v4 with VNNI and BF16, `v4a` has AMX for int8 and bfloat16 as well.
+/// In order of preference, worst first. `v4x` is v4 with VNNI and BF16, `v4a` has AMX for int8 and bfloat16
+/// as well.
 enum class Tier : int { v2, v3, v4, v4x, v4a, neon };
 
 UFUSE_API const char* tier_name(Tier tier) noexcept;

@@ -256,7 +256,7 @@ def _paired_axes(axes: Any, a: Array, b: Array) -> tuple[list[int], list[int]]:
     left, right = (
         [
             read_axis(function, "axes", axis, array.ndim)
-            for axis in (given if isinstance(given, (list, tuple, np.ndarray)) else [given])
+            for axis in (given if np.iterable(given) and not isinstance(given, str) else [given])
         ]
         for given, array in ((first, a), (second, b))
     )

@@ -176,19 +176,24 @@ def _by_other_means(
     ) from reason
 
 
+def _no_memory(obj: Any, function: str, argument: str) -> TypeError:
+    return TypeError(
+        f"{subject(obj, function, argument)} has no memory that a result can be written to; "
+        "expected an ndarray, or an object with DLPack, the buffer protocol or __array_interface__"
+    )
+
+
 def _by_shared_memory(obj: Any, function: str, argument: str) -> npt.NDArray[Any]:
     """See `obj` as NumPy does, but only where NumPy makes no copy."""
     _require_host(obj, function, argument, output=True)
+    if isinstance(obj, np.generic):  # its interface is that of a copy
+        raise _no_memory(obj, function, argument)
     if hasattr(obj, "__array_interface__") or hasattr(obj, "__array_struct__"):
         return _by_numpy(obj, function, argument)
     try:
         buffer = memoryview(obj)
     except TypeError:
-        raise TypeError(
-            f"{subject(obj, function, argument)} has no memory that a result can be written to; "
-            "expected an ndarray, or an object with DLPack, the buffer protocol or "
-            "__array_interface__"
-        ) from None
+        raise _no_memory(obj, function, argument) from None
     except (ValueError, BufferError) as error:  # released, or closed
         raise type(error)(f"{subject(obj, function, argument)}: {error}") from error
     return _by_numpy(buffer, function, argument)
