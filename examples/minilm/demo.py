@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     from examples.minilm.weights import load_weights, model_folder
 
     model = model_folder()
-    variants = make_variants(load_weights(model / "model.safetensors"))
+    variants = make_variants(load_weights(model / "model.safetensors"), arguments.threads)
     sentences = collect_sentences(arguments.sentences)
     batches = tokenize_in_batches(sentences, model / "tokenizer.json", arguments.batch)
     tokens = sum(int(batch.mask.sum()) for batch in batches)

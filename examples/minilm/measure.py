@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from time import perf_counter
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,15 @@ from . import encoder_numpy, encoder_ufuse
 from .sentences import Batch
 from .weights import Array, Weights
 
-Encoder: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.bool_], Weights], Array]
+Encoder: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.bool_], Any], Array]
 
 
 class Variant(NamedTuple):
-    """An encoder and the weights that it is given."""
+    """An encoder and the weights that it is given: `Weights`, or what else has `nbytes`."""
 
     name: str
     encode: Encoder
-    weights: Weights
+    weights: Any
 
 
 class Result(NamedTuple):
@@ -41,13 +42,23 @@ class Result(NamedTuple):
     top1_agreement: float
 
 
-def make_variants(weights: Weights) -> list[Variant]:
-    """List the variants to compare, the reference first."""
-    return [
+def make_variants(weights: Weights, threads: int) -> list[Variant]:
+    """List the variants to compare, the reference first; onnxruntime where it is installed."""
+    quantized = encoder_ufuse.quantize_weights(weights)
+    variants = [
         Variant("NumPy float32", encoder_numpy.encode, weights),
         Variant("ufuse float32", encoder_ufuse.encode, weights),
-        Variant("ufuse int8", encoder_ufuse.encode, encoder_ufuse.quantize_weights(weights)),
+        Variant("ufuse int8", encoder_ufuse.encode, quantized),
     ]
+    if find_spec("onnx") is not None and find_spec("onnxruntime") is not None:
+        from . import encoder_onnx
+
+        plain, narrow = encoder_onnx.make_weights(weights, threads)
+        variants += [
+            Variant("onnxruntime float32", encoder_onnx.encode, plain),
+            Variant("onnxruntime int8", encoder_onnx.encode, narrow),
+        ]
+    return variants
 
 
 def measure(
