@@ -296,11 +296,10 @@ struct TileBlock {
 ///
 /// The unit for tiles sleeps: the first dot product after 30 us costs 3 us, after 1 us still 0.3. So small
 /// blocks, and few rows, which wait for memory, are a matter of registers: of integers, where that does not
-/// change the bits. Of bfloat16 the whole product decides (product.cpp).
+/// change the bits. Of bfloat16 the whole product decides (plan.hpp).
 template <class E>
 void multiply_tiles(const BlockTask& task) {
   [[maybe_unused]] std::conditional_t<E::kFlush, FlushDenormals, int> flushed{};
-  const bool small = task.rows * task.cols * task.k <= kFewTerms;
   Panels rows[2], columns[2];
   const int row_kinds = panels_of(task.rows, rows), column_kinds = panels_of(task.cols, columns);
   TileBlock<E> block(task);
@@ -308,7 +307,7 @@ void multiply_tiles(const BlockTask& task) {
   for (int kind = 0; kind < row_kinds * column_kinds; ++kind) {
     const Panels &across = columns[kind / row_kinds], &down = rows[kind % row_kinds];
     if constexpr (std::is_same_v<E, U8S8>) {
-      if (small || down.width <= kFewRows) {
+      if (task.rows * task.cols * task.k <= kFewTerms || down.width <= kFewRows) {
         block.registers(down, across);
         continue;
       }

@@ -26,7 +26,7 @@ inline constexpr std::int64_t kBlockF32 = 1024, kBlockF64 = 512, kBlockInt8 = 20
 #if defined(__AVX512F__)
 // 32 registers: 28 accumulators, 2 of B, 1 of A. mc: packed A takes 448 KiB of the 1 MiB L2.
 inline constexpr Shape kShapeF32{14, 2, kBlockF32, 112, 2048};
-inline constexpr Shape kShapeF64{8, 3, kBlockF64, 112, 2064};  // 14 x 2: 2 % less; 6 x 4: 1 %
+inline constexpr Shape kShapeF64{8, 3, kBlockF64, 112, 2064};  // 14 x 2: 2 % less (a Xeon 10); 6 x 4: 1 %
 inline constexpr Shape kShapeI32{12, 2, kBlockF32, 96, 2048};  // a product waits in a register of its own
 inline constexpr Shape kShapeI64{12, 2, kBlockF64, 96, 2048};
 inline constexpr Shape kShapeSemiring32{8, 3, kBlockF32, 112, 2064};
