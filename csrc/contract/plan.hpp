@@ -101,8 +101,10 @@ inline constexpr std::int64_t kFewBytes = 1024;           // of a row of B that 
 inline constexpr std::int64_t kResidentBytes = 8 << 20;   // of B that stays packed over all k blocks
 inline constexpr std::int64_t kCachedBytes = 5 << 18;     // the same, in L2
 inline constexpr std::int64_t kKeptBytes = 256 << 10;     // of accumulators that wait for the last k block
-// A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77.
-inline constexpr std::int64_t kUnpackedPanels = 4;
+// A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77;
+// float64 128^3, 8 panels, 20 % of a large stack, whose next item is asked for meanwhile. Fewer where every
+// element has a line to itself: at 8 panels packing halves the time.
+inline constexpr std::int64_t kUnpackedPanels = 8, kUnpackedPanelsApart = 4;
 inline constexpr std::int64_t kUnpackedK = 256;  // longer rows share few sets of the L1 cache
 
 /// How far ahead each of eight rows of B that are read together is asked for: see along_rows.hpp.
@@ -136,8 +138,11 @@ struct Plan {
       source = Source::offsets;
     else
       source = p.m <= mc ? Source::just_once : Source::shared;
-    a_in_place = e.in_place && p.a.prologue == nullptr && p.a.rows.affine() && p.a.cols.affine() &&
-                 p.n <= kUnpackedPanels * e.nr && (p.k <= kUnpackedK || p.m <= e.mr);
+    const bool affine = p.a.rows.affine() && p.a.cols.affine();
+    const bool adjacent = affine && (p.a.rows.stride == e.b_size || p.a.cols.stride == e.b_size);
+    const std::int64_t unpacked = adjacent ? kUnpackedPanels : kUnpackedPanelsApart;
+    a_in_place = e.in_place && p.a.prologue == nullptr && affine && p.n <= unpacked * e.nr &&
+                 (p.k <= kUnpackedK || p.m <= e.mr);
     items_in_place = e.items != nullptr && a_in_place && source == Source::in_place && blocks.count == 1 &&
                      p.epilogue == nullptr && p.c_rows.affine() && p.c_cols.affine() &&
                      p.c_cols.stride == e.c_size;

@@ -25,11 +25,13 @@ void micro_kernel_in_place(const Tile<typename E::Accumulator>& tile) {
   StridedRows<R> rows(tile.a, tile.a_row, tile.a_k);
   const char* b = tile.b;
   const std::int64_t b_row = tile.b_row;
+  [[maybe_unused]] const char* next = tile.next;
+  [[maybe_unused]] const std::int64_t next_step = tile.next_step;
   UFUSE_ROLLED
   for (std::int64_t g = tile.groups; g > 0; --g) {
-    if constexpr (NV > 1) {  // rows of 512 bytes share few sets of the L1 cache
-      UFUSE_UNROLL
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(b + kGroupsAhead * b_row + v * kBytes, 0, 3);
+    if constexpr (NV > 1) {  // items of one register of columns are small
+      __builtin_prefetch(next, 0, 2);
+      next += next_step;
     }
     E::template step_in_part<R, NV>(acc, rows, b, lanes);
     rows.next();
@@ -138,39 +140,85 @@ struct InPlaceTable {
 template <class E>
 inline constexpr InPlaceTable<E> kMicroInPlace{};
 
-/// Asks for rows [first, last) of a matrix, `bytes` of each.
-inline void ask_for(const char* matrix, std::int64_t row, std::int64_t first, std::int64_t last,
-                    std::int64_t bytes) {
-  for (std::int64_t i = first; i < last; ++i)
-    for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(matrix + i * row + at, 0, 2);
-}
+/// The operands of the next item of a batch come from memory while this one is computed: each tile asks for
+/// its share, line after line with its k where the rows of a matrix follow each other, else all at once.
+template <class E>
+class NextItem {
+ public:
+  NextItem(const ItemsTask& task, std::int64_t tiles) : task_(task), tiles_(tiles) {
+    constexpr std::int64_t kSize = sizeof(typename E::Accumulator);
+    const bool along_rows = task.a_k == kSize;
+    a_ = along_rows ? Rows{task.a_row, task.rows, task.k * kSize} : Rows{task.a_k, task.k, task.rows * kSize};
+    b_ = {task.b_row, task.k, task.cols * kSize};
+    // Of smaller items the hardware sees to that.
+    worth_ = a_.count * a_.bytes + b_.count * b_.bytes >= 16384;
+  }
+
+  void start(std::int64_t item) {
+    item_ = item + 1 < task_.last ? item + 1 : item;
+    part_ = 0;
+  }
+
+  /// What the tile asks for: the first half of the tiles A, the others B.
+  template <class Tile>
+  UFUSE_INLINE void ask(Tile& tile) {
+    tile.next = tile.b;
+    tile.next_step = 0;
+    if (!worth_) return;
+    const std::int64_t half = (tiles_ + 1) / 2;
+    if (part_ < half)
+      share(tile, task_.a + task_.batch_a->at(item_), a_, part_, half);
+    else
+      share(tile, task_.b + task_.batch_b->at(item_), b_, part_ - half, tiles_ - half);
+    ++part_;
+  }
+
+ private:
+  struct Rows {
+    std::int64_t stride, count, bytes;
+  };
+  template <class Tile>
+  static void share(Tile& tile, const char* matrix, const Rows& rows, std::int64_t part, std::int64_t parts) {
+    if (rows.stride == rows.bytes) {
+      const std::int64_t bytes = rows.count * rows.bytes / parts;
+      tile.next = matrix + part * bytes;
+      tile.next_step = (bytes + tile.groups - 1) / tile.groups;
+      return;
+    }
+    for (std::int64_t i = rows.count * part / parts; i < rows.count * (part + 1) / parts; ++i)
+      for (std::int64_t at = 0; at < rows.bytes; at += 64)
+        __builtin_prefetch(matrix + i * rows.stride + at, 0, 2);
+  }
+
+  const ItemsTask& task_;
+  std::int64_t tiles_, item_ = 0, part_ = 0;
+  Rows a_, b_;
+  bool worth_;
+};
+
+/// Rows of tiles from which on a panel of B is copied into one piece first: where its rows are 512 bytes
+/// apart, 128 of them share a quarter of the sets of the L1 cache.
+inline constexpr std::int64_t kCopiedTiles = 3, kCopiedBytes = 32 << 10;
 
 /// Items of a batch, one after the other, whose operands and results are used where they lie. Rows are cut
 /// evenly: 16 are 8 + 8, since the latency of a multiply-add hides behind 8 rows and not behind 2.
 template <class E>
 void multiply_items(const ItemsTask& task) {
   using Acc = typename E::Accumulator;
-  constexpr int kRows = E::kShape.mr, kColumns = kTileColumns<E>, kLanes = E::Vector::size;
+  using V = typename E::Vector;
+  constexpr int kRows = E::kShape.mr, kColumns = kTileColumns<E>, kLanes = V::size;
+  constexpr std::int64_t kSize = sizeof(Acc), kPanelRow = kColumns * kSize;
+  alignas(64) char copied[kCopiedBytes];
   const std::int64_t tiles = (task.rows + kRows - 1) / kRows, step = (task.rows + tiles - 1) / tiles;
   Tile<Acc> tile{};
   tile.groups = task.k;
   tile.a_row = task.a_row;
   tile.a_k = task.a_k;
-  tile.b_row = task.b_row;
   tile.c_row = task.c_row;
-  // The operands of the next item come from memory while this one is computed, a part with each tile: 5 % at
-  // 128 x 128 and at 48 x 48. Of smaller items the hardware sees to that.
-  const std::int64_t parts = tiles * ((task.cols + kColumns - 1) / kColumns);
-  const bool along_rows = task.a_k == static_cast<std::int64_t>(sizeof(Acc));
-  const std::int64_t a_step = along_rows ? task.a_row : task.a_k;
-  const std::int64_t a_rows = along_rows ? task.rows : task.k;
-  const std::int64_t a_bytes = (along_rows ? task.k : task.rows) * static_cast<std::int64_t>(sizeof(Acc));
-  const std::int64_t b_bytes = task.cols * static_cast<std::int64_t>(sizeof(Acc));
-  const bool ahead = a_rows * a_bytes + task.k * b_bytes >= 16384;
+  const bool copy = tiles >= kCopiedTiles && task.cols > kColumns && task.k * kPanelRow <= kCopiedBytes;
+  NextItem<E> next(task, tiles * ((task.cols + kColumns - 1) / kColumns));
   for (std::int64_t item = task.first; item < task.last; ++item) {
-    const std::int64_t next = item + 1 < task.last ? item + 1 : item;
-    const char *next_a = task.a + task.batch_a->at(next), *next_b = task.b + task.batch_b->at(next);
-    std::int64_t part = 0;
+    next.start(item);
     const char* a = task.a + task.batch_a->at(item);
     const char* b = task.b + task.batch_b->at(item);
     char* c = task.c + task.batch_c->at(item);
@@ -178,16 +226,24 @@ void multiply_items(const ItemsTask& task) {
       const auto columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
       const auto* micro = &kMicroInPlace<E>.at[(columns + kLanes - 1) / kLanes - 1][0];
       tile.columns = columns;
-      tile.b = b + j * static_cast<int>(sizeof(Acc));
+      tile.b = b + j * kSize;
+      tile.b_row = task.b_row;
+      if (copy && columns == kColumns) {
+        UFUSE_ROLLED
+        for (std::int64_t k = 0; k < task.k; ++k) {
+          UFUSE_UNROLL
+          for (int v = 0; v < E::kShape.vectors; ++v)
+            V::load(tile.b + k * task.b_row + v * kLanes * kSize)
+                .store(copied + k * kPanelRow + v * kLanes * kSize);
+        }
+        tile.b = copied;
+        tile.b_row = kPanelRow;
+      }
       for (std::int64_t i = 0; i < task.rows; i += step) {
         const std::int64_t rows = task.rows - i < step ? task.rows - i : step;
         tile.a = a + i * task.a_row;
-        tile.c = c + i * task.c_row + j * static_cast<int>(sizeof(Acc));
-        if (ahead) {
-          ask_for(next_a, a_step, a_rows * part / parts, a_rows * (part + 1) / parts, a_bytes);
-          ask_for(next_b, task.b_row, task.k * part / parts, task.k * (part + 1) / parts, b_bytes);
-          ++part;
-        }
+        tile.c = c + i * task.c_row + j * kSize;
+        next.ask(tile);
         micro[rows - 1](tile);
       }
     }
