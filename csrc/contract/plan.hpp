@@ -100,7 +100,8 @@ inline constexpr std::int64_t kSquaresBytes = 512 << 10;  // the same, where sum
 inline constexpr std::int64_t kFewBytes = 1024;           // of a row of B that is read along
 inline constexpr std::int64_t kResidentBytes = 8 << 20;   // of B that stays packed over all k blocks
 inline constexpr std::int64_t kCachedBytes = 5 << 18;     // the same, in L2
-inline constexpr std::int64_t kKeptBytes = 256 << 10;     // of accumulators that wait for the last k block
+inline constexpr int kKeptShare = 4;            // of L2 for accumulators that wait for the last k block
+inline constexpr std::int64_t kMadePanels = 2;  // of B that a prologue makes at a time: its rows are short
 // A is read where it lies for few panels of B: 64 x 32 x 64 in place 108, packed 83 GFLOP/s; 32^3 99 and 77;
 // float64 128^3, 8 panels, 20 % of a large stack, whose next item is asked for meanwhile. Fewer where every
 // element has a line to itself: at 8 panels packing halves the time.
@@ -159,9 +160,10 @@ struct Plan {
     tile_columns = kEpilogueColumns / e.nr * e.nr;
     if (keep && blocks.count * (tile_columns / e.nr) * panel > kCachedBytes) {
       // B does not stay in L2 over all rows: as many columns at a time as accumulators do, as A is packed
-      // again for the next ones. Float32, K = 4096: 4 to 8 %; bfloat16 on tiles, K = 2048, whose B does: 14 %
+      // again for the next ones. Float32, K = 4096: 4 to 8 %; float16 2048^3, which is converted as it is
+      // packed, 12 % from an eighth of L2 to a quarter; bfloat16 on tiles, K = 2048, whose B does: 14 %
       // worse.
-      std::int64_t wide = kKeptBytes / (mc * e.nr * e.c_size);
+      std::int64_t wide = second_level_cache_bytes() / kKeptShare / (mc * e.nr * e.c_size);
       if (source == Source::shared) wide = std::min(wide, kResidentBytes / (threads * blocks.count * panel));
       tile_columns = std::max(tile_columns, wide * e.nr);
     }
@@ -206,10 +208,11 @@ struct Plan {
   std::int64_t acc_bytes() const {
     return p.epilogue != nullptr ? round_up(std::min(p.m, mc) * tile_columns * e.c_size, 64) : 0;
   }
+  std::int64_t made_columns() const { return kMadePanels * e.nr; }
   /// Of the elements of one panel that a prologue has made.
   std::int64_t made_bytes() const {
     return std::max(made_panel_bytes(p.a.prologue, e.mr, blocks.width),
-                    made_panel_bytes(p.b.prologue, e.nr, blocks.width));
+                    made_panel_bytes(p.b.prologue, made_columns(), blocks.width));
   }
 
   const Product& p;

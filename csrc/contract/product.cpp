@@ -82,8 +82,8 @@ class Member {
 
   /// `columns` columns of B from column j on, in panels one after the other.
   void pack_b(std::int64_t j, std::int64_t columns, std::int64_t block, std::int64_t k, char* out) const {
-    const std::int64_t at_once = p_.b.prologue != nullptr ? e_.nr : columns;
-    for (std::int64_t at = 0; at < columns; at += at_once, out += panel_bytes(e_, k)) {
+    const std::int64_t at_once = p_.b.prologue != nullptr ? plan_.made_columns() : columns;
+    for (std::int64_t at = 0; at < columns; at += at_once, out += at_once / e_.nr * panel_bytes(e_, k)) {
       PackTask task = task_of(p_.b, p_.batch_b, true, j + at, std::min(at_once, columns - at),
                               plan_.blocks.begin(block), k, out);
       task.conjugate_a = p_.a.conjugate;
