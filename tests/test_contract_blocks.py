@@ -125,6 +125,39 @@ def test_batches(name: str, any_tier: str) -> None:
         same(uf.matmul(a.transpose(1, 0, 2), b[:1], **options), for_all)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "shape", "offset"),
+    [("float32", (520_000, 3), 1), ("float32", (52_000, 9), 0), ("float64", (2_400, 30), 5)],
+)
+def test_stacks_of_results_past_the_caches(
+    dtype: str, shape: tuple[int, int], offset: int, any_tier: str
+) -> None:
+    """Whole lines leave by streaming stores; what lies before and after the result stays as it was."""
+    count, n = shape
+    rng = np.random.default_rng(4)
+    a, b = (rng.integers(-8, 8, (count, n, n)).astype(dtype) for _ in range(2))
+    around = np.full(count * n * n + 32, 7, dtype)
+    out = around[offset : offset + a.size].reshape(a.shape)
+    uf.matmul(a, b, out=out)
+    np.testing.assert_array_equal(out, np.matmul(a, b))
+    assert np.all(around[:offset] == 7)
+    assert np.all(around[offset + a.size :] == 7)
+
+
+@pytest.mark.parametrize("n", [96, 128, 200, 256])
+def test_stacks_whose_next_item_is_asked_for(n: int, any_tier: str) -> None:
+    """In place, copied out of shared sets, of whole panels and parts of one, A turned, rows with gaps."""
+    rng = np.random.default_rng(5)
+    for dtype in ("float32", "float64"):
+        a, b = (rng.integers(-8, 8, (5, n, n + 7)).astype(dtype) for _ in range(2))
+        left, right = a[:, :, :n], b[:, :, :n]
+        want = np.matmul(left, right)
+        np.testing.assert_array_equal(uf.matmul(left, right), want)
+        np.testing.assert_array_equal(uf.matmul(left.copy(), right.copy()), want)
+        turned = left.transpose(0, 2, 1)
+        np.testing.assert_array_equal(uf.matmul(turned, right), np.matmul(turned, right))
+
+
 def test_axes_of_more_positions_than_offsets_are_kept_for(any_tier: str) -> None:
     """A fused axis of more than 65536 positions is cut: rows, columns and items of it."""
     rng = np.random.default_rng(4)

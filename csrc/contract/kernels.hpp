@@ -97,6 +97,7 @@ struct ItemsTask {
   std::int64_t a_row, a_k, b_row, c_row;
   std::int64_t rows, cols, k;
   std::int64_t first, last;  // items
+  bool stream;               // C goes past the caches
 };
 
 inline constexpr int kFewest = 4;

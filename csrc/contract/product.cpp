@@ -258,6 +258,7 @@ void run_in_place(const Plan& plan, int threads) {
   task.rows = p.m;
   task.cols = p.n;
   task.k = p.k;
+  task.stream = plan.stream;
   const std::int64_t pieces = threads == 1 ? 1 : std::min<std::int64_t>(p.batch, 16 * threads);
   const auto work = [&](std::int64_t piece) {
     ItemsTask mine = task;

@@ -3,6 +3,7 @@
 
 #include "contract/along_rows.hpp"
 #include "contract/micro.hpp"
+#include "simd/moves.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -196,6 +197,66 @@ class NextItem {
   bool worth_;
 };
 
+/// Results of several items on their way past the caches, in whole lines, since what lies there would be read
+/// first: 20000 of 16^3 float32, two threads, 11 % from memory, and 17 % the other way where a last cache of
+/// hundreds of megabytes holds them; 100000 of 9^3 15 %.
+template <class V>
+class Leaving {
+ public:
+  /// Items of so many bytes, one after the other from `to` on.
+  Leaving(bool wanted, std::int64_t bytes, char* to) : item_(bytes), to_(to) {
+    wanted_ = wanted && bytes <= kBytes;
+    const auto past = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) % kLine);
+    begin_ = end_ = past;
+    to_ -= past;
+  }
+  ~Leaving() {
+    if (!wanted_) return;
+    flush();
+    copy(to_ + begin_, begin_, end_);
+#if defined(__x86_64__)
+    _mm_sfence();  // before others are told that it is done
+#endif
+  }
+  Leaving(const Leaving&) = delete;
+  Leaving& operator=(const Leaving&) = delete;
+
+  /// Where the next item is put, whose place is `c`.
+  char* place(char* c) {
+    if (!wanted_) return c;
+    if (end_ + item_ > kBytes + kLine) flush();
+    end_ += item_;
+    return held_ + end_ - item_;
+  }
+
+ private:
+  static constexpr std::int64_t kBytes = 8 << 10, kLine = 64;
+
+  void copy(char* to, std::int64_t from, std::int64_t end) const {
+    for (; from < end; ++from) *to++ = held_[from];
+  }
+  /// What fills lines leaves; the rest moves to the front.
+  void flush() {
+    const std::int64_t whole = end_ / kLine * kLine;
+    std::int64_t at = 0;
+    if (begin_ > 0 && whole > 0) {  // the first line is not all ours
+      copy(to_ + begin_, begin_, kLine);
+      at = kLine;
+    }
+    for (; at < whole; at += sizeof(V)) stream_register(to_ + at, V::load(held_ + at));
+    if (whole == 0) return;
+    for (std::int64_t i = whole; i < end_; ++i) held_[i - whole] = held_[i];
+    to_ += whole;
+    end_ -= whole;
+    begin_ = 0;
+  }
+
+  std::int64_t item_, begin_, end_;
+  char* to_;
+  bool wanted_;
+  alignas(64) char held_[kBytes + kLine];
+};
+
 /// Rows of tiles from which on a panel of B is copied into one piece first: where its rows are 512 bytes
 /// apart, 128 of them share a quarter of the sets of the L1 cache.
 inline constexpr std::int64_t kCopiedTiles = 3, kCopiedBytes = 32 << 10;
@@ -216,12 +277,16 @@ void multiply_items(const ItemsTask& task) {
   tile.a_k = task.a_k;
   tile.c_row = task.c_row;
   const bool copy = tiles >= kCopiedTiles && task.cols > kColumns && task.k * kPanelRow <= kCopiedBytes;
+  const std::int64_t item_bytes = task.rows * task.c_row;
+  const bool contiguous =
+      task.c_row == task.cols * kSize && task.batch_c->affine() && task.batch_c->stride == item_bytes;
+  Leaving<V> leaving(task.stream && contiguous, item_bytes, task.c + task.batch_c->at(task.first));
   NextItem<E> next(task, tiles * ((task.cols + kColumns - 1) / kColumns));
   for (std::int64_t item = task.first; item < task.last; ++item) {
     next.start(item);
     const char* a = task.a + task.batch_a->at(item);
     const char* b = task.b + task.batch_b->at(item);
-    char* c = task.c + task.batch_c->at(item);
+    char* c = leaving.place(task.c + task.batch_c->at(item));
     for (std::int64_t j = 0; j < task.cols; j += kColumns) {
       const auto columns = static_cast<int>(task.cols - j < kColumns ? task.cols - j : kColumns);
       const auto* micro = &kMicroInPlace<E>.at[(columns + kLanes - 1) / kLanes - 1][0];
