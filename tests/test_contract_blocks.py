@@ -132,7 +132,7 @@ def test_batches(name: str, any_tier: str) -> None:
 def test_stacks_of_results_past_the_caches(
     dtype: str, shape: tuple[int, int], offset: int, any_tier: str
 ) -> None:
-    """Whole lines leave by streaming stores; what lies before and after the result stays as it was."""
+    """Whole lines leave by streaming stores; what lies before and after the result stays."""
     count, n = shape
     rng = np.random.default_rng(4)
     a, b = (rng.integers(-8, 8, (count, n, n)).astype(dtype) for _ in range(2))
@@ -146,7 +146,7 @@ def test_stacks_of_results_past_the_caches(
 
 @pytest.mark.parametrize("n", [96, 128, 200, 256])
 def test_stacks_whose_next_item_is_asked_for(n: int, any_tier: str) -> None:
-    """In place, copied out of shared sets, of whole panels and parts of one, A turned, rows with gaps."""
+    """In place, copied out of shared sets, of whole panels and parts, turned, with gaps."""
     rng = np.random.default_rng(5)
     for dtype in ("float32", "float64"):
         a, b = (rng.integers(-8, 8, (5, n, n + 7)).astype(dtype) for _ in range(2))
