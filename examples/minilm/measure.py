@@ -47,7 +47,7 @@ def make_variants(weights: Weights, threads: int) -> list[Variant]:
     quantized = encoder_ufuse.quantize_weights(weights)
     variants = [
         Variant("NumPy float32", encoder_numpy.encode, weights),
-        Variant("ufuse float32", encoder_ufuse.encode, weights),
+        Variant("ufuse float32", encoder_ufuse.encode, encoder_ufuse.prepack_weights(weights)),
         Variant("ufuse int8", encoder_ufuse.encode, quantized),
     ]
     if find_spec("onnx") is not None and find_spec("onnxruntime") is not None:

@@ -24,7 +24,7 @@ NORM_EPSILON = 1e-12
 
 
 class Dense(NamedTuple):
-    """A linear layer: `weight` of shape (out, in), a float32 array or quantized; `bias` (out,)."""
+    """A linear layer: `weight` (out, in), a float32 array, packed or quantized; `bias` (out,)."""
 
     weight: Any
     bias: Array
