@@ -165,6 +165,10 @@ fast_contraction = _fast.ContractCall
 #: The core's numbers of a reducer that sums and of the finish that leaves its state as it is.
 SUM = [row.name for row in REDUCERS].index("sum"), tuple(FINISHES).index("value")
 repeated_contraction = _fast.FastContraction
+captured_array = _fast.CapturedArray
+captures = _fast.Captures
+repeated_finish = _fast.RepeatedFinish
+unbound = _fast.Captures.unbound()  # stands for a variable that is not bound
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall
