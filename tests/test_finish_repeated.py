@@ -292,14 +292,19 @@ def test_options_beside_a_finish() -> None:
 
 
 def test_out_overlaps_what_a_known_function_reads() -> None:
-    want = SUMS + SUMS[:, ::-1]
-    for _ in range(3):
-        out = SUMS.copy()
-        uf.matmul(A, B, out=out, finish=lambda s, x=out[:, ::-1]: s + x)
-        np.testing.assert_array_equal(out, want)
-        out = SUMS.copy()
-        uf.matmul(A, B, out=out, finish=lambda s: s + out)  # noqa: B023
-        np.testing.assert_array_equal(out, SUMS + SUMS)
+    """As if all were read before anything is written, once the function is known too."""
+    a, b = small(rng, (250, 9), np.float32), small(rng, (9, 300), np.float32)
+    sums, start = a @ b, small(rng, (250, 300), np.float32)
+    views: list[Callable[[Array], Array]] = [
+        lambda x: x, lambda x: x[::-1], lambda x: x[:, ::-1], lambda x: x[3:4],
+    ]  # fmt: skip
+    for view in views:
+        want = sums + view(start)
+        for overlaps in (False, True, True):
+            out = start.copy()
+            read = view(out) if overlaps else view(start.copy())
+            uf.matmul(a, b, out=out, finish=lambda s: s + read)
+            np.testing.assert_array_equal(out, want)
 
 
 def test_errors_are_the_same_each_time() -> None:
