@@ -303,7 +303,7 @@ def test_out_overlaps_what_a_known_function_reads() -> None:
         for overlaps in (False, True, True):
             out = start.copy()
             read = view(out) if overlaps else view(start.copy())
-            uf.matmul(a, b, out=out, finish=lambda s: s + read)
+            uf.matmul(a, b, out=out, finish=lambda s, x=read: s + x)
             np.testing.assert_array_equal(out, want)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..fusion import FusedFunction
 from ..fusion.arguments import Arguments
+from ..fusion.errors import TraceReductionError
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
 from ..fusion.runs import Run
@@ -45,6 +46,13 @@ def wrong_result(function: str, shape: tuple[int, ...], got: str) -> ValueError:
     return ValueError(
         f"{function}: argument 'finish': expected one result of shape {shape} that does not reduce "
         f"or contract, got {got}"
+    )
+
+
+def reduces(function: str) -> ValueError:
+    return ValueError(
+        f"{function}: argument 'finish': expected an elementwise function of the sums, got one "
+        f"that reduces; reduce the result of {function} instead"
     )
 
 
@@ -107,7 +115,12 @@ def traced(
         kept.came_again = True
         return last[1]
     sample = np.broadcast_to(np.zeros((), dtype), shape)
-    arguments, spec = kept.fused.traced(sample)
+    try:
+        arguments, spec = kept.fused.traced(sample)
+    except TraceReductionError as error:
+        raise reduces(function) from error
+    if spec.program.has_reductions:
+        raise reduces(function)
     plan = spec.plan(arguments.shapes)
     run = plan.runs[0]
     if (
@@ -116,7 +129,6 @@ def traced(
         or not run.uniform
         or len(spec.dtypes) != 1
         or plan.shapes[0] != shape
-        or spec.program.has_reductions
     ):
         raise wrong_result(function, shape, ", ".join(map(str, plan.shapes)) or "none")
     sources = [spec.sources[i] for i in run.inputs]

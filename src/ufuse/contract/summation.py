@@ -77,7 +77,8 @@ def einsum(
     accumulate : dtype_like, optional
         Sums and result have this dtype, and no operand is copied in it: ``"int32"`` for exact sums
         of int8 products, ``"float32"`` for float16. Integers of up to 32 bits refuse sums of
-        narrower ones that could overflow; those of operands as wide, or wider, wrap around.
+        narrower ones that could overflow. Those of operands as wide, or wider, wrap around:
+        ``"int32"`` of int64 operands has the low 32 bits of each sum, and nothing is said.
     semiring : str or Semiring
         What stands for sum and product: ``"plus_times"``, ``"min_plus"``, ``"max_plus"``,
         ``"max_times"``, ``"min_max"``, ``"or_and"``, ``"xor_and"``, ``"logaddexp_plus"``,

@@ -309,7 +309,8 @@ def weights_of(w: Any, mode: Mode | None, function: str, *, packed: bool = False
     if dtype.type not in (np.float32, np.float64) and coding(dtype) not in ("half", "bfloat16"):
         raise TypeError(
             f"ufuse.{function}: argument 'w': expected float32, float64, float16 or bfloat16, or "
-            f"quantized weights, got dtype {array.dtype}"
+            f"quantized weights, got dtype {array.dtype}; convert it with w.astype(np.float32), or "
+            "quantize floats with ufuse.quantize"
         )
     _check_matrix(array.shape, function)
     if mode is not None:
