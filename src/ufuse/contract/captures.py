@@ -43,7 +43,9 @@ _OUTSIDE: Final = ("IMPORT_NAME", "STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL"
 _DEPTH: Final = 4  # functions that call functions
 _ATTEMPTS: Final = 32  # second traces of one code: vain if a number is new in each call
 
-_attempts: WeakKeyDictionary[CodeType, int] = WeakKeyDictionary()
+_SHAPES: Final = 256  # of sums, for which attempts are counted
+
+_attempts: WeakKeyDictionary[CodeType, dict[Any, int]] = WeakKeyDictionary()
 
 
 class _NotKnownError(Exception):
@@ -257,10 +259,13 @@ def repeated_by_code(
     """
     if type(function) is not FunctionType:
         return None
-    code = function.__code__
-    if _attempts.get(code, 0) >= _ATTEMPTS:
+    code, sums = function.__code__, arguments.arrays[0]
+    attempts, of = _attempts.setdefault(code, {}), (sums.shape, sums.dtype)
+    if attempts.get(of, 0) >= _ATTEMPTS:
         return None
-    _attempts[code] = _attempts.get(code, 0) + 1
+    if len(attempts) >= _SHAPES:
+        attempts.clear()
+    attempts[of] = attempts.get(of, 0) + 1
     try:
         known = _known(function)
     except _NotKnownError:
@@ -281,7 +286,7 @@ def repeated_by_code(
     else:
         extras = _extras(traced, again, arrays, slots, read)
     if extras is None:
-        _attempts[code] = _ATTEMPTS
+        attempts[of] = _ATTEMPTS
         return None
     return executors.native.repeated_finish(code, None, None, captures, arrays, extras)
 

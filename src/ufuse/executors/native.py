@@ -307,9 +307,13 @@ def packed_matrix(w: NDArray[Any]) -> _core.PackedMatrix:
     return _core.PackedMatrix(w.dtype.str[1:], _matrix(w), w.shape[1], w.shape[0])
 
 
-def packed_int8(record: Any) -> _core.PackedMatrix:
-    """Pack the codes of a `QuantizedArray` of int8 for the tier in use."""
-    return packed_matrix(record.data)
+def unpacked_matrix(
+    packed: _core.PackedMatrix, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return what `packed_matrix` has packed."""
+    w = np.empty(shape, dtype)
+    packed.unpack(w.__array_interface__["data"][0])
+    return w
 
 
 def packed_codes(coded: Any, slab: int) -> _core.PackedCodes:
@@ -332,6 +336,14 @@ def packed_codes(coded: Any, slab: int) -> _core.PackedCodes:
         packed.put_codes(first, coded.codes(first, min(n, first + step)))
     packed.put_scales(coded.scale, coded.offset, coded.super_scale, coded.super_offset)
     return packed
+
+
+def unpacked_codes(
+    packed: _core.PackedCodes, codes: NDArray[Any], scales: Sequence[NDArray[Any] | None]
+) -> None:
+    """Write what `packed_codes` has packed to arrays of the shapes and dtypes that these had."""
+    packed.take_codes(0, codes)
+    packed.take_scales(*scales)
 
 
 tier = _core.active_tier
