@@ -170,6 +170,9 @@ def test_what_may_change_unseen_is_traced_anew() -> None:
         lambda: (lambda s: s * (2 if bias[0] > 0 else 3), SUMS * (2 if bias[0] > 0 else 3)),
         lambda: (lambda s: s + np.asarray(bias.tolist(), "f4"), SUMS + bias),
         lambda: (lambda s: s + bias.copy(), SUMS + bias),
+        lambda: (lambda s: s + np.arange(4, dtype="f4"), SUMS + np.arange(4, dtype="f4")),
+        lambda: (lambda s: s + bias if bias.any() else s, SUMS + bias),
+        lambda: (lambda s: s + np.sqrt(bias * bias), SUMS + np.sqrt(bias * bias)),
         lambda: (lambda s: s * CONFIG.scale, SUMS * CONFIG.scale),
         lambda: (lambda s: s * entries["scale"], SUMS * entries["scale"]),
     ]

@@ -307,11 +307,11 @@ def _extras(
         if place >= len(again.captured):
             return None
         other = again.captured[place]
-        if _memory(other) != _memory(array):
+        slot = slots.get(id(other))
+        if slot is None or _memory(other) != _memory(array):
             return None
-        base = arrays[slots[id(other)]]
-        offset = _memory(array)[0] - _memory(base)[0]
-        extras.append((executors.native.captured_array(base, False), slots[id(other)], offset))
+        offset = _memory(array)[0] - _memory(arrays[slot])[0]
+        extras.append((executors.native.captured_array(arrays[slot], False), slot, offset))
     return extras
 
 
