@@ -186,6 +186,21 @@ def test_what_may_change_unseen_is_traced_anew() -> None:
             check(finish, want)
 
 
+def test_functions_with_effects_are_called_in_each_trace() -> None:
+    count = 0
+
+    def counting() -> Finish:
+        def finish(s: Any) -> Any:
+            nonlocal count
+            count += 1
+            return s + count
+
+        return finish
+
+    for number in range(1, 5):
+        np.testing.assert_array_equal(uf.matmul(A, B, finish=counting()), SUMS + number)
+
+
 def test_modules_of_ones_own_are_looked_into_again() -> None:
     module = types.ModuleType("settings")
     module.scale = 2.0  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import builtins
 import dis
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
@@ -39,6 +39,7 @@ _CONSTANTS: Final = (type(None), bool, int, float, complex, str, bytes, type(...
 _BUILTINS: Final = {"abs", "bool", "complex", "float", "int", "len", "max", "min", "pow", "range",
                     "round", "sum", "tuple"}  # fmt: skip
 _GLOBAL_LOADS: Final = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+#: Writes to variables, and imports.
 _OUTSIDE: Final = ("IMPORT_NAME", "STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF")
 _DEPTH: Final = 4  # functions that call functions
 _ATTEMPTS: Final = 32  # second traces of one code: vain if a number is new in each call
@@ -201,7 +202,9 @@ def _known(function: Any, depth: int = 0) -> _Known:
         raise _NotKnownError
     if inner.__kwdefaults__ or type(inner.__globals__) is not dict:
         raise _NotKnownError
-    names = tuple(sorted(_loaded(inner.__code__)))
+    if any(x.opname in _OUTSIDE for x in _instructions(inner.__code__)):
+        raise _NotKnownError
+    names = tuple(_loaded(inner.__code__))
     found = []
     for name in names:
         if name in inner.__globals__:
@@ -227,18 +230,17 @@ def _part(value: Any, depth: int) -> Any:
     raise _NotKnownError
 
 
-def _loaded(code: CodeType) -> set[str]:
-    """Return the names of global variables; code that writes to any, or imports, is not known."""
-    names = set()
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _OUTSIDE:
-            raise _NotKnownError
-        if instruction.opname in _GLOBAL_LOADS:
-            names.add(instruction.argval)
+def _instructions(code: CodeType) -> Iterator[dis.Instruction]:
+    """Go through the instructions of code, and of functions that are made in it."""
+    yield from dis.get_instructions(code)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names |= _loaded(constant)
-    return names
+            yield from _instructions(constant)
+
+
+def _loaded(code: CodeType) -> list[str]:
+    """Return the names of the global variables that code loads."""
+    return sorted({x.argval for x in _instructions(code) if x.opname in _GLOBAL_LOADS})
 
 
 def repeated_by_code(
@@ -330,7 +332,7 @@ def repeated_alone(function: Callable[..., Any], read: Sequence[Array]) -> Any:
     captures, arrays = None, []
     try:
         if type(inner) is FunctionType:
-            names = sorted(_named(inner.__code__))
+            names = _loaded(inner.__code__)
             values = [inner.__globals__.get(name, native.unbound) for name in names]
             values += [cell.cell_contents for cell in inner.__closure__ or ()]
             values += inner.__defaults__ or ()
@@ -345,8 +347,3 @@ def repeated_alone(function: Callable[..., Any], read: Sequence[Array]) -> Any:
         return native.repeated_finish(anchor, function, inner, captures, arrays, extras)
     except ValueError:  # a cell that is not assigned, an array of too many axes
         return None
-
-
-def _named(code: CodeType) -> set[str]:
-    names = {x.argval for x in dis.get_instructions(code) if x.opname in _GLOBAL_LOADS}
-    return names.union(*(_named(x) for x in code.co_consts if isinstance(x, CodeType)))
