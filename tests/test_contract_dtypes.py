@@ -97,6 +97,8 @@ def test_accumulated_sums_are_not_rounded_between() -> None:
     assert uf.matmul(ones, ones.T, accumulate="float32") == 3000
     assert uf.matmul(ones, ones.T) == 3000, "summed in float32 all the same"
     assert uf.matmul(np.int8([[100, 100]]), np.int8([[100], [100]]), accumulate="int32") == 20000
+    large = np.int64([[2**40 + 3, 2**31]])  # wraps, as the documentation says
+    assert uf.matmul(large, np.int64([[5], [1]]), accumulate="int32") == 15 - 2**31
     assert uf.matmul(np.int8([[100, 100]]), np.int8([[100], [100]])) == np.int8(20000 % 256)
 
 

@@ -169,6 +169,14 @@ def test_bad_lists() -> None:
             uf.einsum(a, [0, entry], [0])
     with pytest.raises(TypeError, match="sublist 0"):
         uf.einsum(a, 3)
+    big = np.ones((60, 40))
+    for call in (uf.einsum, uf.einsum_path):
+        for arrays in ((big, big), (big, big, big), (big, big.tolist())):
+            with pytest.raises(TypeError, match=r"such as 'ij,jk->ik' before all") as caught:
+                call(*arrays)
+            assert len(str(caught.value)) < 250, "no array is written out"
+    with pytest.raises(TypeError, match=r"got numpy.ndarray of shape \(60, 40\)"):
+        uf.einsum(big, big)
     with pytest.raises(ValueError, match="one Ellipsis"):
         uf.einsum(a, [..., ...], [0])
     with pytest.raises(ValueError, match="no arguments"):

@@ -35,6 +35,37 @@ def test_refused(function: Callable[..., Any], kind: type[Exception], words: str
     assert any(f"{__file__}:" in note for note in notes), "the line"
 
 
+OUTSIDE: dict[str, Callable[[Any], Any]] = {
+    "quantize": lambda x: uf.quantize(x, "int8"),
+    "quantize_linear": lambda x: uf.quantize_linear(x, 1.0, 0),
+    "fake_quantize": lambda x: uf.fake_quantize(x, "int8"),
+    "attention": lambda x: uf.attention(x, x, x),
+    "cdist": lambda x: uf.cdist(RESIDUAL, x),
+    "linear": lambda x: uf.linear(x, BACK),
+    "prepack": uf.prepack,
+    "grouped_matmul": lambda x: uf.grouped_matmul([x], [W]),
+    "segment_reduce": lambda x: uf.segment_reduce(x, "sum", [0, M]),
+    "softmax": uf.softmax,
+    "sum": uf.sum,
+    "median": uf.median,
+    "cumsum": uf.cumsum,
+    "topk": lambda x: uf.topk(x, 2),
+    "cast": lambda x: uf.cast(x, np.float16),
+    "kron": lambda x: uf.kron(x, x),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_functions_that_are_called_outside(name: str) -> None:
+    """Each is named, with what to do, and the line; of reductions NumPy's can be written."""
+    with pytest.raises(uf.TraceError, match=rf"cannot trace ufuse\.{name}\b") as caught:
+        uf.fuse(OUTSIDE[name])(X)
+    said = str(caught.value)
+    assert "call it outside" in said
+    assert f"{__file__}:" in said
+    assert ("np.sum(..., axis=-1, keepdims=True)" in said) == (name == "sum")
+
+
 def test_shapes_that_disagree_later_name_the_arguments() -> None:
     layer = uf.fuse(lambda first, second: first @ second + 1)
     layer(X, W)
@@ -57,6 +88,7 @@ def _finishes() -> dict[str, tuple[Callable[[Any], Any], type[Exception]]]:
         "an array": (lambda s: RESIDUAL, uf.TraceError),
         "two results": (lambda s: (s, s), ValueError),
         "another shape": (lambda s: s + np.ones((2, 1, 1), np.float32), ValueError),
+        "a sum of all": (np.sum, ValueError),
         "a row's maximum": (lambda s: s.max(axis=-1, keepdims=True), ValueError),
         "a softmax": (lambda s: s - s.max(axis=-1, keepdims=True), ValueError),
         "a product": (lambda s: s @ ones, ValueError),

@@ -90,8 +90,13 @@ def test_linear_of_strided_operands() -> None:
     ("change", "kind", "message"),
     [
         ({"w": np.ones((4, 4), np.float32)}, ValueError, r"'w'.*\(4, 4\)"),
-        ({"w": np.ones((4, 3))}, TypeError, "'w'.*float64"),
-        ({"x": np.ones((2, 3), np.int32)}, TypeError, "'x'.*int32"),
+        (
+            {"w": np.ones((4, 3))},
+            TypeError,
+            r"'x' and 'w'.*or bfloat16, or w quantized, got float32 and float64; .*x.astype",
+        ),
+        ({"w": np.ones((4, 3), np.int16)}, TypeError, r"'w'.*int16; .*w\.astype.*ufuse\.quantize"),
+        ({"x": np.ones((2, 3), np.int32)}, TypeError, r"'x'.*int32; convert it with x\.astype"),
         ({"bias": np.ones(3, np.float32)}, ValueError, r"'bias'.*\(4,\).*\(3,\)"),
         ({"activation": "swish"}, ValueError, "'activation'.*swish"),
         ({"out": np.ones((2, 5), np.float32)}, ValueError, r"'out'.*\(2, 4\)"),

@@ -1,8 +1,10 @@
 // Prepacked weights, quantized activations, and the int8 linear layer made of them.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "contract/plan.hpp"
 #include "contract/product.hpp"
@@ -11,6 +13,23 @@
 
 namespace ufuse {
 namespace {
+
+/// Bytes of k that lie together in a panel of what `PackedMatrix` packs: a float, or four int8.
+std::int64_t unit_of(const ElementKernels& e) { return std::max<std::int64_t>(4, e.b_size); }
+
+/// Bytes from one unit of a column to its next in a panel of so many columns. How wide that is, is the
+/// kernels' matter: where all is 0 but the first column's second unit, this is the first byte that is not.
+std::int64_t bytes_of_units(const ElementKernels& e, std::int64_t columns) {
+  const std::int64_t unit = unit_of(e), k = 2 * unit / e.b_size;
+  std::vector<char> units(static_cast<std::size_t>(columns * 2 * unit));
+  units[static_cast<std::size_t>(unit)] = 1;
+  const Scratch panel(static_cast<std::size_t>(contract::panel_bytes(e, k)));
+  e.pack_b(contract::pack_task({units.data(), {k, e.b_size, nullptr}, {columns, 2 * unit, nullptr}}, true, 0,
+                               columns, 0, k, panel.data()));
+  std::int64_t at = 0;
+  while (panel.data()[at] == 0) ++at;
+  return at;
+}
 
 constexpr std::int64_t kQuantizedBytes =
     16 << 20;  // of activations at a time; packing B again for each costs < 1 %
@@ -37,6 +56,26 @@ PackedMatrix::PackedMatrix(const ContractKernels& kernels, Elements elements, co
     for (std::int64_t block = 0; block < blocks.count; ++block)
       e.pack_b(contract::pack_task(b, true, j * e.nr, columns, blocks.begin(block), blocks.size(block),
                                    data_.get() + (block * panels + j) * panel));
+  });
+}
+
+void PackedMatrix::unpack(char* out) const {
+  if (k_ == 0 || n_ == 0) return;
+  const ElementKernels& e = contract::element_kernels(*kernels_, elements_);
+  const contract::KBlocks blocks(e, k_);
+  const std::int64_t panel = contract::panel_bytes(e, blocks.width), panels = ceil_div(n_, e.nr);
+  const std::int64_t size = e.b_size, unit = unit_of(e), terms = unit / size;
+  const std::int64_t whole = bytes_of_units(e, std::min<std::int64_t>(e.nr, n_));
+  const std::int64_t last = bytes_of_units(e, n_ - (panels - 1) * e.nr);
+  parallel_for(panels, threads_for_bytes(k_ * n_ * size), [&](std::int64_t j) {
+    const std::int64_t step = j + 1 < panels ? whole : last;
+    for (std::int64_t column = j * e.nr; column < std::min(n_, (j + 1) * e.nr); ++column)
+      for (std::int64_t block = 0; block < blocks.count; ++block) {
+        const char* from = data_.get() + (block * panels + j) * panel + (column - j * e.nr) * unit;
+        char* to = out + (column * k_ + blocks.begin(block)) * size;
+        for (std::int64_t k = 0; k < blocks.size(block); k += terms, from += step, to += unit)
+          std::memcpy(to, from, static_cast<std::size_t>(std::min(terms, blocks.size(block) - k) * size));
+      }
   });
 }
 

@@ -69,6 +69,8 @@ class UFUSE_API PackedMatrix {
   std::int64_t n() const noexcept { return n_; }
   std::int64_t bytes() const noexcept { return bytes_; }
   const char* data() const noexcept { return data_.get(); }
+  /// Writes what was packed, bit for bit: a matrix (n, k), C-contiguous.
+  void unpack(char* out) const;
 
  private:
   struct Free {

@@ -5,6 +5,7 @@
 # twice: a fast path either does what the general one would, or declines.
 
 import functools
+from types import FunctionType, MethodType
 
 import numpy
 
@@ -16,7 +17,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 from libcpp.vector cimport vector
 
 cnp.import_array()
@@ -316,5 +317,7 @@ include "fast_scans.pxi"
 include "fast_segments.pxi"
 include "fast_softmax.pxi"
 include "fast_windows.pxi"
+include "fast_layouts.pxi"
+include "fast_finishes.pxi"
 include "fast_contract.pxi"
 include "fast_layers.pxi"

@@ -105,22 +105,50 @@ const void* data_of(const std::optional<py::array>& array, std::int64_t n, std::
 
 using Optional = std::optional<py::array>;
 
-void put_scales(PackedCodes& w, const Optional& scale, const Optional& offset, const Optional& super_scale,
-                const Optional& super_offset) {
+CodesScales scales_of(const PackedCodes& w, const Optional& scale, const Optional& offset,
+                      const Optional& super_scale, const Optional& super_offset) {
   const CodesForm& form = w.form();
   const bool super = form.scales == skinny::Scales::super;
   const std::int64_t size = super ? 1 : form.scales == skinny::Scales::f32 ? 4 : 2, n = form.n;
   const std::int64_t blocks = w.blocks(), supers = (blocks + form.per_super - 1) / form.per_super;
-  w.put_scales({data_of(scale, n, blocks, size, true), data_of(offset, n, blocks, size, form.offsets),
-                data_of(super_scale, n, supers, 2, super),
-                data_of(super_offset, n, supers, 2, super && form.offsets)});
+  return {data_of(scale, n, blocks, size, true), data_of(offset, n, blocks, size, form.offsets),
+          data_of(super_scale, n, supers, 2, super),
+          data_of(super_offset, n, supers, 2, super && form.offsets)};
 }
 
-void put_codes(PackedCodes& w, std::int64_t first, const py::array& codes) {
+void put_scales(PackedCodes& w, const Optional& scale, const Optional& offset, const Optional& super_scale,
+                const Optional& super_offset) {
+  w.put_scales(scales_of(w, scale, offset, super_scale, super_offset));
+}
+
+/// Into new arrays.
+void take_scales(const PackedCodes& w, const Optional& scale, const Optional& offset,
+                 const Optional& super_scale, const Optional& super_offset) {
+  const CodesScales to = scales_of(w, scale, offset, super_scale, super_offset);
+  w.take_scales({const_cast<void*>(to.scale), const_cast<void*>(to.offset), const_cast<void*>(to.super_scale),
+                 const_cast<void*>(to.super_offset)});
+}
+
+void check_codes(const PackedCodes& w, const py::array& codes) {
   if (codes.ndim() != 2 || codes.shape(1) != w.form().k || codes.itemsize() != 1 ||
       (codes.flags() & py::array::c_style) == 0)
     throw std::invalid_argument("PackedCodes: codes of another shape");
+}
+
+void put_codes(PackedCodes& w, std::int64_t first, const py::array& codes) {
+  check_codes(w, codes);
   w.put_codes(first, codes.shape(0), static_cast<const std::uint8_t*>(codes.data()), codes.shape(1));
+}
+
+void take_codes(const PackedCodes& w, std::int64_t first, py::array& codes) {
+  check_codes(w, codes);
+  w.take_codes(first, codes.shape(0), static_cast<std::uint8_t*>(codes.mutable_data()), codes.shape(1));
+}
+
+/// Into a new array (n, k), C-contiguous.
+void unpack(const PackedMatrix& w, std::uintptr_t out) {
+  const py::gil_scoped_release release;
+  w.unpack(reinterpret_cast<char*>(out));
 }
 
 }  // namespace
@@ -138,12 +166,16 @@ void register_linear(py::module_& m) {
            py::arg("code"), py::arg("w"), py::arg("k"), py::arg("n"))
       .def_property_readonly("address",
                              [](const PackedMatrix& w) { return reinterpret_cast<std::uintptr_t>(&w); })
+      .def("unpack", &unpack, py::arg("out"))
       .def_property_readonly("nbytes", &PackedMatrix::bytes);
   py::class_<PackedCodes>(m, "PackedCodes", "Weights (n, k) in codes with scales of blocks along k.")
       .def(py::init(&packed_codes), py::arg("n"), py::arg("k"), py::arg("block"), py::arg("scales"),
            py::arg("per_super"), py::arg("offsets"), py::arg("levels"), py::arg("zero"), py::arg("integers"))
       .def("put_codes", &put_codes, py::arg("first"), py::arg("codes"))
       .def("put_scales", &put_scales, py::arg("scale"), py::arg("offset"), py::arg("super_scale"),
+           py::arg("super_offset"))
+      .def("take_codes", &take_codes, py::arg("first"), py::arg("codes"))
+      .def("take_scales", &take_scales, py::arg("scale"), py::arg("offset"), py::arg("super_scale"),
            py::arg("super_offset"))
       .def_property_readonly("address",
                              [](const PackedCodes& w) { return reinterpret_cast<std::uintptr_t>(&w); })

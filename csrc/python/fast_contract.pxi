@@ -1,66 +1,14 @@
 # Contractions of two arrays, and sums of one: what has been prepared for arrays of the same shapes and strides is
 # run again.
 
-DEF FAST_AXES = 8
-DEF LAYOUTS = 32  # of one key
+DEF KEYS = 256
+DEF LAYOUTS = 32   # of one key
+DEF FINISHES = 64  # functions of sums, by subscripts
+DEF FINISHED = 8   # layouts of a function of sums that keeps arrays
 
 cdef extern from "contract/contraction.hpp" namespace "ufuse" nogil:
     cppclass Contraction:
         void run(char** arrays) except +
-
-
-cdef struct Layout:
-    int axes
-    int type
-    int64_t shape[FAST_AXES]
-    int64_t strides[FAST_AXES]
-
-
-cdef bint _read_layout(cnp.ndarray array, Layout* layout) noexcept:
-    cdef int axis
-    layout.axes = cnp.PyArray_NDIM(array)
-    layout.type = cnp.PyArray_TYPE(array)
-    if layout.axes > FAST_AXES or PyArray_ISBYTESWAPPED(array):
-        return False
-    for axis in range(layout.axes):
-        layout.shape[axis] = cnp.PyArray_DIM(array, axis)
-        layout.strides[axis] = cnp.PyArray_STRIDE(array, axis)
-    return True
-
-
-cdef bint _has_layout(cnp.ndarray array, const Layout* layout) noexcept:
-    cdef int axis
-    if (cnp.PyArray_NDIM(array) != layout.axes or cnp.PyArray_TYPE(array) != layout.type
-            or PyArray_ISBYTESWAPPED(array)):
-        return False
-    for axis in range(layout.axes):
-        if (cnp.PyArray_DIM(array, axis) != layout.shape[axis]
-                or cnp.PyArray_STRIDE(array, axis) != layout.strides[axis]):
-            return False
-    return True
-
-
-cdef bint _bounds_apart(cnp.ndarray a, const Layout* layout, cnp.ndarray out, const Layout* to) noexcept:
-    """Whether the memory between the first and the last byte of two arrays is disjoint."""
-    cdef int64_t low[2]
-    cdef int64_t high[2]
-    cdef int64_t step
-    cdef int axis
-    low[0] = high[0] = <int64_t>cnp.PyArray_BYTES(a)
-    low[1] = high[1] = <int64_t>cnp.PyArray_BYTES(out)
-    for axis in range(layout.axes):
-        step = (layout.shape[axis] - 1) * layout.strides[axis]
-        if step < 0:
-            low[0] += step
-        else:
-            high[0] += step
-    for axis in range(to.axes):
-        step = (to.shape[axis] - 1) * to.strides[axis]
-        if step < 0:
-            low[1] += step
-        else:
-            high[1] += step
-    return (high[0] + cnp.PyArray_ITEMSIZE(a) <= low[1]) or (high[1] + cnp.PyArray_ITEMSIZE(out) <= low[0])
 
 
 def run_contraction(uintptr_t address, arrays, bint small):
@@ -95,6 +43,7 @@ cdef class PreparedContraction:
     cdef bint fresh    # whether a new result has the layout
     cdef bint swapped  # whether the core's first operand is the second one
     cdef bint small
+    cdef RepeatedFinish finish  # None where sums are stored as they are
     # Of the sums: axes of the result, then those that are summed, and strides of both operands.
     cdef int axes
     cdef int64_t shape[FAST_AXES]
@@ -179,6 +128,7 @@ cdef class ContractCall(Entry):
     cdef bint subscripts
     cdef object first
     cdef dict known, sums  # key to what is prepared: of two arrays, of one
+    cdef dict finished     # (key, id of what a finish is looked up by), to what is prepared of two arrays
     cdef int reducer, finish
 
     def __init__(self, general, subscripts, first):
@@ -187,9 +137,10 @@ cdef class ContractCall(Entry):
         self.first = first
         self.known = {}
         self.sums = {}
+        self.finished = {}
 
     def __call__(self, *args, **kwargs):
-        cdef object key = None, out = None, accumulate = None, semiring = None
+        cdef object key = None, out = None, accumulate = None, semiring = None, finish = None
         cdef Py_ssize_t first = 1 if self.subscripts else 0
         cdef list prepared
         cdef bint known = True
@@ -200,6 +151,8 @@ cdef class ContractCall(Entry):
                 accumulate = value
             elif name == "semiring" and type(value) is str:
                 semiring = None if value == "plus_times" else value
+            elif name == "finish":
+                finish = value
             else:
                 known = False
                 break
@@ -212,9 +165,9 @@ cdef class ContractCall(Entry):
             if not self.subscripts or type(key) is str:
                 if accumulate is not None or semiring is not None:
                     key = (key, accumulate, semiring)
-                prepared = <list>self.known.get(key)
+                prepared = <list>self.known.get(key) if finish is None else self._finished(key, finish)
                 if prepared is not None:
-                    result = self._run(prepared, args[first], args[first + 1], out)
+                    result = self._run(prepared, args[first], args[first + 1], out, finish)
                     if result is not None:
                         return result
                 if not kwargs:
@@ -222,7 +175,7 @@ cdef class ContractCall(Entry):
                     if result is not None:
                         return result
         elif (self.subscripts and len(args) == 2 and type(args[0]) is str and cnp.PyArray_CheckExact(args[1])
-                and accumulate is None and semiring is None):
+                and accumulate is None and semiring is None and finish is None):
             prepared = <list>self.sums.get(args[0])
             if prepared is not None:
                 result = self._sum(prepared, args[1], out)
@@ -253,14 +206,28 @@ cdef class ContractCall(Entry):
             return target[()] if p.out.axes == 0 and out is None else target
         return None
 
-    cdef object _run(self, list prepared, cnp.ndarray a, cnp.ndarray b, object out):
+    cdef list _finished(self, object key, object finish):
+        """What is prepared for functions like `finish`: of its code, or else for itself alone."""
+        cdef object found = None
+        if type(finish) is FunctionType:
+            found = self.finished.get((key, id(finish.__code__)))
+        elif type(finish) is MethodType:
+            finish = finish.__func__
+        return <list>(self.finished.get((key, id(finish))) if found is None else found)
+
+    cdef object _run(self, list prepared, cnp.ndarray a, cnp.ndarray b, object out, object finish):
         cdef PreparedContraction p
         cdef cnp.ndarray target
-        cdef char* arrays[3]
+        cdef char* arrays[MAX_OPERANDS]
+        cdef list captured = None
         for entry in prepared:
             p = <PreparedContraction>entry
             if not _has_layout(a, &p.a) or not _has_layout(b, &p.b):
                 continue
+            if finish is not None:
+                captured = []
+                if not p.finish.holds(finish, captured):
+                    continue
             if out is None:
                 if not p.fresh:
                     continue
@@ -274,6 +241,8 @@ cdef class ContractCall(Entry):
                 if (not cnp.PyArray_ISWRITEABLE(target) or not (p.core != NULL or cnp.PyArray_ISALIGNED(target))
                         or not _bounds_apart(a, &p.a, target, &p.out) or not _bounds_apart(b, &p.b, target, &p.out)):
                     return None
+            if finish is not None and not p.finish.find(captured, arrays + 3, target, &p.out):
+                return None
             arrays[0] = cnp.PyArray_BYTES(b if p.swapped else a)
             arrays[1] = cnp.PyArray_BYTES(a if p.swapped else b)
             arrays[2] = cnp.PyArray_BYTES(target)
@@ -288,7 +257,7 @@ cdef class ContractCall(Entry):
         return None
 
     def remember(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, owner, uintptr_t address, bint swapped,
-                 bint small):
+                 bint small, RepeatedFinish finish=None):
         """Run this contraction again where arrays of the same layouts come.
 
         Parameters
@@ -306,6 +275,8 @@ cdef class ContractCall(Entry):
             Whether its first operand is `b`.
         small : bool
             Whether other threads can wait for it.
+        finish : RepeatedFinish, optional
+            What is done to the sums. It is kept.
         """
         cdef PreparedContraction p = PreparedContraction()
         if not (_read_layout(a, &p.a) and _read_layout(b, &p.b) and _read_layout(out, &p.out)):
@@ -316,7 +287,27 @@ cdef class ContractCall(Entry):
         p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and p.out.type < cnp.NPY_NTYPES_LEGACY
         p.swapped = swapped
         p.small = small
-        _keep(self.known, key, p)
+        p.finish = finish
+        if finish is None:
+            _keep(self.known, key, p, KEYS, LAYOUTS)
+        else:
+            self._keep_finished((key, id(finish.anchor)), p)
+
+    cdef void _keep_finished(self, object key, PreparedContraction p) except *:
+        """Keep it; of a function that holds for itself alone, in place of what it was with the same layouts."""
+        cdef PreparedContraction old
+        cdef list others = <list>self.finished.get(key)
+        if p.finish.owner is None or others is None:
+            _keep(self.finished, key, p, FINISHES, LAYOUTS)
+            return
+        kept = []
+        for entry in others:
+            old = <PreparedContraction>entry
+            if (memcmp(&old.a, &p.a, sizeof(Layout)) or memcmp(&old.b, &p.b, sizeof(Layout))
+                    or memcmp(&old.out, &p.out, sizeof(Layout))):
+                kept.append(old)
+        self.finished[key] = kept
+        _keep(self.finished, key, p, FINISHES, FINISHED)
 
     def remember_dots(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, cnp.ndarray left,
                       cnp.ndarray right):
@@ -346,7 +337,7 @@ cdef class ContractCall(Entry):
         p.itemsize = cnp.PyArray_ITEMSIZE(out)
         p.fresh = True
         p.small = cnp.PyArray_SIZE(left) <= SMALL
-        _keep(self.known, key, p)
+        _keep(self.known, key, p, KEYS, LAYOUTS)
 
     def remember_sum(self, key, cnp.ndarray x, cnp.ndarray view, cnp.ndarray out, int reducer, int finish):
         """Sum again where arrays of the same layouts come.
@@ -379,18 +370,18 @@ cdef class ContractCall(Entry):
         p.small = cnp.PyArray_SIZE(view) <= SMALL
         self.reducer = reducer
         self.finish = finish
-        _keep(self.sums, key, p)
+        _keep(self.sums, key, p, KEYS, LAYOUTS)
 
 
-cdef void _keep(dict known, object key, object prepared) except *:
+cdef void _keep(dict known, object key, object prepared, Py_ssize_t keys, Py_ssize_t of_one) except *:
     """Put what is prepared beside what there is under the same key; forget what there is too much of."""
     cdef list layouts
     if key not in known:
-        if len(known) >= 256:
+        if len(known) >= keys:
             known.clear()
         known[key] = []
     layouts = <list>known[key]
-    if len(layouts) >= LAYOUTS:
+    if len(layouts) >= of_one:
         layouts.pop(0)
     layouts.append(prepared)
 

@@ -33,12 +33,30 @@ std::uint32_t join(std::uint64_t bytes) {
   return static_cast<std::uint32_t>(bytes | bytes >> 16);
 }
 
+/// The same the other way round.
+std::uint64_t separate(std::uint64_t word) {
+  word = (word | word << 16) & 0x0000ffff0000ffffU;
+  word = (word | word << 8) & 0x00ff00ff00ff00ffU;
+  return (word | word << 4) & 0x0f0f0f0f0f0f0f0fU;
+}
+
+/// Where the kernels look for the value of an output and block.
+std::int64_t place(std::int64_t j, std::int64_t b, std::int64_t blocks) {
+  return (j / kGroup * blocks + b) * kGroup + j % kGroup;
+}
+
 /// One value of each output and block to where the kernels look for it.
 void spread(char* to, const void* from, std::int64_t size, std::int64_t n, std::int64_t blocks) {
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t b = 0; b < blocks; ++b)
-      std::memcpy(to + ((j / kGroup * blocks + b) * kGroup + j % kGroup) * size,
-                  static_cast<const char*>(from) + (j * blocks + b) * size, static_cast<std::size_t>(size));
+      std::memcpy(to + place(j, b, blocks) * size, static_cast<const char*>(from) + (j * blocks + b) * size,
+                  static_cast<std::size_t>(size));
+}
+void collect(void* to, const char* from, std::int64_t size, std::int64_t n, std::int64_t blocks) {
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t b = 0; b < blocks; ++b)
+      std::memcpy(static_cast<char*>(to) + (j * blocks + b) * size, from + place(j, b, blocks) * size,
+                  static_cast<std::size_t>(size));
 }
 
 }  // namespace
@@ -71,10 +89,14 @@ PackedCodes::PackedCodes(const CodesForm& form) : form_(form) {
   super_offset_ = offset_ + scales;
 }
 
-void PackedCodes::put_codes(std::int64_t first, std::int64_t rows, const std::uint8_t* codes,
-                            std::int64_t row_bytes) {
+void PackedCodes::check_outputs(std::int64_t first, std::int64_t rows) const {
   if (first < 0 || first % kGroup != 0 || rows < 0 || first + rows > form_.n)
     throw std::invalid_argument("PackedCodes: no such outputs");
+}
+
+void PackedCodes::put_codes(std::int64_t first, std::int64_t rows, const std::uint8_t* codes,
+                            std::int64_t row_bytes) {
+  check_outputs(first, rows);
   const std::int64_t panel_bytes = form_.codes == skinny::Codes::int8 ? 8 * kPanel : 4 * kPanel;
   parallel_for(ceil_div(rows, kGroup), threads_for_bytes(rows * form_.k), [&](std::int64_t group) {
     char* const to = data_.get() + (first / kGroup + group) * group_bytes_;
@@ -104,6 +126,37 @@ void PackedCodes::put_scales(const CodesScales& scales) {
   if (!form_.offsets) return;
   spread(offset_, scales.offset, scale_bytes_, form_.n, blocks_);
   spread(super_offset_, scales.super_offset, 2, form_.n, supers_);
+}
+
+void PackedCodes::take_codes(std::int64_t first, std::int64_t rows, std::uint8_t* codes,
+                             std::int64_t row_bytes) const {
+  check_outputs(first, rows);
+  const bool bytes = form_.codes == skinny::Codes::int8;
+  const std::int64_t panel_bytes = bytes ? 8 * kPanel : 4 * kPanel;
+  parallel_for(rows, threads_for_bytes(rows * form_.k), [&](std::int64_t j) {
+    const char* panel = data_.get() + (first + j) / kGroup * group_bytes_ + j % kGroup / kPanel * panel_bytes;
+    for (std::int64_t k = 0; k < form_.k; k += 8, panel += kGroup / kPanel * panel_bytes) {
+      char eight[8];
+      if (bytes) {
+        for (int i = 0; i < 8; ++i) eight[i] = panel[i * kPanel + j % kPanel];
+      } else {
+        std::uint32_t word;
+        std::memcpy(&word, panel + 4 * (j % kPanel), sizeof word);
+        const std::uint64_t apart = separate(word);
+        std::memcpy(eight, &apart, sizeof apart);
+      }
+      std::memcpy(codes + j * row_bytes + k, eight,
+                  static_cast<std::size_t>(std::min<std::int64_t>(8, form_.k - k)));
+    }
+  });
+}
+
+void PackedCodes::take_scales(const TakenScales& scales) const {
+  collect(scales.scale, scale_, scale_bytes_, form_.n, blocks_);
+  collect(scales.super_scale, super_scale_, 2, form_.n, supers_);
+  if (!form_.offsets) return;
+  collect(scales.offset, offset_, scale_bytes_, form_.n, blocks_);
+  collect(scales.super_offset, super_offset_, 2, form_.n, supers_);
 }
 
 skinny::CodesCall PackedCodes::call(std::int64_t group) const {

@@ -27,6 +27,10 @@ struct CodesScales {
   const void *scale, *offset, *super_scale, *super_offset;
 };
 
+struct TakenScales {
+  void *scale, *offset, *super_scale, *super_offset;
+};
+
 class UFUSE_API PackedCodes {
  public:
   /// Throws std::invalid_argument where blocks do not fit, std::bad_alloc.
@@ -35,6 +39,9 @@ class UFUSE_API PackedCodes {
   /// Codes of some outputs, one to a byte, from one that is a multiple of 64 on.
   void put_codes(std::int64_t first, std::int64_t rows, const std::uint8_t* codes, std::int64_t row_bytes);
   void put_scales(const CodesScales& scales);
+  /// The other way round: writes what was put.
+  void take_codes(std::int64_t first, std::int64_t rows, std::uint8_t* codes, std::int64_t row_bytes) const;
+  void take_scales(const TakenScales& scales) const;
 
   const CodesForm& form() const noexcept { return form_; }
   std::int64_t bytes() const noexcept { return bytes_; }
@@ -51,6 +58,7 @@ class UFUSE_API PackedCodes {
   };
   CodesForm form_;
   std::int64_t groups_, blocks_, supers_, padded_k_, part_, parts_, bytes_;
+  void check_outputs(std::int64_t first, std::int64_t rows) const;
   std::int64_t group_bytes_, scale_bytes_;  // of a group: codes, of a block: scales
   std::unique_ptr<char, Free> data_;
   char *scale_, *offset_, *super_scale_, *super_offset_;

@@ -1,6 +1,7 @@
 """The fast entry points (Cython)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,28 @@ class SoftmaxCall:
 
 def run_contraction(address: int, arrays: Sequence[NDArray[Any]], small: bool) -> None: ...
 
+class CapturedArray:
+    def __init__(self, array: NDArray[Any], kept: bool) -> None: ...
+
+class Captures:
+    def __init__(
+        self, kind: type, code: CodeType, names: Sequence[str], expected: Sequence[Any]
+    ) -> None: ...
+    @staticmethod
+    def unbound() -> object: ...
+
+class RepeatedFinish:
+    anchor: object
+    def __init__(
+        self,
+        anchor: object,
+        owner: Callable[..., Any] | None,
+        inner: Callable[..., Any] | None,
+        captures: Captures | None,
+        arrays: Sequence[NDArray[Any]],
+        extras: Sequence[tuple[CapturedArray, int, int]],
+    ) -> None: ...
+
 class ContractCall:
     def __init__(
         self, general: Callable[..., Any], subscripts: bool, first: Callable[..., Any]
@@ -120,6 +143,7 @@ class ContractCall:
         address: int,
         swapped: bool,
         small: bool,
+        finish: RepeatedFinish | None = None,
     ) -> None: ...
     def remember_dots(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,76 @@ class Coded:
         """Whether these are four bits that stand for integers: products with int8 are exact."""
         return self.levels is not None and self.zero is not None
 
+    def hollow(self) -> Coded:
+        """Return the same without codes and scales, of which the dtypes are left."""
+        none: dict[str, Any] = {
+            name: None if value is None else np.empty((0, 0), value.dtype)
+            for name, value in self._scales().items()
+        }
+        return replace(self, codes=_no_codes, **none)
+
+    def room(self) -> tuple[Array, tuple[Array | None, ...]]:
+        """Return arrays for all codes, and for the scales in their order."""
+        n, k = self.shape
+        blocks = max(1, -(-k // self.block))
+        supers = -(-blocks // self.per_super)
+        scales = tuple(
+            None if x is None else np.empty((n, supers if "super" in name else blocks), x.dtype)
+            for name, x in self._scales().items()
+        )
+        return np.empty(self.shape, np.int8 if self.levels is None else np.uint8), scales
+
+    def filled(self, codes: Array, scales: Sequence[Array | None]) -> Coded:
+        """Return the same with these codes and scales."""
+        given: dict[str, Any] = dict(zip(self._scales(), scales, strict=True))
+        return replace(self, codes=partial(_rows, codes), **given)
+
+    def parts(self) -> tuple[dict[str, Any], Array]:
+        """Return what pickles: all but the codes, and these, of four bits two to a byte."""
+        about = {x.name: getattr(self, x.name) for x in fields(self) if x.name != "codes"}
+        codes = self.codes(0, self.shape[0])
+        if self.levels is not None:
+            codes = np.pad(codes, ((0, 0), (0, self.shape[1] % 2)))
+            codes = codes[:, ::2] | codes[:, 1::2] << 4
+        return about, np.array(codes)
+
+    @staticmethod
+    def of_parts(about: dict[str, Any], codes: Array) -> Coded:
+        """Return what `parts` were of."""
+        if about["levels"] is not None:
+            both = np.stack([codes & 15, codes >> 4], axis=-1).reshape(len(codes), -1)
+            codes = np.ascontiguousarray(both[:, : about["shape"][1]])
+        return Coded(codes=partial(_rows, codes), **about)
+
+    def numbers(self) -> Array:
+        """Return what all of it stands for, as float32."""
+        n, k = self.shape
+        codes = self.codes(0, n)
+        wide = codes.view(np.int8).astype(np.float32) if self.levels is None else self.levels[codes]
+        wide *= np.repeat(self.blocks(self.scale, self.super_scale), self.block, axis=1)[:, :k]
+        if self.offset is not None:
+            offset = self.blocks(self.offset, self.super_offset)
+            wide += np.repeat(offset, self.block, axis=1)[:, :k]
+        return wide
+
+    def _scales(self) -> dict[str, Any]:
+        names = ("scale", "offset", "super_scale", "super_offset")
+        return {name: getattr(self, name) for name in names}
+
     def blocks(self, values: Array, above: Array | None) -> Array:
         """Return scales or offsets as float32."""
         wide = values.astype(np.float32)
         if above is not None:
             wide *= np.repeat(above.astype(np.float32), self.per_super, axis=1)[:, : wide.shape[1]]
         return wide
+
+
+def _rows(codes: Array, first: int, last: int) -> Array:
+    return codes[first:last]
+
+
+def _no_codes(first: int, last: int) -> Array:
+    raise AssertionError("the codes are packed")
 
 
 def coded_of(record: Record) -> Coded | None:

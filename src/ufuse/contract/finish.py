@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion import FusedFunction
+from ..fusion.arguments import Arguments
+from ..fusion.errors import TraceReductionError
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
 from ..fusion.runs import Run
+from ..fusion.specialisation import Specialisation
 from .arithmetic import DType
+from .captures import repeated_alone, repeated_by_code
 from .expressions import Finish, native_order
 
 Array = NDArray[Any]
@@ -45,16 +49,35 @@ def wrong_result(function: str, shape: tuple[int, ...], got: str) -> ValueError:
     )
 
 
+def reduces(function: str) -> ValueError:
+    return ValueError(
+        f"{function}: argument 'finish': expected an elementwise function of the sums, got one "
+        f"that reduces; reduce the result of {function} instead"
+    )
+
+
 def without_sums(function: str) -> ValueError:
     return ValueError(f"{function}: argument 'finish': expected a result that depends on the sums")
 
 
 class _Kept:
-    """A function of sums, and what was found for it last."""
+    """A function of sums, and what was found for it last.
+
+    Attributes
+    ----------
+    last : tuple or None
+        What it depends on, what was found, the arguments of the trace, and the trace.
+    came_again : bool
+        Whether the same function was given with the same dependencies.
+    repeated : tuple
+        A trace, and what repeats it for all functions of this code, or None.
+    """
 
     def __init__(self, fused: FusedFunction) -> None:
         self.fused = fused
-        self.last: tuple[Any, tuple[Finish, DType]] | None = None
+        self.last: tuple[Any, tuple[Finish, DType], Arguments, Specialisation] | None = None
+        self.came_again = False
+        self.repeated: tuple[Any, Any] = None, None
 
 
 @lru_cache(maxsize=64)  # a function that is made anew for each call is traced for each
@@ -85,14 +108,19 @@ def traced(
     ValueError
         If its result has another shape, or it reduces.
     """
-    is_hashable = getattr(type(finish), "__hash__", None) is not None
-    kept = (_kept if is_hashable else _kept.__wrapped__)(function, finish)
+    kept = (_kept if _is_hashable(finish) else _kept.__wrapped__)(function, finish)
     state = (shape, dtype, kept.fused.environment())
     last = kept.last
     if last is not None and last[0] == state:
+        kept.came_again = True
         return last[1]
     sample = np.broadcast_to(np.zeros((), dtype), shape)
-    arguments, spec = kept.fused.traced(sample)
+    try:
+        arguments, spec = kept.fused.traced(sample)
+    except TraceReductionError as error:
+        raise reduces(function) from error
+    if spec.program.has_reductions:
+        raise reduces(function)
     plan = spec.plan(arguments.shapes)
     run = plan.runs[0]
     if (
@@ -101,7 +129,6 @@ def traced(
         or not run.uniform
         or len(spec.dtypes) != 1
         or plan.shapes[0] != shape
-        or spec.program.has_reductions
     ):
         raise wrong_result(function, shape, ", ".join(map(str, plan.shapes)) or "none")
     sources = [spec.sources[i] for i in run.inputs]
@@ -114,8 +141,36 @@ def traced(
     others = tuple(map(native_order, given))
     found = Finish(program, others), spec.dtypes[0]
     if all(x is y for x, y in zip(others, given, strict=True)):  # a copy would not follow its array
-        kept.last = state, found  # at once: other threads read it
+        kept.last = state, found, arguments, spec  # at once: other threads read it
     return found
+
+
+def repeated(function: str, finish: Any, done: Finish) -> Any:
+    """Return what repeats `finish`, for which `traced` has just returned `done`.
+
+    Returns
+    -------
+    _fast.RepeatedFinish or None
+        None where it is to be traced again, or may not come again.
+    """
+    if not _is_hashable(finish):
+        return None
+    kept = _kept(function, finish)
+    last = kept.last
+    if last is None or last[1][0] is not done:
+        return None
+    key = last[3], tuple(map(id, done.arrays))  # the trace keeps the arrays
+    of, found = kept.repeated
+    if of != key:
+        found = repeated_by_code(finish, last[2], last[3], done.arrays)
+        kept.repeated = key, found  # at once, as `last`
+    if found is None and kept.came_again:
+        return repeated_alone(finish, done.arrays)
+    return found
+
+
+def _is_hashable(finish: Any) -> bool:
+    return getattr(type(finish), "__hash__", None) is not None
 
 
 def _with_first(program: Program, place: int) -> Program:

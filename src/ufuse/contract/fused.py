@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import executors
-from ..fusion.errors import trace_error
+from ..fusion.errors import TraceReductionError, trace_error
 from ..fusion.graph import Graph
 from ..fusion.program import Contraction, Instruction, Program, code_of
 from ..fusion.shapes import stand_in
@@ -20,7 +20,7 @@ from ..fusion.ufuncs import operand, value_in
 from ..interop.messages import type_name
 from .arithmetic import DType, is_narrow
 from .expressions import Expression, Finish, Operand, native_order, parts
-from .finish import check_finish, without_sums, wrong_result
+from .finish import check_finish, reduces, without_sums, wrong_result
 from .inspection import Inspection, inspect
 from .pairs import Product
 from .plan import PairStep, Plan, make_plan
@@ -87,7 +87,10 @@ def record(
 def _finished(function: str, finish: Callable[[Any], Any], sums: Tracer) -> Tracer:
     """Record what `finish` does to sums, and refuse what it may not do outside either."""
     check_finish(function, finish)
-    found = finish(sums)
+    try:
+        found = finish(sums)
+    except TraceReductionError as error:
+        raise reduces(function) from error
     values = sums.graph.values
     shape = values[sums.value].shape  # not `sums.shape`: the trace would hold for this one alone
     if isinstance(found, (tuple, list, dict)):
@@ -98,8 +101,10 @@ def _finished(function: str, finish: Callable[[Any], Any], sums: Tracer) -> Trac
             f"returned {type_name(found)})", "return the result of NumPy functions of its argument"
         )  # fmt: skip
     between = _between(sums.graph, sums.value, found.value)
+    if any(what.is_reduction for what in between):
+        raise reduces(function)
     if values[found.value].shape != shape or any(
-        what.is_reduction or isinstance(what.operation, Contraction) for what in between
+        isinstance(what.operation, Contraction) for what in between
     ):
         raise wrong_result(function, shape, str(values[found.value].shape))
     if found.value != sums.value and not between:

@@ -231,7 +231,7 @@ def _check_x(x: Array, activation: str | None) -> None:
     if x.dtype.type not in (np.float32, np.float64) and coding(x.dtype) not in ("half", "bfloat16"):
         raise TypeError(
             f"{_FUNCTION}: argument 'x': expected float32, float64, float16 or bfloat16, got dtype "
-            f"{x.dtype}"
+            f"{x.dtype}; convert it with x.astype(np.float32)"
         )
 
 
@@ -243,8 +243,9 @@ def _check(x: Array, dtype: np.dtype[Any], w: PackedWeights, bias: Array | None)
         )
     if w.dtype is not None and w.dtype != dtype:
         raise TypeError(
-            f"{_FUNCTION}: argument 'w': expected the dtype of x, {dtype}, or quantized weights, "
-            f"got dtype {w.dtype}"
+            f"{_FUNCTION}: arguments 'x' and 'w': expected both float32, float64, float16 or "
+            f"bfloat16, or w quantized, got {dtype} and {w.dtype}; convert one of them, such as "
+            f"x.astype({w.dtype.name!r}), or w before it is packed"
         )
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
         raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..interop.lowprecision import is_low_precision
+from ..interop.messages import type_name
 
 Array = NDArray[Any]
 #: A letter, or an axis of the ellipsis: those count from the right, the last one is 0.
@@ -123,6 +124,15 @@ def _letter(index: int) -> str:
     return chr(ord("a") + index - 26) if index < 52 else chr(0x4E00 + index)
 
 
+def _shown(sublist: Any) -> str:
+    """Describe what is no list of labels: an array by its shape, whatever is long by its type."""
+    shape = getattr(sublist, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{type_name(sublist)} of shape {shape}"
+    text = repr(sublist)
+    return text if len(text) <= 80 else type_name(sublist)
+
+
 def _term(sublist: Any, position: int, function: str) -> str:
     letters = []
     try:
@@ -137,7 +147,8 @@ def _term(sublist: Any, position: int, function: str) -> str:
         else:
             raise TypeError(
                 f"{function}: sublist {position}: expected integers from 0 on, or Ellipsis, got "
-                f"{sublist!r}"
+                f"{_shown(sublist)}; give subscripts such as 'ij,jk->ik' before all operands, or "
+                "labels behind each"
             )
     if letters.count("...") > 1:
         raise ValueError(f"{function}: sublist {position}: expected one Ellipsis at most")

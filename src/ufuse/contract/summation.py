@@ -17,7 +17,7 @@ from ..interop import as_output, asarray, wrap_like
 from .arithmetic import DType, is_narrow
 from .dtypes import by_numpy, check_plain, native, read_as, result_dtype
 from .expressions import Finish
-from .finish import traced
+from .finish import repeated, traced
 from .first import first_product
 from .fused import is_traced, record
 from .options import Options, read_options, remembered_by
@@ -77,7 +77,8 @@ def einsum(
     accumulate : dtype_like, optional
         Sums and result have this dtype, and no operand is copied in it: ``"int32"`` for exact sums
         of int8 products, ``"float32"`` for float16. Integers of up to 32 bits refuse sums of
-        narrower ones that could overflow; those of operands as wide, or wider, wrap around.
+        narrower ones that could overflow. Those of operands as wide, or wider, wrap around:
+        ``"int32"`` of int64 operands has the low 32 bits of each sum, and nothing is said.
     semiring : str or Semiring
         What stands for sum and product: ``"plus_times"``, ``"min_plus"``, ``"max_plus"``,
         ``"max_times"``, ``"min_max"``, ``"or_and"``, ``"xor_and"``, ``"logaddexp_plus"``,
@@ -205,7 +206,7 @@ def contract(
     if asked.return_arg:
         return _with_positions(function, plan, arrays, target, out, operands, asked.finish)
     if asked.finish is not None:
-        return _finished(function, plan, arrays, target, out, operands, asked)
+        return _finished(function, plan, arrays, target, out, operands, asked, entry, key)
     if target is None:
         result = plan.run(arrays, new_result(plan.shape, summed, arrays, asked.order))
         if entry is not None and asked.is_plain:
@@ -263,13 +264,15 @@ def _view(plan: Plan, array: Array, dtype: DType) -> Array | None:
 
 def _finished(
     function: str, plan: Plan, arrays: Sequence[Array], target: Array | None, out: Any,
-    operands: Sequence[Any], asked: Options,
+    operands: Sequence[Any], asked: Options, entry: Any, key: Any,
 ) -> Any:  # fmt: skip
     """Contract, and apply a function to the sums before they are stored."""
     done, result = traced(function, asked.finish, plan.shape, plan.dtype)
     if target is None:
         found = new_result(plan.shape, result, arrays, asked.order)
         plan.run(arrays, found, done)
+        if entry is not None and asked.is_plain:
+            _remember(entry, key, operands, arrays, plan, found, asked.finish, done)
         return wrap_like(found if found.ndim else found[()], *operands)
     check_out(function, target, plan.shape, result, asked.casting)
     if target.dtype != result or not target.dtype.isnative:
@@ -279,6 +282,8 @@ def _finished(
         return out
     others = tuple(unshared(done.arrays, target))
     plan.run(unshared(arrays, target), target, Finish(done.program, others))
+    if entry is not None and asked.is_plain:
+        _remember(entry, key, operands, arrays, plan, target, asked.finish, done)
     return out
 
 
@@ -319,10 +324,12 @@ def _remember(
     arrays: Sequence[Array],
     plan: Plan,
     out: Array,
+    finish: Any = None,
+    done: Finish | None = None,
 ) -> None:
     """Leave a contraction of two arrays, or a sum of one, to the fast entry from now on.
 
-    They are read as they were given.
+    They are read as they were given. `done` is what was found for `finish`, a function of the sums.
     """
     step = plan.steps[0]
     if executors.native is None or len(plan.steps) > 1:
@@ -331,6 +338,10 @@ def _remember(
         return
     if out.flags.c_contiguous and is_fortran(arrays, "K"):
         return  # later results would be laid out as this one was asked to be
+    if done is not None:
+        if isinstance(step, PairStep):
+            _remember_finished(entry, key, arrays, step, out, finish, done)
+        return
     if isinstance(step, AloneStep):
         x = arrays[0]
         if not step.shared or type(key) is not str:
@@ -346,6 +357,20 @@ def _remember(
     plain = out.dtype.char in "fd" and all(x.dtype == out.dtype for x in arrays)
     if isinstance(product, Dots) and plain:
         entry.remember_dots(key, *arrays, out, *product.views(*arrays))
+
+
+def _remember_finished(
+    entry: Any, key: Any, arrays: Sequence[Array], step: PairStep, out: Array, finish: Any,
+    done: Finish,
+) -> None:  # fmt: skip
+    product = step.prepared(arrays[0], arrays[1], out, done)
+    if out.ndim == 0 or not isinstance(product, Product) or not product.fuses:
+        return
+    again = None if product.conjugates else repeated(step.pair.function, finish, done)
+    if again is not None:
+        entry.remember(
+            key, *arrays, out, product, product.address, product.swapped, product.small, again
+        )
 
 
 def _by_numpy(

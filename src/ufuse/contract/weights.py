@@ -93,6 +93,7 @@ class PackedDense:
 
     def __init__(self, array: Array) -> None:
         self.shape = array.shape
+        self._dtype = array.dtype
         self.says = array.dtype.name
         self._packed = executors.native.packed_matrix(array)
         self.nbytes: int = self._packed.nbytes
@@ -102,19 +103,34 @@ class PackedDense:
     def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         executors.native.linear(x, "matrix", self._packed, finish, stored(out))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        unpacked = executors.native.unpacked_matrix(self._packed, self.shape, self._dtype)
+        return _of_floats, (unpacked,)
+
+
+def _of_floats(array: Array) -> PackedDense | Dense:
+    return Dense(array) if executors.native is None else PackedDense(array)
+
 
 class Int8:
     """Symmetric int8 codes with a scale per output, times rows quantized on the way."""
 
-    def __init__(self, record: QuantizedArray) -> None:
-        self.shape = record.shape
+    def __init__(self, codes: Array, scale: Array) -> None:
+        self.shape = codes.shape
         self.says = "int8, dynamic"
-        self.scale = np.array(np.broadcast_to(record.scale, record.shape[:1]))
-        self._codes: Any = record.data
+        self._given = scale
+        self.scale = np.array(np.broadcast_to(scale, codes.shape[:1]))
+        self._codes: Any = codes
         if executors.native is not None:
-            self._codes = executors.native.packed_int8(record)
+            self._codes = executors.native.packed_matrix(codes)
             self.fast = executors.native.layer_form("int8", self._codes, self.shape, self.scale)
-        self.nbytes: int = self._codes.nbytes + record.scale.nbytes
+        self.nbytes: int = self._codes.nbytes + scale.nbytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        codes = self._codes
+        if executors.native is not None:
+            codes = executors.native.unpacked_matrix(codes, self.shape, np.dtype(np.int8))
+        return Int8, (np.array(codes), np.array(self._given))
 
     def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         if executors.native is not None:
@@ -130,25 +146,37 @@ class Int8:
 class Codes:
     """Codes with scales of blocks, in lines of 16 outputs."""
 
-    def __init__(self, coded: Coded, record: Record, mode: Mode) -> None:
+    def __init__(
+        self, coded: Coded, record: Record | None, mode: Mode, says: str, nbytes: int
+    ) -> None:
         self.shape: tuple[int, ...] = coded.shape
-        self.says = f"{record._says()}, {mode}"
+        self.says = says
         self._mode = mode
         self._form = "dynamic" if mode == "dynamic" else "coded"
         self._record, self._coded = record, coded
         self._packed: Any = None
-        self.nbytes: int = record.nbytes
+        self.nbytes: int = nbytes
         if executors.native is not None:
             self._packed = _kept(record, coded)
             self.nbytes = self._packed.nbytes
             self.fast = executors.native.layer_form(self._form, self._packed, self.shape)
-            self._record = self._coded = None  # type: ignore[assignment]  # no longer needed
+            self._record, self._coded = None, coded.hollow()  # the rest is packed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        coded = self._coded
+        if self._packed is not None:
+            codes, scales = coded.room()
+            executors.native.unpacked_codes(self._packed, codes, scales)
+            coded = coded.filled(codes, scales)
+        return _of_codes, (*coded.parts(), self._mode, self.says, self.nbytes)
 
     def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
         if self._packed is not None:
             executors.native.linear(x, self._form, self._packed, finish, stored(out))
-        elif self._mode == "weight_only":
+        elif self._mode == "weight_only" and self._record is not None:
             Decoded(self._record).multiply(x, finish, out)
+        elif self._mode == "weight_only":
+            Dense(self._coded.numbers()).multiply(x, finish, out)
         else:
             self._reference(x, finish, out)
 
@@ -168,6 +196,11 @@ class Codes:
                 sums += rows[:, part].sum(axis=1, keepdims=True) * offset[:, block]
         operands = (sums, row_scale, *finish.operands)
         executors.run_program(finish.program("dynamic"), operands, (stored(out),))
+
+
+def _of_codes(about: dict[str, Any], codes: Array, mode: Mode, says: str, nbytes: int) -> Codes:
+    """Return pickled codes as this machine has them."""
+    return Codes(Coded.of_parts(about, codes), None, mode, says, nbytes)
 
 
 class Decoded:
@@ -228,11 +261,6 @@ class PackedWeights:
         return self  # nothing changes it
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if not isinstance(self._weights, (Dense, Decoded)):
-            raise TypeError(
-                f"ufuse.PackedWeights: {self!r} is laid out for this machine and cannot be pickled;"
-                " pickle the weights it was made of, and pack them with ufuse.prepack again"
-            )
         return PackedWeights, (self._weights, self.dtype, self.mode)
 
     def __repr__(self) -> str:
@@ -254,8 +282,8 @@ def prepack(w: ArrayLike | Record, mode: Mode | None = None) -> PackedWeights:
     -------
     PackedWeights
         It has `shape`, `nbytes` and `mode`, and keeps nothing of `w`, but for codes that are
-        decoded as they are needed. It never changes, so that a copy is itself. Those that are laid
-        out for this machine (all but float16, bfloat16 and what is decoded) cannot be pickled.
+        decoded as they are needed. It never changes, so that a copy is itself. What is pickled is
+        not laid out for any machine: it is packed again where it is read.
 
     Raises
     ------
@@ -309,7 +337,8 @@ def weights_of(w: Any, mode: Mode | None, function: str, *, packed: bool = False
     if dtype.type not in (np.float32, np.float64) and coding(dtype) not in ("half", "bfloat16"):
         raise TypeError(
             f"ufuse.{function}: argument 'w': expected float32, float64, float16 or bfloat16, or "
-            f"quantized weights, got dtype {array.dtype}"
+            f"quantized weights, got dtype {array.dtype}; convert it with w.astype(np.float32), or "
+            "quantize floats with ufuse.quantize"
         )
     _check_matrix(array.shape, function)
     if mode is not None:
@@ -360,7 +389,7 @@ def _made(w: Record, mode: Mode | None, function: str, packed: bool) -> PackedWe
                 f"overflow; expected at most {executors.native.max_int8_k()} inputs, or "
                 "mode='weight_only'"
             )
-        return PackedWeights(Int8(w), None, wanted)
+        return PackedWeights(Int8(w.data, w.scale), None, wanted)
     # A record that keeps nothing is decoded for one call: packing it would cost more.
     keeps = packed or isinstance(w, QuantizedArray) or wanted == "dynamic"
     empty = 0 in w.shape
@@ -371,11 +400,13 @@ def _made(w: Record, mode: Mode | None, function: str, packed: bool) -> PackedWe
             "scale per output, and codes of 4 and 2 bits that stand for integers, with blocks of a "
             f"multiple of 8 along the inputs; got {w!r}; use 'weight_only'"
         )
-    form: Weights = Decoded(w) if coded is None else Codes(coded, w, wanted)
+    if coded is None:
+        return PackedWeights(Decoded(w), None, wanted)
+    form = Codes(coded, w, wanted, f"{w._says()}, {wanted}", w.nbytes)
     return PackedWeights(form, None, wanted)
 
 
-def _kept(record: Record, coded: Coded) -> Any:
+def _kept(record: Record | None, coded: Coded) -> Any:
     """Return packed codes, which serve both modes and every tier; a `QuantizedArray` keeps them."""
     found = record._packed.get("codes") if isinstance(record, QuantizedArray) else None
     if found is None:

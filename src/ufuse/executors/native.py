@@ -165,6 +165,10 @@ fast_contraction = _fast.ContractCall
 #: The core's numbers of a reducer that sums and of the finish that leaves its state as it is.
 SUM = [row.name for row in REDUCERS].index("sum"), tuple(FINISHES).index("value")
 repeated_contraction = _fast.FastContraction
+captured_array = _fast.CapturedArray
+captures = _fast.Captures
+repeated_finish = _fast.RepeatedFinish
+unbound = _fast.Captures.unbound()  # stands for a variable that is not bound
 fast_topk = _fast.TopkCall
 fast_histogram = _fast.HistogramCall
 fast_bincount = _fast.BincountCall
@@ -303,9 +307,13 @@ def packed_matrix(w: NDArray[Any]) -> _core.PackedMatrix:
     return _core.PackedMatrix(w.dtype.str[1:], _matrix(w), w.shape[1], w.shape[0])
 
 
-def packed_int8(record: Any) -> _core.PackedMatrix:
-    """Pack the codes of a `QuantizedArray` of int8 for the tier in use."""
-    return packed_matrix(record.data)
+def unpacked_matrix(
+    packed: _core.PackedMatrix, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return what `packed_matrix` has packed."""
+    w = np.empty(shape, dtype)
+    packed.unpack(w.__array_interface__["data"][0])
+    return w
 
 
 def packed_codes(coded: Any, slab: int) -> _core.PackedCodes:
@@ -328,6 +336,14 @@ def packed_codes(coded: Any, slab: int) -> _core.PackedCodes:
         packed.put_codes(first, coded.codes(first, min(n, first + step)))
     packed.put_scales(coded.scale, coded.offset, coded.super_scale, coded.super_offset)
     return packed
+
+
+def unpacked_codes(
+    packed: _core.PackedCodes, codes: NDArray[Any], scales: Sequence[NDArray[Any] | None]
+) -> None:
+    """Write what `packed_codes` has packed to arrays of the shapes and dtypes that these had."""
+    packed.take_codes(0, codes)
+    packed.take_scales(*scales)
 
 
 tier = _core.active_tier

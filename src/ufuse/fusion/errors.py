@@ -23,6 +23,10 @@ class TraceError(TypeError):
     """
 
 
+class TraceReductionError(TraceError):
+    """A reduction that a trace cannot record."""
+
+
 def user_line() -> str:
     """Describe the source line being executed: ``file:line: text``."""
     frame: Any = sys._getframe(1)
@@ -37,6 +41,20 @@ def user_line() -> str:
     return f"{name}:{number}: {text}" if text else f"{name}:{number}"
 
 
-def trace_error(construct: str, remedy: str) -> TraceError:
+def trace_error(construct: str, remedy: str, kind: type[TraceError] = TraceError) -> TraceError:
     """Make the error for `construct` at the user's current line, with what to do instead."""
-    return TraceError(f"{user_line()}\n  ufuse.fuse cannot trace {construct}; {remedy}")
+    return kind(f"{user_line()}\n  ufuse.fuse cannot trace {construct}; {remedy}")
+
+
+_REDUCTIONS = {"sum", "prod", "max", "min", "any", "all", "mean", "var", "std"}
+
+
+def not_inside(function: str, argument: str) -> TraceError:
+    """Make the error for a function of ufuse that is given what is under trace."""
+    name = function.removeprefix("ufuse.")
+    remedy = "call it outside of the fused function, and pass its result"
+    if name in _REDUCTIONS:
+        remedy = f"write np.{name}(..., axis=-1, keepdims=True), or {remedy}"
+    elif name == "quantize_linear":
+        remedy = f"write it with np.rint, np.clip and astype, or {remedy}"
+    return trace_error(f"{function}, whose argument {argument!r} is computed inside", remedy)

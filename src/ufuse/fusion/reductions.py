@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .errors import trace_error
+from .errors import TraceReductionError, trace_error
 from .graph import Graph
 from .program import code_of
 from .ufuncs import operand
@@ -47,10 +47,13 @@ def _check(name: str, x: Tracer, axis: Any, out: Any, keepdims: Any = False, **o
         raise trace_error(
             f"{name} over axis {axis} of an array with {x.ndim} dimensions",
             "only the trailing axis can be reduced inside; reduce other axes outside",
+            TraceReductionError,
         )
     if keepdims is not True:
         raise trace_error(
-            f"{name} without keepdims=True", "add keepdims=True, and drop the axis outside"
+            f"{name} without keepdims=True",
+            "add keepdims=True, and drop the axis outside",
+            TraceReductionError,
         )
 
 

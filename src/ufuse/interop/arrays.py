@@ -203,6 +203,10 @@ def _by_numpy(obj: Any, function: str, argument: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(obj)
     except _REFUSALS as error:
+        from ..fusion.errors import TraceError, not_inside  # which import this module
+
+        if isinstance(error, TraceError) and function != "ufuse.fuse":
+            raise not_inside(function, argument) from None
         shown = ValueError if isinstance(error, ValueError) else TypeError
         raise shown(
             f"{subject(obj, function, argument)} cannot be read as an array: {error}"
