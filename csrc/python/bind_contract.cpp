@@ -23,8 +23,8 @@ namespace {
 const std::map<std::string, Elements>& codes() {
   static const std::map<std::string, Elements> known = {
       {"f4", Elements::f32},    {"f8", Elements::f64},    {"c8", Elements::c64},    {"c16", Elements::c128},
-      {"u1i1", Elements::u8s8}, {"i1i1", Elements::s8s8}, {"bf16", Elements::bf16}, {"i2", Elements::i16},
-      {"i4", Elements::i32},    {"i8", Elements::i64},
+      {"u1i1", Elements::u8s8}, {"i1u1", Elements::s8u8}, {"i1i1", Elements::s8s8}, {"bf16", Elements::bf16},
+      {"i2", Elements::i16},    {"i4", Elements::i32},    {"i8", Elements::i64},
 #define UFUSE_SEMIRING(name, type) {#name "." + std::string(code_of(DType::type)), Elements::name##_##type},
 #include "semirings.inc"
 #undef UFUSE_SEMIRING

@@ -93,7 +93,6 @@ cdef class PreparedContraction:
     cdef Layout a, b, out
     cdef Py_ssize_t itemsize
     cdef bint fresh    # whether a new result has the layout
-    cdef bint swapped  # whether the core's first operand is the second one
     cdef bint small
     # Of the sums: axes of the result, then those that are summed, and strides of both operands.
     cdef int axes
@@ -274,8 +273,8 @@ cdef class ContractCall(Entry):
                 if (not cnp.PyArray_ISWRITEABLE(target) or not (p.core != NULL or cnp.PyArray_ISALIGNED(target))
                         or not _bounds_apart(a, &p.a, target, &p.out) or not _bounds_apart(b, &p.b, target, &p.out)):
                     return None
-            arrays[0] = cnp.PyArray_BYTES(b if p.swapped else a)
-            arrays[1] = cnp.PyArray_BYTES(a if p.swapped else b)
+            arrays[0] = cnp.PyArray_BYTES(a)
+            arrays[1] = cnp.PyArray_BYTES(b)
             arrays[2] = cnp.PyArray_BYTES(target)
             if p.core == NULL:
                 p.dots(arrays[0], arrays[1], arrays[2])
@@ -287,8 +286,7 @@ cdef class ContractCall(Entry):
             return target
         return None
 
-    def remember(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, owner, uintptr_t address, bint swapped,
-                 bint small):
+    def remember(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, owner, uintptr_t address, bint small):
         """Run this contraction again where arrays of the same layouts come.
 
         Parameters
@@ -302,8 +300,6 @@ cdef class ContractCall(Entry):
             Kept: it keeps what lies at `address`.
         address : int
             Of the core's Contraction.
-        swapped : bool
-            Whether its first operand is `b`.
         small : bool
             Whether other threads can wait for it.
         """
@@ -314,7 +310,6 @@ cdef class ContractCall(Entry):
         p.owner = owner
         p.itemsize = cnp.PyArray_ITEMSIZE(out)
         p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and p.out.type < cnp.NPY_NTYPES_LEGACY
-        p.swapped = swapped
         p.small = small
         _keep(self.known, key, p)
 

@@ -118,7 +118,6 @@ class ContractCall:
         out: NDArray[Any],
         owner: object,
         address: int,
-        swapped: bool,
         small: bool,
     ) -> None: ...
     def remember_dots(

@@ -342,7 +342,7 @@ def _remember(
         return
     product = step.prepared(arrays[0], arrays[1], out)
     if isinstance(product, Product) and not product.conjugates:
-        entry.remember(key, *arrays, out, product, product.address, product.swapped, product.small)
+        entry.remember(key, *arrays, out, product, product.address, product.small)
     plain = out.dtype.char in "fd" and all(x.dtype == out.dtype for x in arrays)
     if isinstance(product, Dots) and plain:
         entry.remember_dots(key, *arrays, out, *product.views(*arrays))
