@@ -150,6 +150,16 @@ void register_contract(py::module_& m) {
       py::arg("contractions"), py::arg("addresses"), py::arg("rows"),
       "Run contractions that are independent of each other; rows: fewer than they were made for, or -1.");
 
+  m.def(
+      "bfloat16_by_tiles",
+      [](std::int64_t terms) {
+        const ContractKernels& kernels = contract_kernels(active_tier());
+        Product product;
+        product.elements = Elements::bf16;
+        product.terms = terms;
+        return &contract::element_kernels(kernels, product) == &kernels.bf16_tiles;
+      },
+      py::arg("terms"), "Whether a product of so many terms (m n k) has the order of tiles.");
   m.def("contraction_kernels", kernel_table,
         "Block sizes of the tier in use by element code, and where its largest micro-kernels begin: packed, "
         "A in place, careful; 0 where there is none.");
