@@ -15,6 +15,7 @@ OPERANDS = {
     "f8": ("float64", "float64", None),
     "i1i1": ("int8", "int8", "int32"),
     "u1i1": ("uint8", "int8", "int32"),
+    "i1u1": ("int8", "uint8", "int32"),
     "c8": ("complex64", "complex64", None),
     "c16": ("complex128", "complex128", None),
     "bf16": ("bfloat16", "bfloat16", "float32"),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import ufuse as uf
-from conftest import NATIVE
+from conftest import NATIVE, tiers
+from contraction_cases import spread
 from linear_cases import ROWS, quantized
 from ufuse.catalogue import OPERATIONS
 from ufuse.contract.layer_finish import ACTIVATIONS
@@ -135,6 +136,8 @@ def test_narrow_floats_are_rounded_once(dtype: Any, m: int, tier: str) -> None:
     """What float32 gives, rounded."""
     rng = np.random.default_rng(3)
     for n, k in ((1, 1), (70, 33), (65, 1040)):
+        if tier == "v4a" and dtype == ml_dtypes.bfloat16 and m * n * k > 1_000_000:
+            continue  # below
         x, w = (rng.normal(size=(r, k)).astype(dtype) for r in (m, n))
         bias = rng.normal(size=n).astype(dtype)
         wide = [a.astype(np.float32) for a in (x, w, bias)]
@@ -151,6 +154,50 @@ def test_narrow_floats_are_rounded_once(dtype: Any, m: int, tier: str) -> None:
         options = {"out_scale": 0.5, "out_zero_point": np.uint8(7)}
         codes = uf.linear(x, w, bias, "relu", **options)
         np.testing.assert_array_equal(codes, uf.linear(*wide, activation="relu", **options))
+
+
+@pytest.mark.skipif("v4a" not in tiers(), reason="this machine has no tiles")
+@pytest.mark.parametrize("m", [7, 8, 9, 33, 64])
+@pytest.mark.parametrize(("n", "k"), [(100, 150), (130, 1040), (1100, 190)])
+def test_many_rows_of_bfloat16_have_the_bits_of_a_product(m: int, n: int, k: int) -> None:
+    """By tiles above eight rows and a million terms, else in float32 as on every other tier."""
+    from ufuse import _core
+
+    rng = np.random.default_rng(4)
+    x, w = (rng.normal(size=(r, k)).astype(ml_dtypes.bfloat16) for r in (m, n))
+    bias = rng.normal(size=n).astype(ml_dtypes.bfloat16)
+    try:
+        _core.set_tier("v4a")
+        if m > 8 and m * n * k > 1_000_000:
+            sums = uf.matmul(x, w.T, accumulate="float32")
+        else:
+            sums = uf.matmul(x.astype(np.float32), w.astype(np.float32).T)
+        wide = np.maximum(sums + bias.astype(np.float32), 0)
+        want = wide.astype(x.dtype)
+        for weights in (w, np.asfortranarray(w), spread(w), uf.prepack(w)):
+            for rows in (x, np.asfortranarray(x), spread(x), x.reshape(1, m, k)):
+                got = uf.linear(rows, weights, bias, "relu")
+                np.testing.assert_array_equal(got.reshape(m, n), want)
+        for count in (2, 3):
+            with uf.threads(count):
+                np.testing.assert_array_equal(uf.linear(x, w, bias, "relu"), want)
+        out = np.empty((m, 2 * n), x.dtype)[:, ::-2]
+        assert uf.linear(x, w, bias, "relu", out=out) is out
+        np.testing.assert_array_equal(out, want)
+        codes = uf.linear(x, w, bias, "relu", out_scale=0.5)
+        np.testing.assert_array_equal(codes, uf.quantize_linear(wide, np.float32(0.5), dtype="i1"))
+    finally:
+        _core.set_tier("")
+
+
+@pytest.mark.skipif("v4a" not in tiers(), reason="this machine has no tiles")
+def test_out_of_tiles_may_overlap_everything() -> None:
+    rng = np.random.default_rng(5)
+    memory = rng.normal(size=(128, 128)).astype(ml_dtypes.bfloat16)
+    want = uf.linear(memory, memory, memory[0])
+    again = memory.copy()
+    assert uf.linear(again, again, again[0], out=again) is again
+    np.testing.assert_array_equal(again, want)
 
 
 @pytest.mark.skipif(not NATIVE, reason="the reference executor promises no bits")

@@ -5,6 +5,15 @@
 #include "contract/tuning.hpp"
 #include "simd/vec.hpp"
 
+// What the compiler cannot see through.
+#if defined(__x86_64__)
+#define UFUSE_OPAQUE(vector) __asm__("" : "+v"(vector))
+#elif defined(__aarch64__)
+#define UFUSE_OPAQUE(vector) __asm__("" : "+w"(vector))
+#else
+#define UFUSE_OPAQUE(vector) (void)(vector)
+#endif
+
 namespace ufuse {
 namespace UFUSE_TIER {
 

@@ -6,13 +6,15 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-/// uint8 rows times int8 columns, four k at a time, exact in int32 (modulo 2^32). Without VNNI the bytes are
-/// split into the even and the odd ones as 16-bit pairs: vpmaddubsw would saturate, vpmaddwd does not. The
-/// rows are split when they are packed (two words per group), the columns here.
-struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
+/// uint8 rows times int8 columns, or int8 rows times uint8 columns, four k at a time, exact in int32 (modulo
+/// 2^32). Without VNNI the bytes are split into the even and the odd ones as 16-bit pairs: vpmaddubsw would
+/// saturate, vpmaddwd does not. The rows are split when they are packed (two words per group), the columns
+/// here.
+template <bool kSigned>
+struct Int8 : Element<std::int32_t, std::uint8_t, 4> {
   using Words = Register<std::uint32_t>;
   static constexpr Shape kShape = kShapeInt8;
-  static constexpr bool kTrailer = true, kEveryRowCount = true;
+  static constexpr bool kSignedRows = kSigned, kTrailer = !kSigned, kEveryRowCount = true;
 
 #if defined(__AVX512VNNI__)
   static constexpr int kWordsOfA = 1;
@@ -38,13 +40,15 @@ struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
   }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    using Shorts = Register<std::int16_t>;
+    using Shorts = Register<std::conditional_t<kSignedRows, std::uint16_t, std::int16_t>>;
     Vector even[NV], odd[NV];
     UFUSE_UNROLL
     for (int v = 0; v < NV; ++v) {
       const Shorts bytes = Shorts::load(b + v * static_cast<int>(sizeof(Vector)));
       odd[v] = bitcast<Vector>(Shorts{bytes.v >> 8});
-      even[v] = bitcast<Vector>(Shorts{(bytes.v << 8) >> 8});
+      Shorts low{bytes.v << 8};
+      if constexpr (kSignedRows) UFUSE_OPAQUE(low.v);  // as a mask the two shifts take one more register
+      even[v] = bitcast<Vector>(Shorts{low.v >> 8});
     }
     UFUSE_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -57,28 +61,36 @@ struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
     }
   }
 #else
-  static UFUSE_INLINE Vector dot(Vector acc, Words a, Vector b) {
+  static UFUSE_INLINE Vector mixed(Vector acc, Words unsigned_bytes, Vector signed_bytes) {
 #if defined(__AVX512VNNI__)
-    return {(typename Vector::native)_mm512_dpbusd_epi32((__m512i)acc.v, (__m512i)a.v, (__m512i)b.v)};
+    return {(typename Vector::native)_mm512_dpbusd_epi32((__m512i)acc.v, (__m512i)unsigned_bytes.v,
+                                                         (__m512i)signed_bytes.v)};
 #else
     Words sum = bitcast<Words>(acc);
     for (int shift = 0; shift < 32; shift += 8) {
-      const Vector signed_byte = (b << (24 - shift)) >> 24;
-      sum = sum + ((a >> shift) & splat<Words>(255u)) * bitcast<Words>(signed_byte);
+      const Vector signed_byte = (signed_bytes << (24 - shift)) >> 24;
+      sum = sum + ((unsigned_bytes >> shift) & splat<Words>(255u)) * bitcast<Words>(signed_byte);
     }
     return bitcast<Vector>(sum);
 #endif
   }
+  static UFUSE_INLINE Vector dot(Vector acc, Words a, Vector b) {
+    return kSignedRows ? mixed(acc, bitcast<Words>(b), bitcast<Vector>(a)) : mixed(acc, a, b);
+  }
   template <int R, int NV, class Rows>
   static UFUSE_INLINE void step(Vector (&acc)[R][NV], const Rows& rows, const char* b) {
-    step_by_dots<U8S8, Words>(acc, rows, b);
+    step_by_dots<Int8, Words>(acc, rows, b);
   }
 #endif
 
   /// The even and the odd bytes of a group of A, as 16-bit pairs.
   static UFUSE_INLINE void split(std::uint32_t group, std::uint32_t* parts) {
-    parts[0] = group & 0x00ff00ffu;
-    parts[1] = (group >> 8) & 0x00ff00ffu;
+    parts[0] = widened(group & 0x00ff00ffu);
+    parts[1] = widened((group >> 8) & 0x00ff00ffu);
+  }
+  /// Both bytes with their signs, if they have any.
+  static UFUSE_INLINE std::uint32_t widened(std::uint32_t pair) {
+    return kSignedRows ? pair | (pair & 0x00800080u) * 0x1feu : pair;
   }
 
   /// The word or words of packed A that hold 1 in every byte: column sums are a product with them.
@@ -99,6 +111,8 @@ struct U8S8 : Element<std::int32_t, std::uint8_t, 4> {
     (sum[0][0] * splat<Vector>(-128)).store(out);
   }
 };
+using U8S8 = Int8<false>;
+using S8U8 = Int8<true>;
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

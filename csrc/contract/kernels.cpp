@@ -25,6 +25,7 @@ const ContractKernels* contract_kernels() {
   static const ContractKernels table = [] {
     ContractKernels kernels = *v4::contract_kernels();
     kernels.u8s8 = kernels_of<U8S8>();
+    kernels.s8u8 = kernels_of<S8U8>();
     kernels.i16 = kernels_of<I16>();
     // Intel's cores take four cycles for the instruction: a Xeon with AMX reaches 110 GFLOP/s a core by it,
     // and 145 by v4's multiply-adds, with the same bits.
@@ -42,6 +43,7 @@ const ContractKernels* tile_kernels() {
   static const ContractKernels table = [] {
     ContractKernels kernels = *contract_kernels();
     kernels.u8s8 = tile_kernels_of<U8S8>();
+    kernels.s8u8 = tile_kernels_of<S8U8>();
     kernels.bf16_tiles = tile_kernels_of<BF16>();
     return kernels;
   }();
@@ -68,6 +70,7 @@ const ContractKernels* contract_kernels() {
   static const ContractKernels table{kernels_of<F32>(),
                                      kernels_of<F64>(),
                                      kernels_of<U8S8>(),
+                                     kernels_of<S8U8>(),
                                      complex_kernels<F32>(),
                                      complex_kernels<F64>(),
                                      kernels_of<BF16>(),

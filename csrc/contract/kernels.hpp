@@ -26,6 +26,7 @@ enum class Elements : std::uint8_t {
   f32,          // float32 x float32 -> float32
   f64,          // float64 x float64 -> float64
   u8s8,         // uint8 x int8 -> int32
+  s8u8,         // int8 x uint8 -> int32
   s8s8,         // int8 x int8 -> int32
   offset_u8s8,  // A holds int8 + 128 as uint8 (quantize_rows): the int32 result is that of int8 x int8
   c64,  // complex64 x complex64 -> complex64; sizes and axes of B and C count their parts (`product.hpp`)
@@ -128,7 +129,7 @@ struct ElementKernels {
 };
 
 struct ContractKernels {
-  ElementKernels f32, f64, u8s8, c64, c128, bf16, i16, i32, i64;
+  ElementKernels f32, f64, u8s8, s8u8, c64, c128, bf16, i16, i32, i64;
   const ElementKernels* semirings;  // kSemirings, in the order of `Elements`
   /// Lanes of a panel of `width`, side by side for each k: in units of 1, 2, 4 or 8 bytes, as they are.
   void (*gather[4])(const PackTask&, int width);

@@ -11,14 +11,6 @@
 #include "contract/kernels.hpp"
 #include "contract/scatter.hpp"
 
-#if defined(__x86_64__)
-#define UFUSE_OPAQUE(vector) __asm__("" : "+v"(vector))
-#elif defined(__aarch64__)
-#define UFUSE_OPAQUE(vector) __asm__("" : "+w"(vector))
-#else
-#define UFUSE_OPAQUE(vector) (void)(vector)
-#endif
-
 namespace ufuse {
 namespace UFUSE_TIER {
 

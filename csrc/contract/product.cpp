@@ -330,6 +330,7 @@ std::string text(std::int64_t value) { return std::to_string(value); }
 std::int64_t max_k(Elements elements) noexcept {
   switch (elements) {
     case Elements::u8s8:
+    case Elements::s8u8:
       return INT32_MAX / (255 * 128);
     case Elements::s8s8:
       return INT32_MAX / (128 * 128);
@@ -369,6 +370,8 @@ const ElementKernels& contract::element_kernels(const ContractKernels& kernels, 
     case Elements::s8s8:
     case Elements::offset_u8s8:
       return kernels.u8s8;
+    case Elements::s8u8:
+      return kernels.s8u8;
     case Elements::c64:
       return kernels.c64;
     case Elements::c128:

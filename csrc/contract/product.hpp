@@ -105,8 +105,8 @@ struct Product {
 /// `max_k`, or `packed` does not fit, and std::bad_alloc; nothing is written then.
 UFUSE_API void multiply(const ContractKernels& kernels, const Product& product);
 
-/// The largest K whose int32 sums cannot overflow: 65793 for u8s8, 131071 for s8s8, 132104 for offset_u8s8
-/// (its rows are within +-127); no limit for floats.
+/// The largest K whose int32 sums cannot overflow: 65793 for u8s8 and s8u8, 131071 for s8s8, 132104 for
+/// offset_u8s8 (its rows are within +-127); no limit for floats.
 UFUSE_API std::int64_t max_k(Elements elements) noexcept;
 
 /// The k block of a product with this K: of floats the same on every tier.

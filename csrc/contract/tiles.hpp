@@ -1,6 +1,6 @@
-// Products on the tiles of AMX: of 8-bit integers, U8S8's results, sums that are exact modulo 2^32; and of
-// bfloat16, in the instruction's own order: per 32 k from 0 a sum of the even terms and one of the odd ones,
-// by fused multiply-adds; both are added, then to the accumulator. Denormals count as 0.
+// Products on the tiles of AMX: of 8-bit integers, int8.hpp's results, sums that are exact modulo 2^32; and
+// of bfloat16, in the instruction's own order: per 32 k from 0 a sum of the even terms and one of the odd
+// ones, by fused multiply-adds; both are added, then to the accumulator. Denormals count as 0.
 //
 // A tile is 16 rows of 64 bytes. The micro-kernel has 2 x 2 of them as accumulators, and per step of 64 bytes
 // of k two of A (rows) and two of B (16 groups of 4 bytes of k, of 16 columns: how int8.hpp and bfloat.hpp
@@ -76,11 +76,18 @@ class TileUse {
 #define UFUSE_TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile::)
 #define UFUSE_TILE_DOT(acc, a, b)                                           \
   do {                                                                      \
-    if constexpr (sizeof(typename E::Storage) == 1)                         \
+    if constexpr (kSignedRows<E>)                                           \
+      __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::);   \
+    else if constexpr (kIsInt8<E>)                                          \
       __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::);   \
     else                                                                    \
       __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::); \
   } while (false)
+
+template <class E>
+inline constexpr bool kIsInt8 = sizeof(typename E::Storage) == 1;
+template <class E>
+inline constexpr bool kSignedRows = std::is_same_v<E, S8U8>;
 
 /// One part of C, up to 2 x 2 tiles.
 struct TilesTask {
@@ -211,12 +218,12 @@ struct TileRows {
 };
 
 using RegisterKernel = void (*)(const Tile<std::int32_t>&);
-template <int NV>
+template <class E, int NV>
 inline constexpr RegisterKernel kRegisterKernels[kFewRows] = {
-    micro_kernel<U8S8, 1, NV, TileRows<1>>, micro_kernel<U8S8, 2, NV, TileRows<2>>,
-    micro_kernel<U8S8, 3, NV, TileRows<3>>, micro_kernel<U8S8, 4, NV, TileRows<4>>,
-    micro_kernel<U8S8, 5, NV, TileRows<5>>, micro_kernel<U8S8, 6, NV, TileRows<6>>,
-    micro_kernel<U8S8, 7, NV, TileRows<7>>, micro_kernel<U8S8, 8, NV, TileRows<8>>};
+    micro_kernel<E, 1, NV, TileRows<1>>, micro_kernel<E, 2, NV, TileRows<2>>,
+    micro_kernel<E, 3, NV, TileRows<3>>, micro_kernel<E, 4, NV, TileRows<4>>,
+    micro_kernel<E, 5, NV, TileRows<5>>, micro_kernel<E, 6, NV, TileRows<6>>,
+    micro_kernel<E, 7, NV, TileRows<7>>, micro_kernel<E, 8, NV, TileRows<8>>};
 
 /// A block of this task in two loops over panels.
 template <class E>
@@ -264,7 +271,7 @@ struct TileBlock {
 
   /// By dot products of registers, up to 8 rows at a time.
   void registers(const Panels& down, const Panels& across)
-    requires std::is_same_v<E, U8S8>
+    requires kIsInt8<E>
   {
     const bool two = across.width > kTileRows;
     const bool direct = task.c_rows == nullptr && across.width % kTileRows == 0;
@@ -283,8 +290,8 @@ struct TileBlock {
           part.a = task.a + p * steps * (kTileWidth * kTileBytes) + r * kTileBytes;
           part.c = direct ? c_at(i, j) : local;
           part.c_row = direct ? task.c_row : kTileWidth * 4;
-          (two ? kRegisterKernels<2> : kRegisterKernels<1>)[rows - 1](part);
-          if (!direct) scatter<U8S8>(task, local, kTileWidth * 4, i, j, rows, across.width, 0);
+          (two ? kRegisterKernels<E, 2> : kRegisterKernels<E, 1>)[rows - 1](part);
+          if (!direct) scatter<E>(task, local, kTileWidth * 4, i, j, rows, across.width, 0);
         }
       }
     }
@@ -306,7 +313,7 @@ void multiply_tiles(const BlockTask& task) {
   TileUse use;
   for (int kind = 0; kind < row_kinds * column_kinds; ++kind) {
     const Panels &across = columns[kind / row_kinds], &down = rows[kind % row_kinds];
-    if constexpr (std::is_same_v<E, U8S8>) {
+    if constexpr (kIsInt8<E>) {
       if (task.rows * task.cols * task.k <= kFewTerms || down.width <= kFewRows) {
         block.registers(down, across);
         continue;

@@ -23,8 +23,8 @@ namespace {
 const std::map<std::string, Elements>& codes() {
   static const std::map<std::string, Elements> known = {
       {"f4", Elements::f32},    {"f8", Elements::f64},    {"c8", Elements::c64},    {"c16", Elements::c128},
-      {"u1i1", Elements::u8s8}, {"i1i1", Elements::s8s8}, {"bf16", Elements::bf16}, {"i2", Elements::i16},
-      {"i4", Elements::i32},    {"i8", Elements::i64},
+      {"u1i1", Elements::u8s8}, {"i1u1", Elements::s8u8}, {"i1i1", Elements::s8s8}, {"bf16", Elements::bf16},
+      {"i2", Elements::i16},    {"i4", Elements::i32},    {"i8", Elements::i64},
 #define UFUSE_SEMIRING(name, type) {#name "." + std::string(code_of(DType::type)), Elements::name##_##type},
 #include "semirings.inc"
 #undef UFUSE_SEMIRING
@@ -150,6 +150,16 @@ void register_contract(py::module_& m) {
       py::arg("contractions"), py::arg("addresses"), py::arg("rows"),
       "Run contractions that are independent of each other; rows: fewer than they were made for, or -1.");
 
+  m.def(
+      "bfloat16_by_tiles",
+      [](std::int64_t terms) {
+        const ContractKernels& kernels = contract_kernels(active_tier());
+        Product product;
+        product.elements = Elements::bf16;
+        product.terms = terms;
+        return &contract::element_kernels(kernels, product) == &kernels.bf16_tiles;
+      },
+      py::arg("terms"), "Whether a product of so many terms (m n k) has the order of tiles.");
   m.def("contraction_kernels", kernel_table,
         "Block sizes of the tier in use by element code, and where its largest micro-kernels begin: packed, "
         "A in place, careful; 0 where there is none.");

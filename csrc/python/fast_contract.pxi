@@ -41,7 +41,6 @@ cdef class PreparedContraction:
     cdef Layout a, b, out
     cdef Py_ssize_t itemsize
     cdef bint fresh    # whether a new result has the layout
-    cdef bint swapped  # whether the core's first operand is the second one
     cdef bint small
     cdef RepeatedFinish finish  # None where sums are stored as they are
     # Of the sums: axes of the result, then those that are summed, and strides of both operands.
@@ -243,8 +242,8 @@ cdef class ContractCall(Entry):
                     return None
             if finish is not None and not p.finish.find(captured, arrays + 3, target, &p.out):
                 return None
-            arrays[0] = cnp.PyArray_BYTES(b if p.swapped else a)
-            arrays[1] = cnp.PyArray_BYTES(a if p.swapped else b)
+            arrays[0] = cnp.PyArray_BYTES(a)
+            arrays[1] = cnp.PyArray_BYTES(b)
             arrays[2] = cnp.PyArray_BYTES(target)
             if p.core == NULL:
                 p.dots(arrays[0], arrays[1], arrays[2])
@@ -256,8 +255,8 @@ cdef class ContractCall(Entry):
             return target
         return None
 
-    def remember(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, owner, uintptr_t address, bint swapped,
-                 bint small, RepeatedFinish finish=None):
+    def remember(self, key, cnp.ndarray a, cnp.ndarray b, cnp.ndarray out, owner, uintptr_t address, bint small,
+                 RepeatedFinish finish=None):
         """Run this contraction again where arrays of the same layouts come.
 
         Parameters
@@ -271,8 +270,6 @@ cdef class ContractCall(Entry):
             Kept: it keeps what lies at `address`.
         address : int
             Of the core's Contraction.
-        swapped : bool
-            Whether its first operand is `b`.
         small : bool
             Whether other threads can wait for it.
         finish : RepeatedFinish, optional
@@ -285,7 +282,6 @@ cdef class ContractCall(Entry):
         p.owner = owner
         p.itemsize = cnp.PyArray_ITEMSIZE(out)
         p.fresh = cnp.PyArray_IS_C_CONTIGUOUS(out) and p.out.type < cnp.NPY_NTYPES_LEGACY
-        p.swapped = swapped
         p.small = small
         p.finish = finish
         if finish is None:

@@ -141,7 +141,6 @@ class ContractCall:
         out: NDArray[Any],
         owner: object,
         address: int,
-        swapped: bool,
         small: bool,
         finish: RepeatedFinish | None = None,
     ) -> None: ...

@@ -187,8 +187,8 @@ def _ring(a: DType, b: DType, summed: DType) -> tuple[str, tuple[DType, DType], 
         ):
             if a == b == _I1:
                 return "i1i1", (a, b), np.dtype(np.int32)
-            if a != b:  # either way round: the product commutes
-                return "u1i1", (a, b), np.dtype(np.int32)
+            if a != b:
+                return f"{a.str[1:]}{b.str[1:]}", (a, b), np.dtype(np.int32)
             if summed.itemsize == 1:  # modulo 2^8, in which either operand may be read as signed
                 return "u1i1", (_U1, _I1), np.dtype(np.int32)
         if summed.itemsize <= 4 and all(_is_16_bits(x, summed) for x in (a, b)):

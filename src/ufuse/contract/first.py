@@ -118,6 +118,6 @@ def first_product(
         kinds[kind].append((size, (a_steps[i], b_steps[j], out_steps[k])))
     core = executors.native.contraction(_CODES[a.dtype], *kinds)
     small = batch * free * terms < SMALL
-    entry.remember(key, a, b, out, core, core.address, False, small)
+    entry.remember(key, a, b, out, core, core.address, small)
     executors.native.run_contraction(core.address, (a, b, out), small)
     return out

@@ -212,7 +212,7 @@ def repeated(
     counts = [len(parts(x)) for x in operands]
     ends = list(itertools.accumulate(counts))
     read = [list(sources[end - n : end]) for n, end in zip(counts, ends, strict=True)]
-    left, right = step.places[::-1] if product.swapped else step.places
+    left, right = step.places
     arrays = [*read[left], *read[right], None, *sources[ends[-1] :]]
     return executors.native.repeated_contraction(
         product, product.address, arrays, args, out, product.small

@@ -18,7 +18,7 @@ from ..quant.record import Record
 from .layer_finish import ACTIVATIONS, LayerFinish, epilogue
 from .options import read_number
 from .outputs import check_one, given_back, new_or_checked
-from .weights import Mode, PackedWeights, weights_of
+from .weights import Dense, Mode, PackedWeights, weights_of
 
 Array = NDArray[Any]
 
@@ -97,7 +97,9 @@ def linear(
 
     Notes
     -----
-    float16 and bfloat16 are computed in float32, and the result is rounded once.
+    float16 and bfloat16 are computed in float32, and the result is rounded once. On CPUs with AMX
+    more than eight rows of bfloat16, where ``rows * in * out`` is more than a million, go to its
+    tiles: products are summed in float32 in another order, with denormals as zero, as in `matmul`.
 
     In dynamic mode a row of `x` is quantized symmetrically with a scale of its own (largest
     magnitude / 127, half to even); scales, bias and activation are applied to the integer sums
@@ -108,7 +110,8 @@ def linear(
     `QuantizedArray` keeps its packed form after the first call; other records are decoded in each
     call, unless `prepack` has packed them.
 
-    Each result is the same bits for any number of rows and threads, and for any layout of `x`. For
+    Each result is the same bits for any number of rows and threads, and for any layout of `x`, but
+    for bfloat16 that goes to tiles or not by its number of rows. For
     weights in codes these are not the bits of ``linear(x, w.dequantize())``: a block's scale is
     applied to the sum over the block (256 inputs at most), once, and what is subtracted from all
     codes of a block (zero points, least values) to the sum of `x` over it, so that an infinite `x`
@@ -150,7 +153,9 @@ def linear(
         scale,
         zero,
     )
-    weights._weights.multiply(_as(rows, computed), finish, into)
+    form = weights._weights
+    read = dtype if isinstance(form, Dense) and form.reads_bfloat16(rows) else computed
+    form.multiply(_as(rows, read), finish, into)
     if not np.may_share_memory(into, target):  # it is a view of `target`, or memory of its own
         np.copyto(target, into.reshape(shape))
     return given_back(target, out)

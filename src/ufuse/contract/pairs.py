@@ -102,10 +102,6 @@ class Product:
         out: Array,
         finish: Finish | None = None,
     ) -> None:
-        # The core has uint8 by int8, and not the other way round.
-        self.swapped = arithmetic.code == "u1i1" and a.dtype == np.int8
-        if self.swapped:
-            a, b, pair = b, a, replace(pair, a=pair.b, b=pair.a)
         # The conjugate of a product with a real operand is that of the result.
         self.conjugates = pair.conjugate and b.dtype.kind != "c"
         self.fuses = (
@@ -140,11 +136,9 @@ class Product:
     def packings(self) -> tuple[int, int]:
         """How often an element of each operand is packed at most."""
         first, second = self.core.packings
-        return (second, first) if self.swapped else (first, second)
+        return first, second
 
     def run(self, a: Operand, b: Operand, out: Array, finish: Finish | None = None) -> None:
-        if self.swapped:
-            a, b = b, a
         extras = finish.arrays if self.fuses and finish is not None else ()
         arrays = (*parts(a), *parts(b), out, *extras)
         executors.native.run_contraction(self.address, arrays, self.small)

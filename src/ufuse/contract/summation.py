@@ -353,7 +353,7 @@ def _remember(
         return
     product = step.prepared(arrays[0], arrays[1], out)
     if isinstance(product, Product) and not product.conjugates:
-        entry.remember(key, *arrays, out, product, product.address, product.swapped, product.small)
+        entry.remember(key, *arrays, out, product, product.address, product.small)
     plain = out.dtype.char in "fd" and all(x.dtype == out.dtype for x in arrays)
     if isinstance(product, Dots) and plain:
         entry.remember_dots(key, *arrays, out, *product.views(*arrays))
@@ -369,7 +369,7 @@ def _remember_finished(
     again = None if product.conjugates else repeated(step.pair.function, finish, done)
     if again is not None:
         entry.remember(
-            key, *arrays, out, product, product.address, product.swapped, product.small, again
+            key, *arrays, out, product, product.address, product.small, again
         )
 
 

@@ -28,8 +28,11 @@ _STRIP = 1 << 20  # numbers that are decoded at a time: 4 MB of float32
 _SLAB = 1 << 22  # codes that are packed at a time
 # Narrow weights are converted as they are packed from here on. By (1024, 1024) float16 the layer of
 # 512 rows took 25.0 ms where they are widened in registers and takes 16.8 so, of 64 rows 1.8 and
-# 1.4, of 48 1.3 and 1.2, of 32 as long. (bfloat16's own products are faster, with other bits.)
+# 1.4, of 48 1.3 and 1.2, of 32 as long.
 _MANY_ROWS, _MANY_PRODUCTS = 48, 1 << 22
+# Rows of bfloat16 up to which tiles are no faster than float32: by (3000, 3000), one core, one row
+# takes 1.5 ms there and 0.9 in float32, 8 take 1.6 and 1.4, 16 1.6 and 2.6, 64 2.4 and 9.8.
+_FEW_ROWS = 8
 
 
 class Weights(Protocol):
@@ -61,15 +64,27 @@ class Dense:
         self.nbytes = array.nbytes
         self.says = array.dtype.name
 
+    def reads_bfloat16(self, x: Array) -> bool:
+        """Whether `x` is multiplied as bfloat16, by tiles, rather than in float32.
+
+        `prepack` keeps no panels for that: fewer rows read weights as they lie, so that it would
+        have to keep both.
+        """
+        if executors.native is None or len(x) <= _FEW_ROWS or coding(x.dtype) != "bfloat16":
+            return False
+        return bool(executors.native.bfloat16_by_tiles(len(x) * self.array.size))
+
     def multiply(self, x: Array, finish: LayerFinish, out: Array) -> None:
+        """Also of `x` in bfloat16, where it `reads_bfloat16`."""
         narrow = coding(self.array.dtype)
         if executors.native is None:
             wide = cast(self.array, np.float32) if narrow else self.array
             _finish(x @ wide.T, finish, out)
             return
         array = self.array
-        if narrow and len(x) >= _MANY_ROWS and len(x) * array.size >= _MANY_PRODUCTS:
-            _converted(x, array, finish, out)
+        many = len(x) >= _MANY_ROWS and len(x) * array.size >= _MANY_PRODUCTS
+        if narrow and (many or x.dtype == array.dtype):
+            _packed_narrow(x, array, finish, out)
             return
         if narrow and array.strides[-1] != 2 and array.shape[-1] > 1:
             array = np.ascontiguousarray(array)
@@ -77,11 +92,12 @@ class Dense:
         executors.native.linear(x, form, stored(array), finish, stored(out))
 
 
-def _converted(x: Array, w: Array, finish: LayerFinish, out: Array) -> None:
-    """Multiply many rows with narrow weights, which become float32 as they are packed."""
+def _packed_narrow(x: Array, w: Array, finish: LayerFinish, out: Array) -> None:
+    """Multiply many rows with narrow weights, which are packed on the way: as float32 if `x` is."""
     sizes: dict[int | str, int] = {"i": len(x), "j": len(w), "k": w.shape[1]}
-    pair = Pair(("i", "k"), ("j", "k"), ("i", "j"), sizes, x.dtype)
-    arithmetic = choose(x.dtype, w.dtype, x.dtype, None)
+    summed = np.dtype(np.float32)
+    pair = Pair(("i", "k"), ("j", "k"), ("i", "j"), sizes, summed)
+    arithmetic = choose(x.dtype, w.dtype, summed, None)
     assert arithmetic is not None
     done = Finish(finish.program("plain"), finish.operands)
     into = stored(out)

@@ -302,6 +302,11 @@ def tier_number() -> int:
     return _fast.tier_number()
 
 
+def bfloat16_by_tiles(terms: int) -> bool:
+    """Whether a product of bfloat16 of so many terms (m n k) has the order of tiles."""
+    return _core.bfloat16_by_tiles(terms)
+
+
 def packed_matrix(w: NDArray[Any]) -> _core.PackedMatrix:
     """Pack weights (out, in) for the tier in use."""
     return _core.PackedMatrix(w.dtype.str[1:], _matrix(w), w.shape[1], w.shape[0])
