@@ -368,9 +368,7 @@ def _remember_finished(
         return
     again = None if product.conjugates else repeated(step.pair.function, finish, done)
     if again is not None:
-        entry.remember(
-            key, *arrays, out, product, product.address, product.small, again
-        )
+        entry.remember(key, *arrays, out, product, product.address, product.small, again)
 
 
 def _by_numpy(
