@@ -208,7 +208,13 @@ struct Plan {
   std::int64_t acc_bytes() const {
     return p.epilogue != nullptr ? round_up(std::min(p.m, mc) * tile_columns * e.c_size, 64) : 0;
   }
-  std::int64_t made_columns() const { return kMadePanels * e.nr; }
+  /// Columns of B that its prologue makes at a time; what is gathered first comes a panel at a time.
+  std::int64_t made_columns() const {
+    if (p.b.prologue != nullptr)
+      for (const Prologue::Input& input : p.b.prologue->inputs)
+        if (!input.rows.affine() || !input.cols.affine()) return e.nr;
+    return kMadePanels * e.nr;
+  }
   /// Of the elements of one panel that a prologue has made.
   std::int64_t made_bytes() const {
     return std::max(made_panel_bytes(p.a.prologue, e.mr, blocks.width),
