@@ -142,8 +142,9 @@ def _alternate(
     gc.disable()
     try:
         for turn in range(rounds):
-            # A different one starts each round, so that none always follows the same neighbour.
-            names = list(running)
+            # A different one starts each round, and every other round runs backwards, so that none
+            # always follows the same neighbour: who shares its arrays finds them in the last cache.
+            names = list(running)[:: -1 if turn % 2 else 1]
             names = names[turn % len(names) :] + names[: turn % len(names)] if names else []
             for name in names:
                 contender = running[name]

@@ -299,13 +299,36 @@ UFUSE_INLINE void pack_panel(const PackTask& task, std::int64_t first, int valid
     PanelPacker<typename E::Storage, E::kGroup, W>(task, first, valid, width).run(out);
 }
 
+/// Whole panels of rows of A that lie side by side: a few k of all of them, while their lines are at hand. A
+/// panel of 14 floats does not end where a line does, and lines 4 KiB apart share one set of the L1 cache.
+template <class E>
+std::int64_t pack_adjacent_rows(const PackTask& task) {
+  constexpr int kRows = E::kShape.mr, kTerms = 8;
+  constexpr std::int64_t kSize = sizeof(typename E::Storage);
+  const std::int64_t panels = task.lanes / kRows;
+  if (!task.lane_axis.affine() || task.lane_axis.stride != kSize || panels < 2) return 0;
+  const char* from = task.base + task.lane_axis.at(task.lane0);
+  for (std::int64_t k = 0; k < task.k; k += kTerms) {
+    const std::int64_t count = task.k - k < kTerms ? task.k - k : kTerms;
+    char* out = task.out + k * kRows * kSize;
+    for (std::int64_t panel = 0; panel < panels; ++panel, out += task.k * kRows * kSize)
+      for (std::int64_t u = 0; u < count; ++u)
+        std::memcpy(out + u * kRows * kSize, from + panel * kRows * kSize + task.k_axis.at(task.k0 + k + u),
+                    kRows * kSize);
+  }
+  return panels * kRows;
+}
+
 /// Rows of A. The last panel is as wide as its micro-kernel.
 template <class E>
 void pack_rows(const PackTask& task) {
   constexpr int kRows = E::kShape.mr;
   const std::int64_t groups = (task.k + E::kGroup - 1) / E::kGroup;
-  char* out = task.out;
-  for (std::int64_t i = 0; i < task.lanes; i += kRows) {
+  std::int64_t packed_rows = 0;
+  if constexpr (E::kGroup == 1 && E::kWordsOfA == 1 && !E::kSpecials && !is_bits<E>)
+    packed_rows = pack_adjacent_rows<E>(task);
+  char* out = task.out + packed_rows * groups * E::kGroupBytes;
+  for (std::int64_t i = packed_rows; i < task.lanes; i += kRows) {
     const int rows = static_cast<int>(task.lanes - i < kRows ? task.lanes - i : kRows);
     const int width = kernel_rows<E>(rows);
     const std::int64_t units = width * groups;
