@@ -14,7 +14,7 @@ template <bool kSigned>
 struct Int8 : Element<std::int32_t, std::uint8_t, 4> {
   using Words = Register<std::uint32_t>;
   static constexpr Shape kShape = kShapeInt8;
-  static constexpr bool kSignedRows = kSigned, kTrailer = !kSigned, kEveryRowCount = true;
+  static constexpr bool kSignedRows = kSigned, kTrailer = !kSigned, kEveryRowCount = !kSigned;
 
 #if defined(__AVX512VNNI__)
   static constexpr int kWordsOfA = 1;

@@ -76,16 +76,18 @@ UFUSE_INLINE void pack_panel(const PackTask& task, std::int64_t first, int valid
 /// their lines are at hand. A panel of 14 floats does not end where a line does, and lines 4 KiB apart share
 /// one set of the L1 cache: A transposed 1024^3 2 %, 2048^3 3 to 4 %; B 1 %. Returns how many lanes there
 /// are.
-template <class E, int kLanes>
+template <int kSize, int kLanes>
 std::int64_t pack_adjacent(const PackTask& task, std::int64_t panel_bytes) {
-  constexpr std::int64_t kSize = sizeof(typename E::Storage), kRow = kLanes * kSize, kTerms = 8;
+  constexpr std::int64_t kRow = kLanes * kSize, kTerms = 8;
   const std::int64_t panels = task.lanes / kLanes;
   if (!task.lane_axis.affine() || task.lane_axis.stride != kSize || panels < 2) return 0;
   const char* from = task.base + task.lane_axis.at(task.lane0);
   for (std::int64_t k = 0; k < task.k; k += kTerms) {
     const std::int64_t count = task.k - k < kTerms ? task.k - k : kTerms;
+    UFUSE_ROLLED
     for (std::int64_t panel = 0; panel < panels; ++panel) {
       char* out = task.out + panel * panel_bytes + k * kRow;
+      UFUSE_ROLLED
       for (std::int64_t u = 0; u < count; ++u)
         std::memcpy(out + u * kRow, from + panel * kRow + task.k_axis.at(task.k0 + k + u), kRow);
     }
@@ -100,7 +102,7 @@ void pack_rows(const PackTask& task) {
   const std::int64_t groups = (task.k + E::kGroup - 1) / E::kGroup;
   std::int64_t packed_rows = 0;
   if constexpr (E::kGroup == 1 && E::kWordsOfA == 1 && !E::kSpecials && !is_bits<E>)
-    packed_rows = pack_adjacent<E, kRows>(task, kRows * groups * E::kGroupBytes);
+    packed_rows = pack_adjacent<sizeof(typename E::Storage), kRows>(task, kRows * groups * E::kGroupBytes);
   char* out = task.out + packed_rows * groups * E::kGroupBytes;
   for (std::int64_t i = packed_rows; i < task.lanes; i += kRows) {
     const int rows = static_cast<int>(task.lanes - i < kRows ? task.lanes - i : kRows);
@@ -157,7 +159,7 @@ void pack_columns(const PackTask& task) {
   bool in_runs = false;
   std::int64_t adjacent = 0;
   if constexpr (E::kGroup == 1 && !is_bits<E>) {
-    adjacent = pack_adjacent<E, kColumns>(task, bytes_of(kColumns));
+    adjacent = pack_adjacent<sizeof(typename E::Storage), kColumns>(task, bytes_of(kColumns));
     // Neighbours of the runs are in other panels: a few k of all of them, while their lines and pages are at
     // hand.
     in_runs = adjacent == 0 && task.lanes > kColumns && lanes_in_runs<E>(task);

@@ -209,7 +209,8 @@ struct PanelPacker {
     }
   }
 
-  void run(char* out) const {
+  /// Apart from its callers, which are as many as elements.
+  [[gnu::noinline]] void run(char* out) const {
     const std::int64_t groups = (task.k + kGroup - 1) / kGroup;
     if (task.k % kGroup != 0)  // missing k count as zero
       for (int i = 0; i < width; ++i) std::memset(out + (groups - 1) * row_bytes + i * kUnit, 0, kUnit);

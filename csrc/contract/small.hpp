@@ -232,11 +232,12 @@ class Leaving {
  private:
   static constexpr std::int64_t kBytes = 8 << 10, kLine = 64;
 
-  void copy(char* to, std::int64_t from, std::int64_t end) const {
+  [[gnu::noinline]] void copy(char* to, std::int64_t from, std::int64_t end) const {
+    UFUSE_ROLLED
     for (; from < end; ++from) *to++ = held_[from];
   }
   /// What fills lines leaves; the rest moves to the front.
-  void flush() {
+  [[gnu::noinline]] void flush() {
     const std::int64_t whole = end_ / kLine * kLine;
     std::int64_t at = 0;
     if (begin_ > 0 && whole > 0) {  // the first line is not all ours
