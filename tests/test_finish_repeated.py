@@ -258,6 +258,19 @@ def test_functions_that_tell_stand_ins_from_arrays_are_traced_anew() -> None:
             check(make(w), SUMS + abs(w))
 
 
+def test_helpers_that_take_the_name_of_a_function_of_numpy() -> None:
+    entries = {"scale": 1.0}
+
+    @wraps(np.mean)
+    def helper(s: Any) -> Any:
+        return s * entries["scale"]
+
+    del helper.__wrapped__  # type: ignore[attr-defined]
+    for scale in (1.0, 2.0, 3.0):
+        entries["scale"] = scale
+        check(lambda s: helper(s) + 1, SUMS * scale + 1)
+
+
 def test_attributes_of_functions_are_looked_at_anew() -> None:
     for scale in (1, 2, 3):
         if scale > 1:

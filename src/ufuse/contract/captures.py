@@ -173,6 +173,9 @@ class _Known:
 
 
 def _root(value: Any) -> str:
+    inner = value.__wrapped__ if isinstance(value, FusedFunction) else value
+    if isinstance(inner, FunctionType):  # not __module__, which `functools.wraps` copies
+        return str(inner.__globals__.get("__name__")).partition(".")[0]
     return str(getattr(value, "__module__", None)).partition(".")[0]
 
 
