@@ -253,7 +253,10 @@ def test_functions_that_tell_stand_ins_from_arrays_are_traced_anew() -> None:
     def of_text(w: Array) -> Finish:
         return lambda s: s - w if f"{w}".startswith("[-") else s + w
 
-    for make in (handled, matched, of_class, of_text):
+    def iterated(w: Array) -> Finish:
+        return lambda s: s - w if np.iterable(w) and w[0] < 0 else s + w
+
+    for make in (handled, matched, of_class, of_text, iterated):
         for w in (abs(BIAS) + 1, -abs(BIAS) - 1):
             check(make(w), SUMS + abs(w))
 

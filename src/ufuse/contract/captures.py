@@ -7,7 +7,9 @@ same program, of the same arrays and parts of them, its code with such arrays ha
 each call reads the arrays it finds.
 
 Any other function (of an object whose attributes may change, of an array's element) holds for
-itself alone, as long as the variables that its code names are bound to the same.
+itself alone, as long as the variables that its code names are bound to the same. So does one that
+two traces might not tell from another: it handles exceptions, matches patterns, looks at names with
+two underscores, or draws random numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, Never
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -67,8 +69,11 @@ class _Stand(Tracer):
         self.graph, self._array, self._slot, self._slots = graph, array, slot, slots
         self._argument = "captured"
 
-    def __repr__(self) -> str:
-        raise trace_error("the text of an array", "pass it as an argument")
+    def __iter__(self) -> Never:
+        raise _NotKnownError  # no TypeError, which `np.iterable` takes for an answer
+
+    def __repr__(self) -> Never:
+        raise _NotKnownError
 
     @property
     def value(self) -> int:  # type: ignore[override]
