@@ -219,12 +219,11 @@ def test_random_numbers_are_new_in_new_functions() -> None:
 def test_random_integers_are_drawn_by_new_functions() -> None:
     """Two traces that agree by chance say nothing."""
     np.random.seed(5)
-    results = [uf.matmul(A, B, finish=lambda s: s + np.random.randint(2)) for _ in range(40)]
-    assert len({x.tobytes() for x in results}) == 2
-
-
-def relu_or(x: Any) -> Any:
-    return x * relu_or.__dict__.get("scale", 1)
+    for number in range(8):  # code of its own each: whether its first two agree decides
+        scope: dict[str, Any] = {"np": np}
+        exec(f"def make():\n    return lambda s: s * {number} + np.random.randint(2)", scope)
+        results = {uf.matmul(A, B, finish=scope["make"]()).tobytes() for _ in range(20)}
+        assert len(results) == 2
 
 
 def test_functions_that_tell_stand_ins_from_arrays_are_traced_anew() -> None:
@@ -275,11 +274,13 @@ def test_helpers_that_take_the_name_of_a_function_of_numpy() -> None:
 
 
 def test_attributes_of_functions_are_looked_at_anew() -> None:
+    def helper(s: Any) -> Any:
+        return s * 2
+
     for scale in (1, 2, 3):
         if scale > 1:
-            relu_or.scale = scale  # type: ignore[attr-defined]
-        check(lambda s: relu_or(s) * 2, SUMS * scale * 2)
-    del relu_or.scale  # type: ignore[attr-defined]
+            helper.scale = scale  # type: ignore[attr-defined]
+        check(lambda s: helper(s) * helper.__dict__.get("scale", 1), SUMS * 2 * scale)
 
 
 def test_equal_functions_are_not_the_same() -> None:
