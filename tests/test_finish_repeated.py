@@ -8,7 +8,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -212,6 +214,149 @@ def test_modules_of_ones_own_are_looked_into_again() -> None:
 def test_random_numbers_are_new_in_new_functions() -> None:
     results = [uf.matmul(A, B, finish=lambda s: s + np.random.rand()) for _ in range(4)]
     assert len({x.tobytes() for x in results}) == 4
+
+
+def test_random_integers_are_drawn_by_new_functions() -> None:
+    """Two traces that agree by chance say nothing."""
+    np.random.seed(5)
+    for number in range(8):  # code of its own each: whether its first two agree decides
+        scope: dict[str, Any] = {"np": np}
+        exec(f"def make():\n    return lambda s: s * {number} + np.random.randint(2)", scope)
+        results = {uf.matmul(A, B, finish=scope["make"]()).tobytes() for _ in range(20)}
+        assert len(results) == 2
+
+
+def test_functions_that_tell_stand_ins_from_arrays_are_traced_anew() -> None:
+    def handled(w: Array) -> Finish:
+        def finish(s: Any) -> Any:
+            try:
+                below = bool(w[0] < 0)
+            except:  # noqa: E722 (no name is looked up)
+                below = False
+            return s - w if below else s + w
+
+        return finish
+
+    def matched(w: Array) -> Finish:
+        def finish(s: Any) -> Any:
+            match w:
+                case np.ndarray() if w[0] < 0:
+                    return s - w
+            return s + w
+
+        return finish
+
+    def of_class(w: Array) -> Finish:
+        return lambda s: s - w if w.__class__ is np.ndarray and w[0] < 0 else s + w
+
+    def of_text(w: Array) -> Finish:
+        return lambda s: s - w if f"{w}".startswith("[-") else s + w
+
+    def iterated(w: Array) -> Finish:
+        return lambda s: s - w if np.iterable(w) and w[0] < 0 else s + w
+
+    for make in (handled, matched, of_class, of_text, iterated):
+        for w in (abs(BIAS) + 1, -abs(BIAS) - 1):
+            check(make(w), SUMS + abs(w))
+
+
+def test_helpers_that_take_the_name_of_a_function_of_numpy() -> None:
+    entries = {"scale": 1.0}
+
+    @wraps(np.mean)
+    def helper(s: Any) -> Any:
+        return s * entries["scale"]
+
+    del helper.__wrapped__  # type: ignore[attr-defined]
+    for scale in (1.0, 2.0, 3.0):
+        entries["scale"] = scale
+        check(lambda s: helper(s) + 1, SUMS * scale + 1)
+
+
+def test_attributes_of_functions_are_looked_at_anew() -> None:
+    def helper(s: Any) -> Any:
+        return s * 2
+
+    for scale in (1, 2, 3):
+        if scale > 1:
+            helper.scale = scale  # type: ignore[attr-defined]
+        check(lambda s: helper(s) * helper.__dict__.get("scale", 1), SUMS * 2 * scale)
+
+
+def test_equal_functions_are_not_the_same() -> None:
+    @dataclass(frozen=True)
+    class Scale:
+        factor: Any
+
+        def __call__(self, s: Any) -> Any:
+            return s * self.factor
+
+    codes = small(rng, (4, 4), np.int8)
+    sums = codes.astype(np.int32) @ codes
+    for factor in (1, 1.0, True, 0.0, -0.0):
+        for _ in range(3):
+            got = uf.matmul(codes, codes, accumulate="int32", finish=Scale(factor))
+            want = sums * factor
+            assert got.dtype == want.dtype
+            np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+            np.testing.assert_array_equal(got, want)
+
+
+def test_callables_of_arrays_have_no_hash() -> None:
+    class Biased(NamedTuple):
+        bias: Array
+
+        def __call__(self, s: Any) -> Any:
+            return s + self.bias
+
+    for bias in (BIAS, -BIAS):
+        check(Biased(bias), SUMS + bias)
+
+
+def test_variables_of_a_wrapper_may_be_rebound() -> None:
+    factor: Any = 2
+
+    @wraps(relu)
+    def finish(s: Any) -> Any:
+        return relu(s) * factor
+
+    for fused in (finish, uf.fuse(finish)):
+        for factor in (2, 2.5, np.arange(4, dtype="f4")):
+            for _ in range(3):
+                check(fused, np.maximum(SUMS, 0) * factor)
+                np.testing.assert_array_equal(uf.fuse(fused)(SUMS), np.maximum(SUMS, 0) * factor)
+
+
+def test_code_and_defaults_may_be_replaced() -> None:
+    """As tools do that load a module again."""
+
+    def finish(s: Any, factor: Any = 2.0) -> Any:
+        return s * factor
+
+    def other(s: Any, factor: Any = 2.0) -> Any:
+        return s + factor
+
+    for _ in range(3):
+        check(finish, SUMS * 2)
+    finish.__defaults__ = (3.0,)
+    for _ in range(3):
+        check(finish, SUMS * 3)
+    finish.__code__ = other.__code__
+    for _ in range(3):
+        check(finish, SUMS + 3)
+
+
+@pytest.mark.parametrize("count", [28, 29, 30, 31, 60])
+def test_more_arrays_than_the_fast_entry_takes(count: int) -> None:
+    scope: dict[str, Any] = {f"w{i}": np.full(4, i, np.float32) for i in range(count)}
+    exec(f"def make():\n    return lambda s: s + {' + '.join(scope)}", scope)
+    want = SUMS.copy()
+    for i in range(count):
+        want += i
+    check(scope["make"](), want)
+    finish = scope["make"]()
+    for _ in range(3):
+        check(finish, want)
 
 
 def test_functions_that_are_called_may_be_rebound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,3 +137,14 @@ def test_threads(threads: int) -> None:
     with uf.threads(1):
         want = layer(x, w)
     assert layer(x, w).tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("count", [29, 30, 31, 40])
+def test_more_arrays_than_the_fast_entry_takes(count: int) -> None:
+    names = ", ".join(f"w{i}" for i in range(count))
+    scope: dict[str, Any] = {}
+    exec(f"def make({names}):\n    return lambda a, b: a @ b + {names.replace(',', ' +')}", scope)
+    fused = uf.fuse(scope["make"](*np.ones((count, 4), np.float32)))
+    a, b = np.ones((3, 5), np.float32), np.ones((5, 4), np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(fused(a, b), np.full((3, 4), 5 + count))

@@ -7,7 +7,9 @@ same program, of the same arrays and parts of them, its code with such arrays ha
 each call reads the arrays it finds.
 
 Any other function (of an object whose attributes may change, of an array's element) holds for
-itself alone, as long as the variables that its code names are bound to the same.
+itself alone, as long as the variables that its code names are bound to the same. So does one that
+two traces might not tell from another: it handles exceptions, matches patterns, looks at names with
+two underscores, or draws random numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, Never
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -40,7 +42,11 @@ _BUILTINS: Final = {"abs", "bool", "complex", "float", "int", "len", "max", "min
                     "round", "sum", "tuple"}  # fmt: skip
 _GLOBAL_LOADS: Final = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 #: Writes to variables, and imports.
-_OUTSIDE: Final = ("IMPORT_NAME", "STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF")
+_OUTSIDE: Final = {"IMPORT_NAME", "STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF"}
+#: What tells a stand-in from an array without an error of the trace: handlers, and patterns.
+_TELLING: Final = {"PUSH_EXC_INFO", "MATCH_CLASS", "MATCH_MAPPING", "MATCH_SEQUENCE"}
+#: Of modules: two traces may draw the same number.
+_DRAWING: Final = {"random", "rvs"}
 _DEPTH: Final = 4  # functions that call functions
 _ATTEMPTS: Final = 32  # second traces of one code: vain if a number is new in each call
 
@@ -62,6 +68,12 @@ class _Stand(Tracer):
     def __init__(self, graph: Graph, array: Array, slot: int, slots: dict[int, int]) -> None:
         self.graph, self._array, self._slot, self._slots = graph, array, slot, slots
         self._argument = "captured"
+
+    def __iter__(self) -> Never:
+        raise _NotKnownError  # no TypeError, which `np.iterable` takes for an answer
+
+    def __repr__(self) -> Never:
+        raise _NotKnownError
 
     @property
     def value(self) -> int:  # type: ignore[override]
@@ -166,6 +178,9 @@ class _Known:
 
 
 def _root(value: Any) -> str:
+    inner = value.__wrapped__ if isinstance(value, FusedFunction) else value
+    if isinstance(inner, FunctionType):  # not __module__, which `functools.wraps` copies
+        return str(inner.__globals__.get("__name__")).partition(".")[0]
     return str(getattr(value, "__module__", None)).partition(".")[0]
 
 
@@ -178,7 +193,8 @@ def _is_constant(value: Any) -> bool:
     if isinstance(value, np.generic):
         return _root(type(value)) in _TRUSTED
     if isinstance(value, ModuleType):
-        return value.__name__.partition(".")[0] in _TRUSTED
+        path = value.__name__.split(".")
+        return path[0] in _TRUSTED and _DRAWING.isdisjoint(path)
     if isinstance(value, BuiltinFunctionType):
         owner = value.__self__
         return owner is None or (isinstance(owner, ModuleType) and _is_constant(owner))
@@ -202,7 +218,7 @@ def _known(function: Any, depth: int = 0) -> _Known:
         raise _NotKnownError
     if inner.__kwdefaults__ or type(inner.__globals__) is not dict:
         raise _NotKnownError
-    if any(x.opname in _OUTSIDE for x in _instructions(inner.__code__)):
+    if any(map(_looks_elsewhere, _instructions(inner.__code__))):
         raise _NotKnownError
     names = tuple(_loaded(inner.__code__))
     found = []
@@ -236,6 +252,14 @@ def _instructions(code: CodeType) -> Iterator[dis.Instruction]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _instructions(constant)
+
+
+def _looks_elsewhere(instruction: dis.Instruction) -> bool:
+    """Whether it may do something that neither the captures nor two traces show."""
+    if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        name = instruction.argval
+        return name.startswith("__") or name in _DRAWING
+    return instruction.opname in _OUTSIDE or instruction.opname in _TELLING
 
 
 def _loaded(code: CodeType) -> list[str]:
@@ -287,10 +311,13 @@ def repeated_by_code(
         extras = None
     else:
         extras = _extras(traced, again, arrays, slots, read)
-    if extras is None:
-        attempts[of] = _ATTEMPTS
-        return None
-    return executors.native.repeated_finish(code, None, None, captures, arrays, extras)
+    if extras is not None:
+        try:
+            return executors.native.repeated_finish(code, None, None, captures, arrays, extras)
+        except ValueError:  # too many arrays for the fast entry
+            pass
+    attempts[of] = _ATTEMPTS
+    return None
 
 
 def _extras(
@@ -329,6 +356,8 @@ def repeated_alone(function: Callable[..., Any], read: Sequence[Array]) -> Any:
     native = executors.native
     anchor = function.__func__ if isinstance(function, MethodType) else function
     inner = inspect.unwrap(anchor)
+    if inspect.unwrap(anchor, stop=lambda x: type(x) is FunctionType) is not inner:
+        return None  # the wrapper has variables too
     captures, arrays = None, []
     try:
         if type(inner) is FunctionType:

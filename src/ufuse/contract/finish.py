@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion import FusedFunction
-from ..fusion.arguments import Arguments
+from ..fusion.arguments import Arguments, Same
 from ..fusion.errors import TraceReductionError
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
@@ -80,10 +80,27 @@ class _Kept:
         self.repeated: tuple[Any, Any] = None, None
 
 
-@lru_cache(maxsize=64)  # a function that is made anew for each call is traced for each
-def _kept(function: str, finish: Callable[..., Any]) -> _Kept:
+def _new(function: str, finish: Any) -> _Kept:
     check_finish(function, finish)
     return _Kept(finish if isinstance(finish, FusedFunction) else FusedFunction(finish))
+
+
+@lru_cache(maxsize=64)  # a function that is made anew for each call is traced for each
+def _known(function: str, finish: Same | MethodType, _: tuple[Same, ...]) -> _Kept:
+    return _new(function, finish.value if isinstance(finish, Same) else finish)
+
+
+def _kept(function: str, finish: Any) -> _Kept:
+    """Return what is kept for this very function: one that is equal may differ, as 0.0 and -0.0.
+
+    What has no hash changes, and is looked at in each call.
+    """
+    if type(finish).__hash__ is None:
+        return _new(function, finish)
+    is_method = isinstance(finish, MethodType)  # equal where both its parts are the same
+    inner = finish.__func__ if is_method else finish
+    parts = (inner.__code__, inner.__defaults__) if type(inner) is FunctionType else ()
+    return _known(function, finish if is_method else Same(finish), tuple(map(Same, parts)))
 
 
 def traced(
@@ -108,7 +125,7 @@ def traced(
     ValueError
         If its result has another shape, or it reduces.
     """
-    kept = (_kept if _is_hashable(finish) else _kept.__wrapped__)(function, finish)
+    kept = _kept(function, finish)
     state = (shape, dtype, kept.fused.environment())
     last = kept.last
     if last is not None and last[0] == state:
@@ -153,8 +170,6 @@ def repeated(function: str, finish: Any, done: Finish) -> Any:
     _fast.RepeatedFinish or None
         None where it is to be traced again, or may not come again.
     """
-    if not _is_hashable(finish):
-        return None
     kept = _kept(function, finish)
     last = kept.last
     if last is None or last[1][0] is not done:
@@ -167,10 +182,6 @@ def repeated(function: str, finish: Any, done: Finish) -> Any:
     if found is None and kept.came_again:
         return repeated_alone(finish, done.arrays)
     return found
-
-
-def _is_hashable(finish: Any) -> bool:
-    return getattr(type(finish), "__hash__", None) is not None
 
 
 def _with_first(program: Program, place: int) -> Program:

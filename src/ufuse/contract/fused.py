@@ -214,9 +214,12 @@ def repeated(
     read = [list(sources[end - n : end]) for n, end in zip(counts, ends, strict=True)]
     left, right = step.places
     arrays = [*read[left], *read[right], None, *sources[ends[-1] :]]
-    return executors.native.repeated_contraction(
-        product, product.address, arrays, args, out, product.small
-    )
+    try:
+        return executors.native.repeated_contraction(
+            product, product.address, arrays, args, out, product.small
+        )
+    except ValueError:  # more arrays than it takes
+        return None
 
 
 def explained(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Container, Mapping, Sequence
-from types import CodeType
+from types import CellType, CodeType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -166,36 +166,41 @@ def static_key(value: Any, function: str, label: str) -> Any:
     return value
 
 
-class _Same:
+class Same:
     """Equal to itself alone."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
+        return isinstance(other, Same) and other.value is self.value
 
     def __hash__(self) -> int:
         return id(self.value)
 
 
 class Environment:
-    """The global and enclosing variables that a function's code names.
+    """The global and enclosing variables that the code of a function, and of what it wraps, names.
 
     A trace holds what it found there; where a number, string, None or array has been rebound, the
     function is traced again.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        function = inspect.unwrap(function)
-        code = getattr(function, "__code__", None)
-        self._globals = getattr(function, "__globals__", {})
-        self._names = tuple(sorted(_names(code))) if code else ()
-        self._cells = getattr(function, "__closure__", None) or ()
+        self._variables: list[tuple[dict[str, Any], str]] = []
+        self._cells: list[CellType] = []
+
+        def take(function: Any) -> bool:
+            code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+            self._variables += [(scope, name) for name in sorted(_names(code))] if code else []
+            self._cells += getattr(function, "__closure__", None) or ()
+            return False
+
+        take(inspect.unwrap(function, stop=take))
 
     def key(self) -> tuple[Any, ...]:
         """Return numbers, strings and None by value, and arrays by identity."""
-        values = [self._globals.get(name, _MISSING) for name in self._names]
+        values = [scope.get(name, _MISSING) for scope, name in self._variables]
         for cell in self._cells:
             try:
                 values.append(cell.cell_contents)
@@ -205,7 +210,7 @@ class Environment:
             [
                 (place, type(value), repr(value))
                 if isinstance(value, _BY_VALUE)
-                else (place, _Same(value))
+                else (place, Same(value))
                 for place, value in enumerate(values)
                 if isinstance(value, (*_BY_VALUE, np.ndarray))
             ]
@@ -214,9 +219,7 @@ class Environment:
     def guards(self) -> list[tuple[Any, str | None, Any]]:
         """Return where the values of `key` are: (globals, name, value) or (cell, None, value)."""
         found: list[tuple[Any, str | None, Any]] = [
-            (self._globals, name, self._globals[name])
-            for name in self._names
-            if name in self._globals
+            (scope, name, scope[name]) for scope, name in self._variables if name in scope
         ]
         for cell in self._cells:
             try:
