@@ -89,6 +89,7 @@ GROUP_ERRORS: list[tuple[Any, Any, Any, type[Exception], str]] = [
         TypeError,
         r"'out\[0\]'",
     ),
+    ([np.eye(2)] * 2, [np.eye(2)] * 2, [np.zeros((2, 2))] * 2, ValueError, "same one for 0 and 1"),
 ]  # fmt: skip
 
 

@@ -39,7 +39,8 @@ def grouped_matmul(
     a, b : sequence of array_like, shapes (m, k) and (k, n)
         As many of each; sizes may differ from pair to pair.
     out : sequence of ndarray, shapes (m, n), optional
-        Written to and returned. None may overlap an operand, or another of them.
+        Written to and returned. None may overlap an operand, or another of them: only that no
+        array is given twice is looked at.
 
     Returns
     -------
@@ -75,6 +76,7 @@ def grouped_matmul(
     prepared: dict[Any, Product] = {}
     calls: list[tuple[Product, list[int]]] = []
     kept: list[Any] = []
+    given: dict[int, int] = {}  # results by identity
     others: list[int] = []  # pairs that the core does not multiply as they are
     for number, pair in enumerate(zip(a, b, strict=True)):
         x, y = (
@@ -95,6 +97,12 @@ def grouped_matmul(
                 _GROUPED, as_output(target, function=_GROUPED, argument=name), shape, dtype,
                 argument=name,
             )  # fmt: skip
+            if id(target) in given:
+                raise ValueError(
+                    f"{_GROUPED}: argument 'out': expected an array for each product, got the same one "
+                    f"for {given[id(target)]} and {number}"
+                )
+            given[id(target)] = number
         if not _is_plain(x, y, target):
             others.append(number)
             results.append(target)
