@@ -99,8 +99,8 @@ def grouped_matmul(
             )  # fmt: skip
             if id(target) in given:
                 raise ValueError(
-                    f"{_GROUPED}: argument 'out': expected an array for each product, got the same one "
-                    f"for {given[id(target)]} and {number}"
+                    f"{_GROUPED}: argument 'out': expected an array for each product, got the same "
+                    f"one for {given[id(target)]} and {number}"
                 )
             given[id(target)] = number
         if not _is_plain(x, y, target):
