@@ -150,13 +150,22 @@ def test_empty_sizes(tier: str) -> None:
                 assert np.all(got == 1)
 
 
-def test_out_may_overlap_everything() -> None:
-    rng = np.random.default_rng(9)
-    memory = rng.normal(size=(64, 64)).astype(np.float32)
+def test_out_of_bfloat16_may_overlap_everything() -> None:
+    """On tiles, where there are any."""
+    _overlap_everything(np.random.default_rng(5).normal(size=(128, 128)).astype(ml_dtypes.bfloat16))
+
+
+def _overlap_everything(memory: Any) -> None:
     want = uf.linear(memory, memory, memory[0])
     again = memory.copy()
     assert uf.linear(again, again, again[0], out=again) is again
     np.testing.assert_array_equal(again, want)
+
+
+def test_out_may_overlap_everything() -> None:
+    rng = np.random.default_rng(9)
+    memory = rng.normal(size=(64, 64)).astype(np.float32)
+    _overlap_everything(memory)
     w = quantized("int8", 64, 64, axis=0)
     want = uf.linear(memory, w)
     assert uf.linear(memory, w, out=memory) is memory

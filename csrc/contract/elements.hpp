@@ -78,6 +78,7 @@ struct Element {
   static constexpr bool kSpecials = false;  // semirings: what a panel has of NaN and infinities follows it
   static constexpr bool kInPlace = false;   // whether operands may be read where they lie
   static constexpr bool kEveryRowCount = false;  // a micro-kernel for each, or for one and all
+  static constexpr bool kSignedRows = false;     // of 8-bit integers
   static constexpr bool kPositions = false;      // which term a sum is stands beside it
   static constexpr bool kFlush = false;          // denormals count as 0
   static constexpr bool kSquares = false;        // whether sums may be stored in squares (scatter.hpp)

@@ -14,7 +14,8 @@ template <bool kSigned>
 struct Int8 : Element<std::int32_t, std::uint8_t, 4> {
   using Words = Register<std::uint32_t>;
   static constexpr Shape kShape = kShapeInt8;
-  static constexpr bool kSignedRows = kSigned, kTrailer = !kSigned, kEveryRowCount = !kSigned;
+  static constexpr bool kSignedRows = kSigned, kTrailer = !kSigned;
+  static constexpr bool kEveryRowCount = !kSigned;  // int8 by uint8 is rare, and each row count takes code
 
 #if defined(__AVX512VNNI__)
   static constexpr int kWordsOfA = 1;

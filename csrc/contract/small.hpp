@@ -161,8 +161,7 @@ class NextItem {
   }
 
   /// What the tile asks for: the first half of the tiles A, the others B.
-  template <class Tile>
-  UFUSE_INLINE void ask(Tile& tile) {
+  UFUSE_INLINE void ask(Tile<typename E::Accumulator>& tile) {
     tile.next = tile.b;
     tile.next_step = 0;
     if (!worth_) return;
@@ -178,8 +177,8 @@ class NextItem {
   struct Rows {
     std::int64_t stride, count, bytes;
   };
-  template <class Tile>
-  static void share(Tile& tile, const char* matrix, const Rows& rows, std::int64_t part, std::int64_t parts) {
+  static void share(Tile<typename E::Accumulator>& tile, const char* matrix, const Rows& rows,
+                    std::int64_t part, std::int64_t parts) {
     if (rows.stride == rows.bytes) {
       const std::int64_t bytes = rows.count * rows.bytes / parts;
       tile.next = matrix + part * bytes;

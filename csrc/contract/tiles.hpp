@@ -76,7 +76,7 @@ class TileUse {
 #define UFUSE_TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile::)
 #define UFUSE_TILE_DOT(acc, a, b)                                           \
   do {                                                                      \
-    if constexpr (kSignedRows<E>)                                           \
+    if constexpr (E::kSignedRows)                                           \
       __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::);   \
     else if constexpr (kIsInt8<E>)                                          \
       __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::);   \
@@ -86,8 +86,6 @@ class TileUse {
 
 template <class E>
 inline constexpr bool kIsInt8 = sizeof(typename E::Storage) == 1;
-template <class E>
-inline constexpr bool kSignedRows = std::is_same_v<E, S8U8>;
 
 /// One part of C, up to 2 x 2 tiles.
 struct TilesTask {
