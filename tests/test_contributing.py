@@ -43,7 +43,7 @@ def test_adding_an_operation_takes_two_files(tmp_path: Path) -> None:
     generated = tmp_path / "generated"
     codegen = tmp_path / "catalogue/codegen.py"
     subprocess.run([sys.executable, str(codegen), str(generated)], check=True)
-    table = (generated / "operations.inc").read_text()
+    table = (generated / "operations_basic.inc").read_text()
     assert "UFUSE_KERNEL(cube, F64, F64)" in table
     (tmp_path / "check.cpp").write_text(CHECK)
     flags = ["-std=c++20", "-O1", "-ffp-contract=off", f"-I{tmp_path / 'csrc'}", f"-I{generated}"]

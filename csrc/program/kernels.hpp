@@ -56,9 +56,24 @@ struct MoveKernels {
   void (*stream)(char* to, const void* block, std::int64_t bytes);
 };
 
-struct ProgramKernels {
-  const KernelRow* rows;  // of the catalogue
+/// The rows of one file of kernels.
+struct KernelGroup {
+  const KernelRow* rows;
   int count;
+};
+inline constexpr int kKernelGroups = 4;
+
+struct ProgramKernels {
+  KernelGroup groups[kKernelGroups];
+  /// Row `index` of the catalogue; null behind the last.
+  const KernelRow* find(int index) const {
+    for (const KernelGroup& group : groups) {
+      if (index < group.count) return group.rows + index;
+      index -= group.count;
+    }
+    return nullptr;
+  }
+  const KernelRow& row(int index) const { return *find(index); }
   const ChainKernel* chains;  // of float lanes, of double lanes
   MoveKernels move;
 };

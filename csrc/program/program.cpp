@@ -21,10 +21,10 @@ const ProgramKernels& any_table() {  // the rows are the same on every tier, the
 
 int find_kernel(const std::string& name, DType output, const std::vector<DType>& inputs) {
   const auto& table = any_table();
-  for (int i = 0; i < table.count; ++i) {
-    const KernelRow& row = table.rows[i];
-    if (row.output == output && static_cast<std::size_t>(row.arity) == inputs.size() &&
-        std::equal(inputs.begin(), inputs.end(), row.inputs) && name == row.name)
+  const KernelRow* row;
+  for (int i = 0; (row = table.find(i)) != nullptr; ++i) {
+    if (row->output == output && static_cast<std::size_t>(row->arity) == inputs.size() &&
+        std::equal(inputs.begin(), inputs.end(), row->inputs) && name == row->name)
       return i;
   }
   std::string text = "ufuse program: no kernel " + name + "(";
@@ -307,8 +307,8 @@ void Program::find_whole() {
   if (last.out != output_register_.front()) return;
   const bool quantizes_alone =
       steps_.size() == 1 && first.chain < 0 && first.kind == StepKind::map &&
-      quantizes(any_table().rows[first.kernel].name, any_table().rows[first.kernel].output, DType::F32) &&
-      any_table().rows[first.kernel].inputs[0] == DType::F32;
+      quantizes(any_table().row(first.kernel).name, any_table().row(first.kernel).output, DType::F32) &&
+      any_table().row(first.kernel).inputs[0] == DType::F32;
   if (quantizes_alone) {
     whole_.items = {{ChainOp::load, false, 0, first.in[0]}};
     whole_.output = DType::F32;
@@ -326,7 +326,7 @@ const char* Program::only_operation() const {
     return nullptr;
   for (int i = 0; i < step.arity; ++i)
     if (step.in[i] != register_of_[static_cast<std::size_t>(i)]) return nullptr;
-  return kernels.rows[step.kernel].name;
+  return kernels.row(step.kernel).name;
 }
 
 }  // namespace ufuse

@@ -206,7 +206,7 @@ void ProgramRun::prepare_steps() {
       if (step.kind != StepKind::map) continue;
       ScalarMask mask = 0;
       for (int a = 0; a < step.arity; ++a) mask |= (single_[step.in[a]] ? 1U : 0U) << a;
-      kernel_[i] = kernels_.rows[step.kernel].kernel[mask];
+      kernel_[i] = kernels_.row(step.kernel).kernel[mask];
       if (kernel_[i] != nullptr) continue;
       for (int a = 0; a < step.arity; ++a) single_[step.in[a]] = false;
       again = true;
@@ -272,7 +272,7 @@ void ProgramRun::choose_rows_kernels() {
     for (int a = 0; a < step.arity; ++a) reads |= row_value_[step.in[a]];
     for (int a = 1; a < step.arity; ++a) others &= row_value_[step.in[a]] || single_[step.in[a]];
     if (!reads) continue;
-    rows_kernel_[i] = kernels_.rows[step.kernel].by_rows;
+    rows_kernel_[i] = kernels_.row(step.kernel).by_rows;
     by_rows_ = others && !row_value_[step.in[0]] && !single_[step.in[0]] && rows_kernel_[i] != nullptr;
   }
   for (const int reg : program_.output_register_) by_rows_ &= !row_value_[reg];

@@ -16,22 +16,22 @@ if __package__ in (None, ""):  # run as a script: the package ufuse need not be 
         FINISHES,
         FLOAT_FORMATS,
         FORMATS,
-        OPERATIONS,
         REDUCERS,
         SEMIRINGS,
     )
     from catalogue.grids import GRIDS  # type: ignore[import-not-found]
+    from catalogue.operations import GROUPS  # type: ignore[import-not-found]
 else:
     from . import (
         ELEMENT_TYPES,
         FINISHES,
         FLOAT_FORMATS,
         FORMATS,
-        OPERATIONS,
         REDUCERS,
         SEMIRINGS,
     )
     from .grids import GRIDS
+    from .operations import GROUPS
 
 NAMES = {row.code: row.name for row in ELEMENT_TYPES}
 
@@ -60,17 +60,20 @@ def tables() -> dict[str, list[tuple[str, str, list[str]]]]:
                 ],
             )
         ],
-        "operations.inc": [
-            (
-                "UFUSE_KERNEL",
-                "(operation, output, inputs...)",
-                [
-                    f"{row.name}, {_types(s.output, *s.inputs)}"
-                    for row in OPERATIONS
-                    for s in row.signatures
-                ],
-            )
-        ],
+        **{
+            f"operations_{group}.inc": [
+                (
+                    "UFUSE_KERNEL",
+                    "(operation, output, inputs...)",
+                    [
+                        f"{row.name}, {_types(s.output, *s.inputs)}"
+                        for row in rows
+                        for s in row.signatures
+                    ],
+                )
+            ]
+            for group, rows in GROUPS.items()
+        },
         "reducers.inc": [
             (
                 "UFUSE_REDUCER",

@@ -15,8 +15,11 @@ import numpy as np
 
 from . import conventions, formulas
 from .dtypes import ALL, FLOATS, INTEGERS, NUMBERS, SIGNED
+from .exponentials import EXPONENTIALS
 from .floats import FLOAT_FORMATS, ROUNDINGS, SATURATE, FloatFormat, decode_e8m0, encode_e8m0
 from .rows import Operation, Signature, predicate, same, signatures
+from .special import SPECIAL
+from .trigonometry import TRIGONOMETRY
 
 #: Element codes of quantized numbers.
 CODES: Final = ("i1", "u1", "i2", "u2")
@@ -174,80 +177,9 @@ OPERATIONS: Final = (
         np.where,
         "b where a, else c",
     ),
-    # --- exponential and error functions ----------------------------------------------------
-    Operation("exp", same(FLOATS, 1), np.exp, "e ** a", np.exp, domain=(-110.0, 95.0), ulp=1.0),
-    Operation(
-        "exp_difference",
-        same(FLOATS, 2),
-        formulas.exp_difference,
-        "e ** (a - b)",
-        domain=(-55.0, 47.0),
-        ulp=1.0,
-    ),
-    Operation(
-        "log",
-        same(FLOATS, 1),
-        np.log,
-        "natural logarithm",
-        np.log,
-        domain=(0.0, 1e6),
-        ulp=1.0,
-    ),
-    Operation(
-        "tanh",
-        same(FLOATS, 1),
-        np.tanh,
-        "hyperbolic tangent",
-        np.tanh,
-        domain=(-12.0, 12.0),
-        ulp=1.0,
-    ),
-    Operation(
-        "erf",
-        same(FLOATS, 1),
-        formulas.erf,
-        "error function",
-        domain=(-6.0, 6.0),
-        ulp=1.0,
-        public=True,
-    ),
-    Operation(
-        "sigmoid",
-        same(FLOATS, 1),
-        formulas.sigmoid,
-        "1 / (1 + exp(-a))",
-        domain=(-100.0, 100.0),
-        ulp=1.5,
-        public=True,
-    ),
-    Operation(
-        "silu",
-        same(FLOATS, 1),
-        formulas.silu,
-        "a * sigmoid(a)",
-        domain=(-100.0, 100.0),
-        ulp=2.0,
-        public=True,
-    ),
-    Operation(
-        "gelu",
-        same(FLOATS, 1),
-        formulas.gelu,
-        "a/2 * (1 + erf(a / sqrt 2))",
-        domain=(-12.0, 12.0),
-        ulp=2.0,
-        public=True,
-    ),
-    Operation(
-        "gelu_tanh",
-        same(FLOATS, 1),
-        formulas.gelu_tanh,
-        "a/2 * (1 + tanh(sqrt(2/pi) * (a + 0.044715 a**3)))",
-        domain=(-12.0, 12.0),
-        ulp=2.0,
-        public=True,
-    ),
-    Operation("relu", same(FLOATS, 1), formulas.relu, "larger of a and 0; NaN stays", public=True),
+    *EXPONENTIALS,
+    *TRIGONOMETRY,
+    *SPECIAL,
     # --- conversion -------------------------------------------------------------------------
     Operation(
         "cast",
@@ -359,4 +291,15 @@ OPERATIONS: Final = (
 )
 
 BY_NAME: Final = {row.name: row for row in OPERATIONS}
-BY_UFUNC: Final = {row.ufunc: row for row in OPERATIONS if row.ufunc is not None}
+BY_UFUNC: Final = {
+    ufunc: row for row in OPERATIONS for ufunc in (row.ufunc, *row.aliases) if ufunc is not None
+}
+BY_SCIPY: Final = {name: row for row in OPERATIONS for name in row.scipy}
+
+#: The files of kernels: a row is compiled with those of its group.
+GROUPS: Final = {
+    "basic": tuple(row for row in OPERATIONS if row not in EXPONENTIALS + TRIGONOMETRY + SPECIAL),
+    "exponentials": EXPONENTIALS,
+    "trigonometry": TRIGONOMETRY,
+    "special": SPECIAL,
+}

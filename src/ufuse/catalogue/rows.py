@@ -37,6 +37,10 @@ class Operation:
         One line for the documentation's table.
     ufunc : np.ufunc or None
         The NumPy ufunc a traced call of which becomes this operation; None for what NumPy lacks.
+    aliases : tuple of np.ufunc
+        Ufuncs of NumPy that compute the same under another name.
+    scipy : tuple of str
+        Names of ufuncs of `scipy.special` that compute the same.
     boolean : str or None
         The operation that NumPy's loop for bool operands amounts to, where that is another one.
     domain : tuple of float
@@ -60,6 +64,8 @@ class Operation:
     ulp: float = 0.0
     public: bool = False
     values: dict[int, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    aliases: tuple[np.ufunc, ...] = ()
+    scipy: tuple[str, ...] = ()
 
     @property
     def arity(self) -> int:

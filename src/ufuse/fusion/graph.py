@@ -264,12 +264,9 @@ def floating_dtype(dtype: np.dtype[Any], function: str) -> np.dtype[Any]:
 
 def _row_of(ufunc: np.ufunc) -> Operation | None:
     row = operations.BY_UFUNC.get(ufunc)
-    if row is None and ufunc.__name__ in _SCIPY and _in_module(ufunc, "scipy.special"):
-        return operations.BY_NAME[_SCIPY[ufunc.__name__]]
+    if row is None and _in_module(ufunc, "scipy.special"):
+        return operations.BY_SCIPY.get(ufunc.__name__)
     return row
-
-
-_SCIPY = {"erf": "erf", "expit": "sigmoid"}
 
 
 def _in_module(ufunc: np.ufunc, module: str) -> bool:
