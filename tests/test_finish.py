@@ -267,7 +267,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "a sum": (lambda s: s.sum(axis=-1, keepdims=True), ValueError, "reduce the result of ufuse.ma"),
     "a sum of all": (np.sum, ValueError, "'finish': expected an elementwise function"),
     "another axis": (lambda s: s.max(axis=0), ValueError, "'finish': expected an elementwise func"),
-    "indexing": (lambda s: s[:1], TypeError, "cannot trace indexing"),
+    "indexing": (lambda s: s[:1], ValueError, "'finish': expected one result of shape"),
     "a norm": (lambda s: s - s.max(axis=-1, keepdims=True), ValueError, "'finish'.*reduce"),
     "several": (lambda s: (s, s + 1), ValueError, "'finish'"),
     "not of the sums": (lambda s: BIAS + RESIDUAL, TypeError, "returned no array"),

@@ -45,10 +45,6 @@ OUTSIDE: dict[str, Callable[[Any], Any]] = {
     "prepack": uf.prepack,
     "grouped_matmul": lambda x: uf.grouped_matmul([x], [W]),
     "segment_reduce": lambda x: uf.segment_reduce(x, "sum", [0, M]),
-    "softmax": uf.softmax,
-    "sum": uf.sum,
-    "median": uf.median,
-    "cumsum": uf.cumsum,
     "topk": lambda x: uf.topk(x, 2),
     "cast": lambda x: uf.cast(x, np.float16),
     "kron": lambda x: uf.kron(x, x),
@@ -57,13 +53,12 @@ OUTSIDE: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_functions_that_are_called_outside(name: str) -> None:
-    """Each is named, with what to do, and the line; of reductions NumPy's can be written."""
+    """Each is named, with what to do, and the line."""
     with pytest.raises(uf.TraceError, match=rf"cannot trace ufuse\.{name}\b") as caught:
         uf.fuse(OUTSIDE[name])(X)
     said = str(caught.value)
     assert "call it outside" in said
     assert f"{__file__}:" in said
-    assert ("np.sum(..., axis=-1, keepdims=True)" in said) == (name == "sum")
 
 
 def test_shapes_that_disagree_later_name_the_arguments() -> None:
@@ -194,10 +189,3 @@ def test_sums_that_could_overflow_name_the_function() -> None:
         layer(long, long.T)
     with pytest.raises(MemoryError, match=r"^ufuse\.einsum: .* limit of 1"):
         uf.fuse(lambda x: uf.einsum("ij,jk,kl", x, W, BACK, memory_limit=1))(X)
-
-
-@pytest.mark.parametrize("name", ["T", "mT"])
-def test_a_transposed_operand_is_told_of_einsum(name: str) -> None:
-    layer = uf.fuse(lambda x, w: x @ getattr(w, name))
-    with pytest.raises(TypeError, match=rf"\.{name}.*'ij,kj->ik' is x @ w\.T"):
-        layer(np.ones((2, 3)), np.ones((4, 3)))

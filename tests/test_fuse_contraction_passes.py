@@ -77,7 +77,7 @@ def test_intermediate_results_are_given_back() -> None:
 def test_explain_says_what_went_where() -> None:
     fused = uf.fuse(lambda x, s, w, b: np.maximum((x * s) @ w + b, 0))
     (one,) = fused.explain(X, ROW, W, BIAS).passes
-    assert one.contraction.startswith("contract ...ij,...jk->...ik by ")
+    assert one.what.startswith("contract ...ij,...jk->...ik by ")
     assert one.executor == ("native" if NATIVE else "reference")
     assert one.operands[0] is not None
     assert [i.operation for i in one.operands[0].instructions] == ["multiply"]

@@ -13,13 +13,15 @@ import ufuse as uf
 
 REFUSED: list[tuple[Callable[..., Any], str]] = [
     (lambda x: x if x > 0 else -x, "np.where"),
-    (lambda x: x[1:] - x[:-1], "slicing"),  # cupy#9002
-    (lambda x: x[..., None], "slicing"),
-    (lambda x: x.T, "'.T'"),
-    (lambda x: x.reshape(-1), "'.reshape'"),
+    (lambda x: x[x > 0], "a mask"),
+    (lambda x: x[[0, 1]], "an index that is an array"),
+    (lambda x: x[np.array([0, 1])], "an index that is an array"),
+    (lambda x: x[0.5:], "the index 0.5"),
+    (lambda x: x.reshape(-1, order="F"), "order 'F'"),
+    (lambda x: x.view(np.int64), "'.view'"),
     (float, "Python number"),
     (lambda x: x.item(), "Python number"),
-    (lambda x: [y for y in x], "iteration"),
+    (lambda x: [y for y in np.broadcast_to(x, (99, 3))], "iteration over an axis of 99"),
     (lambda x: 1 in x, "branches"),
     (np.asarray, "conversion to an ndarray"),
     (lambda x: np.array([x, x]), "conversion to an ndarray"),
@@ -30,7 +32,7 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (lambda x: np.where(x > 0), "one argument"),
     (lambda x: np.add(x, 1, where=x > 0), "where="),
     (lambda x: np.add(x, 1, out=np.empty(3)), "out="),
-    (lambda x: np.round(x, 2), "decimals"),
+    (lambda x: np.round(x.astype(int), -2), "tens"),
     (lambda x: 3.0, "returned no array"),
     (lambda x: x.sort(), "'.sort'"),
 ]

@@ -29,6 +29,19 @@ UNARY: list[Callable[[Any], Any]] = [
     lambda a: a - a.max(axis=-1, keepdims=True) if a.dtype != bool else a,
     lambda a: a.min(axis=-1, keepdims=True),
     lambda a: a.sum(axis=-1, keepdims=True, dtype=np.float64) if a.dtype.kind == "f" else a,
+    lambda a: a.sum(axis=0, dtype=np.float64) if a.ndim else a,
+    lambda a: a.mean(axis=-1, dtype=np.float64)[..., None] if a.ndim else a,
+    lambda a: a.max(axis=tuple(range(a.ndim))[:2], keepdims=True),
+    lambda a: a.any(axis=0, keepdims=True) if a.ndim else a,
+    lambda a: a.argmax(axis=-1, keepdims=True) if a.ndim else a,
+    lambda a: a[..., 1:] if a.ndim and a.shape[-1] > 1 else a,
+    lambda a: a[..., ::-1] if a.ndim else a,
+    lambda a: a[..., 0:1] if a.ndim else a,
+    lambda a: a[0] if a.ndim > 2 else a,
+    lambda a: a.reshape(-1, 1) if a.ndim == 1 else a,
+    lambda a: a.reshape(-1) if a.ndim > 2 else a,
+    lambda a: a.swapaxes(0, -1) if a.ndim > 1 and a.shape[0] == a.shape[-1] else a,
+    lambda a: np.cumsum(a, axis=-1, dtype=np.float64) if a.ndim else a,
 ]
 BINARY: list[Callable[[Any, Any], Any]] = [
     np.add,
@@ -95,14 +108,15 @@ def test_random_graphs(graph: tuple[list[Any], Callable[..., Any]]) -> None:
     try:
         with np.errstate(all="ignore"):
             expected = function(*arrays)
-    except TypeError:
-        with pytest.raises(TypeError):
+    except (TypeError, ValueError) as error:
+        with pytest.raises(type(error)):
             fused(*arrays)
         return
     for results in (fused(*arrays), fused(*arrays)):
         assert_close(results, expected)
     for one in fused.explain(*arrays).passes:
-        one.program.validate()
+        if one.program is not None:
+            one.program.validate()
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
     # Other layouts and lengths of the same kind of arguments: none, all or some axes of length 1.
@@ -110,6 +124,9 @@ def test_random_graphs(graph: tuple[list[Any], Callable[..., Any]]) -> None:
     for chosen in range(2 ** len(arrays)):
         others.append([a[..., :1] if chosen >> i & 1 else a for i, a in enumerate(arrays)])
     for other in others:
-        with np.errstate(all="ignore"):
-            expected = function(*other)
+        try:
+            with np.errstate(all="ignore"):
+                expected = function(*other)
+        except ValueError:
+            continue
         assert_close(fused(*other), expected)

@@ -99,11 +99,8 @@ def test_float32_sums_do_not_stick() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x.sum(), "trailing axis"),
-        (lambda x: x.mean(axis=0, keepdims=True), "trailing axis"),
-        (lambda x: np.max(x, axis=-1), "keepdims=True"),
-        (lambda x: x.sum(axis=-1, keepdims=True, initial=1.0), "initial="),
-        (lambda x: np.argmax(x, axis=-1), "argmax"),
+        (lambda x: x.sum(axis=0, out=np.empty(4)), "out="),
+        (lambda x: np.subtract.reduce(x), "np.subtract.reduce"),
         (np.add.accumulate, "accumulate"),
     ],
 )
@@ -118,7 +115,7 @@ def test_errors_are_numpys() -> None:
     with pytest.raises(np.exceptions.AxisError):
         uf.fuse(lambda x: x.sum(axis=2, keepdims=True))(np.ones((3, 4)))
     with pytest.raises(np.exceptions.AxisError):
-        uf.fuse(lambda x: x.sum(axis=-1, keepdims=True))(np.array(1.0))
+        uf.fuse(lambda x: x.sum(axis=1, keepdims=True))(np.array(1.0))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

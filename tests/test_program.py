@@ -9,10 +9,12 @@ import pytest
 
 from ufuse.executors import reference
 from ufuse.fusion import Instruction, Program
-from ufuse.fusion.planning import stage
+from ufuse.fusion.instructions import ROWS, Reduction
 from ufuse.fusion.program import code_of, dtype_of
+from ufuse.fusion.staging import stage
 
 F4 = ("f4", "f4")
+MAX, SUM = Reduction("max", "value", ROWS), Reduction("sum", "value", ROWS)
 
 
 def program(
@@ -28,11 +30,11 @@ def program(
 
 SOFTMAX = program(
     [
-        ("reduce_max", "f4", 0),
+        (MAX, "f4", 0),
         ("expand", "f4", 1),
         ("subtract", "f4", 0, 2),
         ("exp", "f4", 3),
-        ("reduce_sum", "f4", 4),
+        (SUM, "f4", 4),
         ("expand", "f4", 5),
         ("divide", "f4", 4, 6),
     ],
@@ -46,7 +48,7 @@ def test_a_valid_program() -> None:
     assert SOFTMAX.is_native()
     assert SOFTMAX.has_reductions
     assert SOFTMAX.stages == ("full", "row", "full", "full", "full", "row", "full", "full")
-    assert str(SOFTMAX).splitlines()[:2] == ["%0 = input f4", "%1 = reduce_max f4 %0"]
+    assert str(SOFTMAX).splitlines()[:2] == ["%0 = input f4", "%1 = reduce max[-1] f4 %0"]
     assert str(SOFTMAX).endswith("return %7")
 
 
@@ -59,10 +61,11 @@ def test_a_valid_program() -> None:
         (program([("numpy.nonsense", "f4", 0)], (2,)), "no such operation"),
         (program([("add", "f4", 0, 1)], (9,)), "output %9"),
         (program([("add", "q9", 0, 1)], (2,)), "element code 'q9'"),
-        (program([("reduce_sum", "f8", 0)], (2,)), "expected an operand of type f8"),
-        (program([("reduce_sum", "f4", 0), ("reduce_sum", "f4", 2)], (3,)), "full operand"),
+        (program([(SUM, "f4", 0)], (2,), ("f2", "f2")), "takes no elements of type f2"),
+        (program([(Reduction("mad", "value", ROWS), "f4", 0)], (2,)), "no such reducer"),
+        (program([(SUM, "f4", 0), (SUM, "f4", 2)], (3,)), "full operand"),
         (program([("expand", "f4", 0)], (2,)), "one value per row, got a full"),
-        (program([("reduce_sum", "f4", 0), ("add", "f4", 0, 2)], (3,)), "needs expand"),
+        (program([(SUM, "f4", 0), ("add", "f4", 0, 2)], (3,)), "needs expand"),
         (program([("add", "f4", 0, 1)], (2,), rows=(7,)), "not all inputs"),
     ],
 )
@@ -80,7 +83,8 @@ def test_what_is_not_valid(bad: Program, message: str) -> None:
         (program([("numpy.sin", "f4", 0)], (2,)), False),
         (program([("less", "?", 0, 1)], (2,), ("i8", "u8")), False),
         (program([], (0,), ("c8",)), False),
-        (program([("reduce_sum", "i4", 0)], (1,), ("i4",)), True),
+        (program([(SUM, "i8", 0)], (1,), ("i4",)), True),
+        (program([(Reduction("sum", "value", (0,)), "f4", 0)], (1,), ("f4",)), False),
     ],
 )
 def test_which_programs_are_native(candidate: Program, native: bool) -> None:
@@ -133,7 +137,8 @@ def test_cast_outputs() -> None:
 
 
 def test_staging_expands_rows_beside_full_values() -> None:
-    bare = program([("reduce_sum", "f4", 0), ("multiply", "f4", 2, 1), ("add", "f4", 0, 3)], (4,))
+    total = Reduction("sum", "value", (1,))
+    bare = program([(total, "f4", 0), ("multiply", "f4", 2, 1), ("add", "f4", 0, 3)], (4,))
     full = stage(bare, ())
     full.validate()
     assert [i.operation for i in full.instructions].count("expand") == 1
@@ -141,7 +146,6 @@ def test_staging_expands_rows_beside_full_values() -> None:
     rows.validate()
     assert rows.stages[rows.outputs[0]] == "full"
     assert rows.stages[3] == "row"
-    assert stage(program([("reduce_sum", "f4", 0)], (1,), ("f4",)), (0,)).instructions == ()
 
 
 @pytest.mark.parametrize("code", ["?", "i1", "u8", "f2", "f4", "f8", "f16", "c8", "c16"])

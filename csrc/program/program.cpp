@@ -37,16 +37,6 @@ int find_kernel(const std::string& name, DType output, const std::vector<DType>&
   throw std::invalid_argument(text);
 }
 
-bool row_reduction_of(const std::string& name, RowReduction& reduction) {
-  constexpr const char* names[] = {"reduce_sum", "reduce_prod", "reduce_min", "reduce_max"};
-  for (int i = 0; i < 4; ++i)
-    if (name == names[i]) {
-      reduction = static_cast<RowReduction>(i);
-      return true;
-    }
-  return false;
-}
-
 /// An instruction, or several in one.
 struct Lowered {
   InstructionSpec spec;
@@ -79,7 +69,7 @@ class Joiner {
     std::vector<DType> inputs;
     for (const int value : instruction.args) inputs.push_back(types_[static_cast<std::size_t>(value)]);
     types_.push_back(instruction.output);
-    if (inputs.size() == 1 || inputs.size() == 2)
+    if (!instruction.reduction && (inputs.size() == 1 || inputs.size() == 2))
       current.chain = chain_of(instruction.operation, instruction.output, inputs, instruction.args);
     if (!current.chain.empty()) join_to(current);
     lowered.push_back(std::move(current));
@@ -131,10 +121,7 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
   };
   for (const int value : outputs_) check(value, values);
 
-  for (const auto& spec : instructions) {
-    RowReduction reduction;
-    has_rows_ |= row_reduction_of(spec.operation, reduction);
-  }
+  for (const auto& spec : instructions) has_rows_ |= spec.reduction.has_value();
 
   // A value stands for a full block, for one value per row, or (constants, row inputs) for either: those
   // get a register for each use.
@@ -210,12 +197,23 @@ Program::Program(std::vector<DType> input_types, const std::vector<ConstantSpec>
       any_full |= stage[static_cast<std::size_t>(arg)] == Stage::full;
     }
     bool result_row = false, args_row = false;
-    const bool reduces = row_reduction_of(spec.operation, step.reduction);
+    const bool reduces = spec.reduction.has_value();
     if (reduces || spec.operation == "expand") {
       step.kind = reduces ? StepKind::reduce : StepKind::expand;
-      if (spec.args.size() != 1 || arg_types[0] != spec.output || (reduces ? any_row : any_full))
-        throw std::invalid_argument("ufuse program: " + spec.operation + " takes one " +
-                                    (reduces ? "full" : "row") + " value of its own dtype");
+      if (spec.args.size() != 1 || (reduces ? any_row : any_full || arg_types[0] != spec.output))
+        throw std::invalid_argument(
+            std::string("ufuse program: ") +
+            (reduces ? "a reduction takes one full value" : "expand takes one row value of its own dtype"));
+      if (reduces) {
+        step.reduction = static_cast<std::int8_t>(reductions_.size());
+        RowReduction& reduction = reductions_.emplace_back(*spec.reduction);
+        reduction.element = arg_types[0];
+        reduction.result = spec.output;
+        check_row_reduction(reduction);
+        if (reductions_.size() > kMaxReductions)
+          throw std::invalid_argument("ufuse program: more than " + std::to_string(kMaxReductions) +
+                                      " reductions");
+      }
       result_row = reduces;
       args_row = !reduces;
     } else {

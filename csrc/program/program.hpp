@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,21 +15,23 @@
 #include "core/plan.hpp"
 #include "program/chain.hpp"
 #include "program/kernels.hpp"
+#include "program/row_reduction.hpp"
 
 namespace ufuse {
 
 enum class StepKind : std::uint8_t { map, chain, reduce, expand };
-enum class RowReduction : std::uint8_t { sum, prod, min, max };
 
 inline constexpr int kMaxRegisters = 256;
 inline constexpr int kMaxSteps = 256;
+inline constexpr std::size_t kMaxReductions = 100;
 
 /// One instruction as the caller writes it: operands are value numbers (inputs, then constants, then
 /// earlier instructions).
 struct InstructionSpec {
-  std::string operation;
+  std::string operation;  // not read of a reduction
   DType output;
   std::vector<int> args;
+  std::optional<RowReduction> reduction = std::nullopt;
 };
 
 struct ConstantSpec {
@@ -83,8 +86,8 @@ class UFUSE_API Program {
 
   struct Step {
     StepKind kind;
-    bool row;  // a map or chain over row values
-    RowReduction reduction;
+    bool row;               // a map or chain over row values
+    std::int8_t reduction;  // index into the program's
     /// It quantizes what the step before has made, which nobody else reads: where there is one scale, that
     /// step does both.
     bool ends_chain;
@@ -120,6 +123,7 @@ class UFUSE_API Program {
   std::vector<Fill> constants_;
   std::vector<Step> steps_;
   std::vector<Chain> chains_;
+  std::vector<RowReduction> reductions_;
   int chain_items_ = 0;             // in all of them
   int first_kept_ = 0, slots_ = 0;  // registers for what they keep
   /// All of the program as one chain of one result; empty where it is none.

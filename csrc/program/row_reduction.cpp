@@ -1,81 +1,81 @@
 #include "program/row_reduction.hpp"
 
-#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "core/scratch.hpp"
 #include "reduce/reduction.hpp"
+#include "reduce/tree.hpp"
 
 namespace ufuse {
 namespace {
 
-ReducerId reducer_of(RowReduction reduction) {
-  switch (reduction) {
-    case RowReduction::sum:
-      return ReducerId::sum;
-    case RowReduction::prod:
-      return ReducerId::prod;
-    case RowReduction::min:
-      return ReducerId::min;
-    default:
-      return ReducerId::max;
-  }
+FinishKernel finish_of(const ReduceKernels& kernels, const RowReduction& reduction) {
+  const DType from = component_type(reduction.reducer, reduction.element, reduction.component);
+  return kernels
+      .finish[static_cast<int>(reduction.finish)][static_cast<int>(from)][static_cast<int>(reduction.result)];
 }
 
-// States of equal rows, `count` elements each, into `out`; `count` <= kChunk.
-void chunk_states(const ReducerKernel& kernel, const char* data, std::int64_t row_bytes, std::int64_t rows,
-                  std::int64_t count, void* out) {
-  void* states[] = {out};
-  kernel.rows({data, row_bytes, rows, count, states, 1, 0, 0, nullptr, nullptr});
+/// States of rows of `count` <= kChunk elements each; `index_step` is what the index of an element is more in
+/// the next row.
+void fold_rows(const ReducerKernel& kernel, const char* data, std::int64_t row_bytes, std::int64_t rows,
+               std::int64_t count, const States& states, std::int64_t first_index, std::int64_t index_step) {
+  kernel.rows(
+      {data, row_bytes, rows, count, states.pointers(), 1, first_index, index_step, nullptr, nullptr});
 }
 
 }  // namespace
 
-void reduce_rows(Tier tier, RowReduction reduction, DType dtype, const void* block, std::int64_t rows,
-                 std::int64_t cols, void* out) {
-  const ReduceKernels& kernels = reduce_kernels(tier);
-  const ReducerId id = reducer_of(reduction);
-  const DType wide = component_type(id, dtype, 0);
-  const auto size = static_cast<std::int64_t>(item_size(dtype)),
-             state = static_cast<std::int64_t>(item_size(wide));
-  const auto* data = static_cast<const char*>(block);
-
-  ScratchFrame row_states(static_cast<std::size_t>(rows * state));
-  if (cols <= kChunk) {
-    chunk_states(kernels.at(id, dtype), data, cols * size, rows, cols, row_states.data());
-  } else {
-    // The states of a reducer with one component are elements of the same reducer.
-    const std::int64_t most = (cols + kChunk - 1) / kChunk;
-    ScratchFrame scratch(static_cast<std::size_t>(2 * most * state));
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const char* from = data + r * cols * size;
-      char* to = scratch.data();
-      std::int64_t left = cols, step = size;
-      DType type = dtype;
-      while (left > 1 || type != wide || from == data + r * cols * size) {
-        const std::int64_t whole = left / kChunk, rest = left % kChunk;
-        const ReducerKernel& kernel = kernels.at(id, type);
-        if (whole > 0) chunk_states(kernel, from, kChunk * step, whole, kChunk, to);
-        if (rest > 0) chunk_states(kernel, from + whole * kChunk * step, 0, 1, rest, to + whole * state);
-        left = whole + (rest > 0);
-        from = to;
-        to = to == scratch.data() ? scratch.data() + most * state : scratch.data();
-        type = wide;
-        step = state;
-      }
-      std::copy(from, from + state, row_states.data() + r * state);
-    }
-  }
-  const void* states[] = {row_states.data()};
-  kernels.finish[static_cast<int>(Finish::value)][static_cast<int>(wide)][static_cast<int>(dtype)](
-      {out, states, rows, 1.0, 0.0});
+void check_row_reduction(const RowReduction& reduction) {
+  const ReduceKernels& kernels = reduce_kernels(active_tier());
+  const ReducerKernel& kernel = kernels.at(reduction.reducer, reduction.element);
+  const int component = reduction.component;
+  if (kernel.rows == nullptr || component < 0 || component >= kernel.components ||
+      finish_of(kernels, reduction) == nullptr)
+    throw std::invalid_argument("ufuse program: no kernel to reduce " +
+                                std::string(code_of(reduction.element)) + " to " +
+                                std::string(code_of(reduction.result)));
 }
 
-void reduce_columns(RowReduction reduction, DType dtype, const void* block, std::int64_t rows,
-                    std::int64_t cols, void* out) {
-  const auto size = static_cast<std::int64_t>(item_size(dtype));
-  const std::int64_t shape[] = {rows, cols}, strides[] = {cols * size, size}, out_strides[] = {0, size};
-  reduce_fast(block, 2, shape, strides, dtype, 1, out, out_strides, dtype, reducer_of(reduction),
-              Finish::value, 0, 0.0);
+void reduce_rows(Tier tier, const RowReduction& reduction, const void* block, std::int64_t rows,
+                 std::int64_t cols, void* out) {
+  const ReduceKernels& kernels = reduce_kernels(tier);
+  const ReducerKernel& kernel = kernels.at(reduction.reducer, reduction.element);
+  const auto size = static_cast<std::int64_t>(item_size(reduction.element));
+  const auto* data = static_cast<const char*>(block);
+  const ScratchFrame frame(static_cast<std::size_t>(bytes_of_states(kernel, rows)));
+  const States states = states_in(frame.data(), kernel, rows);
+  if (cols <= kChunk) {
+    fold_rows(kernel, data, cols * size, rows, cols, states, 0, 0);
+  } else {
+    const std::int64_t whole = cols / kChunk, rest = cols % kChunk, chunks = whole + (rest > 0);
+    const ScratchFrame scratch(static_cast<std::size_t>(bytes_of_states(kernel, chunks)));
+    const States chunk_states = states_in(scratch.data(), kernel, chunks);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const char* const from = data + r * cols * size;
+      fold_rows(kernel, from, kChunk * size, whole, kChunk, chunk_states, 0, kChunk);
+      if (rest > 0)
+        fold_rows(kernel, from + whole * kChunk * size, 0, 1, rest, chunk_states.at(kernel, whole),
+                  whole * kChunk, 0);
+      merge_rows(kernel, chunk_states, chunks, 1, 1);
+      const States to = states.at(kernel, r);
+      for (int i = 0; i < kernel.components; ++i)
+        std::memcpy(to.component[i], chunk_states.component[i],
+                    static_cast<std::size_t>(kernel.state_size[i]));
+    }
+  }
+  finish_of(kernels, reduction)(
+      {out, states.constants() + reduction.component, rows, static_cast<double>(cols), reduction.ddof});
+}
+
+void reduce_columns(const RowReduction& reduction, const void* block, std::int64_t rows, std::int64_t cols,
+                    void* out) {
+  const auto size = static_cast<std::int64_t>(item_size(reduction.element));
+  const std::int64_t shape[] = {rows, cols}, strides[] = {cols * size, size},
+                     out_strides[] = {0, static_cast<std::int64_t>(item_size(reduction.result))};
+  reduce_fast(block, 2, shape, strides, reduction.element, 1, out, out_strides, reduction.result,
+              reduction.reducer, reduction.finish, reduction.component, reduction.ddof);
 }
 
 }  // namespace ufuse

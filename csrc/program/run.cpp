@@ -151,11 +151,11 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
     } else if (step.is_map()) {
       apply(i, reg, round_up(step.row ? rows : rows * cols, kBlockMultiple));
     } else if (step.kind == StepKind::reduce) {
-      const DType type = program_.registers_[static_cast<std::size_t>(step.out)].dtype;
+      const RowReduction& reduction = program_.reductions_[static_cast<std::size_t>(step.reduction)];
       if (across_)
-        reduce_columns(step.reduction, type, reg[step.in[0]], cols, rows, reg[step.out]);
+        reduce_columns(reduction, reg[step.in[0]], cols, rows, reg[step.out]);
       else
-        reduce_rows(tier_, step.reduction, type, reg[step.in[0]], rows, cols, reg[step.out]);
+        reduce_rows(tier_, reduction, reg[step.in[0]], rows, cols, reg[step.out]);
     } else {
       expand(reg[step.out], reg[step.in[0]], program_.registers_[static_cast<std::size_t>(step.out)], rows,
              cols);

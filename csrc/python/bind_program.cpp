@@ -4,7 +4,9 @@
 #include <cstring>
 #include <stdexcept>
 #include <tuple>
+#include <variant>
 
+#include "python/operands.hpp"
 #include "python/register.hpp"
 
 namespace py = pybind11;
@@ -18,10 +20,15 @@ DType checked_dtype(const std::string& code) {
   return dtype;
 }
 
+/// Reducer, finish, component of the state, degrees of freedom.
+using Reduction = std::tuple<std::string, std::string, int, double>;
+/// The operation, or a reduction of rows; the element code of the result; operands.
+using Instruction = std::tuple<std::variant<std::string, Reduction>, std::string, std::vector<int>>;
+
 Program make_program(const std::vector<std::string>& inputs,
                      const std::vector<std::pair<std::string, py::bytes>>& constants,
-                     const std::vector<std::tuple<std::string, std::string, std::vector<int>>>& instructions,
-                     std::vector<int> outputs, const std::vector<int>& rows) {
+                     const std::vector<Instruction>& instructions, std::vector<int> outputs,
+                     const std::vector<int>& rows) {
   std::vector<DType> input_types;
   for (const auto& code : inputs) input_types.push_back(checked_dtype(code));
   std::vector<ConstantSpec> constant_specs;
@@ -34,8 +41,16 @@ Program make_program(const std::vector<std::string>& inputs,
     constant_specs.push_back(spec);
   }
   std::vector<InstructionSpec> steps;
-  for (const auto& [operation, code, args] : instructions)
-    steps.push_back({operation, checked_dtype(code), args});
+  for (const auto& [operation, code, args] : instructions) {
+    InstructionSpec& step = steps.emplace_back(InstructionSpec{"", checked_dtype(code), args});
+    if (const auto* name = std::get_if<std::string>(&operation)) {
+      step.operation = *name;
+      continue;
+    }
+    const auto& [reducer, finish, component, ddof] = std::get<Reduction>(operation);
+    step.reduction =
+        RowReduction{reducer_of(reducer), finish_of(finish), component, ddof, DType::F32, DType::F32};
+  }
   return Program(std::move(input_types), constant_specs, steps, std::move(outputs), rows);
 }
 

@@ -8,7 +8,7 @@ class Program:
         self,
         inputs: Sequence[str],
         constants: Sequence[tuple[str, bytes]],
-        instructions: Sequence[tuple[str, str, Sequence[int]]],
+        instructions: Sequence[tuple[str | tuple[str, str, int, float], str, Sequence[int]]],
         outputs: Sequence[int],
         rows: Sequence[int] = ...,
     ) -> None: ...

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..catalogue.operations import BY_UFUNC
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..catalogue.semirings import Semiring
-from ..fusion.program import Instruction, Program
+from ..fusion.instructions import Instruction
+from ..fusion.program import Program
 from ..interop.lowprecision import coding
 from ..quant.arguments import float_name
 from ..quant.programs import Steps, caster, storage_of

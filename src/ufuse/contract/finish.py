@@ -16,7 +16,7 @@ from ..fusion.errors import TraceReductionError
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
 from ..fusion.runs import Run
-from ..fusion.specialisation import Specialisation
+from ..fusion.specialisation import Specialisation, seen
 from .arithmetic import DType
 from .captures import repeated_alone, repeated_by_code
 from .expressions import Finish, native_order
@@ -143,14 +143,17 @@ def traced(
     if (
         len(plan.runs) > 1
         or not isinstance(run, Run)
-        or not run.uniform
+        or plan.paths[0]
+        or run.outputs[0].path
         or len(spec.dtypes) != 1
         or plan.shapes[0] != shape
     ):
         raise wrong_result(function, shape, ", ".join(map(str, plan.shapes)) or "none")
-    sources = [spec.sources[i] for i in run.inputs]
-    inputs = [spec.inputs(arguments, plan)[i] for i in run.inputs]
-    sums = [i for i, source in enumerate(sources) if source == Leaf(0)]
+    arrays = spec.inputs(arguments)
+    inputs = [seen(arrays, one) for one in run.inputs]
+    sums = [i for i, one in enumerate(run.inputs) if spec.sources[one.array] == Leaf(0)]
+    if any(run.inputs[i].path for i in sums):
+        raise wrong_result(function, shape, "a view of the sums")
     if not sums:
         raise without_sums(function)
     program = _with_first(run.program, sums[0])

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from .. import executors
 from ..fusion.errors import TraceReductionError, trace_error
 from ..fusion.graph import Graph
-from ..fusion.program import Contraction, Instruction, Program, code_of
+from ..fusion.instructions import Contraction, Instruction, Reduction
+from ..fusion.program import Program, code_of
 from ..fusion.shapes import stand_in
 from ..fusion.traced import Traced, TracedArray, TracedScalar
 from ..fusion.tracing import Tracer
@@ -101,10 +102,10 @@ def _finished(function: str, finish: Callable[[Any], Any], sums: Tracer) -> Trac
             f"returned {type_name(found)})", "return the result of NumPy functions of its argument"
         )  # fmt: skip
     between = _between(sums.graph, sums.value, found.value)
-    if any(what.is_reduction for what in between):
+    if any(isinstance(what.operation, Reduction) for what in between):
         raise reduces(function)
     if values[found.value].shape != shape or any(
-        isinstance(what.operation, Contraction) for what in between
+        not isinstance(what.operation, str) for what in between
     ):
         raise wrong_result(function, shape, str(values[found.value].shape))
     if found.value != sums.value and not between:

@@ -12,7 +12,7 @@ from .. import executors
 from ..catalogue.semirings import BY_NAME as SEMIRINGS
 from ..catalogue.semirings import Semiring
 from ..fusion.errors import trace_error
-from ..fusion.program import Contraction
+from ..fusion.instructions import Contraction
 from ..interop import as_output, asarray, wrap_like
 from .arithmetic import DType, is_narrow
 from .dtypes import by_numpy, check_plain, native, read_as, result_dtype

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, cast
@@ -107,6 +107,19 @@ def _overlaps_itself(array: NDArray[Any]) -> bool:
     return False
 
 
+def traceable(general: _F) -> _F:
+    """Let a function of an array be recorded where the array is under trace (`ufuse.fuse`)."""
+
+    @wraps(general)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        record = getattr(type(args[0]), "call_of_ufuse", None) if args else None
+        if record is not None:
+            return record(args[0], general.__name__, *args[1:], **kwargs)
+        return general(*args, **kwargs)
+
+    return cast(_F, function)
+
+
 def fast_linear(programs: Mapping[str, Program]) -> Callable[[_F], _F]:
     """Put the native fast entry before a linear quantization function.
 
@@ -158,6 +171,7 @@ def fast_reduction(
     """
 
     def decorate(general: _F) -> _F:
+        general = traceable(general)
         if native is None:
             return general
         entry = native.fast_reduction(
@@ -184,6 +198,7 @@ def fast_several(
     """
 
     def decorate(general: _F) -> _F:
+        general = traceable(general)
         return general if native is None else cast(_F, native.fast_several(general, plan, default))
 
     return decorate
@@ -201,6 +216,7 @@ def fast_order(scale: float, *, skip_nan: bool) -> Callable[[_F], _F]:
     """
 
     def decorate(general: _F) -> _F:
+        general = traceable(general)
         return general if native is None else cast(_F, native.fast_order(general, scale, skip_nan))
 
     return decorate
@@ -247,6 +263,7 @@ def fast_softmax(*, logarithm: bool) -> Callable[[_F], _F]:
     """Put the native fast entry before softmax or its logarithm."""
 
     def decorate(general: _F) -> _F:
+        general = traceable(general)
         return general if native is None else cast(_F, native.fast_softmax(general, logarithm))
 
     return decorate
@@ -309,6 +326,7 @@ def fast_scan(scan: str, results: Mapping[str, str]) -> Callable[[_F], _F]:
     """
 
     def decorate(general: _F) -> _F:
+        general = traceable(general)
         return general if native is None else cast(_F, native.fast_scan(general, scan, results))
 
     return decorate

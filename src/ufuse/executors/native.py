@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core, _fast
 from ..catalogue import ELEMENT_TYPES, FINISHES, REDUCERS
+from ..fusion.instructions import Instruction, Reduction
 from ..fusion.program import Program, dtype_of
 from ..fusion.shapes import broadcast_shapes
 
@@ -43,10 +44,18 @@ def compiled(program: Program) -> _core.Program:
     constants = [
         (code, np.asarray(value, dtype_of(code)).tobytes()) for code, value in program.constants
     ]
-    instructions = [(str(i.operation), i.code, list(i.args)) for i in program.instructions]
+    instructions = [(_operation(i), i.code, list(i.args)) for i in program.instructions]
     return _core.Program(
         list(program.inputs), constants, instructions, list(program.outputs), list(program.rows)
     )
+
+
+def _operation(instruction: Instruction) -> str | tuple[str, str, int, float]:
+    operation = instruction.operation
+    if isinstance(operation, Reduction):
+        return operation.reducer, operation.finish, operation.component, operation.ddof
+    assert isinstance(operation, str)
+    return operation
 
 
 def run_program(

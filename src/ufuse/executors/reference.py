@@ -7,6 +7,7 @@ are not compiled, and it is what tests compare the other executors with.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import operations
-from ..fusion.program import EXPAND, REDUCTIONS, Program, find_ufunc
+from ..fusion.instructions import EXPAND, Reduction
+from ..fusion.program import Program, find_ufunc
 
 Array = NDArray[Any]
 
@@ -40,7 +42,7 @@ def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Arr
     # Native kernels raise no floating-point warnings; neither does their reference.
     with np.errstate(all="ignore"):
         for operation, code, args in program.instructions:
-            assert isinstance(operation, str), "contractions are runs of their own"
+            assert isinstance(operation, (str, Reduction)), "others are runs of their own"
             result = evaluate(operation, np.dtype(code), [values[arg] for arg in args])
             values.append(result)
         results = [values[value] for value in program.outputs]
@@ -59,15 +61,12 @@ def _applied(formula: Callable[..., Any], args: Sequence[Array]) -> Any:
     return np.asarray(formula(*flat)).reshape(shape)
 
 
-def evaluate(operation: str, dtype: np.dtype[Any], args: Sequence[Array]) -> Array:
+def evaluate(operation: str | Reduction, dtype: np.dtype[Any], args: Sequence[Array]) -> Array:
     """Apply one operation to whole arrays; the result has `dtype`."""
-    if operation in REDUCTIONS:
-        (x,) = args
-        # float64 sums are right to the last bit of float32 but for pathological cancellation.
-        floating = x.dtype.kind in "fV"  # V: those of ml_dtypes
-        wide = np.promote_types(x.dtype, np.float64) if floating else None
-        result = REDUCTIONS[operation].reduce(x, axis=-1, keepdims=True, dtype=wide)
-    elif operation == EXPAND:
+    if isinstance(operation, Reduction):
+        room: Any = import_module("ufuse.reduce.fused")
+        return np.asarray(room.reduced(operation, args[0], dtype))
+    if operation == EXPAND:
         (result,) = args  # NumPy broadcasts
     elif operation in operations.BY_NAME:
         result = _applied(operations.BY_NAME[operation].reference, args)
@@ -75,8 +74,8 @@ def evaluate(operation: str, dtype: np.dtype[Any], args: Sequence[Array]) -> Arr
         found = find_ufunc(operation)
         if found is None:
             raise ValueError(f"ufuse: no operation {operation!r}")
-        ufunc, which = found
-        result = ufunc(*args)
-        if ufunc.nout > 1:
+        function, _, results, which = found
+        result = function(*args)
+        if results > 1:
             result = result[which]
     return np.asarray(result).astype(dtype, copy=False)

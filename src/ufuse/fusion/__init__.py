@@ -9,7 +9,8 @@ from typing import Any
 from .errors import TraceError
 from .function import CacheInfo, FusedFunction, fuse
 from .operations import public_functions
-from .program import Instruction, Program
+from .instructions import Instruction
+from .program import Program
 
 __all__ = [
     "CacheInfo",

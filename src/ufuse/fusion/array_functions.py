@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import trace_error
+from .errors import not_inside, trace_error
 from .graph import Graph
 from .program import dtype_of
 from .traced import Traced
@@ -20,7 +21,7 @@ _REMEDY = "call it on the result of the fused function, or write it with ufuncs 
 _recorders: dict[Any, Callable[..., Any]] = {}
 
 
-class _Context:
+class Context:
     """The trace that a function was called in."""
 
     def __init__(self, graph: Graph, tracer: type[Tracer]) -> None:
@@ -44,11 +45,22 @@ def call_function(
     if recorder is None:
         module = getattr(function, "__module__", "numpy").replace("numpy", "np", 1)
         raise trace_error(f"{module}.{function.__name__}", _REMEDY)
-    return recorder(_Context(graph, tracer), *args, **kwargs)
+    return recorder(Context(graph, tracer), *args, **kwargs)
+
+
+def call_of_ufuse(context: Context, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Record a call of ``ufuse.NAME``."""
+    recorder = _recorders.get(f"ufuse.{name}")
+    if recorder is None:
+        raise not_inside(f"ufuse.{name}", "a")
+    return recorder(context, *args, **kwargs)
 
 
 def records(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make the decorated function what calls of NumPy's `functions` are recorded by."""
+    """Make the decorated function what calls of NumPy's `functions` are recorded by.
+
+    Functions of ufuse are given by name, ``"ufuse.softmax"``.
+    """
 
     def register(recorder: Callable[..., Any]) -> Callable[..., Any]:
         _recorders.update(dict.fromkeys(functions, recorder))
@@ -69,7 +81,7 @@ def _refuse(function: str, **options: Any) -> None:
 
 
 @records(np.where)
-def where(context: _Context, condition: Any, x: Any = None, y: Any = None) -> Any:
+def where(context: Context, condition: Any, x: Any = None, y: Any = None) -> Any:
     """Record the form with three arguments; the other one has a result of unknown length."""
     if x is None or y is None:
         raise trace_error("np.where(condition) with one argument", "call it outside")
@@ -90,7 +102,7 @@ def where(context: _Context, condition: Any, x: Any = None, y: Any = None) -> An
 
 @records(np.clip)
 def clip(
-    context: _Context,
+    context: Context,
     a: Any,
     a_min: Any = np._NoValue,
     a_max: Any = np._NoValue,
@@ -144,22 +156,156 @@ def _promoting(graph: Graph, op: int | ScalarOperand) -> Any:
 
 
 @records(np.round, np.around)
-def round_(context: _Context, a: Any, decimals: int = 0, out: Any = None) -> Any:
+def round_(context: Context, a: Any, decimals: int = 0, out: Any = None) -> Any:
+    """Record rounding to so many decimals as NumPy does it: by a power of ten that is exact."""
     _refuse("round", out=out)
     x = context.tracer(a)
-    if decimals != 0:
-        raise trace_error("np.round with decimals", "write np.rint(x * 10**n) / 10**n")
-    return x if x.dtype.kind in "iu" else np.rint(x)
+    if x.dtype.kind in "iu":
+        if decimals < 0:
+            raise trace_error("np.round of integers to tens", "write np.rint(x / 10**n) * 10**n")
+        return x
+    if decimals == 0:
+        return np.rint(x)
+    factor = float(10 ** abs(decimals))
+    return np.rint(x * factor) / factor if decimals > 0 else np.rint(x / factor) * factor
+
+
+@records(np.select)
+def select(context: Context, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """Record the first choice whose condition holds."""
+    if len(condlist) != len(choicelist):
+        raise ValueError("list of cases must be same length as list of conditions")
+    if not condlist:
+        raise ValueError("select with an empty condition list is not possible")
+    graph = context.graph
+    choices = [operand(graph, obj) for obj in (*choicelist, default)]
+    dtype = np.result_type(*(sample_of(graph, op) for op in choices))
+    values = [graph.cast(value_in(graph, op, dtype), dtype) for op in choices]
+    found = values.pop()
+    for condition, value in zip(condlist[::-1], values[::-1], strict=True):
+        mask = context.value(condition)
+        if graph.dtype(mask) != np.bool_:
+            raise TypeError("invalid entry in condlist: should be boolean ndarray")
+        found = graph.emit("where", graph.values[value].code, mask, value, found)
+    return context.new(found)
+
+
+@records(np.piecewise)
+def piecewise(
+    context: Context, x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Record functions of `x` where their conditions hold; all of them are of all of `x`."""
+    graph = context.graph
+    given = context.tracer(x)
+    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    masks = [graph.cast(context.value(c), np.dtype(bool)) for c in conditions]
+    functions = list(funclist)
+    if len(functions) == len(masks) + 1:
+        any_of = masks[0]
+        for mask in masks[1:]:
+            any_of = graph.emit("logical_or", "?", any_of, mask)
+        masks.insert(0, graph.emit("logical_not", "?", any_of))
+        functions.insert(0, functions.pop())
+    elif len(functions) != len(masks):
+        raise ValueError(
+            f"with {len(masks)} condition(s), either {len(masks)} or {len(masks) + 1} functions "
+            "are expected"
+        )
+    dtype = given.dtype
+    found = graph.filled(given.value, graph.constant(0, dtype))
+    for mask, function in zip(masks, functions, strict=True):
+        result = function(given, *args, **kwargs) if callable(function) else function
+        op = operand(graph, result)
+        value = graph.cast(value_in(graph, op, dtype), dtype)
+        found = graph.emit("where", graph.values[found].code, mask, value, found)
+    return context.new(found)
+
+
+@records(np.nan_to_num)
+def nan_to_num(
+    context: Context, x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None,
+    neginf: Any = None,
+) -> Any:  # fmt: skip
+    """Record numbers in the place of NaN and infinities."""
+    given = context.tracer(x)
+    if given.dtype.kind == "c":
+        raise trace_error("np.nan_to_num of complex numbers", "take the parts .real and .imag")
+    if given.dtype.kind not in "fV":
+        return given
+    limits = np.finfo(given.dtype) if given.dtype.kind == "f" else _finfo(given.dtype)
+    of = given.dtype.type
+    found = np.where(np.isnan(given), of(nan), given)
+    found = np.where(np.equal(given, of(np.inf)), of(limits.max if posinf is None else posinf), found)
+    return np.where(np.equal(given, of(-np.inf)), of(limits.min if neginf is None else neginf), found)
+
+
+def _finfo(dtype: np.dtype[Any]) -> Any:
+    return import_module("ml_dtypes").finfo(dtype)
+
+
+@records(np.isclose)
+def isclose(
+    context: Context, a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
+) -> Any:
+    """Record NumPy's formula: ``|a - b| <= atol + rtol * |b|``, or equal."""
+    x, y = context.tracer(a), context.tracer(b)
+    if y.dtype.kind in "biu":
+        y = y.astype(np.result_type(y.dtype, 1.0))
+    near = np.less_equal(np.abs(x - y), atol + rtol * np.abs(y)) & np.isfinite(y)
+    found = near | np.equal(x, y)
+    return found | (np.isnan(x) & np.isnan(y)) if equal_nan else found
+
+
+@records(np.allclose)
+def allclose(
+    context: Context, a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
+) -> Any:
+    return isclose(context, a, b, rtol, atol, equal_nan).all()
+
+
+@records(np.isposinf)
+def isposinf(context: Context, x: Any, out: Any = None) -> Any:
+    _refuse("isposinf", out=out)
+    return np.equal(context.tracer(x), np.inf)
+
+
+@records(np.isneginf)
+def isneginf(context: Context, x: Any, out: Any = None) -> Any:
+    _refuse("isneginf", out=out)
+    return np.equal(context.tracer(x), -np.inf)
+
+
+@records(np.fix)
+def fix(context: Context, x: Any, out: Any = None) -> Any:
+    _refuse("fix", out=out)
+    return np.trunc(context.tracer(x))
+
+
+@records(np.real)
+def real(context: Context, val: Any) -> Any:
+    return context.tracer(val).real
+
+
+@records(np.imag)
+def imag(context: Context, val: Any) -> Any:
+    return context.tracer(val).imag
+
+
+@records(np.angle)
+def angle(context: Context, z: Any, deg: bool = False) -> Any:
+    x = context.tracer(z)
+    found = np.arctan2(x.imag, x.real)
+    return np.rad2deg(found) if deg else found
 
 
 @records(np.copy)
-def copy(context: _Context, a: Any, order: str = "K", subok: bool = False) -> Any:
+def copy(context: Context, a: Any, order: str = "K", subok: bool = False) -> Any:
     return context.new(context.value(a))
 
 
 @records(np.full_like)
 def full_like(
-    context: _Context,
+    context: Context,
     a: Any,
     fill_value: Any,
     dtype: Any = None,
@@ -177,16 +323,16 @@ def full_like(
 
 
 @records(np.zeros_like)
-def zeros_like(context: _Context, a: Any, dtype: Any = None, **options: Any) -> Any:
+def zeros_like(context: Context, a: Any, dtype: Any = None, **options: Any) -> Any:
     return full_like(context, a, 0, dtype, **options)
 
 
 @records(np.ones_like)
-def ones_like(context: _Context, a: Any, dtype: Any = None, **options: Any) -> Any:
+def ones_like(context: Context, a: Any, dtype: Any = None, **options: Any) -> Any:
     return full_like(context, a, 1, dtype, **options)
 
 
-def astype(context: _Context, x: Any, dtype: Any, /, *, copy: bool = True, **_: Any) -> Any:
+def astype(context: Context, x: Any, dtype: Any, /, *, copy: bool = True, **_: Any) -> Any:
     return context.tracer(x).astype(dtype)
 
 
@@ -195,7 +341,7 @@ if hasattr(np, "astype"):  # NumPy 2.1
 
 
 @records(np.result_type)
-def result_type(context: _Context, *arrays_and_dtypes: Any) -> Any:
+def result_type(context: Context, *arrays_and_dtypes: Any) -> Any:
     graph = context.graph
     return np.result_type(
         *(
@@ -205,23 +351,8 @@ def result_type(context: _Context, *arrays_and_dtypes: Any) -> Any:
     )
 
 
-def _by_method(name: str) -> Callable[..., Any]:
-    def recorder(context: _Context, a: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(context.tracer(a), name)(*args, **kwargs)
-
-    return recorder
-
-
-for _function, _method in (
-    (np.sum, "sum"), (np.prod, "prod"), (np.max, "max"), (np.amax, "max"), (np.min, "min"),
-    (np.amin, "min"), (np.any, "any"), (np.all, "all"), (np.mean, "mean"), (np.var, "var"),
-    (np.std, "std"),
-):  # fmt: skip
-    records(_function)(_by_method(_method))
-
-
 @records(np.einsum)
-def einsum(context: _Context, *operands: Any, out: Any = None, **options: Any) -> Any:
+def einsum(context: Context, *operands: Any, out: Any = None, **options: Any) -> Any:
     _refuse("einsum", out=out)
     if not options.get("optimize", True):
         del options["optimize"]  # the path of many operands is ours
@@ -229,7 +360,7 @@ def einsum(context: _Context, *operands: Any, out: Any = None, **options: Any) -
 
 
 def _by_name(name: str) -> Callable[..., Any]:
-    def recorder(context: _Context, a: Any, b: Any, *args: Any, **options: Any) -> Any:
+    def recorder(context: Context, a: Any, b: Any, *args: Any, **options: Any) -> Any:
         _refuse(name, out=options.pop("out", None))
         return context.new(contracted(name, a, b, *args, **options))
 
@@ -241,21 +372,21 @@ for _product in (np.dot, np.vdot, np.inner, np.outer, np.tensordot, np.kron):
 
 
 @records(np.shape)
-def shape_(context: _Context, a: Any) -> Any:
+def shape_(context: Context, a: Any) -> Any:
     return context.tracer(a).shape
 
 
 @records(np.ndim)
-def ndim(context: _Context, a: Any) -> Any:
+def ndim(context: Context, a: Any) -> Any:
     return context.tracer(a).ndim
 
 
 @records(np.size)
-def size(context: _Context, a: Any, axis: Any = None) -> Any:
+def size(context: Context, a: Any, axis: Any = None) -> Any:
     shape = context.tracer(a).shape
     return context.tracer(a).size if axis is None else shape[axis]
 
 
 @records(np.iscomplexobj)
-def iscomplexobj(context: _Context, x: Any) -> Any:
+def iscomplexobj(context: Context, x: Any) -> Any:
     return dtype_of(context.graph.values[context.value(x)].code).kind == "c"

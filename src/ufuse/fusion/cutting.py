@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .graph import Shape
-from .program import Contraction, Program
+from .instructions import Contraction
+from .program import Program
+from .shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,7 @@ def endings(program: Program, shapes: Sequence[Shape]) -> dict[int, int]:
                 instruction = program.instructions[value - first]
                 if region.isdisjoint(instruction.args):
                     continue
-                alone = isinstance(instruction.operation, Contraction) or instruction.is_reduction
-                if alone or value in taken or shapes[value] != shapes[number]:
+                if not isinstance(instruction.operation, str) or value in taken or shapes[value] != shapes[number]:
                     break  # what it reads of the region has to be stored
                 region.add(value)
             if reach <= value:

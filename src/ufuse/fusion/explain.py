@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from .. import executors
 from .arguments import Arguments
-from .graph import Shape
+from .instructions import EXPAND, Operation
 from .planning import Plan, infer_shapes
 from .program import Program, dtype_of
-from .runs import ContractRun, Step, contract_room
-from .shapes import stand_in
-from .specialisation import Specialisation, contracted
-
-# What NumPy does inside of a ufunc's loop, in buffers that stay in cache.
-_FREE = ("cast", "nonzero", "expand")
+from .runs import CallRun, ContractRun, ReduceRun, Step, contract_room
+from .shapes import Shape, stand_in
+from .specialisation import Specialisation, contracted, seen
+from .views import View
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,9 @@ class Pass:
     bytes_read, bytes_written, temporaries : int
         Bytes of the arrays it reads, writes, and makes on the way. What it writes for a later pass
         is a temporary of the call, and counts there as well.
-    contraction : str
-        Its subscripts and kernels; empty where the pass is none.
+    what : str
+        Of a contraction, its subscripts and kernels; of a reduction, what is reduced; of a call, the
+        function; empty of a program of elements.
     operands : tuple of (Program or None)
         Of a contraction: what each operand is computed by.
     packed : tuple of int
@@ -50,20 +49,20 @@ class Pass:
     bytes_read: int
     bytes_written: int
     temporaries: int
-    contraction: str = ""
+    what: str = ""
     operands: tuple[Program | None, ...] = ()
     packed: tuple[int, ...] = ()
     finished: bool = False
 
     def listing(self) -> list[str]:
         """Lines that say what it does."""
-        lines = [self.contraction] if self.contraction else []
+        lines = [self.what] if self.what else []
         for number, program in enumerate(self.operands):
             if program is not None:
                 when = "as it is packed" if number in self.packed else "before"
                 lines.append(f"operand {number}, {when}:")
                 lines += [f"  {line}" for line in program.listing()]
-        if not self.contraction:
+        if not self.operands:
             return lines + (self.program.listing() if self.program else [])
         if self.program is not None:
             lines.append(f"{'before' if self.finished else 'after'} sums are stored:")
@@ -144,8 +143,8 @@ def in_bytes(count: int) -> str:
 def explain(function: str, spec: Specialisation, arguments: Arguments) -> Explanation:
     """Describe a call of `function` with `arguments`."""
     plan = spec.plan(arguments.shapes)
-    arrays = spec.inputs(arguments, plan)
-    results = [*zip(plan.shapes, spec.dtypes, strict=True)]
+    arrays = spec.inputs(arguments)
+    results = [*zip(plan.bases, spec.dtypes, strict=True)]
     results += [(shape, dtype_of(code)) for shape, code in plan.temporaries]
     arrays += [stand_in(*result) for result in results]
     passes = tuple(_pass(run, arrays, plan, spec) for run in plan.runs)
@@ -177,14 +176,17 @@ def _threads() -> int:
 
 
 def _pass(run: Step, arrays: Sequence[NDArray[Any]], plan: Plan, spec: Specialisation) -> Pass:
-    results = arrays[len(spec.sources) :]
-    read = sum(_bytes_in(arrays[i]) for i in set(run.inputs) if arrays[i].ndim)
-    written = sum(results[i].nbytes for i in run.outputs)
-    temporaries = sum(results[i].nbytes for i in run.outputs if i >= len(plan.shapes))
+    first = len(spec.sources) + len(plan.shapes)  # of the temporaries
+    inputs = [seen(arrays, one) for one in run.inputs]
+    outputs = [seen(arrays, one) for one in run.outputs]
+    read = sum(_bytes_in(x) for x in dict(zip(run.inputs, inputs, strict=True)).values() if x.ndim)
+    written = sum(x.nbytes for x in outputs)
+    temporaries = sum(
+        x.nbytes for one, x in zip(run.outputs, outputs, strict=True) if one.array >= first
+    )
     if isinstance(run, ContractRun):
         operands, extras = contracted(run, arrays)
-        (out,) = run.outputs
-        done = contract_room().explained(run.steps, operands, run.finish, extras, results[out])
+        done = contract_room().explained(run.steps, operands, run.finish, extras, *outputs)
         kernels = ", ".join(done.kernels)
         return Pass(
             "reference" if set(done.kernels) == {"reference"} else "native",
@@ -197,16 +199,33 @@ def _pass(run: Step, arrays: Sequence[NDArray[Any]], plan: Plan, spec: Specialis
             tuple(done.packed),
             done.finished,
         )
-    native = run.uniform and executors.native is not None and executors.native.can_run(run.program)
-    if not native:
-        own = infer_shapes(run.program, [arrays[i].shape for i in run.inputs])
+    if isinstance(run, CallRun):
+        where = "reference" if executors.native is None else "native"
+        return Pass(where, None, read, written, temporaries, str(run.call))
+    native = executors.native is not None and (
+        run.program is None or executors.native.can_run(run.program)
+    )
+    if not native and run.program is not None:
+        own = infer_shapes(run.program, [x.shape for x in inputs])
         temporaries += sum(
             _size(shape, instruction.code)
             for shape, instruction in zip(
                 own[run.program.first_instruction :], run.program.instructions, strict=True
             )
         )
-    return Pass("native" if native else "reference", run.program, read, written, temporaries)
+    what = ""
+    if isinstance(run, ReduceRun):
+        folds = (
+            f"{fold} of {_operand_name(run, operand)}"
+            for fold, operand in zip(run.reductions, run.operands, strict=True)
+        )
+        what = ", ".join(folds)
+    where = "native" if native else "reference"
+    return Pass(where, run.program, read, written, temporaries, what)
+
+
+def _operand_name(run: ReduceRun, operand: int) -> str:
+    return "the array" if run.program is None else f"%{run.program.outputs[operand]}"
 
 
 def _bytes_in(array: NDArray[Any]) -> int:
@@ -219,12 +238,18 @@ def _size(shape: Shape, code: str) -> int:
     return int(np.prod(shape, dtype=np.int64)) * dtype_of(code).itemsize
 
 
+def _is_free(operation: Operation) -> bool:
+    """Whether NumPy does it in a ufunc's loop, in buffers that stay in cache, or without a copy."""
+    return isinstance(operation, View) or operation in ("cast", "nonzero", EXPAND)
+
+
 def _bytes_of_numpy(program: Program, plan: Plan) -> int:
     total = 0
     origin = list(range(program.first_instruction))  # of a cast: what is cast
     for number, instruction in enumerate(program.instructions, program.first_instruction):
-        origin.append(origin[instruction.args[0]] if instruction.operation in _FREE else number)
-        if instruction.operation not in _FREE:
+        free = _is_free(instruction.operation)
+        origin.append(origin[instruction.args[0]] if free else number)
+        if not free:
             touched = {*(origin[arg] for arg in instruction.args), number}
             total += sum(_size(plan.values[v], program.codes[v]) for v in touched if plan.values[v])
     return total

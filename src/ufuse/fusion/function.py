@@ -20,8 +20,10 @@ from ..interop import as_output, wrap_like
 from .arguments import Arguments, Environment
 from .errors import trace_error
 from .program import Program, code_of
+from .shapes import Shape
 from .specialisation import Specialisation, is_traced, specialise
 from .traced import ValueNeeded
+from .views import Path, walk, way_back
 
 Array = NDArray[Any]
 
@@ -127,22 +129,32 @@ class FusedFunction(ProgramCall):
         if targets is None:
             outputs = [
                 executors.empty(shape, dtype)
-                for shape, dtype in zip(plan.shapes, spec.dtypes, strict=True)
+                for shape, dtype in zip(plan.bases, spec.dtypes, strict=True)
             ]
             spec.run(arguments, plan, outputs)
-            results = [_result(array, arguments.templates) for array in outputs]
+            results = [
+                _result(walk(path, array), arguments.templates)
+                for path, array in zip(plan.paths, outputs, strict=True)
+            ]
         else:
             _check_shapes(self._label, plan.shapes, targets)
             arguments.arrays, spec = _moved_apart(arguments, spec, targets, plan.in_place)
             outputs = [
-                executors.empty(shape, dtype) if target is None else target
-                for shape, dtype, target in zip(plan.shapes, spec.dtypes, targets, strict=True)
+                _written(target, path, shape, dtype)
+                for target, path, shape, dtype in zip(
+                    targets, plan.paths, plan.bases, spec.dtypes, strict=True
+                )
             ]
             spec.run(arguments, plan, outputs)
-            results = [
-                _result(array, arguments.templates) if one is None else one
-                for array, one in zip(outputs, given, strict=True)
-            ]
+            results = []
+            for one, target, path, array in zip(given, targets, plan.paths, outputs, strict=True):
+                seen = walk(path, array)
+                if target is None:
+                    results.append(_result(seen, arguments.templates))
+                    continue
+                if path and not np.may_share_memory(target, array):
+                    np.copyto(target, seen)
+                results.append(one)
         return spec.result(results)
 
     def _without_arrays(self, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> Any:
@@ -327,6 +339,16 @@ if hasattr(os, "register_at_fork"):
 def _result(array: Array, templates: Sequence[Any]) -> Any:
     result = array[()] if array.ndim == 0 else array  # a scalar, as ufuncs give
     return wrap_like(result, *templates) if templates else result
+
+
+def _written(target: Array | None, path: Path, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Return the array that a result is computed in: `target`, where `path` of it can be gone back."""
+    if target is None:
+        return executors.empty(shape, dtype)
+    array = walk(way_back(path, shape), target)
+    if path and not np.may_share_memory(array, target):
+        return executors.empty(shape, target.dtype)
+    return array
 
 
 def _tuple_of_outputs(function: str, out: Any, count: int) -> tuple[Any, ...]:

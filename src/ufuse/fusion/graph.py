@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from ..catalogue import operations
 from ..catalogue.dtypes import UNSIGNED
-from ..catalogue.rows import Operation
+from ..catalogue.rows import Operation as Row
 from .errors import trace_error, user_line
-from .program import Contraction, Instruction, Program, code_of, constant_key, dtype_of
-from .shapes import broadcast_shapes
-
-Shape = tuple[int, ...]
+from .instructions import Call, Contraction, Instruction, Operation, Reduction
+from .program import Program, code_of, constant_key, dtype_of
+from .shapes import Shape, broadcast_shapes
+from .views import View
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,19 @@ class Weak:
     code: str
 
 
-@dataclass(frozen=True)
-class Length:
-    """Number of elements along the trailing axis of what `leaves` broadcast to, less `ddof`."""
-
-    leaves: frozenset[int]
-    ddof: float
-    code: str
-
-
-Source = Leaf | Weak | Length
+Source = Leaf | Weak
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A value of the graph; `trailing` are the leaves that its trailing axis comes from.
+    """A value of the graph; `origin` are the leaves that it has its shape from.
 
-    That of a contraction is a label's; a negative number stands for it, one for each contraction.
+    A negative number stands for what has another shape: one for each contraction, view and so on.
     """
 
     code: str
     shape: Shape
-    trailing: frozenset[int]
+    origin: frozenset[int]
     what: Source | Instruction | None  # None: a constant
     constant: Any = None
 
@@ -91,9 +82,9 @@ class Graph:
 
     def leaf(self, index: int, array: NDArray[Any]) -> int:
         """Add array argument `index`."""
-        trailing = frozenset({index}) if array.ndim else frozenset()
+        origin = frozenset({index}) if array.ndim else frozenset()
         leaf = Leaf(index)
-        return self._add(leaf, _Value(code_of(array.dtype), array.shape, trailing, leaf))
+        return self._add(leaf, _Value(code_of(array.dtype), array.shape, origin, leaf))
 
     def capture(self, array: NDArray[Any]) -> int:
         """Add an array from outside of the function: it is read again at each call."""
@@ -115,36 +106,45 @@ class Graph:
         source = Weak(compute, code_of(dtype))
         return self._add(source, _Value(source.code, (), frozenset(), source))
 
-    def length(self, value: int, ddof: float, dtype: np.dtype[Any]) -> int:
-        """Add the length of the trailing axis of `value`, less `ddof` but not negative."""
-        known = self.values[value]
-        if any(leaf < 0 for leaf in known.trailing):
-            self.shape_dependent = True
-            return self.constant(max(known.shape[-1] - ddof, 0), dtype)
-        source = Length(self.values[value].trailing, ddof, code_of(dtype))
-        return self._add(source, _Value(source.code, (), frozenset(), source))
-
     def emit(self, operation: str, code: str, *args: int) -> int:
-        """Add an instruction; its operands must have the dtypes of a loop."""
+        """Add an operation of elements; its operands must have the dtypes of a loop."""
         instruction = Instruction(operation, code, args)
         if instruction in self._known:
             return self._known[instruction]
         operands = [self.values[arg] for arg in args]
-        if instruction.is_reduction:
-            shape: Shape = (*operands[0].shape[:-1], 1)
-            trailing: frozenset[int] = frozenset()
-        else:
-            shape = self._broadcast(operation, [operand.shape for operand in operands])
-            trailing = frozenset().union(*(operand.trailing for operand in operands))
-        return self._add(instruction, _Value(code, shape, trailing, instruction))
+        shape = self._broadcast(operation, [operand.shape for operand in operands])
+        origin = frozenset().union(*(operand.origin for operand in operands))
+        return self._add(instruction, _Value(code, shape, origin, instruction))
+
+    def _emit_shaped(
+        self, operation: Operation, code: str, args: tuple[int, ...], shape: Shape
+    ) -> int:
+        instruction = Instruction(operation, code, args)
+        if instruction in self._known:
+            return self._known[instruction]
+        origin = frozenset({-1 - len(self.values)}) if shape else frozenset[int]()
+        return self._add(instruction, _Value(code, shape, origin, instruction))
+
+    def reduce(self, reduction: Reduction, code: str, value: int) -> int:
+        """Add a reduction of the value's own element type, whose axes stay with size 1."""
+        shape = reduction.result_shape(self.values[value].shape)
+        return self._emit_shaped(reduction, code, (value,), shape)
+
+    def view(self, view: View, value: int) -> int:
+        """Add a view of a value."""
+        known = self.values[value]
+        return self._emit_shaped(view, known.code, (value,), view.result_shape(known.shape))
+
+    def call(self, call: Call, code: str, *args: int) -> int:
+        """Add a call of a function of ufuse."""
+        shape = call.result_shape([self.values[arg].shape for arg in args])
+        return self._emit_shaped(call, code, args, shape)
 
     def contract(
         self, operation: Contraction, code: str, args: tuple[int, ...], shape: Shape
     ) -> int:
         """Add a contraction, whose result has a shape."""
-        trailing = frozenset({-1 - len(self.values)}) if shape else frozenset[int]()
-        instruction = Instruction(operation, code, args)
-        return self._add(instruction, _Value(code, shape, trailing, instruction))
+        return self._emit_shaped(operation, code, args, shape)
 
     def _broadcast(self, operation: str, shapes: Sequence[Shape]) -> Shape:
         try:
@@ -211,7 +211,7 @@ class Graph:
             return self.truth(args[0], name == "isfinite")
         return None
 
-    def apply(self, row: Operation, *args: int) -> int:
+    def apply(self, row: Row, *args: int) -> int:
         """Apply an operation that NumPy has no ufunc for, in the dtype of its first operand."""
         dtype = self.dtype(args[0])
         computed = floating_dtype(dtype, row.name)
@@ -262,7 +262,7 @@ def floating_dtype(dtype: np.dtype[Any], function: str) -> np.dtype[Any]:
     raise TypeError(f"ufuse.{function}: dtype {dtype} is not supported; expected real numbers")
 
 
-def _row_of(ufunc: np.ufunc) -> Operation | None:
+def _row_of(ufunc: np.ufunc) -> Row | None:
     row = operations.BY_UFUNC.get(ufunc)
     if row is None and _in_module(ufunc, "scipy.special"):
         return operations.BY_SCIPY.get(ufunc.__name__)

@@ -3,39 +3,32 @@
 A program is a straight-line list of scalar operations in static single assignment. Values are
 numbered: inputs first, then constants, then the results of the instructions in order.
 
-Two kinds of value occur where there are reductions over the trailing axis: a *full* value has all
-elements of a row, a *row* value has one (trailing length 1). `Program.stages` says which is which;
-an instruction that mixes the two takes the row value through ``"expand"``. Inputs and constants
-need none: executors load them by NumPy's broadcasting.
+What a function is traced to is a program of whole arrays; `instructions` says of which operations.
+What executors run is made of it for given shapes: programs of elements, and programs of rows, which
+reduce the trailing axis. There two kinds of value occur: a *full* value has all elements of a row, a
+*row* value has one (trailing length 1). `Program.stages` says which is which; an instruction that
+mixes the two takes the row value through ``"expand"``. Inputs and constants need none: executors
+load them by NumPy's broadcasting.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from ..catalogue import operations
-from ..catalogue.dtypes import ALL, BY_CODE, NUMBERS
+from ..catalogue.dtypes import ALL, BY_CODE
+from ..catalogue.reducers import BY_NAME as REDUCERS
 from ..catalogue.rows import Signature
-from ..catalogue.semirings import Semiring
+from .instructions import EXPAND, ROWS, Call, Contraction, Instruction, Reduction
+from .views import View
 
 Stage = Literal["row", "full"]
-
-# The reductions over the trailing axis, and the ufunc each is `reduce` of. Operand and result have
-# the same element type; floating sums and products are accumulated in float64.
-REDUCTIONS: Final = {
-    "reduce_sum": np.add,
-    "reduce_prod": np.multiply,
-    "reduce_max": np.maximum,
-    "reduce_min": np.minimum,
-}
-EXPAND: Final = "expand"
-
 
 def code_of(dtype: np.dtype[Any]) -> str:
     """Return the element code of `dtype`: ``"f4"``, ``"?"``, ``"bfloat16"``; byte order is dropped.
@@ -55,65 +48,6 @@ def code_of(dtype: np.dtype[Any]) -> str:
 def dtype_of(code: str) -> np.dtype[Any]:
     """Return the dtype of an element code, in native byte order."""
     return np.dtype(code)
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """The operation of an instruction that sums products over labels: a pass of its own.
-
-    Attributes
-    ----------
-    subscripts : str
-        As `ufuse.einsum` takes them.
-    semiring : Semiring or None
-        None for sums of products.
-    exact : bool
-        Whether integer sums are wanted for their own sake, and may not wrap.
-    conjugate : bool
-        Whether the first operand is conjugated.
-    optimize, memory_limit : object
-        As `ufuse.einsum` takes them, and hashable.
-    function : str
-        What was called, for messages.
-    """
-
-    subscripts: str
-    semiring: Semiring | None = None
-    exact: bool = False
-    conjugate: bool = False
-    optimize: Any = "auto"
-    memory_limit: int | None = None
-    function: str = "ufuse.einsum"
-
-    def __str__(self) -> str:
-        options = [] if self.semiring is None else [self.semiring.name]
-        options += [name for name in ("exact", "conjugate") if getattr(self, name)]
-        return " ".join(["contract", self.subscripts.replace(" ", ""), *options])
-
-
-class Instruction(NamedTuple):
-    """One operation on earlier values.
-
-    Attributes
-    ----------
-    operation : str or Contraction
-        A row of the catalogue; a reduction over the trailing axis (``reduce_sum reduce_prod
-        reduce_max reduce_min``); ``expand``; a contraction, which no executor runs: the scheduler
-        makes passes of a program that has some; or, for the reference executor alone, a ufunc by
-        module and name, such as ``numpy.sin`` (``numpy.modf:1`` is the second result of one).
-    code : str
-        Element code of the result.
-    args : tuple of int
-        Values it reads.
-    """
-
-    operation: str | Contraction
-    code: str
-    args: tuple[int, ...]
-
-    @property
-    def is_reduction(self) -> bool:
-        return self.operation in REDUCTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +108,11 @@ class Program:
         return any(instruction.is_reduction for instruction in self.instructions)
 
     @cached_property
+    def is_elementwise(self) -> bool:
+        """Whether it consists of operations of elements alone."""
+        return all(isinstance(i.operation, str) for i in self.instructions)
+
+    @cached_property
     def has_contractions(self) -> bool:
         return any(isinstance(i.operation, Contraction) for i in self.instructions)
 
@@ -184,7 +123,8 @@ class Program:
         stages: list[Stage] = ["row" if i in rows else "full" for i in range(len(self.inputs))]
         stages += ["row"] * len(self.constants)
         for instruction in self.instructions:
-            if instruction.is_reduction:
+            operation = instruction.operation
+            if isinstance(operation, Reduction) and operation.axes == ROWS:
                 stages.append("row")
             elif instruction.operation == EXPAND:
                 stages.append("full")
@@ -198,12 +138,13 @@ class Program:
         if any(code not in BY_CODE for code in self.codes):
             return False
         for operation, code, args in self.instructions:
-            if isinstance(operation, Contraction):
-                return False
             inputs = tuple(self.codes[arg] for arg in args)
-            if operation in REDUCTIONS:
-                if code not in NUMBERS or inputs != (code,):
+            if isinstance(operation, Reduction):
+                reducer = REDUCERS.get(operation.reducer)
+                if operation.axes != ROWS or reducer is None or inputs[0] not in reducer.state:
                     return False
+            elif not isinstance(operation, str):
+                return False
             elif operation == EXPAND:
                 if code not in ALL or inputs != (code,):
                     return False
@@ -241,7 +182,7 @@ class Program:
         for arg in args:
             if not 0 <= arg < number:
                 return f"%{arg} is not an earlier value"
-        if isinstance(operation, Contraction):
+        if isinstance(operation, (Contraction, Call)):
             return None
         arity = arity_of(operation)
         if arity is None:
@@ -249,10 +190,16 @@ class Program:
         if len(args) != arity:
             return f"expected {arity} operands, got {len(args)}"
         inputs = [self.codes[arg] for arg in args]
-        if (instruction.is_reduction or operation == EXPAND) and inputs != [code]:
+        if isinstance(operation, Reduction):
+            reducer = REDUCERS.get(operation.reducer)
+            if reducer is None:
+                return "no such reducer"
+            if inputs[0] not in reducer.state:
+                return f"the reducer takes no elements of type {inputs[0]}"
+        if (operation == EXPAND or isinstance(operation, View)) and inputs != [code]:
             return f"expected an operand of type {code}, got {inputs[0]}"
         stages = [self.stages[arg] for arg in args]
-        if instruction.is_reduction and stages != ["full"]:
+        if isinstance(operation, Reduction) and stages != ["full"]:
             return "expected a full operand, got one value per row"
         if operation == EXPAND and stages != ["row"]:
             return "expected one value per row, got a full operand"
@@ -364,20 +311,32 @@ def constant_key(code: str, value: Any) -> tuple[str, object]:
     return code, np.asarray(value, dtype_of(code)).tobytes()
 
 
-def find_ufunc(operation: str) -> tuple[np.ufunc, int] | None:
-    """Find the ufunc that ``"numpy.modf:1"`` names, and which of its results is meant."""
+def find_ufunc(operation: str) -> tuple[Callable[..., Any], int, int, int] | None:
+    """Find the function that ``"numpy.modf:1"`` names, of elements.
+
+    Returns
+    -------
+    tuple or None
+        The function, how many operands and results it has, and which of these is meant.
+    """
     name, _, result = operation.partition(":")
     module, _, function = name.rpartition(".")
     found = getattr(sys.modules.get(module), function, None)
-    return (found, int(result or 0)) if isinstance(found, np.ufunc) else None
+    if isinstance(found, np.ufunc):
+        return found, found.nin, found.nout, int(result or 0)
+    return (found, 1, 1, 0) if callable(found) and name in _NO_UFUNCS else None
 
 
-def arity_of(operation: str) -> int | None:
+#: Functions of elements, by module and name, that are no ufuncs.
+_NO_UFUNCS = ("numpy.real", "numpy.imag")
+
+
+def arity_of(operation: str | Reduction | View) -> int | None:
     """Return the number of operands of an operation, or None if there is no such operation."""
-    if operation in REDUCTIONS or operation == EXPAND:
+    if operation == EXPAND or not isinstance(operation, str):
         return 1
     row = operations.BY_NAME.get(operation)
     if row is not None:
         return row.arity
     named = find_ufunc(operation) if "." in operation else None
-    return named[0].nin if named else None
+    return named[1] if named else None

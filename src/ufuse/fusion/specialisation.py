@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from .. import executors
 from .arguments import Arguments
 from .errors import trace_error
-from .graph import Graph, Leaf, Shape, Source, Weak
+from .graph import Graph, Leaf, Source
 from .planning import Plan, plan
 from .program import Program, dtype_of
-from .runs import ContractRun, Step, contract_room
-from .shapes import stand_in
+from .runs import ContractRun, ReduceRun, Run, Seen, Step, contract_room, reduce_room
+from .shapes import Shape, stand_in
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
+from .views import ALL, View, walk
 
 Array = NDArray[Any]
 
@@ -83,33 +84,29 @@ class Specialisation:
         return self._converted[codes]
 
     def run(self, arguments: Arguments, plan: Plan, outputs: Sequence[Array]) -> None:
-        """Compute the results into `outputs`."""
-        inputs = self.inputs(arguments, plan)
-        first = len(inputs)
-        arrays: list[Any] = [*inputs, *outputs, *(None for _ in plan.temporaries)]
-        for number, run in enumerate(plan.runs):
-            for result in run.outputs:
-                if arrays[first + result] is None:
-                    shape, code = plan.temporaries[result - len(outputs)]
-                    arrays[first + result] = executors.empty(shape, dtype_of(code))
-            _execute(run, arrays, [arrays[first + result] for result in run.outputs])
-            for result in plan.last_uses[number] if plan.last_uses else ():
-                arrays[first + result] = None
+        """Compute the results into `outputs`, which have the shapes `plan.bases`."""
+        arrays: list[Any] = [*self.inputs(arguments), *outputs, *(None for _ in plan.temporaries)]
+        first = len(arrays) - len(plan.temporaries)
+        for run, last in zip(plan.runs, plan.last_uses, strict=True):
+            for number, _ in run.outputs:
+                if arrays[number] is None:
+                    shape, code = plan.temporaries[number - first]
+                    arrays[number] = executors.empty(shape, dtype_of(code))
+            execute(run, arrays)
+            for number in last:
+                arrays[number] = None
 
-    def inputs(self, arguments: Arguments, plan: Plan) -> list[Array]:
+    def inputs(self, arguments: Arguments) -> list[Array]:
         """Return one array for each input of the program."""
         leaves = [*arguments.arrays, *self.captured]
         inputs: list[Array] = []
-        for source, fixed in zip(self.sources, plan.fixed, strict=True):
+        for source in self.sources:
             if isinstance(source, Leaf):
                 inputs.append(leaves[source.index])
-            elif isinstance(source, Weak):
+            else:
                 with np.errstate(all="ignore"):
                     number = source.compute(arguments.scalars)
                     inputs.append(np.asarray(number, dtype=dtype_of(source.code)))
-            else:
-                assert fixed is not None
-                inputs.append(fixed)
         return inputs
 
     def fast(self, arguments: Arguments, plan: Plan, *, positional: bool) -> Any:
@@ -122,22 +119,39 @@ class Specialisation:
         if native is None or not positional or len(plan.runs) != 1:
             return None
         (run,) = plan.runs
+        if any(plan.paths) or any(seen.path for seen in (*run.inputs, *run.outputs)):
+            return None
         if isinstance(run, ContractRun):
             return self._repeated(run, arguments, plan)
-        if self.shape_dependent or not run.uniform or run.program.rows:
+        if self.shape_dependent or not isinstance(run, Run) or run.program.rows:
             return None  # calls with other shapes may be simpler
+        if not self._holds_for_all(arguments.shapes):
+            return None
         if self._fast is None:
             whole = tuple(Leaf(i) for i in range(len(arguments.arrays)))
             self._fast = (
                 self.sources == whole
-                and run.inputs == tuple(range(len(whole)))
+                and run.inputs == tuple(map(Seen, range(len(whole))))
                 and isinstance(self.structure, _Output)
                 and run.program.stages[run.program.outputs[0]] == "full"
-                and _has_whole_rows(self.program)
+                and _has_whole_rows(run.program)
                 and native.can_run(run.program)
                 and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
             )
         return self._fast or None
+
+    def _holds_for_all(self, shapes: Sequence[Shape]) -> bool:
+        """Whether the plan for these shapes does not hang on them."""
+        views = [i.operation for i in self.program.instructions if isinstance(i.operation, View)]
+        if not views:
+            return True
+        # What has gone to nothing was a view for every shape, unless sizes of 1 have helped.
+        steady = all(
+            view.kind == "transpose"
+            or (view.kind == "index" and all(e in (0, None, ALL) for e in view.detail))
+            for view in views
+        )
+        return steady and all(n > 1 for shape in shapes for n in shape)
 
     def _repeated(self, run: ContractRun, arguments: Arguments, plan: Plan) -> Any:
         """Return what repeats a call that is one contraction, for arrays of the same layouts."""
@@ -145,7 +159,7 @@ class Specialisation:
             return None
         given: list[Any] = [
             source.index if isinstance(source, Leaf) else None
-            for source in (self.sources[i] for i in run.inputs)
+            for source in (self.sources[seen.array] for seen in run.inputs)
         ]
         count = len(arguments.arrays)
         arrays = arguments.arrays
@@ -154,7 +168,7 @@ class Specialisation:
         sources = [i if i < count else self.captured[i - count] for i in given]
         key = tuple((x.shape, x.strides) for x in (*arrays, *self.captured))
         if self._fast is None or self._fast[0] != key:
-            inputs = self.inputs(arguments, plan)
+            inputs = self.inputs(arguments)
             operands, extras = contracted(run, inputs)
             out = stand_in(plan.shapes[0], self.dtypes[0])
             self._fast = key, contract_room().repeated(
@@ -220,14 +234,28 @@ def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
     return result
 
 
-def _execute(run: Step, arrays: Sequence[Any], targets: Sequence[Array]) -> None:
+def execute(run: Step, arrays: Sequence[Any]) -> None:
     """Do one run; what it holds of a plan's arrays is let go with it."""
+    outputs = [seen(arrays, one) for one in run.outputs]
     if isinstance(run, ContractRun):
         operands, extras = contracted(run, arrays)
-        contract_room().run(run.steps, operands, run.finish, extras, *targets)
+        contract_room().run(run.steps, operands, run.finish, extras, *outputs)
+        return
+    inputs = [seen(arrays, one) for one in run.inputs]
+    if isinstance(run, Run):
+        executors.run_program(run.program, inputs, outputs)
+    elif isinstance(run, ReduceRun):
+        reduce_room().run(
+            run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
+        )
     else:
-        execute = executors.run_program if run.uniform else executors.reference.run_program
-        execute(run.program, [arrays[i] for i in run.inputs], targets)
+        reduce_room().call(run.call, inputs, *outputs)
+
+
+def seen(arrays: Sequence[Any], what: Seen) -> Array:
+    """Return one of a plan's arrays as it is read or written."""
+    array: Array = arrays[what.array]
+    return walk(what.path, array) if what.path else array
 
 
 def contracted(run: ContractRun, arrays: Sequence[Any]) -> tuple[list[Any], list[Array]]:
@@ -235,12 +263,12 @@ def contracted(run: ContractRun, arrays: Sequence[Any]) -> tuple[list[Any], list
     room = contract_room()
     operands = [
         room.expression(
-            operand.program, [arrays[i] for i in operand.inputs], operand.shape,
+            operand.program, [seen(arrays, i) for i in operand.inputs], operand.shape,
             dtype_of(operand.code),
         )
         for operand in run.operands
     ]  # fmt: skip
-    return operands, [arrays[i] for i in run.extras]
+    return operands, [seen(arrays, i) for i in run.extras]
 
 
 def is_traced(args: Sequence[Any]) -> bool:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Never
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from . import reductions, ufuncs
-from .array_functions import call_function
+from . import reducing, reductions, ufuncs, viewing
+from .array_functions import Context, call_function, call_of_ufuse
 from .errors import trace_error
-from .graph import Graph, Shape
-from .shapes import broadcast_shapes
+from .graph import Graph
+from .program import code_of
+from .shapes import Shape, broadcast_shapes
 from .traced import TracedArray, TracedScalar
 
 _BRANCH = "use np.where(condition, a, b) instead of a Python branch"
 _MUTATE = "build a new array instead: np.where(mask, value, x)"
-_TRANSPOSED = (
-    "in a product write np.einsum: 'ij,kj->ik' is x @ w.T; or transpose outside of the fused "
-    "function and pass the result"
-)
-_VIEWS = "index outside of the fused function and pass the result"
 
 
 class Tracer(NDArrayOperatorsMixin, TracedArray):
@@ -42,6 +38,10 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return call_function(self.graph, function, args, kwargs, Tracer)
+
+    def call_of_ufuse(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Record a call of one of ufuse's functions with this array."""
+        return call_of_ufuse(Context(self.graph, Tracer), name, self, *args, **kwargs)
 
     def __repr__(self) -> str:
         name = f" {self._argument}" if self._argument else ""
@@ -110,32 +110,98 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
     def dot(self, b: Any, out: Any = None) -> Any:
         return np.dot(self, b) if out is None else np.dot(self, b, out=out)
 
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.reduce("sum", self, axis, dtype, out, **kwargs))
+    def sum(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.accumulate("sum", self, *args, **kwargs))
 
-    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.reduce("prod", self, axis, dtype, out, **kwargs))
+    def prod(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.accumulate("prod", self, *args, **kwargs))
 
-    def max(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.reduce("max", self, axis, None, out, **kwargs))
+    def max(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.extreme("max", self, *args, **kwargs))
 
-    def min(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.reduce("min", self, axis, None, out, **kwargs))
+    def min(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.extreme("min", self, *args, **kwargs))
 
-    def any(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.reduce("any", self, axis, None, out, **kwargs))
+    def any(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.logic("any", self, *args, **kwargs))
 
-    def all(self, axis: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.reduce("all", self, axis, None, out, **kwargs))
+    def all(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.logic("all", self, *args, **kwargs))
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.mean(self, axis, dtype, out, **kwargs))
+    def mean(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.mean(self, *args, **kwargs))
 
-    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.var(self, axis, dtype, out, **kwargs))
+    def var(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.spread("var", self, *args, **kwargs))
 
-    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, **kwargs: Any) -> Tracer:
-        return self._new(reductions.std(self, axis, dtype, out, **kwargs))
+    def std(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.spread("std", self, *args, **kwargs))
+
+    def argmax(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.index("argmax", self, *args, **kwargs))
+
+    def argmin(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self._new(reductions.index("argmin", self, *args, **kwargs))
+
+    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tracer:
+        return reducing.scan(self, "cumsum", axis, dtype, out)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tracer:
+        return reducing.scan(self, "cumprod", axis, dtype, out)
+
+    # --- views -------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tracer:  # noqa: N802
+        return viewing.transpose(self, None)
+
+    @property
+    def mT(self) -> Tracer:  # noqa: N802
+        if self.ndim < 2:
+            raise ValueError("matrix transpose with ndim < 2 is undefined")
+        return viewing.swapaxes(self, -1, -2)
+
+    def transpose(self, *axes: Any) -> Tracer:
+        given = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes or None
+        return viewing.transpose(self, given)
+
+    def swapaxes(self, axis1: Any, axis2: Any) -> Tracer:
+        return viewing.swapaxes(self, axis1, axis2)
+
+    def reshape(self, *shape: Any, order: str = "C", copy: Any = None) -> Tracer:
+        if order not in ("C", "A"):
+            raise trace_error(f"reshape in order {order!r}", "transpose before and after")
+        return viewing.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self, order: str = "C") -> Tracer:
+        return self.reshape(-1, order="C" if order == "K" else order)
+
+    def flatten(self, order: str = "C") -> Tracer:
+        return self.ravel(order)
+
+    def squeeze(self, axis: Any = None) -> Tracer:
+        return viewing.squeeze(self, axis)
+
+    def __getitem__(self, key: Any) -> Tracer:
+        return viewing.getitem(self, key)
+
+    def __iter__(self) -> Iterator[Tracer]:
+        return iter(viewing.unpack(self))
+
+    @property
+    def real(self) -> Tracer:
+        return self._part("real") if self.dtype.kind == "c" else self
+
+    @property
+    def imag(self) -> Tracer:
+        if self.dtype.kind == "c":
+            return self._part("imag")
+        zero = self.graph.constant(0, self.dtype)
+        return self._new(self.graph.filled(self.value, zero))
+
+    def _part(self, name: str) -> Tracer:
+        code = code_of(np.empty(0, self.dtype).real.dtype)
+        return self._new(self.graph.emit(f"numpy.{name}", code, self.value))
 
     # --- what a trace cannot record ----------------------------------------------------------
 
@@ -147,14 +213,8 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
 
     __float__ = __int__ = __index__ = __complex__ = item = tolist = _no_number
 
-    def __iter__(self) -> Never:
-        raise trace_error("iteration over an array", "write whole-array expressions")
-
     def __contains__(self, _: object) -> Never:
         raise trace_error("'in', which branches on the values of an array", _BRANCH)
-
-    def __getitem__(self, _: object) -> Never:
-        raise trace_error("indexing or slicing (x[...])", _VIEWS)
 
     def __setitem__(self, _: object, __: object) -> Never:
         raise trace_error("assignment into an array", _MUTATE)
@@ -168,12 +228,7 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
     def __getattr__(self, name: str) -> Never:
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise trace_error(
-                f"the attribute '.{name}' of an array",
-                _TRANSPOSED
-                if name in ("T", "mT", "transpose", "swapaxes")
-                else _VIEWS
-                if name in ("reshape", "flat", "ravel", "squeeze", "view", "flatten", "diagonal")
-                else "do this outside of the fused function",
+                f"the attribute '.{name}' of an array", "do this outside of the fused function"
             )
         raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
 
@@ -316,7 +371,7 @@ def _store(graph: Graph, value: int, target: Any) -> Tracer:
                 f"the broadcast shape {shape}"
             )
         raise trace_error("in-place arithmetic that broadcasts", "write x = x + y")
-    trailing, other = (graph.values[v].trailing for v in (value, target.value))
-    if trailing != other or (not trailing and shape):
+    origin, other = (graph.values[v].origin for v in (value, target.value))
+    if origin != other or (not origin and shape):
         graph.shape_dependent = True  # arrays of other shapes might not fit the target
     return target._assign(graph.cast(value, target.dtype))

@@ -10,7 +10,8 @@ import numpy as np
 from ..catalogue.floats import BY_NAME as FLOATS
 from ..catalogue.floats import ROUNDINGS, SATURATE
 from ..catalogue.operations import pack_limits
-from ..fusion.program import Instruction, Program
+from ..fusion.instructions import Instruction
+from ..fusion.program import Program
 from .codes import CodeType
 
 #: float8_e8m0fnu has no row in FLOAT_FORMATS: it has no sign.
