@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import operations
-from ..fusion.program import EXPAND, REDUCTIONS, Program, find_ufunc
+from ..fusion.program import COMPLEX, EXPAND, REDUCTIONS, Program, find_ufunc
 
 Array = NDArray[Any]
 
@@ -71,6 +71,8 @@ def evaluate(operation: str, dtype: np.dtype[Any], args: Sequence[Array]) -> Arr
         (result,) = args  # NumPy broadcasts
     elif operation in operations.BY_NAME:
         result = _applied(operations.BY_NAME[operation].reference, args)
+    elif operation in COMPLEX:
+        result = COMPLEX[operation][1](*args)
     else:
         found = find_ufunc(operation)
         if found is None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from .errors import trace_error
 from .graph import Graph
-from .program import dtype_of
-from .traced import Traced
+from .program import code_of, dtype_of
+from .traced import Traced, TracedArray, TracedScalar
 from .ufuncs import ScalarOperand, contracted, operand, value_in
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def records(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         return recorder
 
     return register
+
+
+def is_recorded(function: Any) -> bool:
+    """Whether a NumPy function that is no ufunc can be called on what is under trace."""
+    return function in _recorders
 
 
 def sample_of(graph: Graph, op: int | ScalarOperand) -> Any:
@@ -218,6 +223,44 @@ for _function, _method in (
     (np.std, "std"),
 ):  # fmt: skip
     records(_function)(_by_method(_method))
+
+
+@records(np.real)
+def real(context: _Context, val: Any) -> Any:
+    return context.tracer(val).real
+
+
+@records(np.imag)
+def imag(context: _Context, val: Any) -> Any:
+    return context.tracer(val).imag
+
+
+def part_of_complex(graph: Graph, name: str, value: int) -> int:
+    """Record the real or imaginary part; that of real numbers needs no operation."""
+    dtype = graph.dtype(value)
+    if dtype.kind == "c":
+        return graph.emit(name, code_of(np.empty(0, dtype).real.dtype), value)
+    return value if name == "real" else graph.filled(value, graph.constant(0, dtype))
+
+
+def complex_of(real: Any, imag: Any) -> Any:
+    """Make complex numbers of their parts, inside of functions to trace; NumPy has no function."""
+    parts = (real, imag)
+    array = next((x for x in parts if isinstance(x, TracedArray)), None)
+    if array is None:
+        known = [x.known() if isinstance(x, TracedScalar) else x for x in parts]
+        number = complex(*known)
+        weak = all(type(x) in (bool, int, float) for x in known)
+        return number if weak else np.result_type(*known, np.complex64).type(number)
+    graph = array.graph
+    operands = [operand(graph, x) for x in parts]
+    dtype = np.result_type(*(_promoting(graph, op) for op in operands))
+    if dtype.kind == "c":
+        raise TypeError("complex() takes real numbers; of complex ones write a + 1j*b")
+    target = np.result_type(dtype, np.complex64)
+    part = np.empty(0, target).real.dtype
+    values = [graph.cast(value_in(graph, op, part), part) for op in operands]
+    return type(array)(graph, graph.emit("complex", code_of(target), *values))  # type: ignore[call-arg]
 
 
 @records(np.einsum)

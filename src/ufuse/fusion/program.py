@@ -12,14 +12,14 @@ need none: executors load them by NumPy's broadcasting.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from ..catalogue import operations
+from ..catalogue import formulas, operations
 from ..catalogue.dtypes import ALL, BY_CODE, NUMBERS
 from ..catalogue.rows import Signature
 from ..catalogue.semirings import Semiring
@@ -35,6 +35,13 @@ REDUCTIONS: Final = {
     "reduce_min": np.minimum,
 }
 EXPAND: Final = "expand"
+
+# The operations of complex numbers that are no ufuncs; none is compiled.
+COMPLEX: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
+    "real": (1, np.real),
+    "imag": (1, np.imag),
+    "complex": (2, formulas.complex_of),
+}
 
 
 def code_of(dtype: np.dtype[Any]) -> str:
@@ -99,8 +106,9 @@ class Instruction(NamedTuple):
     operation : str or Contraction
         A row of the catalogue; a reduction over the trailing axis (``reduce_sum reduce_prod
         reduce_max reduce_min``); ``expand``; a contraction, which no executor runs: the scheduler
-        makes passes of a program that has some; or, for the reference executor alone, a ufunc by
-        module and name, such as ``numpy.sin`` (``numpy.modf:1`` is the second result of one).
+        makes passes of a program that has some; or, for the reference executor alone, one of
+        `COMPLEX`, or a ufunc by module and name, such as ``numpy.sin`` (``numpy.modf:1`` is the
+        second result of one).
     code : str
         Element code of the result.
     args : tuple of int
@@ -379,5 +387,7 @@ def arity_of(operation: str) -> int | None:
     row = operations.BY_NAME.get(operation)
     if row is not None:
         return row.arity
+    if operation in COMPLEX:
+        return COMPLEX[operation][0]
     named = find_ufunc(operation) if "." in operation else None
     return named[0].nin if named else None

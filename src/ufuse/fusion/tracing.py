@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from . import reductions, ufuncs
-from .array_functions import call_function
+from .array_functions import call_function, part_of_complex
 from .errors import trace_error
 from .graph import Graph, Shape
 from .shapes import broadcast_shapes
@@ -95,6 +95,14 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
 
     def copy(self, order: str = "C") -> Tracer:
         return self._new(self.value)
+
+    @property
+    def real(self) -> Tracer:
+        return self._new(part_of_complex(self.graph, "real", self.value))
+
+    @property
+    def imag(self) -> Tracer:
+        return self._new(part_of_complex(self.graph, "imag", self.value))
 
     def conj(self) -> Any:
         return np.conjugate(self)
