@@ -232,7 +232,7 @@ def _text(ex: object) -> str:
             f"ufuse.evaluate: argument 'ex': expected an expression as a string, got "
             f"{type(ex).__name__}"
         )
-    return str(ex)
+    return str.__str__(ex)
 
 
 def _check_choices(**given: Any) -> None:
