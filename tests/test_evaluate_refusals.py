@@ -75,7 +75,7 @@ REFUSED: list[tuple[str, type[Exception], str]] = [
     ("contains(a, b)", TypeError, "contains(), which is of strings"),
     ("a[0]", ValueError, "indexing"),
     ("a[1:]", ValueError, "indexing"),
-    ("[1, 2] + a", TypeError, "a list"),
+    ("[1, 2] + a", ValueError, "a list"),
     ("(a, b)", TypeError, "a tuple"),
     ("sin(*a)", ValueError, "a starred argument"),
     ("a is b", ValueError, "'a is b'; expected"),

@@ -26,7 +26,7 @@ _REFUSED: Final[dict[type[ast.AST], tuple[type[Exception], str, str]]] = {
     ast.BoolOp: (TypeError, "'and' or 'or', which need one truth value", _LOGIC),
     ast.Not: (TypeError, "'not', which needs one truth value", _LOGIC),
     ast.IfExp: (TypeError, "'if', which needs one truth value", "write where(condition, a, b)"),
-    ast.List: (TypeError, "a list", _NAMED),
+    ast.List: (ValueError, "a list", _NAMED),
     ast.Tuple: (TypeError, "a tuple", _NAMED),
     ast.Subscript: (ValueError, "indexing or slicing", _NAMED),
     ast.Starred: (ValueError, "a starred argument", "write the arguments one by one"),
