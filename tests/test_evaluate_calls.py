@@ -292,3 +292,28 @@ def test_one_pass() -> None:
     explanation = fused.explain(*names.values())
     assert len(explanation.passes) == 1
     assert "ufuse.evaluate(a: float32" in str(explanation)
+
+
+def test_within_a_fused_function() -> None:
+    @uf.fuse
+    def function(x: Any, y: Any) -> Any:
+        scaled = x * 2  # noqa: F841
+        return uf.evaluate("scaled + y.real", order="F") - 1
+
+    x, y = np.ones((2, 3), np.float32), np.arange(3, dtype=np.complex64)
+    same(function(x, y), x * 2 + y.real - 1)
+    assert len(function.explain(x, y).passes) == 1
+
+
+def test_tracing_takes_parts_of_complex_numbers() -> None:
+    function = uf.fuse(lambda z, x: (z.real * z.imag, np.real(z) - np.imag(x), np.imag(2 * z)))
+    z, x = numbers("c8"), numbers("f4")
+    for got, expected in zip(
+        function(z, x), (z.real * z.imag, z.real - 0 * x, 2 * z.imag), strict=True
+    ):
+        same(got, expected)
+
+
+def test_masked_arrays_are_refused() -> None:
+    with pytest.raises(TypeError, match="argument 'a'"):
+        uf.evaluate("a + 1", {"a": np.ma.array([1, 2], mask=[0, 1])})
