@@ -227,12 +227,12 @@ for _function, _method in (
 
 @records(np.real)
 def real(context: _Context, val: Any) -> Any:
-    return context.tracer(val).real
+    return val.real  # of a Python number it is one, and weak
 
 
 @records(np.imag)
 def imag(context: _Context, val: Any) -> Any:
-    return context.tracer(val).imag
+    return val.imag
 
 
 def part_of_complex(graph: Graph, name: str, value: int) -> int:
