@@ -168,6 +168,7 @@ def test_order() -> None:
     for order, x, strides in [
         ("K", c, c.strides), ("C", c, c.strides), ("F", c, f.strides), ("A", c, c.strides),
         ("K", f, f.strides), ("C", f, c.strides), ("F", f, f.strides), ("A", f, f.strides),
+        ("K", np.broadcast_to(c[0], (2, 3, 4)), c.strides), ("K", f[::-1, 1:], (8, 16, 32)),
         ("K", t, t.strides), ("K", c[:, ::-1], c.strides), ("K", c[:1, :, ::2], (48, 16, 8)),
     ]:  # fmt: skip
         got = uf.evaluate("2*x + y", {"x": x, "y": 1.0}, order=order)

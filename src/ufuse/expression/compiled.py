@@ -44,13 +44,12 @@ class Expression:
         """Compute the result, in `out` if there is one."""
         if out is not None:
             return self._into(args, out, casting)
-        if order != "C":
-            for arg in args:  # C is what the fused function gives, and what most arrays are
-                if type(arg) is not np.ndarray or arg.flags.c_contiguous:
-                    continue
-                return self._ordered(args, order)
-            if order == "F":
-                return self._ordered(args, order)
+        if order == "F":
+            return self._ordered(args, order)
+        if order != "C":  # which is what the fused function gives, and what most arrays are
+            for arg in args:
+                if type(arg) is np.ndarray and not arg.flags.c_contiguous and not _by_rows(arg):
+                    return self._ordered(args, order)
         return self.fused(*args)
 
     def _into(self, args: Sequence[Any], out: Any, casting: str) -> Any:
@@ -91,7 +90,7 @@ class Expression:
             return self.fused(*args)  # a list, or a tensor
         arguments, spec = self.fused.traced(*args)
         (shape,), (dtype,) = spec.plan(arguments.shapes).shapes, spec.dtypes
-        axes = _axes_in_memory(arrays, len(shape), order)
+        axes = _axes_in_memory(arrays, shape, order)
         if axes == sorted(axes):
             return self.fused(*args)
         memory = executors.empty(tuple(shape[axis] for axis in axes), dtype)
@@ -127,13 +126,26 @@ class _Converted:
         return self._steps(*args).astype(self._dtype)
 
 
-def _axes_in_memory(arrays: Sequence[NDArray[Any]], ndim: int, order: str) -> list[int]:
+def _by_rows(array: NDArray[Any]) -> bool:
+    """Whether the axes lie in memory in their order, as in slices of C-contiguous arrays."""
+    steps = [abs(stride) for stride in array.strides]
+    return steps == sorted(steps, reverse=True)
+
+
+def _is_spread(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    """Whether an array has elements of its own for all of a shape: its strides are an order."""
+    return array.shape == shape and all(array.strides)
+
+
+def _axes_in_memory(
+    arrays: Sequence[NDArray[Any]], shape: tuple[int, ...], order: str
+) -> list[int]:
     """Return the axes of a result from the outermost in memory to the innermost."""
-    forwards = list(range(ndim))
+    forwards = list(range(len(shape)))
     if order == "A":
         order = "F" if all(array.flags.f_contiguous for array in arrays) else "C"
     if order == "K":
-        like = next((array for array in arrays if array.ndim == ndim), None)
+        like = next((array for array in arrays if _is_spread(array, shape)), None)
         if like is None:
             return forwards
         return sorted(forwards, key=lambda axis: -abs(like.strides[axis]))

@@ -81,7 +81,7 @@ def evaluate(
     out : ndarray, optional
         Where the result goes: of the result's shape. It may overlap the operands.
     order : {'K', 'C', 'F', 'A'}, optional
-        Memory layout of a new result: ``"K"`` that of the first array of the result's dimensions,
+        Memory layout of a new result: ``"K"`` that of the first array of the result's shape,
         ``"A"`` ``"F"`` if all arrays are Fortran-contiguous, else ``"C"``.
     casting : {'no', 'equiv', 'safe', 'same_kind', 'unsafe'}, optional
         By which rule the result may be cast to the dtype of `out`.
