@@ -9,6 +9,7 @@ import pytest
 
 import ufuse as uf
 from test_fuse import DTYPES, assert_same, check, sample
+from ufuse import executors
 
 SCALARS: list[Any] = [
     2,
@@ -152,3 +153,67 @@ def test_sums_of_two_products_round_each_operation(join, single: int, dtype) -> 
             uf.fuse(lambda a, b: join(2 * a, b * 3))(a, b), join(2 * a, b * 3)
         )
         np.testing.assert_array_equal(uf.fuse(lambda a: join(a * a, a * a))(a), join(a * a, a * a))
+
+
+@pytest.mark.parametrize("code", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+def test_calls_with_numbers_are_repeated(code: str) -> None:
+    """The compiled entry takes Python numbers: 0.3 us a call, 16 by way of Python."""
+    x, y = sample(code), sample(code)[:1]
+    for function in (lambda x, n: x + n, lambda n, x: n * x, lambda n, x, y, m: (x - n) * y + m):
+        order = function.__code__.co_varnames
+        fused = uf.fuse(function)
+        for kind in (int, float):
+            for number in (3, 3, 5, 127, 0, 2**40, -1, -128, 2**62, 7):
+                values = {"x": x, "y": y, "n": kind(number), "m": kind(2)}
+                args = [values[name] for name in order]
+                try:
+                    with np.errstate(all="ignore"):
+                        expected = function(*args)
+                except OverflowError:
+                    with pytest.raises(OverflowError):
+                        fused(*args)
+                    continue
+                for _ in range(2):
+                    assert_same(fused(*args), expected)
+                    out = np.empty_like(expected)
+                    assert fused(*args, out=out) is out
+                    assert_same(out, expected)
+
+
+def test_repeated_numbers_keep_their_types_and_classes() -> None:
+    x = np.arange(5, dtype=np.int8)
+    fused = uf.fuse(lambda x, n: x + n)
+    for _ in range(2):
+        assert_same(fused(x, 1), x + 1)
+    before = fused.cache_info()
+    assert_same(fused(x, 100), x + 100)
+    if executors.backend() == "native":
+        assert fused.cache_info() == before
+    with pytest.raises(OverflowError):
+        fused(x, 200)
+    assert_same(fused(x, True), x + True)
+    assert_same(fused(x, 1.0), x + 1.0)
+    assert_same(fused(x, np.int8(1)), x + np.int8(1))
+    assert_same(fused(1, x), 1 + x)
+    assert_same(fused(x.astype(np.float32), np.inf), np.full(5, np.float32(np.inf)))
+    assert_same(fused(x.astype(np.float32), 1e300), np.full(5, np.float32(np.inf)))
+    with pytest.raises(TypeError):
+        fused(x, 1, 2)
+
+
+def test_repeated_numbers_notice_rebound_variables() -> None:
+    offset = 1.0
+    fused = uf.fuse(lambda x, n: x * n + offset)
+    x = np.arange(3, dtype=np.float32)
+    for _ in range(3):
+        assert_same(fused(x, 2), x * 2 + 1)
+    offset = 5.0
+    for _ in range(3):
+        assert_same(fused(x, 2), x * 2 + 5)
+
+
+def test_numbers_that_a_contraction_is_beside() -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    fused = uf.fuse(lambda n, a, b: (a @ b) * n)
+    for n in (2.0, 3.0, 3.0):
+        assert_same(fused(n, x, x.T), (x @ x.T) * n)

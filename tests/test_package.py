@@ -45,8 +45,8 @@ def test_importing_ufuse_leaves_rooms_for_when_they_are_asked_for() -> None:
     """Of 29 ms that an import took, `quant` was 5."""
     code = """
 import sys, ufuse
-rooms = ("contract", "count", "files", "formats", "observers", "order", "plot", "quant", "segment",
-         "streams", "window")
+rooms = ("contract", "count", "expression", "files", "formats", "observers", "order", "plot",
+         "quant", "segment", "streams", "window")
 print([room for room in rooms if f"ufuse.{room}" in sys.modules])
 ufuse.quantize, ufuse.einsum
 print([room for room in rooms if f"ufuse.{room}" in sys.modules])

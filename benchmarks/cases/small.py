@@ -120,6 +120,22 @@ def _axpby_ours(v: SimpleNamespace) -> Call:
     return _statement("f(a, b, out=out)", v, f=f)
 
 
+def _text_ours(v: SimpleNamespace) -> Call:
+    f, names = load("ufuse").evaluate, {"a": v.a, "b": v.b}
+    return _statement("f('2*a + 3*b', d)", v, f=f, d=names)
+
+
+def _text_numexpr(v: SimpleNamespace) -> Call:
+    f, names = load("numexpr").evaluate, {"a": v.a, "b": v.b}
+    return _statement("f('2*a + 3*b', d)", v, f=f, d=names)
+
+
+def _text_numexpr_again(v: SimpleNamespace) -> Call:
+    library, names = load("numexpr"), {"a": v.a, "b": v.b}
+    library.evaluate("2*a + 3*b", names)
+    return _statement("f(d)", v, f=library.re_evaluate, d=names)
+
+
 def _axpby_numpy(v: SimpleNamespace) -> Call:
     return _statement("2*a + 3*b", v)
 
@@ -193,6 +209,19 @@ def cases() -> list[Case]:
                 "jax": _axpby_jax,
             },
             bar="time <= 1.0 us",
+            check=close(1e-6, 1e-6),
+        ),
+        Case(
+            name=f"2*a + 3*b as text, {N} elements",
+            group=GROUP,
+            make=_make,
+            ours=_text_ours,
+            peers={
+                "numpy": _axpby_numpy,
+                "numexpr": _text_numexpr,
+                "numexpr:re_evaluate": _text_numexpr_again,
+            },
+            bar="time <= 3.0 us",
             check=close(1e-6, 1e-6),
         ),
     ]

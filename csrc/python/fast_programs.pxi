@@ -158,6 +158,92 @@ cdef object _run_fast(FastProgram fast, tuple args, object out):
     return target
 
 
+cdef enum:
+    FROM_ARRAY
+    FROM_FLOAT
+    FROM_INTEGER
+
+
+@cython.final
+cdef class FastScalars(FastCall):
+    """A `FastProgram` some of whose inputs are Python numbers: an array of no dimensions is made of each."""
+    cdef FastProgram fast
+    cdef int arguments
+    cdef tuple inputs                 # as they came, for `guarded`
+    cdef int places[MAX_OPERANDS]     # of each input: which argument it is
+    cdef int kinds[MAX_OPERANDS]
+    cdef bint floating[MAX_OPERANDS]  # what the program takes
+    cdef int64_t low[MAX_OPERANDS], high[MAX_OPERANDS]
+
+    def __cinit__(self, FastProgram fast, int arguments, inputs):
+        cdef int k
+        self.fast, self.arguments, self.inputs = fast, arguments, tuple(inputs)
+        self.guards = ()
+        for k in range(fast.inputs):
+            place, kind, floating, limits = self.inputs[k]
+            self.places[k], self.floating[k] = place, floating
+            self.kinds[k] = {None: FROM_ARRAY, float: FROM_FLOAT, int: FROM_INTEGER}[kind]
+            self.low[k], self.high[k] = limits or (0, 0)
+
+    def guarded(self, guards):
+        """A copy that holds only while each variable of `guards` is bound to the same object."""
+        cdef FastScalars copy = FastScalars(self.fast, self.arguments, self.inputs)
+        copy.guards = tuple(guards)
+        return copy
+
+    cdef object run(self, tuple args, object out):
+        cdef tuple inputs
+        cdef int k
+        if len(args) != self.arguments:
+            return NotImplemented
+        inputs = PyTuple_New(self.fast.inputs)
+        for k in range(self.fast.inputs):
+            operand = args[self.places[k]]
+            if self.kinds[k] != FROM_ARRAY:
+                operand = self.converted(k, operand)
+                if operand is None:
+                    return NotImplemented
+            Py_INCREF(operand)
+            PyTuple_SET_ITEM(inputs, k, operand)
+        return _run_fast(self.fast, inputs, out)
+
+    cdef object converted(self, int k, object number):
+        """Array of a number; None of one that the trace was not made for."""
+        cdef Py_ssize_t size = self.fast.itemsizes[1 + k]
+        cdef cnp.ndarray array
+        cdef int overflow = 0
+        cdef int64_t whole = 0
+        cdef double value
+        cdef char* data
+        if self.kinds[k] == FROM_FLOAT:
+            if not PyFloat_CheckExact(number):
+                return None
+            value = PyFloat_AsDouble(number)
+        else:
+            if not PyLong_CheckExact(number):
+                return None
+            whole = PyLong_AsLongLongAndOverflow(number, &overflow)
+            if overflow or not self.low[k] <= whole <= self.high[k]:
+                return None
+            value = <double>whole
+        array = new_array(0, NULL, self.fast.types[1 + k], size)
+        data = cnp.PyArray_BYTES(array)
+        if self.floating[k]:
+            if size == 4:
+                (<float*>data)[0] = <float>value
+            else:
+                (<double*>data)[0] = value
+        elif size == 1:
+            (<uint8_t*>data)[0] = <uint8_t>whole
+        elif size == 2:
+            (<uint16_t*>data)[0] = <uint16_t>whole
+        elif size == 4:
+            (<uint32_t*>data)[0] = <uint32_t>whole
+        else:
+            (<int64_t*>data)[0] = whole
+        return array
+
+
 cdef class ProgramCall:
     """Base of callables that end in a program: calls like the last one skip Python.
 

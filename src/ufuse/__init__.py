@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         vecmat,
     )
     from .count import bincount, histogram
+    from .expression import evaluate, re_evaluate, validate
     from .order import median, nanmedian, nanpercentile, nanquantile, percentile, quantile, topk
     from .quant import (
         QuantizedArray,
@@ -120,6 +121,7 @@ __all__ = [
     "dynamic_quantize_linear",
     "einsum",
     "einsum_path",
+    "evaluate",
     "fake_quantize",
     "files",
     "formats",
@@ -169,6 +171,7 @@ __all__ = [
     "quantization_error",
     "quantize",
     "quantize_linear",
+    "re_evaluate",
     "reduce",
     "register_threadpoolctl",
     "requantize",
@@ -183,6 +186,7 @@ __all__ = [
     "threads",
     "topk",
     "unpack",
+    "validate",
     "var",
     "vdot",
     "vecdot",
@@ -219,6 +223,7 @@ _ROOMS = {
         "vecmat",
     ),
     "count": ("bincount", "histogram"),
+    "expression": ("evaluate", "re_evaluate", "validate"),
     "order": (
         "median",
         "nanmedian",

@@ -19,6 +19,14 @@ def identity(x: Array) -> Array:
     return x
 
 
+def complex_of(real: Array, imag: Array) -> Array:
+    """Complex numbers of their parts; 1j * inf would have a real part of NaN."""
+    shape = np.broadcast(real, imag).shape
+    result = np.empty(shape, np.result_type(real, imag, np.complex64))
+    result.real, result.imag = real, imag
+    return result
+
+
 def nonzero(x: Array) -> Array:
     """Whether each element is not zero; NaN is not."""
     result: Array = x != 0

@@ -92,6 +92,33 @@ def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgr
     )
 
 
+def fast_scalars(
+    program: Program,
+    input_axes: Sequence[int],
+    arguments: int,
+    inputs: Sequence[tuple[int, type | None, tuple[int, int] | None]],
+) -> _fast.FastScalars:
+    """Return what repeats `program` for arrays and Python numbers.
+
+    Parameters
+    ----------
+    program : Program
+    input_axes : sequence of int
+        Dimensions of each input.
+    arguments : int
+        Of a call.
+    inputs : sequence of (int, type or None, (int, int) or None)
+        For each input its argument, the type of a number (None: an array), and of an int the
+        smallest and the largest that the program is for.
+    """
+    codes = zip(inputs, program.inputs, strict=True)
+    return _fast.FastScalars(
+        fast_program(program, input_axes),
+        arguments,
+        [(place, kind, code[0] == "f", limits) for (place, kind, limits), code in codes],
+    )
+
+
 def fast_linear(general: Any, programs: Mapping[str, Program]) -> _fast.LinearCall:
     """Return `general` (quantize_linear or its kin) behind its fast entry."""
     codes = {

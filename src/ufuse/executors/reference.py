@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..catalogue import operations
 from ..fusion.instructions import EXPAND, Reduction
-from ..fusion.program import Program, find_ufunc
+from ..fusion.program import COMPLEX, Program, find_ufunc
 
 Array = NDArray[Any]
 
@@ -70,12 +70,14 @@ def evaluate(operation: str | Reduction, dtype: np.dtype[Any], args: Sequence[Ar
         (result,) = args  # NumPy broadcasts
     elif operation in operations.BY_NAME:
         result = _applied(operations.BY_NAME[operation].reference, args)
+    elif operation in COMPLEX:
+        result = COMPLEX[operation][1](*args)
     else:
         found = find_ufunc(operation)
         if found is None:
             raise ValueError(f"ufuse: no operation {operation!r}")
-        function, _, results, which = found
-        result = function(*args)
-        if results > 1:
+        ufunc, which = found
+        result = ufunc(*args)
+        if ufunc.nout > 1:
             result = result[which]
     return np.asarray(result).astype(dtype, copy=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 from .errors import TraceError
 from .function import CacheInfo, FusedFunction, fuse
-from .operations import public_functions
 from .instructions import Instruction
+from .operations import public_functions
 from .program import Program
 
 __all__ = [

@@ -23,6 +23,7 @@ Array = NDArray[Any]
 
 _SCALARS: Final = (int, float, complex)
 _BY_VALUE: Final = (*_SCALARS, np.generic, str, type(None))
+_INTEGER_SIZES: Final = (7, 8, 15, 16, 31, 32, 63, 64)  # bits of what an integer dtype can hold
 _MISSING: Final = object()
 _BUFFERS: Final = (list, bytes, bytearray, memoryview, np.generic)
 _ARRAY_PROTOCOLS: Final = (
@@ -148,8 +149,20 @@ def _is_array_like(kind: type) -> bool:
 def _integer_class(value: int) -> int:
     """Return a number that is the same for integers which the same integer dtypes can hold."""
     bits = (~value if value < 0 else value).bit_length()
-    size = next((size for size in (7, 8, 15, 16, 31, 32, 63, 64) if bits <= size), 65)
+    size = next((size for size in _INTEGER_SIZES if bits <= size), 65)
     return -size if value < 0 else size
+
+
+def integers_like(value: int) -> tuple[int, int] | None:
+    """Return the smallest and the largest integer of one key; None for those beyond int64."""
+    bits = (~value if value < 0 else value).bit_length()
+    below = 0
+    for size in _INTEGER_SIZES[:-1]:
+        if bits <= size:
+            low, high = 2**below if below else 0, 2**size - 1
+            return (~high, ~low) if value < 0 else (low, high)
+        below = size
+    return None
 
 
 def static_key(value: Any, function: str, label: str) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 
 from .errors import not_inside, trace_error
 from .graph import Graph
-from .program import dtype_of
-from .traced import Traced
+from .program import code_of, dtype_of
+from .traced import Traced, TracedArray, TracedScalar
 from .ufuncs import ScalarOperand, contracted, operand, value_in
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def records(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         return recorder
 
     return register
+
+
+def is_recorded(function: Any) -> bool:
+    """Whether a NumPy function that is no ufunc can be called on what is under trace."""
+    return function in _recorders
 
 
 def sample_of(graph: Graph, op: int | ScalarOperand) -> Any:
@@ -235,8 +240,12 @@ def nan_to_num(
     limits = np.finfo(given.dtype) if given.dtype.kind == "f" else _finfo(given.dtype)
     of = given.dtype.type
     found = np.where(np.isnan(given), of(nan), given)
-    found = np.where(np.equal(given, of(np.inf)), of(limits.max if posinf is None else posinf), found)
-    return np.where(np.equal(given, of(-np.inf)), of(limits.min if neginf is None else neginf), found)
+    found = np.where(
+        np.equal(given, of(np.inf)), of(limits.max if posinf is None else posinf), found
+    )
+    return np.where(
+        np.equal(given, of(-np.inf)), of(limits.min if neginf is None else neginf), found
+    )
 
 
 def _finfo(dtype: np.dtype[Any]) -> Any:
@@ -279,16 +288,6 @@ def isneginf(context: Context, x: Any, out: Any = None) -> Any:
 def fix(context: Context, x: Any, out: Any = None) -> Any:
     _refuse("fix", out=out)
     return np.trunc(context.tracer(x))
-
-
-@records(np.real)
-def real(context: Context, val: Any) -> Any:
-    return context.tracer(val).real
-
-
-@records(np.imag)
-def imag(context: Context, val: Any) -> Any:
-    return context.tracer(val).imag
 
 
 @records(np.angle)
@@ -349,6 +348,44 @@ def result_type(context: Context, *arrays_and_dtypes: Any) -> Any:
             for obj in arrays_and_dtypes
         )
     )
+
+
+@records(np.real)
+def real(context: Context, val: Any) -> Any:
+    return val.real  # of a Python number it is one, and weak
+
+
+@records(np.imag)
+def imag(context: Context, val: Any) -> Any:
+    return val.imag
+
+
+def part_of_complex(graph: Graph, name: str, value: int) -> int:
+    """Record the real or imaginary part; that of real numbers needs no operation."""
+    dtype = graph.dtype(value)
+    if dtype.kind == "c":
+        return graph.emit(name, code_of(np.empty(0, dtype).real.dtype), value)
+    return value if name == "real" else graph.filled(value, graph.constant(0, dtype))
+
+
+def complex_of(real: Any, imag: Any) -> Any:
+    """Make complex numbers of their parts, inside of functions to trace; NumPy has no function."""
+    parts = (real, imag)
+    array = next((x for x in parts if isinstance(x, TracedArray)), None)
+    if array is None:
+        known = [x.known() if isinstance(x, TracedScalar) else x for x in parts]
+        number = complex(*known)
+        weak = all(type(x) in (bool, int, float) for x in known)
+        return number if weak else np.result_type(*known, np.complex64).type(number)
+    graph = array.graph
+    operands = [operand(graph, x) for x in parts]
+    dtype = np.result_type(*(_promoting(graph, op) for op in operands))
+    if dtype.kind == "c":
+        raise TypeError("complex() takes real numbers; of complex ones write a + 1j*b")
+    target = np.result_type(dtype, np.complex64)
+    part = np.empty(0, target).real.dtype
+    values = [graph.cast(value_in(graph, op, part), part) for op in operands]
+    return type(array)(graph, graph.emit("complex", code_of(target), *values))  # type: ignore[call-arg]
 
 
 @records(np.einsum)

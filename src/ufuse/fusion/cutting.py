@@ -91,7 +91,11 @@ def endings(program: Program, shapes: Sequence[Shape]) -> dict[int, int]:
                 instruction = program.instructions[value - first]
                 if region.isdisjoint(instruction.args):
                     continue
-                if not isinstance(instruction.operation, str) or value in taken or shapes[value] != shapes[number]:
+                if (
+                    not isinstance(instruction.operation, str)
+                    or value in taken
+                    or shapes[value] != shapes[number]
+                ):
                     break  # what it reads of the region has to be stored
                 region.add(value)
             if reach <= value:

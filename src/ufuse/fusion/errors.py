@@ -5,6 +5,9 @@ from __future__ import annotations
 import linecache
 import os.path
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,8 +30,34 @@ class TraceReductionError(TraceError):
     """A reduction that a trace cannot record."""
 
 
+class _Expression(threading.local):
+    """The operation of an expression in a string that this thread is tracing."""
+
+    describe: Callable[[], str] | None = None
+
+
+_expression = _Expression()
+
+
+@contextmanager
+def at_place(describe: Callable[[], str]) -> Iterator[None]:
+    """Have errors name a place of an expression, which `describe` gives, instead of a line."""
+    before, _expression.describe = _expression.describe, describe
+    try:
+        yield
+    except Exception as error:
+        place = describe()
+        if not any(place in text for text in (str(error), *getattr(error, "__notes__", ()))):
+            error.add_note(f"in {place}")
+        raise
+    finally:
+        _expression.describe = before
+
+
 def user_line() -> str:
     """Describe the source line being executed: ``file:line: text``."""
+    if _expression.describe is not None:
+        return _expression.describe()
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
         frame = frame.f_back

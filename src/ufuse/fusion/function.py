@@ -187,13 +187,7 @@ class FusedFunction(ProgramCall):
                     spec = self._keep(key, arguments, traced, epoch)
                 if not repeated:
                     return arguments, spec
-                fast = spec.fast(
-                    arguments,
-                    spec.plan(arguments.shapes),
-                    positional=not kwargs
-                    and len(args) == len(arguments.arrays)
-                    and all(type(arg) is np.ndarray for arg in args),
-                )
+                fast = spec.fast(arguments, spec.plan(arguments.shapes), None if kwargs else args)
             except ValueNeeded as needed:
                 with self._lock:
                     self._static = self._static | needed.labels

@@ -55,9 +55,7 @@ class Lowered:
     paths: tuple[Path, ...]
 
 
-def lower(
-    program: Program, shapes: Sequence[Shape], is_number: Callable[[int], bool]
-) -> Lowered:
+def lower(program: Program, shapes: Sequence[Shape], is_number: Callable[[int], bool]) -> Lowered:
     """Bring the views of a program, whose values have these shapes, to its inputs.
 
     `is_number`: whether an input is a number, which is the same however it is seen.
@@ -106,9 +104,7 @@ class _Lowering:
         found: list[Shape] = [()] * (first + len(self._instructions))
         for what, shape in self._made_shapes.items():
             found[place[what]] = shape
-        return Lowered(
-            made, tuple(self._inputs[i] for i in order), tuple(found), tuple(paths)
-        )
+        return Lowered(made, tuple(self._inputs[i] for i in order), tuple(found), tuple(paths))
 
     def _peeled(self, value: int) -> tuple[int, Path]:
         """Return what is to be stored for an output, and how that is then seen."""
@@ -134,20 +130,48 @@ class _Lowering:
         self._made_shapes[made] = shape
         return made
 
-    def _get(self, value: int, path: Path) -> tuple[str, int]:
+    def _key(self, value: int, path: Path) -> tuple[int, Path]:
+        """Return what a value seen by a path is: another one, if it is itself a view."""
         program = self._program
         while value >= program.first_instruction:
             operation, _, args = program.instructions[value - program.first_instruction]
             if not isinstance(operation, View):
                 break
             value, path = args[0], (operation, *path)
-        path = shortened(path, self._shapes[value])
-        key = (value, path)
-        if key not in self._made:
-            self._made[key] = self._make(value, path)
-        return self._made[key]
+        return value, shortened(path, self._shapes[value])
 
-    def _make(self, value: int, path: Path) -> tuple[str, int]:
+    def _get(self, value: int, path: Path) -> tuple[str, int]:
+        """Return what is made for a value seen by a path. Programs may be deep, so no recursion."""
+        wanted = self._key(value, path)
+        left = [wanted]
+        while left:
+            key = left[-1]
+            if key not in self._made:
+                operands = self._operands(*key)
+                missing = [operand for operand in operands if operand not in self._made]
+                if missing:
+                    left += missing
+                    continue
+                self._made[key] = self._make(*key, [self._made[operand] for operand in operands])
+            left.pop()
+        return self._made[wanted]
+
+    def _operands(self, value: int, path: Path) -> list[tuple[int, Path]]:
+        """Return what a value seen by a path is made of."""
+        program, shape = self._program, self._shapes[value]
+        if value < program.first_instruction:
+            return []
+        operation, _, args = program.instructions[value - program.first_instruction]
+        if not path:
+            return [self._key(arg, ()) for arg in args]
+        if isinstance(operation, str) and value not in self._stored:
+            try:
+                return [self._key(a, of_operand(path, shape, self._shapes[a])) for a in args]
+            except NoView:
+                self._stored.add(value)
+        return [(value, ())]
+
+    def _make(self, value: int, path: Path, operands: Sequence[tuple[str, int]]) -> tuple[str, int]:
         program, shape = self._program, self._shapes[value]
         if value < program.first_constant:
             if self._is_number(value):
@@ -160,18 +184,10 @@ class _Lowering:
             if value not in self._constants:
                 self._constants.append(value)
             return ("constant", self._constants.index(value))
-        operation, code, args = program.instructions[value - program.first_instruction]
+        operation, code, _ = program.instructions[value - program.first_instruction]
         if not path or (isinstance(operation, str) and value not in self._stored):
-            try:
-                operands = [of_operand(path, shape, self._shapes[a]) if path else () for a in args]
-            except NoView:
-                pass
-            else:
-                made_args = tuple(
-                    self._get(arg, operand) for arg, operand in zip(args, operands, strict=True)
-                )
-                return self._emit(operation, code, made_args, end_of(path, shape))
-        whole = self._get(value, ())
+            return self._emit(operation, code, tuple(operands), end_of(path, shape))
+        (whole,) = operands
         for view in path:
             shape = view.result_shape(shape)
             whole = self._emit(view, code, (whole,), shape)

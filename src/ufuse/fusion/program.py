@@ -17,11 +17,11 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
-from ..catalogue import operations
+from ..catalogue import formulas, operations
 from ..catalogue.dtypes import ALL, BY_CODE
 from ..catalogue.reducers import BY_NAME as REDUCERS
 from ..catalogue.rows import Signature
@@ -29,6 +29,14 @@ from .instructions import EXPAND, ROWS, Call, Contraction, Instruction, Reductio
 from .views import View
 
 Stage = Literal["row", "full"]
+
+# The operations of complex numbers that are no ufuncs; none is compiled.
+COMPLEX: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
+    "real": (1, np.real),
+    "imag": (1, np.imag),
+    "complex": (2, formulas.complex_of),
+}
+
 
 def code_of(dtype: np.dtype[Any]) -> str:
     """Return the element code of `dtype`: ``"f4"``, ``"?"``, ``"bfloat16"``; byte order is dropped.
@@ -311,24 +319,12 @@ def constant_key(code: str, value: Any) -> tuple[str, object]:
     return code, np.asarray(value, dtype_of(code)).tobytes()
 
 
-def find_ufunc(operation: str) -> tuple[Callable[..., Any], int, int, int] | None:
-    """Find the function that ``"numpy.modf:1"`` names, of elements.
-
-    Returns
-    -------
-    tuple or None
-        The function, how many operands and results it has, and which of these is meant.
-    """
+def find_ufunc(operation: str) -> tuple[np.ufunc, int] | None:
+    """Find the ufunc that ``"numpy.modf:1"`` names, and which of its results is meant."""
     name, _, result = operation.partition(":")
     module, _, function = name.rpartition(".")
     found = getattr(sys.modules.get(module), function, None)
-    if isinstance(found, np.ufunc):
-        return found, found.nin, found.nout, int(result or 0)
-    return (found, 1, 1, 0) if callable(found) and name in _NO_UFUNCS else None
-
-
-#: Functions of elements, by module and name, that are no ufuncs.
-_NO_UFUNCS = ("numpy.real", "numpy.imag")
+    return (found, int(result or 0)) if isinstance(found, np.ufunc) else None
 
 
 def arity_of(operation: str | Reduction | View) -> int | None:
@@ -338,5 +334,7 @@ def arity_of(operation: str | Reduction | View) -> int | None:
     row = operations.BY_NAME.get(operation)
     if row is not None:
         return row.arity
+    if operation in COMPLEX:
+        return COMPLEX[operation][0]
     named = find_ufunc(operation) if "." in operation else None
-    return named[1] if named else None
+    return named[0].nin if named else None

@@ -200,7 +200,12 @@ def extreme(
 
 
 def logic(
-    name: str, x: Tracer, axis: Any = None, out: Any = None, keepdims: Any = False, where: Any = True
+    name: str,
+    x: Tracer,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    where: Any = True,
 ) -> int:
     """Record any or all."""
     _refuse_out(name, out)
@@ -212,9 +217,7 @@ def logic(
     return _shaped(graph, found, axes, keepdims)
 
 
-def index(
-    name: str, x: Tracer, axis: Any = None, out: Any = None, *, keepdims: Any = False
-) -> int:
+def index(name: str, x: Tracer, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> int:
     """Record argmax or argmin."""
     _refuse_out(name, out)
     if isinstance(axis, tuple):

@@ -230,9 +230,7 @@ class Scheduler:
     def _rows(self, space: _Space, targets: Sequence[int]) -> None:
         (axis,) = space.axes
         part = cut(self._program, targets, self._stops)
-        moved = [
-            move_axis(self._shapes[value], axis, len(space.shape)) for value in part.inputs
-        ]
+        moved = [move_axis(self._shapes[value], axis, len(space.shape)) for value in part.inputs]
         is_row = [
             len(shape) < len(space.shape) - axis or shape[axis - len(space.shape)] == 1
             for shape in (self._shapes[value] for value in part.inputs)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import executors
-from .arguments import Arguments
+from .arguments import Arguments, integers_like
 from .errors import trace_error
-from .graph import Graph, Leaf, Source
+from .graph import Graph, Leaf, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
 from .runs import ContractRun, ReduceRun, Run, Seen, Step, contract_room, reduce_room
@@ -109,35 +109,41 @@ class Specialisation:
                     inputs.append(np.asarray(number, dtype=dtype_of(source.code)))
         return inputs
 
-    def fast(self, arguments: Arguments, plan: Plan, *, positional: bool) -> Any:
+    def fast(self, arguments: Arguments, plan: Plan, args: Sequence[Any] | None) -> Any:
         """Return what the compiled entry point needs to repeat this call without Python, or None.
 
-        That takes one program over the positional arguments as they come, whatever their shapes:
-        the loop runs over what they all broadcast to, so reductions and the result must do so too.
+        That takes one program over the positional arguments `args` as they come (None: there are
+        others), whatever their shapes: the loop runs over what they all broadcast to, so
+        reductions and the result must do so too. Python numbers may be among them.
         """
         native = executors.native
-        if native is None or not positional or len(plan.runs) != 1:
+        if native is None or args is None or len(plan.runs) != 1:
             return None
+        arrays = [place for place, arg in enumerate(args) if type(arg) is np.ndarray]
+        numbers = [place for place, arg in enumerate(args) if type(arg) in (int, float)]
+        counts = (len(arguments.arrays), len(arguments.scalars))
+        if (len(arrays), len(numbers)) != counts or sum(counts) != len(args):
+            return None  # some are part of the key
         (run,) = plan.runs
         if any(plan.paths) or any(seen.path for seen in (*run.inputs, *run.outputs)):
             return None
         if isinstance(run, ContractRun):
-            return self._repeated(run, arguments, plan)
+            return None if numbers else self._repeated(run, arguments, plan)
         if self.shape_dependent or not isinstance(run, Run) or run.program.rows:
             return None  # calls with other shapes may be simpler
         if not self._holds_for_all(arguments.shapes):
             return None
         if self._fast is None:
-            whole = tuple(Leaf(i) for i in range(len(arguments.arrays)))
+            whole = [Leaf(i) for i in range(len(arrays))]
             self._fast = (
-                self.sources == whole
-                and run.inputs == tuple(map(Seen, range(len(whole))))
+                [source for source in self.sources if isinstance(source, Leaf)] == whole
+                and run.inputs == tuple(map(Seen, range(len(self.sources))))
                 and isinstance(self.structure, _Output)
                 and run.program.stages[run.program.outputs[0]] == "full"
                 and _has_whole_rows(run.program)
                 and native.can_run(run.program)
-                and native.fast_program(run.program, [a.ndim for a in arguments.arrays])
-            )
+                and self._repeating(run.program, arguments, arrays, numbers)
+            ) or False
         return self._fast or None
 
     def _holds_for_all(self, shapes: Sequence[Shape]) -> bool:
@@ -152,6 +158,30 @@ class Specialisation:
             for view in views
         )
         return steady and all(n > 1 for shape in shapes for n in shape)
+
+    def _repeating(
+        self, program: Program, arguments: Arguments, arrays: list[int], numbers: list[int]
+    ) -> Any:
+        """Return what repeats a program over arrays and numbers at these places, or None."""
+        native = executors.native
+        axes = [arguments.arrays[s.index].ndim if isinstance(s, Leaf) else 0 for s in self.sources]
+        if not numbers:
+            return native.fast_program(program, axes)
+        inputs: list[tuple[int, type | None, tuple[int, int] | None]] = []
+        for source in self.sources:
+            if isinstance(source, Leaf):
+                inputs.append((arrays[source.index], None, None))
+                continue
+            if not isinstance(source, Weak) or not isinstance(source.compute, _Item):
+                return None  # computed from numbers, or a length
+            value = arguments.scalars[source.compute.index]
+            limits = integers_like(value) if type(value) is int else None
+            if limits is None and (type(value) is int or source.code[0] != "f"):
+                return None
+            inputs.append((numbers[source.compute.index], type(value), limits))
+        if len({place for place, _, _ in inputs}) != len(arrays) + len(numbers):
+            return None  # the type of a number that is not read is part of the key too
+        return native.fast_scalars(program, axes, len(arrays) + len(numbers), inputs)
 
     def _repeated(self, run: ContractRun, arguments: Arguments, plan: Plan) -> Any:
         """Return what repeats a call that is one contraction, for arrays of the same layouts."""
@@ -288,7 +318,7 @@ def specialise(function: Callable[..., Any], arguments: Arguments) -> Specialisa
         )
     ]
     scalars = [
-        WeakScalar(graph, _item(index), value, frozenset({label}))
+        WeakScalar(graph, _Item(index), value, frozenset({label}))
         for index, (value, label) in enumerate(
             zip(arguments.scalars, arguments.scalar_labels, strict=True)
         )
@@ -311,5 +341,11 @@ def specialise(function: Callable[..., Any], arguments: Arguments) -> Specialisa
     )  # fmt: skip
 
 
-def _item(index: int) -> Callable[[Sequence[Any]], Any]:
-    return lambda scalars: scalars[index]
+class _Item:
+    """Takes a scalar argument as it is, of those of a call."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __call__(self, scalars: Sequence[Any]) -> Any:
+        return scalars[self.index]

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from . import reducing, reductions, ufuncs, viewing
-from .array_functions import Context, call_function, call_of_ufuse
+from .array_functions import Context, call_function, call_of_ufuse, part_of_complex
 from .errors import trace_error
 from .graph import Graph
-from .program import code_of
 from .shapes import Shape, broadcast_shapes
 from .traced import TracedArray, TracedScalar
 
@@ -95,6 +94,14 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
 
     def copy(self, order: str = "C") -> Tracer:
         return self._new(self.value)
+
+    @property
+    def real(self) -> Tracer:
+        return self._new(part_of_complex(self.graph, "real", self.value))
+
+    @property
+    def imag(self) -> Tracer:
+        return self._new(part_of_complex(self.graph, "imag", self.value))
 
     def conj(self) -> Any:
         return np.conjugate(self)
@@ -187,21 +194,6 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
 
     def __iter__(self) -> Iterator[Tracer]:
         return iter(viewing.unpack(self))
-
-    @property
-    def real(self) -> Tracer:
-        return self._part("real") if self.dtype.kind == "c" else self
-
-    @property
-    def imag(self) -> Tracer:
-        if self.dtype.kind == "c":
-            return self._part("imag")
-        zero = self.graph.constant(0, self.dtype)
-        return self._new(self.graph.filled(self.value, zero))
-
-    def _part(self, name: str) -> Tracer:
-        code = code_of(np.empty(0, self.dtype).real.dtype)
-        return self._new(self.graph.emit(f"numpy.{name}", code, self.value))
 
     # --- what a trace cannot record ----------------------------------------------------------
 

@@ -75,9 +75,7 @@ def unpack(x: Tracer) -> list[Tracer]:
         raise TypeError("iteration over a 0-d array")
     length = x.shape[0]
     if length > _MOST_UNPACKED:
-        raise trace_error(
-            f"iteration over an axis of {length}", "write whole-array expressions"
-        )
+        raise trace_error(f"iteration over an axis of {length}", "write whole-array expressions")
     return [getitem(x, i) for i in range(length)]
 
 
@@ -118,9 +116,7 @@ def squeeze(x: Tracer, axis: Any = None) -> Tracer:
     else:
         axes = {_axis(x, a) for a in (axis if isinstance(axis, tuple) else (axis,))}
         if any(x.shape[a] != 1 for a in axes):
-            raise ValueError(
-                "cannot select an axis to squeeze out which has size not equal to one"
-            )
+            raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
     return _seen(x, View("index", tuple(0 if i in axes else ALL for i in range(x.ndim))))
 
 
@@ -139,7 +135,9 @@ def moveaxis(x: Tracer, source: Any, destination: Any) -> Tracer:
     given = [s if isinstance(s, (tuple, list)) else (s,) for s in (source, destination)]
     start, end = ([_axis(x, a) for a in axes] for axes in given)
     if len(start) != len(end):
-        raise ValueError("`source` and `destination` arguments must have the same number of elements")
+        raise ValueError(
+            "`source` and `destination` arguments must have the same number of elements"
+        )
     order = [n for n in range(x.ndim) if n not in start]
     for place, axis in sorted(zip(end, start, strict=True)):
         order.insert(place, axis)
@@ -184,9 +182,7 @@ def _moveaxis(context: Context, a: Any, source: Any, destination: Any) -> Any:
 
 
 @records(np.reshape)
-def _reshape(
-    context: Context, a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None
-) -> Any:
+def _reshape(context: Context, a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
     return context.tracer(a).reshape(shape, order=order)
 
 
@@ -259,5 +255,7 @@ def _diff(
     before = (slice(None),) * at
     subtract = np.not_equal if x.dtype == np.bool_ else np.subtract
     for _ in range(n):
-        x = x._new(context.value(subtract(x[(*before, slice(1, None))], x[(*before, slice(None, -1))])))
+        x = x._new(
+            context.value(subtract(x[(*before, slice(1, None))], x[(*before, slice(None, -1))]))
+        )
     return x

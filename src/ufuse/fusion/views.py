@@ -72,9 +72,7 @@ class View:
             if isinstance(entry, tuple):
                 found.append(len(range(*slice(*entry).indices(size))))
             elif not -size <= entry < size:
-                raise IndexError(
-                    f"index {entry} is out of bounds for axis {axis} with size {size}"
-                )
+                raise IndexError(f"index {entry} is out of bounds for axis {axis} with size {size}")
             axis += 1
         return tuple(found)
 
