@@ -17,8 +17,8 @@ ReduceAxis axis_of(const Reduction& r, int id) {
 
 /// Whether every operand walks `outer` as the continuation of `inner`.
 bool continues(const Reduction& r, const ReduceAxis& outer, const ReduceAxis& inner, bool targets) {
-  if (r.source != nullptr) return false;  // pieces are asked for by the axes of the shape
-  for (int k = 0; k < r.inputs; ++k)
+  if (r.source != nullptr && !r.source->continues(outer.id, inner.id, inner.extent)) return false;
+  for (int k = 0; k < r.inputs && r.source == nullptr; ++k)
     if (outer.stride[k] != inner.stride[k] * inner.extent) return false;
   if (r.mask != nullptr && outer.stride[kMaskOperand] != inner.stride[kMaskOperand] * inner.extent)
     return false;

@@ -14,6 +14,7 @@ namespace {
 constexpr std::int64_t kWindow = kLanes * kRowsPerStep;
 /// Columns gathered together: kRowsPerStep rows of 512 float32, or twice the rows of 256, stay in L1.
 constexpr std::int64_t kGatheredColumns = 512;
+constexpr std::int64_t kComputedColumns = 1024;
 /// How far ahead short columns are asked for, into L2, while those before are finished and stored: maxima of
 /// one row went at 13 GB/s without, at 20 with 8 KB; sums of 4 rows at 16 and 19. More rows keep the
 /// prefetcher busy enough: 8 rows, 19 and 18.
@@ -74,9 +75,9 @@ class ColumnTile {
     return arrays * lane_bytes();
   }
 
-  /// Columns brought to the blocks at once. Computed inputs cost a call of their program per piece.
+  /// Columns brought to the blocks at once. A program is set up for each piece of computed inputs.
   std::int64_t piece() const {
-    if (pass_.reduction.source != nullptr) return tile_.width;
+    if (pass_.reduction.source != nullptr) return std::min(tile_.width, kComputedColumns);
     return std::min(tile_.width, rows_together() > kRowsPerStep ? kGatheredColumns / 2 : kGatheredColumns);
   }
   std::int64_t rows_together() const { return one_step_ ? plan_.count : kRowsPerStep; }

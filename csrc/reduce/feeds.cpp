@@ -115,10 +115,8 @@ void Pieces::seek_lane(const Place& start, int operand, std::int64_t j, std::int
   }
 }
 
-void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_t count, void* const* to) {
-  const Reduction& r = pass_.reduction;
+void Pieces::index_of(const Place& place, std::int64_t* index) const {
   const ReducePlan& plan = pass_.plan;
-  std::int64_t index[kMaxReduceAxes] = {};
   std::int64_t left = place.outer;
   for (int i = plan.outer_axes - 1; i >= 0; left /= plan.outer[i].extent, --i)
     index[plan.outer[i].id] = left % plan.outer[i].extent;
@@ -126,7 +124,72 @@ void Pieces::read_source(const Place& place, const ReduceAxis& axis, std::int64_
   for (int i = plan.group_axes - 1; i >= 0; left /= plan.group[i].extent, --i)
     index[plan.group[i].id] = left % plan.group[i].extent;
   if (plan.inner.id >= 0) index[plan.inner.id] = place.inner;
-  r.source->read(index, axis.id < 0 ? 0 : axis.id, count, to);
+}
+
+void Pieces::read_source(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                         std::int64_t pitch, void* const* to) {
+  const Reduction& r = pass_.reduction;
+  const int along = axis.id < 0 ? 0 : axis.id;
+  std::int64_t index[kMaxReduceAxes] = {};
+  index_of(places[0], index);
+  if (rows > 1) {
+    // Rows at equal steps along one axis.
+    const std::int64_t inner = places[1].inner - places[0].inner,
+                       element = places[1].element - places[0].element;
+    const bool one_axis = inner == 0 ? pass_.plan.group_axes == 1 : element == 0 && pass_.plan.inner.id >= 0;
+    const int across = inner != 0 ? pass_.plan.inner.id : one_axis ? pass_.plan.group[0].id : -1;
+    const std::int64_t step = inner != 0 ? inner : element;
+    if (one_axis && r.source->read_rows(index, along, count, across, step, rows, pitch, to)) return;
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    void* at[kMaxReduceInputs];
+    for (int k = 0; k < r.inputs; ++k)
+      at[k] =
+          static_cast<char*>(to[k]) + row * pitch * static_cast<std::int64_t>(item_size(r.input[k].dtype));
+    if (row > 0) index_of(places[row], index);
+    r.source->read(index, along, count, at);
+  }
+}
+
+void Pieces::computed_blocks(std::int64_t at, void** to) const {
+  // The block of a feed that takes elements as they are, if there is one.
+  for (int k = 0; k < pass_.reduction.inputs; ++k) to[k] = raw_[k];
+  for (int f = 0; f < pass_.feeds; ++f) {
+    const Feed& feed = pass_.feed[f];
+    if (!feed.converted) to[feed.input] = block_[f] + at * feed.size;
+  }
+}
+
+void Pieces::convert_computed(void* const* from, std::int64_t rows, std::int64_t count, std::int64_t at,
+                              std::int64_t pitch) {
+  for (int f = 0; f < pass_.feeds; ++f) {
+    const Feed& feed = pass_.feed[f];
+    for (std::int64_t row = 0; feed.converted && row < rows; ++row)
+      convert(feed, block_[f] + (at + row * pitch) * feed.size,
+              static_cast<const char*>(from[feed.input]) + row * pitch * feed.stored_size, count);
+  }
+}
+
+void Pieces::fetch_computed(const Place& place, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                            std::int64_t pitch) {
+  const Reduction& r = pass_.reduction;
+  const int along = axis.id < 0 ? 0 : axis.id, across = pass_.plan.inner.id;
+  void* from[kMaxReduceInputs];
+  computed_blocks(0, from);
+  std::int64_t index[kMaxReduceAxes] = {};
+  index_of(place, index);
+  if (rows == 1 || across < 0 || !r.source->read_rows(index, along, count, across, 1, rows, pitch, from)) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      Place at = place;
+      advance_inner(at, row);
+      void* to[kMaxReduceInputs];
+      for (int k = 0; k < r.inputs; ++k)
+        to[k] = static_cast<char*>(from[k]) +
+                row * pitch * static_cast<std::int64_t>(item_size(r.input[k].dtype));
+      read_source(&at, 1, axis, count, pitch, to);
+    }
+  }
+  convert_computed(from, rows, count, 0, pitch);
 }
 
 void Pieces::convert(const Feed& feed, char* to, const void* from, std::int64_t count) const {
@@ -183,19 +246,10 @@ void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axi
     }
     return;
   }
-  for (std::int64_t row = 0; row < rows; ++row) {
-    void* from[kMaxReduceInputs];  // the block of a feed that takes elements as they are, if there is one
-    for (int k = 0; k < r.inputs; ++k) from[k] = raw_[k];
-    for (int f = 0; f < pass_.feeds; ++f) {
-      const Feed& feed = pass_.feed[f];
-      if (!feed.converted) from[feed.input] = block_[f] + (at + row * pitch) * feed.size;
-    }
-    read_source(places[row], axis, count, from);
-    for (int f = 0; f < pass_.feeds; ++f) {
-      const Feed& feed = pass_.feed[f];
-      if (feed.converted) convert(feed, block_[f] + (at + row * pitch) * feed.size, from[feed.input], count);
-    }
-  }
+  void* from[kMaxReduceInputs];
+  computed_blocks(at, from);
+  read_source(places, rows, axis, count, pitch, from);
+  convert_computed(from, rows, count, at, pitch);
 }
 
 void Pieces::fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,

@@ -49,6 +49,10 @@ class Pieces {
   /// at `at` + r * `pitch`: of every feed that is not in place, or of `all`.
   void fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
              std::int64_t at, std::int64_t pitch, bool all);
+  /// `count` elements along `axis` of computed inputs, from `place` and the rows - 1 places after it along
+  /// the inner axis, to rows `pitch` apart in the blocks.
+  void fetch_computed(const Place& place, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                      std::int64_t pitch);
   /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced. A mask
   /// that can be read in place (`mask_row`) is fetched only where `all` is set.
   void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
@@ -79,7 +83,14 @@ class Pieces {
     for (int k = 0; k < inputs; ++k) place.data[k] += steps * axis.stride[k];
     if (pass_.reduction.mask != nullptr) place.data[kMaskOperand] += steps * axis.stride[kMaskOperand];
   }
-  void read_source(const Place& place, const ReduceAxis& axis, std::int64_t count, void* const* to);
+  void index_of(const Place& place, std::int64_t* index) const;
+  /// Elements of a computed input from each place, to rows `pitch` apart.
+  void read_source(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
+                   std::int64_t pitch, void* const* to);
+  /// The elements of computed inputs as feeds take them, from where `read_source` has put them: `from`.
+  void convert_computed(void* const* from, std::int64_t rows, std::int64_t count, std::int64_t at,
+                        std::int64_t pitch);
+  void computed_blocks(std::int64_t at, void** to) const;
   void convert(const Feed& feed, char* to, const void* from, std::int64_t count) const;
   void fetch_feed(const Feed& feed, const Place* places, std::int64_t rows, std::int64_t stride,
                   std::int64_t count, char* to, std::int64_t pitch);

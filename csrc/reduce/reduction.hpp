@@ -42,6 +42,22 @@ class PieceSource {
   /// Writes the `count` elements along `axis` that start at the multi-index `index`, of each input k of the
   /// reduction to `to[k]`, contiguous, in native byte order. Called from several threads at once.
   virtual void read(const std::int64_t* index, int axis, std::int64_t count, void* const* to) const = 0;
+
+  /// The same of `rows` such runs, `step` apart along `across`, to rows `pitch` elements apart. Returns
+  /// whether that is done: false where they have to be read one by one.
+  virtual bool read_rows(const std::int64_t* index, int axis, std::int64_t count, int across,
+                         std::int64_t step, std::int64_t rows, std::int64_t pitch, void* const* to) const {
+    static_cast<void>(index), static_cast<void>(axis), static_cast<void>(count), static_cast<void>(across);
+    static_cast<void>(step), static_cast<void>(rows), static_cast<void>(pitch), static_cast<void>(to);
+    return false;
+  }
+
+  /// Whether elements along `outer` follow those along `inner`, of which there are `extent`: indices along
+  /// `inner` may then be larger.
+  virtual bool continues(int outer, int inner, std::int64_t extent) const {
+    static_cast<void>(outer), static_cast<void>(inner), static_cast<void>(extent);
+    return false;
+  }
 };
 
 /// One result: a reducer over one input, and what becomes of its state.

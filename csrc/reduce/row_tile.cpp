@@ -11,7 +11,8 @@ namespace {
 
 /// With several slots, pieces of this size go through all of them while in L1.
 constexpr std::int64_t kSharedBytes = 16 << 10;
-constexpr std::int64_t kRowBlock = 64;   // rows gathered together at most
+constexpr std::int64_t kRowBlock = 64;          // rows gathered together at most
+constexpr std::int64_t kComputed = 8 * kChunk;  // elements of a program's piece
 constexpr std::int64_t kScattered = 64;  // elements in lines of their own that are gathered between folds
 
 /// `count` elements of each row, `stride` bytes apart, to where they are side by side. So plain a loop leaves
@@ -45,6 +46,8 @@ class RowTile {
       read(first_chunk, last_chunk, !direct);
     else if (masked_in_place(axis))
       read_masked(first_chunk, last_chunk);
+    else if (pass_.reduction.source != nullptr && plan_.group_axes <= 1 && !pass_.masked)
+      read_computed(first_chunk, last_chunk);
     else if (scattered())
       read_scattered(first_chunk, last_chunk);
     else
@@ -222,6 +225,46 @@ class RowTile {
           }
           fold_masked(pieces, s, data, mask, rows, length(chunk), i, chunk, s == 0 ? ahead(feed, false) : 0);
         }
+    }
+  }
+
+  /// Computed elements, so many at a time that what setting up a program costs is little of it.
+  void read_computed(std::int64_t first_chunk, std::int64_t last_chunk) {
+    const ReduceAxis& axis = plan_.group_axes > 0 ? plan_.group[0] : kSingleAxis;
+    Pieces pieces(pass_, pitch_of(kComputed));
+    const Place start = pieces.place(tile_);
+    if (pass_.chunks == 1) {
+      const std::int64_t pitch = pitch_of(plan_.count);
+      const std::int64_t block = std::max<std::int64_t>(1, kComputed / pitch);
+      for (std::int64_t i = 0; i < tile_.width; i += block) {
+        const std::int64_t rows = std::min(block, tile_.width - i);
+        Place place = start;
+        pieces.advance_inner(place, i);
+        pieces.fetch_computed(place, rows, axis, plan_.count, pitch);
+        fold_computed(pieces, pitch, rows, plan_.count, i, 0, false);
+      }
+      return;
+    }
+    const std::int64_t full = std::min(last_chunk, plan_.count / kChunk);
+    for (std::int64_t i = 0; i < tile_.width; ++i) {
+      auto run = [&](std::int64_t chunk, std::int64_t chunks, std::int64_t count) {
+        Place place = start;
+        pieces.advance_inner(place, i);
+        pieces.advance_group(place, chunk * kChunk);
+        pieces.fetch_computed(place, 1, axis, chunks * count, 0);
+        fold_computed(pieces, kChunk, chunks, count, i, chunk, true);
+      };
+      for (std::int64_t chunk = first_chunk; chunk < full; chunk += kComputed / kChunk)
+        run(chunk, std::min(kComputed / kChunk, full - chunk), kChunk);
+      if (full < last_chunk) run(full, 1, length(full));
+    }
+  }
+
+  void fold_computed(const Pieces& pieces, std::int64_t pitch, std::int64_t rows, std::int64_t count,
+                     std::int64_t position, std::int64_t chunk, bool along_chunks) {
+    for (int s = 0; s < pass_.states; ++s) {
+      const int f = pass_.feed_of[s];
+      call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, position, chunk, along_chunks);
     }
   }
 

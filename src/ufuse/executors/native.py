@@ -66,6 +66,26 @@ def run_program(
     _fast.run(compiled(program), inputs, outputs, shape)
 
 
+def reduce_program(
+    program: Program,
+    inputs: Sequence[NDArray[Any]],
+    shape: tuple[int, ...],
+    axes: Sequence[int],
+    count: int,
+    folds: Sequence[tuple[Reduction, int, NDArray[Any]]],
+) -> None:
+    """Reduce what `program` makes over axes; a fold is a reduction, of which output, and to where."""
+    slots = [
+        (
+            fold.reducer, output, program.codes[program.outputs[output]], fold.finish,
+            fold.component, out, float(count), fold.ddof, None,
+        )
+        for fold, output, out in folds
+    ]  # fmt: skip
+    mask = sum(1 << axis for axis in axes)
+    _core.reduce_program(compiled(program).address, list(inputs), list(shape), mask, slots)
+
+
 def distortion(
     program: Program, x: NDArray[Any], inputs: Sequence[NDArray[Any]], lanes: int
 ) -> NDArray[np.float64]:

@@ -36,8 +36,6 @@ _WORTH_A_PASS = 1 << 15
 #: out to threads.
 _LONGEST_ROW = 1 << 17
 _LONGEST_ALONE = 1 << 15
-#: Rows of so many elements are reduced with what comes before and after, rather than by themselves.
-_SHORT_ROW = 64
 
 #: Of the core: results of a program that are reduced together, and reductions of them.
 _MOST_OPERANDS, _MOST_REDUCTIONS = 8, 16
@@ -222,10 +220,7 @@ class Scheduler:
         }
         if not shapes <= {space.shape, space.kept}:
             return False
-        mapped = any(
-            self._args(v)[0] not in self._place for v in reductions
-        ) or not set(targets) <= set(reductions)  # fmt: skip
-        return nested or space.shape in shapes or (mapped and length <= _SHORT_ROW)
+        return nested or space.shape in shapes
 
     def _rows(self, space: _Space, targets: Sequence[int]) -> None:
         (axis,) = space.axes

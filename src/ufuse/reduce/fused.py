@@ -35,6 +35,11 @@ def run(
         return
     if program is None:
         values = [np.broadcast_to(inputs[0], shape)]
+    elif executors.native is not None and executors.native.can_run(program):
+        executors.native.reduce_program(
+            program, inputs, shape, axes, count, list(zip(reductions, operands, outputs, strict=True))
+        )
+        return
     else:
         values = [executors.empty(shape, dtype_of(program.codes[o])) for o in program.outputs]
         executors.run_program(program, inputs, values)
