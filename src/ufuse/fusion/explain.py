@@ -34,8 +34,8 @@ class Pass:
         Bytes of the arrays it reads, writes, and makes on the way. What it writes for a later pass
         is a temporary of the call, and counts there as well.
     what : str
-        Of a contraction, its subscripts and kernels; of a reduction, what is reduced; of a call, the
-        function; empty of a program of elements.
+        Of a contraction, its subscripts and kernels; of a reduction, what is reduced; of a call,
+        the function; empty of a program of elements.
     operands : tuple of (Program or None)
         Of a contraction: what each operand is computed by.
     packed : tuple of int

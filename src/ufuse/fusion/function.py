@@ -336,7 +336,7 @@ def _result(array: Array, templates: Sequence[Any]) -> Any:
 
 
 def _written(target: Array | None, path: Path, shape: Shape, dtype: np.dtype[Any]) -> Array:
-    """Return the array that a result is computed in: `target`, where `path` of it can be gone back."""
+    """Return the array that a result is computed in: `target`, where `path` has a way back."""
     if target is None:
         return executors.empty(shape, dtype)
     array = walk(way_back(path, shape), target)

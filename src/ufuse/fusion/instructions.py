@@ -1,8 +1,8 @@
 """What a program consists of: operations of elements, and those that look at whole arrays.
 
-An operation is a name of the catalogue (or of a ufuncs, ``"numpy.sin"``) where it is one of elements.
-The others are objects: a `Reduction` folds axes, a `View` is other elements of the same array, a
-`Contraction` sums products, a `Call` is a function of ufuse that is a pass of its own.
+An operation is a name of the catalogue (or of a ufunc, ``"numpy.spacing"``) where it is one of
+elements. The others are objects: a `Reduction` folds axes, a `View` is other elements of the same
+array, a `Contraction` sums products, a `Call` is a function of ufuse that is a pass of its own.
 """
 
 from __future__ import annotations
@@ -144,8 +144,9 @@ class Instruction(NamedTuple):
     Attributes
     ----------
     operation : str, Reduction, View, Contraction or Call
-        As a name: a row of the catalogue; ``"expand"``; or, for the reference executor alone, a ufunc
-        by module and name, such as ``numpy.spacing`` (``numpy.modf:1`` is the second result of one).
+        As a name: a row of the catalogue; ``"expand"``; or, for the reference executor alone, a
+        ufunc by module and name, such as ``numpy.spacing`` (``numpy.modf:1`` is the second result
+        of one).
         Executors run names, and reductions of the trailing axis; what else there is the scheduler
         makes passes of.
     code : str

@@ -1,8 +1,8 @@
 """Views brought to where memory is: what a traced program reads, for arrays of given shapes.
 
-The view of a value that is computed element by element is computed of views of its operands, so that
-views of inputs are all that is left, and those of values that are stored anyway. What only adds or drops
-axes of size 1 disappears: ``x - x.mean(axis=1)[:, None]`` has no view at all.
+The view of a value that is computed element by element is computed of views of its operands, so
+that views of inputs are all that is left, and those of values that are stored anyway. What only
+adds or drops axes of size 1 disappears: ``x - x.mean(axis=1)[:, None]`` has no view at all.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from .instructions import Instruction, Operation
 from .program import Program
 from .shapes import Shape
-from .views import NoView, Path, View, end_of, of_operand, shortened
+from .views import NoViewError, Path, View, end_of, of_operand, shortened
 
-#: Operations of elements from which on a value that is seen in several ways is computed once and stored.
+#: Operations of elements from which on a value that is seen in several ways is stored.
 _WORTH_STORING = 4
 
 
@@ -167,7 +167,7 @@ class _Lowering:
         if isinstance(operation, str) and value not in self._stored:
             try:
                 return [self._key(a, of_operand(path, shape, self._shapes[a])) for a in args]
-            except NoView:
+            except NoViewError:
                 self._stored.add(value)
         return [(value, ())]
 

@@ -3,12 +3,12 @@
 A program is a straight-line list of scalar operations in static single assignment. Values are
 numbered: inputs first, then constants, then the results of the instructions in order.
 
-What a function is traced to is a program of whole arrays; `instructions` says of which operations.
-What executors run is made of it for given shapes: programs of elements, and programs of rows, which
-reduce the trailing axis. There two kinds of value occur: a *full* value has all elements of a row, a
-*row* value has one (trailing length 1). `Program.stages` says which is which; an instruction that
-mixes the two takes the row value through ``"expand"``. Inputs and constants need none: executors
-load them by NumPy's broadcasting.
+What a function is traced to is a program of whole arrays; `instructions` says of which
+operations. What executors run is made of it for given shapes: programs of elements, and programs
+of rows, which reduce the trailing axis. There two kinds of value occur: a *full* value has all
+elements of a row, a *row* value has one (trailing length 1). `Program.stages` says which is
+which; an instruction that mixes the two takes the row value through ``"expand"``. Inputs and
+constants need none: executors load them by NumPy's broadcasting.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _ptp(context: Context, a: Any, axis: Any = None, out: Any = None, keepdims: 
     return x.max(axis, out, keepdims) - x.min(axis, out, keepdims)
 
 
-# --- calls of what is no reducer ---------------------------------------------------------------------
+# --- calls of what is no reducer -----------------------------------------------------------------
 
 
 def _reduced_shape(shape: Shape, axis: Any = None, keepdims: bool = False, **_: Any) -> Shape:

@@ -1,16 +1,17 @@
-"""Passes: how a lowered program is cut where something has to be finished before what follows begins.
+"""Passes: how a lowered program is cut where something is finished before what follows begins.
 
 - A *map* is a program of elements, of any number of results of one shape.
-- *Rows*: a program that reduces one axis and goes on with the results beside its elements. A row stays
-  in cache, so that a softmax reads once and writes once.
-- A *reduction* of what a program makes, over any axes: what it makes is in no memory. Where rows are
-  too long, or more axes than one are reduced, the levels of reductions are passes one after another.
-- A *contraction* takes its neighbours with it: what an operand is computed by runs as it is packed, and
-  what becomes of the sums (`cutting.endings`) before they are stored.
+- *Rows*: a program that reduces one axis and goes on with the results beside its elements. A row
+  stays in cache, so that a softmax reads once and writes once.
+- A *reduction* of what a program makes, over any axes: what it makes is in no memory. Where rows
+  are too long, or more axes than one are reduced, the levels of reductions are passes one after
+  another.
+- A *contraction* takes its neighbours with it: what an operand is computed by runs as it is
+  packed, and what becomes of the sums (`cutting.endings`) before they are stored.
 - A *call* of a function of ufuse reads and writes whole arrays.
 
-Stored besides are values that a view is of, operands of several contractions, and values with far fewer
-elements than the loop they are needed in (of a row, of a column).
+Stored besides are values that a view is of, operands of several contractions, and values with far
+fewer elements than the loop they are needed in (of a row, of a column).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from .views import View
 #: this many operations cost at worst. Without one, the call is repeated without Python.
 _WORTH_A_PASS = 1 << 15
 
-#: Elements of a row that stays in cache beside what is made of it, and of one that is not worth sharing
-#: out to threads.
+#: Elements of a row that stays in cache beside what is made of it, and of one that is not worth
+#: sharing out to threads.
 _LONGEST_ROW = 1 << 17
 _LONGEST_ALONE = 1 << 15
 

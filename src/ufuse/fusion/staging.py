@@ -1,4 +1,4 @@
-"""Programs of rows: one axis last, and values of two kinds, of which one is expanded beside the other."""
+"""Programs of rows: one axis last, and values of two kinds, full ones and one per row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def move_axis(shape: Shape, axis: int, axes: int) -> Path:
     if axis == axes - 1 or not shape:
         return ()
     padded = (1,) * (axes - len(shape)) + shape
-    order = tuple(i for i in range(axes) if i != axis) + (axis,)
+    order = (*(i for i in range(axes) if i != axis), axis)
     return shortened((View("reshape", padded), View("transpose", order)), shape)
 
 

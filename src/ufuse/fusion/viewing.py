@@ -158,7 +158,7 @@ def flip(x: Tracer, axis: Any = None) -> Tracer:
     return _seen(x, View("index", tuple(back if i in axes else ALL for i in range(x.ndim))))
 
 
-# --- NumPy's functions -------------------------------------------------------------------------------
+# --- NumPy's functions ---------------------------------------------------------------------------
 
 
 @records(np.transpose, np.permute_dims if hasattr(np, "permute_dims") else np.transpose)

@@ -185,7 +185,7 @@ def _plain(view: View, shape: Shape) -> View | None:
     return None if result == shape else View("reshape", result)
 
 
-class NoView(Exception):
+class NoViewError(Exception):
     """An operand that is broadcast has no view that goes with that of the result."""
 
 
@@ -197,7 +197,7 @@ def of_operand(path: Path, shape: Shape, operand: Shape) -> Path:
 
     Raises
     ------
-    NoView
+    NoViewError
         Where a reshape joins axes that the operand is broadcast along with others.
     """
     found: list[View] = []
@@ -235,7 +235,7 @@ def _indexed_operand(view: View, shape: Shape, operand: Shape) -> View:
 def _reshaped_operand(shape: Shape, wanted: Shape, operand: Shape) -> Shape:
     """Return what an operand of `shape` becomes where that becomes `wanted`."""
     if 0 in shape:
-        raise NoView
+        raise NoViewError
     found: list[int] = []
     i = j = 0
     while i < len(shape) or j < len(wanted):
@@ -258,5 +258,5 @@ def _reshaped_operand(shape: Shape, wanted: Shape, operand: Shape) -> Shape:
         elif all(operand[k] == 1 for k in real):
             found += [1] * (j - start)
         else:
-            raise NoView
+            raise NoViewError
     return tuple(found)

@@ -37,7 +37,12 @@ def run(
         values = [np.broadcast_to(inputs[0], shape)]
     elif executors.native is not None and executors.native.can_run(program):
         executors.native.reduce_program(
-            program, inputs, shape, axes, count, list(zip(reductions, operands, outputs, strict=True))
+            program,
+            inputs,
+            shape,
+            axes,
+            count,
+            list(zip(reductions, operands, outputs, strict=True)),
         )
         return
     else:
