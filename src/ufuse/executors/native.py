@@ -74,7 +74,7 @@ def reduce_program(
     count: int,
     folds: Sequence[tuple[Reduction, int, NDArray[Any]]],
 ) -> None:
-    """Reduce what `program` makes over axes; a fold is a reduction, of which output, and where to."""
+    """Reduce what `program` makes; a fold is a reduction, of which output, and where to."""
     slots = [
         (
             fold.reducer, output, program.codes[program.outputs[output]], fold.finish,

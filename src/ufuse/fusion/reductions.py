@@ -1,5 +1,4 @@
-"""Reductions inside of fused functions, over any axes: which reducer, over elements of which
-type.
+"""Reductions inside of fused functions: which reducer, over elements of which type.
 
 The choice is that of the functions outside (`ufuse.reduce`), and so are the bits. What the
 catalogue has no reducer for is a call of the function outside, a pass of its own.
