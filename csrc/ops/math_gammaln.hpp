@@ -40,7 +40,7 @@ UFUSE_INLINE Sum<V> log_gamma(V a, Sum<V> l) {
   const V c1 = select(low, constant<V>(0.9117044291726477), constant<V>(0.09138291172060556));
   const V c0 = select(low, constant<V>(0.481703988668385), constant<V>(0.9353110560614682));
   const V c0_low = select(low, constant<V>(-3.1119069873472878e-18), constant<V>(2.251578531722321e-17));
-  const Sum<V> p = last_steps(Sum<V>{v.high, v.low + w.low}, p2, c1, c0, c0_low);
+  const Sum<V> p = last_steps(Sum<V>{v.high, v.low + w.low}, Sum<V>{p2, constant<V>(0.0)}, c1, c0, c0_low);
   // (z - 1) (z - 2) R(z).
   const V first = select(small, a, a - one);
   const Sum<V> second = exact_sum(a, select(small, -one, constant<V>(-2.0)));

@@ -318,11 +318,11 @@ UFUSE_INLINE Sum<V> long_inverse(Sum<V> x) {
 /// c0 + c0_low + v (c1 + v p2), keeping what the last steps round off: for polynomials whose first
 /// coefficients dominate.
 template <class V>
-UFUSE_INLINE Sum<V> last_steps(Sum<V> v, V p2, V c1, V c0, V c0_low) {
-  const V p1 = fma(p2, v.high, c1);
-  const V p1_low = fma(p2, v.high, c1 - p1);
+UFUSE_INLINE Sum<V> last_steps(Sum<V> v, Sum<V> p2, V c1, V c0, V c0_low) {
+  const V p1 = fma(p2.high, v.high, c1);
+  const V p1_low = fma(p2.low, v.high, fma(p2.high, v.high, c1 - p1));
   const V p = fma(p1, v.high, c0);
-  const V slope = fma(p2, v.high, p1);
+  const V slope = fma(p2.high, v.high, p1);
   return {p, fma(slope, v.low, fma(p1_low, v.high, fma(p1, v.high, c0 - p) + c0_low))};
 }
 

@@ -90,7 +90,7 @@ def _fused(a: float, b: float, c: float) -> float:
     try:
         return float(exact)
     except OverflowError:
-        return math.copysign(math.inf, exact)
+        return math.inf if exact > 0 else -math.inf
 
 
 _multiply_add = np.frompyfunc(_fused, 3, 1)

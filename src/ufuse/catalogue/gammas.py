@@ -60,8 +60,8 @@ def _log_gamma(x: Array) -> Array:
 
 def _sine(x: Array) -> Array:
     """sin(pi x); the multiples of 2 taken off are exact."""
-    r = np.remainder(x, 2)
-    r = np.where(r > 1, r - 2, r)
+    r = np.fmod(x, 2)
+    r = np.where(np.abs(r) > 1, r - np.copysign(2, r), r)
     return np.sin(_PI * np.where(np.abs(r) > 0.5, np.copysign(1, r) - r, r))
 
 
