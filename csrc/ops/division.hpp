@@ -103,14 +103,19 @@ template <Part part, class T, int N>
 UFUSE_INLINE Vec<T, N> divide_integers(Vec<T, N> a, Vec<T, N> b) {
   Vec<T, N> r;
   if constexpr (sizeof(T) == 8) {  // no floating lane holds them
-    for (int lane = 0; lane < N; ++lane) r.v[lane] = divide_one<part, T>(a[lane], b[lane]);
+    T x[N], y[N];
+    a.store(x);
+    b.store(y);
+#pragma GCC unroll 1  // unrolled, these loops made the library 0.5 MB larger
+    for (int lane = 0; lane < N; ++lane) x[lane] = divide_one<part, T>(x[lane], y[lane]);
+    r = Vec<T, N>::load(x);
   } else {
     constexpr int kLane = sizeof(T) == 4 ? 8 : 4;
     constexpr int kMost = kRegisterBytes / kLane;
     constexpr int M = N < kMost ? N : kMost;
     using Lanes = std::conditional_t<sizeof(T) == 4, Vec<double, M>, Vec<float, M>>;
     using Piece = Vec<T, M>;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int first = 0; first < N; first += M) {
       const auto at = [first](auto& all) __attribute__((always_inline)) {
         return reinterpret_cast<char*>(&all.v) + static_cast<std::size_t>(first) * sizeof(T);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -84,6 +83,8 @@ def xlogy(x: Array, y: Array) -> Array:
 def _fused(a: float, b: float, c: float) -> float:
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return a * b + c
+    from fractions import Fraction  # slow to import
+
     exact = Fraction(a) * Fraction(b) + Fraction(c)
     if exact == 0:  # of which the sign is that of the rounded sum
         return a * b + c if c == 0 or a * b == 0 else 0.0

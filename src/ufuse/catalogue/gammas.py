@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -30,13 +31,16 @@ def _zeta_less_one(k: int) -> np.longdouble:
     return np.longdouble(terms + rest)
 
 
-_SERIES: Final = tuple((-1) ** k * _zeta_less_one(k) / k for k in range(2, 60))
+@lru_cache(maxsize=1)
+def _series() -> tuple[np.longdouble, ...]:
+    """Coefficients of t**2, t**3, ... in the logarithm of gamma(2 + t)."""
+    return tuple((-1) ** k * _zeta_less_one(k) / k for k in range(2, 60))
 
 
 def _about_two(t: Array) -> Array:
     """Logarithm of gamma(2 + t), t at most 0.5 in size, exact near its zero."""
     total = np.zeros_like(t)
-    for c in reversed(_SERIES):
+    for c in reversed(_series()):
         total = (total + c) * t
     result: Array = (total + (1 - _EULER)) * t
     return result

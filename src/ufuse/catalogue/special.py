@@ -32,7 +32,7 @@ SPECIAL: Final = (
         formulas.erfc,
         "1 - erf(a), to full relative accuracy",
         domain=(-6.0, 28.0),
-        ulp=1.0,
+        ulp=0.9,
         public=True,
         scipy=("erfc",),
     ),
