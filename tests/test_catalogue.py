@@ -136,8 +136,7 @@ def test_public_operations_are_functions_and_traceable(row: Operation) -> None:
     "row", [row for row in OPERATIONS if row.ufunc is not None], ids=lambda row: row.name
 )
 def test_numpy_ufuncs_trace_to_their_row(row: Operation) -> None:
-    code = row.signatures[-1].inputs[0]
-    arguments = [np.ones(3, code)] * row.arity
+    arguments = [np.ones(3, code) for code in row.signatures[-1].inputs]
     traced = uf.fuse(lambda *args: [row.ufunc(*args)]).program(*arguments)
     assert traced.is_native()
 

@@ -1,44 +1,11 @@
 // erf, and gelu through the normal distribution function.
 #pragma once
 
-#include "ops/math_core.hpp"
+#include "ops/math_wide.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
 namespace math {
-
-template <class V>
-struct Sum {
-  V high;
-  V low;
-};
-
-/// A polynomial with positive coefficients at x >= 0. What each step's rounding lost is found to within
-/// half an ULP of that step's coefficient, so the errors of all steps together stay below an ULP of the sum.
-template <class V, class... C>
-UFUSE_INLINE Sum<V> compensated_polynomial(V x, double c0, C... rest) {
-  const V c = constant<V>(c0);
-  if constexpr (sizeof...(rest) == 0) {
-    return {c, constant<V>(0.0)};
-  } else {
-    const Sum<V> p = compensated_polynomial(x, rest...);
-    const V sum = fma(p.high, x, c);
-    const V lost = fma(p.high, x, -sum) + c;
-    return {sum, fma(p.low, x, lost)};
-  }
-}
-
-/// c + p x with all that rounding lost (Knuth's sum of two): compensated_polynomial is at its worst where
-/// c dominates, which for c0 is everywhere near zero.
-template <class V>
-UFUSE_INLINE Sum<V> exact_step(V x, double c0, Sum<V> p) {
-  const V c = constant<V>(c0);
-  const V product = p.high * x;
-  const V sum = product + c;
-  const V from_c = sum - product;
-  const V lost = (product - (sum - from_c)) + (c - from_c);
-  return {sum, fma(p.low, x, product_error(p.high, x, product) + lost)};
-}
 
 /// y G(y), G(y) = Q(y) e^(y^2/2), Q the normal distribution's upper tail (G is Mills' ratio / sqrt(2 pi)).
 template <class V>
@@ -97,29 +64,62 @@ UFUSE_INLINE Sum<V> times_mills(V y) {
   return {u, fma(y, g_low, product_error(y, g, u))};
 }
 
+/// e^(y^2) erfc(y), y in [0, 27.5].
+template <class V>
+  requires(!is_single<V>)
+UFUSE_INLINE Sum<V> scaled_erfc(Sum<V> y) {
+  const Sum<V> shifted = exact_sum(y.high, constant<V>(3.0));
+  const Sum<V> w = long_inverse(Sum<V>{shifted.high, shifted.low + y.low});
+  // Times y + 3 it is a polynomial of v = 1 / (y + 3) less a middle, on two intervals of [0.033, 0.334] that
+  // meet at 0.165: errors 2^-60.1 and 2^-60.3. The last steps keep what rounding loses, of c0 as well.
+  const auto near = w.high > constant<V>(0.165);
+  const Sum<V> v = exact_sum(w.high, select(near, constant<V>(-0.25), constant<V>(-0.1015625)));
+  const V p3 = polynomial_of_two<V>(
+      near, v.high,  //
+      130.98282691693774, 35.41432318351256, 217.3593737743044, 90.1543833548625, 47.84871619539651,
+      173.5102289694296, -557.9301070028297, 184.08798878253177, -562.7845469184081, -185.78819058267126,
+      1681.5890182233625, -1186.005884090956, 2108.709071179285, -1508.8854771094493, -6931.944382652879,
+      3450.7549714526294, -5082.602978377207, 14124.257223654724, 32636.243373980167, -1204.425349002192,
+      -7665.726475299843, -94826.36133881996, -138576.9863642578, -90941.64705485644, 209195.6890130864,
+      636659.7714297511, 382459.21008423896, 1027114.2157988903, -1443210.9300857726, -4425261.269060096);
+  const V c2 = select(near, constant<V>(45.55727614944982), constant<V>(11.517506958430797));
+  const V p2 = fma(p3, v.high, c2);
+  const Sum<V> inner{p2, fma(p3, v.high, c2 - p2)};
+  const V c1 = select(near, constant<V>(10.644231727676596), constant<V>(3.234135251937445));
+  const V c0 = select(near, constant<V>(1.710334304623228), constant<V>(0.803025895268382));
+  const V c0_low = select(near, constant<V>(2.1034038224641773e-17), constant<V>(-4.205710198301895e-17));
+  const Sum<V> p = last_steps(Sum<V>{v.high, v.low + w.low}, inner, c1, c0, c0_low);
+  const V g = p.high * w.high;
+  return {g, fma(p.low, w.high, fma(p.high, w.low, product_error(p.high, w.high, g)))};
+}
+
+/// As above: half of y e^(y^2/2) erfc(y / sqrt 2).
 template <class V>
   requires(!is_single<V>)
 UFUSE_INLINE Sum<V> times_mills(V y) {
-  // Rational minimax on [0, 38.8]: relative error 2^-59.9.
-  const Sum<V> num =
-      exact_step(y, 0.5,
-                 compensated_polynomial(y, 0.8278977850561721, 0.6795691920079501, 0.3573157592738411,
-                                        0.13203267805531801, 0.03566347014733114, 0.007121879615430496,
-                                        0.0010395510983966987, 0.0001065539238642522, 6.974619066141454e-06,
-                                        2.2413666460837873e-07));
-  const Sum<V> den =
-      exact_step(y, 1.0,
-                 compensated_polynomial(y, 2.4536801309152096, 2.8168918776218916, 2.0013075119633146,
-                                        0.9800162803818083, 0.34828017766017216, 0.0919658655580207,
-                                        0.018117872227196748, 0.002623250953726695, 0.00026765290562870723,
-                                        1.7482777356000814e-05, 5.618273008887176e-07));
-  const V inverse = constant<V>(1.0) / den.high;
-  const V u = y * num.high;
-  const V u_low = fma(y, num.low, product_error(y, num.high, u));
-  const V v = u * inverse;
-  const V remainder = fma(-v, den.low, fma(-v, den.high, u) + u_low);
-  return {v, remainder * inverse};
+  constexpr double kRoot = 0.7071067811865476;  // of 1/2, and what it lacks
+  const Sum<V> scaled = exact_product(y, constant<V>(kRoot));
+  const Sum<V> g = scaled_erfc(Sum<V>{scaled.high, fma(y, constant<V>(-4.833646656726457e-17), scaled.low)});
+  const V half = constant<V>(0.5) * y;
+  const V u = half * g.high;
+  return {u, fma(half, g.low, product_error(half, g.high, u))};
 }
+
+/// erfc for float values in double lanes.
+struct ShortErfc {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    const V y = at_most(without_sign(x), 10.2);  // 0 beyond, as a float
+    const V w = short_inverse(static_cast<V>(y + constant<V>(3.0)));
+    // e^(y^2) erfc(y) (y + 3) on [0, 10.1], by v = 1 / (y + 3) - 3/16: error 2^-29.2.
+    const V p = polynomial(static_cast<V>(w - constant<V>(0.1875)), 1.1942899087727825, 6.278825585206192,
+                           25.861560222835873, 80.85946381628452, 175.99417288906778, 193.356047732343,
+                           -190.12080955767416, -945.6445756111164, -213.09883005698052, 3252.855498492106,
+                           423.0435880414723);
+    const V below = short_exp2(static_cast<V>(y * y * constant<V>(-kLog2E))) * (p * w);
+    return select(x < constant<V>(0.0), constant<V>(2.0) - below, below);
+  }
+};
 
 }  // namespace math
 
@@ -174,6 +174,26 @@ struct erf {
     const V f = (p - n) + fma(slope, t, c0 - p);  // with what p's rounding lost
     const V large = fma(-power_of_two(n), fma(exp2_slope(f), f, one), one);
     return with_sign(select(small, fma(p, ax, ax), large), x);
+  }
+};
+
+struct erfc {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    if constexpr (is_single<V>) {
+      return in_double<ShortErfc>(x);
+    } else {
+      const V y = at_most(without_sign(x), 27.3);  // 0 beyond
+      const Sum<V> square = exact_product(y, y);
+      const Scaled<V> e = long_exp(Sum<V>{-square.high, -square.low});
+      const Sum<V> g = scaled_erfc(Sum<V>{y, constant<V>(0.0)});
+      const V product = e.value.high * g.high;
+      const V rest =
+          fma(e.value.high, g.low, e.value.low * g.high) + product_error(e.value.high, g.high, product);
+      const V below = scale(product + rest, e.n);
+      return select(x < constant<V>(0.0), constant<V>(2.0) - below, below);
+    }
   }
 };
 

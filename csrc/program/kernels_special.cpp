@@ -1,5 +1,7 @@
 // Kernels of powers, roots, error and gamma functions. This file is compiled once per tier.
 #include "ops/math_erf.hpp"
+#include "ops/math_gammaln.hpp"
+#include "ops/math_power.hpp"
 #include "program/block_kernels.hpp"
 
 namespace ufuse {

@@ -117,6 +117,8 @@ UFUSE_INLINE float ceil(float a) { return ::ceilf(a); }
 UFUSE_INLINE double ceil(double a) { return ::ceil(a); }
 UFUSE_INLINE float trunc(float a) { return ::truncf(a); }
 UFUSE_INLINE double trunc(double a) { return ::trunc(a); }
+UFUSE_INLINE float fmod(float a, float b) { return ::fmodf(a, b); }
+UFUSE_INLINE double fmod(double a, double b) { return ::fmod(a, b); }
 
 }  // namespace UFUSE_TIER
 }  // namespace ufuse

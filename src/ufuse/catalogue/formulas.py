@@ -75,6 +75,56 @@ def silu(x: Array) -> Array:
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
+def erfc(x: Array) -> Array:
+    """Complementary error function by the C library's, in float64, one element at a time."""
+    return np.asarray(_erfc(x.astype(np.float64)), dtype=np.float64)
+
+
+def xlogy(x: Array, y: Array) -> Array:
+    """``x * log(y)``, and 0 where `x` is 0, whatever number `y` is."""
+    with np.errstate(all="ignore"):
+        product = _wider(x) * np.log(_wider(y))
+    result: Array = np.where((x == 0) & ~np.isnan(y), 0, product)
+    return result
+
+
+def _fused(a: float, b: float, c: float) -> float:
+    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+        return a * b + c
+    from fractions import Fraction  # slow to import
+
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    if exact == 0:  # of which the sign is that of the rounded sum
+        return a * b + c if c == 0 or a * b == 0 else 0.0
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+_multiply_add = np.frompyfunc(_fused, 3, 1)
+
+
+def multiply_add(a: Array, b: Array, c: Array) -> Array:
+    """Compute ``a * b + c``, rounded once: one element at a time for float64.
+
+    For float32 the product is exact in float64; a sum that is not becomes odd, which keeps
+    rounding to float32 from rounding twice.
+    """
+    if a.dtype != np.float32:
+        return np.asarray(_multiply_add(a, b, c), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        product, c = a.astype(np.float64) * b, c.astype(np.float64)
+        total = product + c
+        part = total - product
+        lost = (product - (total - part)) + (c - part)
+        bits = total.view(np.int64)
+        away = (lost > 0) == (total > 0)
+        even = (lost != 0) & np.isfinite(total) & (bits & 1 == 0)
+        odd: Array = np.where(even, bits + np.where(away, 1, -1), bits).view(np.float64)
+        return odd.astype(np.float32)
+
+
 def gelu(x: Array) -> Array:
     """Gaussian error linear unit by the complementary error function, which keeps the far tail.
 

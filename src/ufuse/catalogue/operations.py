@@ -157,6 +157,77 @@ OPERATIONS: Final = (
         boolean="logical_xor",
     ),
     Operation("invert", same(INTEGERS, 1), np.invert, "~a", ufunc=np.invert, boolean="logical_not"),
+    # --- signs, order, neighbours -----------------------------------------------------------
+    Operation("sign", same(NUMBERS, 1), np.sign, "-1, 0 or 1 by the sign of a", ufunc=np.sign),
+    Operation(
+        "signbit",
+        predicate(FLOATS, 1),
+        np.signbit,
+        "whether the sign bit of a is set",
+        ufunc=np.signbit,
+    ),
+    Operation(
+        "copysign", same(FLOATS, 2), np.copysign, "|a| with the sign of b", ufunc=np.copysign
+    ),
+    Operation(
+        "fmax",
+        same(NUMBERS, 2),
+        np.fmax,
+        "larger of a and b; a NaN gives way to a number",
+        ufunc=np.fmax,
+        boolean="logical_or",
+    ),
+    Operation(
+        "fmin",
+        same(NUMBERS, 2),
+        np.fmin,
+        "smaller of a and b; a NaN gives way to a number",
+        ufunc=np.fmin,
+        boolean="logical_and",
+    ),
+    Operation(
+        "heaviside",
+        same(FLOATS, 2),
+        np.heaviside,
+        "0 for a < 0, 1 for a > 0, b for 0",
+        ufunc=np.heaviside,
+    ),
+    Operation(
+        "nextafter",
+        same(FLOATS, 2),
+        np.nextafter,
+        "the number after a towards b",
+        ufunc=np.nextafter,
+    ),
+    Operation(
+        "ldexp",
+        signatures("f4,i4->f4", "f4,i8->f4", "f8,i4->f8", "f8,i8->f8"),
+        np.ldexp,
+        "a * 2**b, rounded once",
+        ufunc=np.ldexp,
+    ),
+    Operation(
+        "multiply_add",
+        same(FLOATS, 3),
+        formulas.multiply_add,
+        "a * b + c, rounded once",
+    ),
+    # --- division to whole numbers; integers divided by 0 give 0 -----------------------------
+    Operation(
+        "floor_divide",
+        same(NUMBERS, 2),
+        np.floor_divide,
+        "largest integer <= a / b",
+        ufunc=np.floor_divide,
+    ),
+    Operation(
+        "remainder",
+        same(NUMBERS, 2),
+        np.remainder,
+        "a - b * floor(a / b)",
+        ufunc=np.remainder,
+    ),
+    Operation("fmod", same(NUMBERS, 2), np.fmod, "a - b * trunc(a / b)", ufunc=np.fmod),
     # --- comparison and logic ---------------------------------------------------------------
     Operation("equal", predicate(ALL, 2), np.equal, "a == b", np.equal),
     Operation("not_equal", predicate(ALL, 2), np.not_equal, "a != b", np.not_equal),
