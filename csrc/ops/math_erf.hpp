@@ -7,12 +7,6 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace math {
 
-template <class V>
-struct Sum {
-  V high;
-  V low;
-};
-
 /// A polynomial with positive coefficients at x >= 0. What each step's rounding lost is found to within
 /// half an ULP of that step's coefficient, so the errors of all steps together stay below an ULP of the sum.
 template <class V, class... C>
