@@ -57,7 +57,7 @@ def computed(name: str, *inputs: np.ndarray) -> np.ndarray:
 
 
 def bound(row: Operation) -> float:
-    """Return the row's bound; thrice that on v2, whose compensated steps have no fused multiply-add."""
+    """Return the row's bound; thrice that on v2, which has no fused multiply-add."""
     from ufuse import _core
 
     return row.ulp * (3 if _core.active_tier() == "v2" else 1)

@@ -51,8 +51,8 @@ UFUSE_INLINE V hyperbolic(V x) {
   return (y.high + low) * power_of_two(n - k);
 }
 
-/// The square root of a sum. What it lacks is small, so that the inverse it takes need not be right but
-/// to 5.1 %: that is the negative of the bits, with the constant that balances the errors.
+/// The square root of a sum, and what it lacks: the remainder over twice the root. That is half an ULP, so its
+/// divisor's inverse may be off by 5 %: the negated bits, with the constant that balances the errors.
 template <class V>
 UFUSE_INLINE Sum<V> root_of(Sum<V> square) {
   using B = bits_t<V>;
@@ -72,7 +72,8 @@ UFUSE_INLINE V log_of_sum(Sum<V> p, Sum<V> q, mask_t<V> huge, V x) {
   const V one = constant<V>(1.0);
   const V zero = constant<V>(0.0);
   const Sum<V> sum = sum_of_larger(p.high, q.high);
-  const Scaled<V> scaled = scale_to(select(huge, x * constant<V>(0.5), sum.high), one);
+  const V half_x = constant<V>(0.5) * at_most(x, is_single<V> ? 0x1.fffffep127 : 0x1.fffffffffffffp1023);
+  const Scaled<V> scaled = scale_to(select(huge, half_x, sum.high), one);
   const V above = scaled.m - one;
   const V sum_low = (sum.low + (p.low + q.low)) * scaled.factor;
   const Sum<V> near_d = sum_of_larger(p.high, one);
