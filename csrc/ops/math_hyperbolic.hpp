@@ -51,8 +51,8 @@ UFUSE_INLINE V hyperbolic(V x) {
   return (y.high + low) * power_of_two(n - k);
 }
 
-/// The square root of a sum, and what it lacks: the remainder over twice the root. That is half an ULP, so its
-/// divisor's inverse may be off by 5 %: the negated bits, with the constant that balances the errors.
+/// The square root of a sum, and what it lacks: the remainder over twice the root. That is half an ULP, so
+/// its divisor's inverse may be off by 5 %: the negated bits, with the constant that balances the errors.
 template <class V>
 UFUSE_INLINE Sum<V> root_of(Sum<V> square) {
   using B = bits_t<V>;
