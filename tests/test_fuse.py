@@ -98,7 +98,8 @@ def test_binary_ufuncs(row: Any, pair: tuple[str, str]) -> None:
         with pytest.raises(type(error)):
             uf.fuse(row.ufunc)(a, b)
     else:
-        check(row.ufunc, a, b, ulp=2 if row.ulp else 1 if "c8" in pair else 0)
+        # NumPy's logarithms of sums lose digits where they are near zero.
+        check(row.ufunc, a, b, ulp=16 if row.ulp else 1 if "c8" in pair else 0)
 
 
 @pytest.mark.parametrize("target", [*DTYPES, "f2", "c16"])

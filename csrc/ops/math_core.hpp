@@ -298,7 +298,30 @@ UFUSE_INLINE V exp2_slope(V f) {
   }
 }
 
+/// A number in two lanes: the rounded one, and what it lacks.
+template <class V>
+struct Sum {
+  V high;
+  V low;
+};
+
+/// a + b with what rounding loses, for |a| >= |b| or a = 0 (Dekker 1971).
+template <class V>
+UFUSE_INLINE Sum<V> sum_of_larger(V a, V b) {
+  const V high = a + b;
+  return {high, (a - high) + b};
+}
+/// a + b with what rounding loses (Knuth's sum of two).
+template <class V>
+UFUSE_INLINE Sum<V> sum_of_two(V a, V b) {
+  const V high = a + b;
+  const V from_b = high - a;
+  return {high, (a - (high - from_b)) + (b - from_b)};
+}
+
 inline constexpr double kLog2E = 1.4426950408889634;
+template <class V>
+inline constexpr double kLog2ELow = is_single<V> ? 1.925963033500011e-08 : 2.0355273740931033e-17;
 
 /// x = n ln 2 + r, |r| <= 0.35 (Cody and Waite 1980): the high part of ln 2 is so short (float 16 bits,
 /// double 42) that n times it is exact on every tier, with fused multiply-add or without.

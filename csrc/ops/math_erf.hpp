@@ -68,12 +68,12 @@ UFUSE_INLINE Sum<V> times_mills(V y) {
 template <class V>
   requires(!is_single<V>)
 UFUSE_INLINE Sum<V> scaled_erfc(Sum<V> y) {
-  const Sum<V> shifted = exact_sum(y.high, constant<V>(3.0));
+  const Sum<V> shifted = sum_of_two(y.high, constant<V>(3.0));
   const Sum<V> w = long_inverse(Sum<V>{shifted.high, shifted.low + y.low});
   // Times y + 3 it is a polynomial of v = 1 / (y + 3) less a middle, on two intervals of [0.033, 0.334] that
   // meet at 0.165: errors 2^-60.1 and 2^-60.3. The last steps keep what rounding loses, of c0 as well.
   const auto near = w.high > constant<V>(0.165);
-  const Sum<V> v = exact_sum(w.high, select(near, constant<V>(-0.25), constant<V>(-0.1015625)));
+  const Sum<V> v = sum_of_two(w.high, select(near, constant<V>(-0.25), constant<V>(-0.1015625)));
   const V p3 = polynomial_of_two<V>(
       near, v.high,  //
       130.98282691693774, 35.41432318351256, 217.3593737743044, 90.1543833548625, 47.84871619539651,

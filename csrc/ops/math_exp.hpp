@@ -63,7 +63,10 @@ struct expm1 {
     const V sum = base + linear;
     const V lost =
         select(without_sign(base) < without_sign(linear), (linear - sum) + base, (base - sum) + linear);
-    const V y = sum + fma(half, fma(r * r, exp_curvature(r), r_low), lost + base_low);
+    const V q = r * r;
+    const V c = exp_curvature(r);
+    const V curved = fma(q, c, fma(product_error(r, r, q), c, r_low));
+    const V y = sum + fma(half, curved, lost + base_low);
     // Tiny x, where half of r would lose a bit of a denormal, and -0.0.
     return select(without_sign(x) < constant<V>(is_single<V> ? 0x1p-26 : 0x1p-55), x, y + y);
   }

@@ -53,7 +53,7 @@ UFUSE_INLINE SinPi<V> sin_pi(V a) {
   const Sum<V> tail = exact_product(power, p);
   const V tail_low = fma(power, p_low, fma(power_low, p, tail.low));
   const Sum<V> linear = exact_product(u, constant<V>(kPi));
-  const Sum<V> sum = ordered_sum(select(low, linear.high, constant<V>(1.0)), tail.high);
+  const Sum<V> sum = sum_of_larger(select(low, linear.high, constant<V>(1.0)), tail.high);
   const V rest = tail_low + select(low, fma(u, constant<V>(kPiLow), linear.low), zero);
   return {{sum.high, sum.low + rest}, (r < zero) != odd, r == zero};
 }
@@ -144,13 +144,13 @@ struct gamma {
       const V a = at_most(size, 190.0);  // 0 or infinite beyond
       const auto small = a < one;
       const auto tiny = a < constant<V>(0x1p-60);  // gamma(x) is 1 / x
-      const Sum<V> z = exact_sum(a, select(small, one, zero));
+      const Sum<V> z = sum_of_two(a, select(small, one, zero));
       const Sum<V> l = long_log(z.high, z.low);
       // (z - 1/2) log z - z.
       const V less = z.high - constant<V>(0.5);
       const Sum<V> product = exact_product(less, l.high);
       const V product_low = fma(z.low, l.high, fma(less, l.low, product.low));
-      const Sum<V> sum = exact_sum(product.high, -z.high);
+      const Sum<V> sum = sum_of_two(product.high, -z.high);
       Sum<V> power{select(tiny, zero, sum.high), select(tiny, zero, sum.low + (product_low - z.low))};
       const Sum<V> f = stirling_factor(z.high);
       Sum<V> above{select(tiny, one, f.high), select(tiny, zero, f.low)};

@@ -17,8 +17,8 @@ UFUSE_INLINE Sum<V> log_gamma(V a, Sum<V> l) {
   const auto low = a < constant<V>(2.35);
   // R by 1 / (z + 1), log F by 1 / (z + 1/4): errors 2^-60.8 and 2^-58.4.
   const V shift = select(low, select(small, constant<V>(2.0), one), constant<V>(0.25));
-  const Sum<V> w = long_inverse(exact_sum(a, shift));
-  const Sum<V> v = exact_sum(w.high, select(low, constant<V>(-0.3984375), constant<V>(-0.1875)));
+  const Sum<V> w = long_inverse(sum_of_two(a, shift));
+  const Sum<V> v = sum_of_two(w.high, select(low, constant<V>(-0.3984375), constant<V>(-0.1875)));
   const V p2 = polynomial_of_two<V>(low, v.high,                                  //
                                     0.1718963307017482, 0.022051990579145305,     //
                                     1.0571133961600097, 0.0019488836892321598,    //
@@ -43,16 +43,16 @@ UFUSE_INLINE Sum<V> log_gamma(V a, Sum<V> l) {
   const Sum<V> p = last_steps(Sum<V>{v.high, v.low + w.low}, Sum<V>{p2, constant<V>(0.0)}, c1, c0, c0_low);
   // (z - 1) (z - 2) R(z).
   const V first = select(small, a, a - one);
-  const Sum<V> second = exact_sum(a, select(small, -one, constant<V>(-2.0)));
+  const Sum<V> second = sum_of_two(a, select(small, -one, constant<V>(-2.0)));
   const Sum<V> factor = exact_product(first, second.high);
   const Sum<V> near = exact_product(factor.high, p.high);
   const V near_low = fma(factor.high, p.low, fma(fma(first, second.low, factor.low), p.high, near.low));
   // a (log a - 1) - log(a) / 2 + log F(a): the product grows no larger than the result.
-  const Sum<V> less = exact_sum(l.high, -one);
+  const Sum<V> less = sum_of_two(l.high, -one);
   const V far_a = select(low, one, a);
   const Sum<V> product = exact_product(far_a, less.high);
-  const Sum<V> sum = exact_sum(product.high, static_cast<V>(l.high * constant<V>(-0.5)));
-  const Sum<V> far = exact_sum(sum.high, p.high);
+  const Sum<V> sum = sum_of_two(product.high, static_cast<V>(l.high * constant<V>(-0.5)));
+  const Sum<V> far = sum_of_two(sum.high, p.high);
   const V product_low = fma(far_a, less.low + l.low, fma(l.low, constant<V>(-0.5), product.low));
   const V far_low = (far.low + sum.low) + (product_low + p.low);
   return {select(low, near.high, far.high), select(low, near_low, far_low)};
@@ -68,7 +68,7 @@ struct LongGammaln {
     const Sum<V> l = long_log(a);
     const Sum<V> g = log_gamma(a, l);
     const auto small = a < one;
-    const Sum<V> sum = exact_sum(g.high, select(small, -l.high, zero));
+    const Sum<V> sum = sum_of_two(g.high, select(small, -l.high, zero));
     V y = sum.high + (sum.low + (g.low - select(small, l.low, zero)));
     // For tiny ones -log |x| is right on both sides.
     const auto negative = x <= constant<V>(-0x1p-60);
@@ -78,10 +78,10 @@ struct LongGammaln {
       const V factor = select(small, one, a);
       const V sine = select(s.zero, one, s.size.high);
       const Sum<V> product = exact_product(sine, factor);
-      const Sum<V> divisor = ordered_sum(product.high, fma(s.size.low, factor, product.low));
+      const Sum<V> divisor = sum_of_larger(product.high, fma(s.size.low, factor, product.low));
       const Sum<V> d = long_log(divisor.high, divisor.low);
-      const Sum<V> first = exact_sum(constant<V>(kLogPi), -d.high);
-      const Sum<V> second = exact_sum(first.high, -g.high);
+      const Sum<V> first = sum_of_two(constant<V>(kLogPi), -d.high);
+      const Sum<V> second = sum_of_two(first.high, -g.high);
       const V low = ((first.low + second.low) + constant<V>(kLogPiLow)) - (d.low + g.low);
       y = select(negative, select(s.zero, infinity<V>(), second.high + low), y);
     }

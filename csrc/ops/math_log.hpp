@@ -1,4 +1,5 @@
-// log.
+// log, log2, log10, log1p, and the logarithm of a quotient that atanh, logit and the inverse hyperbolic
+// functions end in.
 #pragma once
 
 #include "ops/math_core.hpp"
@@ -13,34 +14,48 @@ struct Reduced {
   V f;
 };
 
-/// x = 2^k (1 + f), 1 + f in [c, 2c), c = 2/3 (float) or sqrt(1/2) (double), for positive finite x, denormals
-/// included.
+/// An integer as a lane: by the rounder's trick, since 64-bit conversions are slow before AVX-512.
 template <class V>
-UFUSE_INLINE Reduced<V> reduce_log(V x) {
+UFUSE_INLINE V from_integer(bits_t<V> n) {
+  const V rounder = splat<V>(format_t<V>::kRounder);
+  return bitcast<V>(n + bitcast<bits_t<V>>(rounder)) - rounder;
+}
+
+/// x = 2^k (1 + f), 1 + f in [c, 2c), c = 2/3 (float) or sqrt(1/2) (double), for normal x; its sign is
+/// dropped.
+template <class V>
+UFUSE_INLINE Reduced<V> reduce_normal(V x) {
   using B = bits_t<V>;
   using F = format_t<V>;
-  const V zero = constant<V>(0.0);
-  const auto denormal = x < splat<V>(F::kLeastNormal);
-  constexpr double kUp = is_single<V> ? 0x1p25 : 0x1p54;
-  x = select(denormal, x * constant<V>(kUp), x);
-  const V lift = select(denormal, constant<V>(is_single<V> ? -25.0 : -54.0), zero);
   const B b = bitcast<B>(without_sign(x));  // so that the differences below cannot overflow
   const B e = (b - splat<B>(F::kLeastSignificand)) >> F::kMantissa;
   const V m = bitcast<V>(b - (e << F::kMantissa));
-  // The integer to floating point by the rounder's trick, since 64-bit conversions are slow before AVX-512.
-  const V k = bitcast<V>(e + bitcast<B>(splat<V>(F::kRounder))) - splat<V>(F::kRounder);
-  return {k + lift, m - constant<V>(1.0)};
+  return {from_integer<V>(e), m - constant<V>(1.0)};
+}
+
+/// The same, denormals included.
+template <class V>
+UFUSE_INLINE Reduced<V> reduce_log(V x) {
+  x = without_sign(x);  // negative numbers are no denormals, which an overflow would tell
+  const auto denormal = x < splat<V>(format_t<V>::kLeastNormal);
+  constexpr double kUp = is_single<V> ? 0x1p25 : 0x1p54;
+  const Reduced<V> a = reduce_normal(select(denormal, x * constant<V>(kUp), x));
+  return {a.k + select(denormal, constant<V>(is_single<V> ? -25.0 : -54.0), constant<V>(0.0)), a.f};
+}
+
+/// (log(1 + f) - f + f^2/2) / f^3 for the f of reduce_log, error 2^-27.6 of the logarithm.
+template <class V>
+  requires(is_single<V>)
+UFUSE_INLINE V log1p_cubic(V f) {
+  return polynomial(f, 0.3333321809768677, -0.24999819695949554, 0.20010298490524292, -0.16679514944553375,
+                    0.14007456600666046, -0.12197426706552505, 0.13977256417274475, -0.12835633754730225);
 }
 
 /// log(1 + f) - f for the f of reduce_log.
 template <class V>
 UFUSE_INLINE V log1p_tail(V f) {
   if constexpr (is_single<V>) {
-    // -f^2/2 + f^3 P(f), error 2^-27.6 of the logarithm.
-    const V p =
-        polynomial(f, 0.3333321809768677, -0.24999819695949554, 0.20010298490524292, -0.16679514944553375,
-                   0.14007456600666046, -0.12197426706552505, 0.13977256417274475, -0.12835633754730225);
-    return f * f * fma(p, f, constant<V>(-0.5));
+    return f * f * fma(log1p_cubic(f), f, constant<V>(-0.5));
   } else {
     // s = f / (2 + f); log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 R(s^2)), the arrangement of
     // Sun's fdlibm. Error 2^-58.5.
@@ -75,6 +90,111 @@ UFUSE_INLINE V log_special(V x, V y) {
   }
 }
 
+/// 2 atanh(n / d) as a quotient and what it lacks, for n / d in [-0.2004, 0.2004]: of twice n, so that a
+/// denormal loses nothing, and the inverse of d.high, which need not be rounded well.
+template <class V>
+UFUSE_INLINE Sum<V> twice_atanh(Sum<V> twice_n, Sum<V> d, V inverse) {
+  const V t = twice_n.high * inverse;
+  const V remainder = fma(-t, d.high, twice_n.high) + fma(-t, d.low, twice_n.low);
+  const V s = constant<V>(0.5) * t;
+  const V w = s * s;
+  // (atanh(s) - s) / s^3 by w = s^2 on [0, 0.2004]. Error of atanh(s): float 2^-28.4, double 2^-62.6.
+  V p;
+  if constexpr (is_single<V>) {
+    p = polynomial(w, 0.333334743976593, 0.1997881531715393, 0.15182696282863617);
+  } else {
+    p = polynomial(w, 0.333333333333333, 0.2000000000002845, 0.14285714277873918, 0.11111112153648005,
+                   0.09090832579760189, 0.07695568450396259, 0.06586580034888691, 0.06923058735724986);
+  }
+  return {t, fma(t * w, p, remainder * inverse)};
+}
+
+/// log(1 + f) for the f of reduce_log. In float the rounding of the square of f would cost half an ULP
+/// where the exponent's part has the other sign, so what it loses is kept.
+template <class V>
+UFUSE_INLINE Sum<V> log1p_near(V f) {
+  if constexpr (is_single<V>) {
+    const V half = constant<V>(0.5);
+    const V q = f * f;
+    const V high = fma(-half, q, f);
+    const V lost = fma(-half, product_error(f, f, q), fma(-half, q, f - high));
+    return {high, fma(q * f, log1p_cubic(f), lost)};
+  } else {
+    return {f, log1p_tail(f)};
+  }
+}
+
+/// log(1 + f + f_low): f_low / (1 + f) more, of which 1 - f + f^2 is within 8 %.
+template <class V>
+UFUSE_INLINE Sum<V> log1p_near(V f, V f_low) {
+  const Sum<V> y = log1p_near(f);
+  return {y.high, fma(f_low, fma(f, f, constant<V>(1.0) - f), y.low)};
+}
+
+/// k log(2) + y.
+template <class V>
+UFUSE_INLINE Sum<V> plus_ln2(V k, Sum<V> y) {
+  const Sum<V> sum = sum_of_larger<V>(k * constant<V>(kLn2High<V>), y.high);
+  return {sum.high, sum.low + fma(k, constant<V>(kLn2Low<V>), y.low)};
+}
+
+/// y times slope, which is given in two parts.
+template <class V>
+UFUSE_INLINE Sum<V> times(Sum<V> y, double slope, double slope_low) {
+  const V c = constant<V>(slope);
+  const V p = y.high * c;
+  return {p, fma(y.low, c, fma(y.high, constant<V>(slope_low), product_error(y.high, c, p)))};
+}
+
+/// log(x) / log(base): k * period + log(1 + f) * slope, both factors in two parts, the high part of the
+/// period so short that k times it is exact.
+template <class V>
+UFUSE_INLINE V log_to_base(V x, double period, double period_low, double slope, double slope_low) {
+  const Reduced<V> a = reduce_log(x);
+  const Sum<V> p = times(log1p_near(a.f), slope, slope_low);
+  const Sum<V> y = sum_of_larger<V>(a.k * constant<V>(period), p.high);
+  V low = y.low + p.low;
+  if (period_low != 0.0) low = fma(a.k, constant<V>(period_low), low);
+  return log_special(x, y.high + low);
+}
+
+/// Bits of a normal x as 2^e m.
+template <class V>
+struct Scaled {
+  bits_t<V> e;
+  V m;
+  V factor;  // 2^-e, or 0 for the largest e
+};
+
+/// a = 2^e m with m / b in [0.66, 1.51], for normal positive a and b: the difference of their bits is
+/// log2(a / b) in units of 2^mantissa within 0.09.
+template <class V>
+UFUSE_INLINE Scaled<V> scale_to(V a, V b) {
+  using B = bits_t<V>;
+  using F = format_t<V>;
+  const B half = splat<B>(typename F::bits{1} << (F::kMantissa - 1));
+  const B e = (bitcast<B>(a) - bitcast<B>(b) + half) >> F::kMantissa;
+  const B shifted = e << F::kMantissa;
+  return {e, bitcast<V>(bitcast<B>(a) - shifted), bitcast<V>(bitcast<B>(constant<V>(1.0)) - shifted)};
+}
+
+/// log(2^k a / b) for positive normal a and b, each with what it lacks: relative accuracy holds where the
+/// quotient is near one, too.
+template <class V>
+UFUSE_INLINE Sum<V> log_of_quotient(V k, Sum<V> a, Sum<V> b) {
+  const Scaled<V> scaled = scale_to(a.high, b.high);
+  const V a_low = a.low * scaled.factor;
+  const V difference = scaled.m - b.high;  // exact (Sterbenz 1974)
+  const V lacking = a_low - b.low;
+  const V n = difference + lacking;
+  const V n_low = lacking - (n - difference);
+  const V twice = b.high + b.high;
+  const V d = twice + difference;
+  const V d_low = (difference - (d - twice)) + (a_low + b.low);
+  const Sum<V> y = twice_atanh<V>({n + n, n_low + n_low}, {d, d_low}, constant<V>(1.0) / d);
+  return plus_ln2(k + from_integer<V>(scaled.e), y);
+}
+
 }  // namespace math
 
 namespace ops {
@@ -89,6 +209,43 @@ struct log {
     const V high = constant<V>(kLn2High<V>);
     const V y = fma(a.k, low, log1p_tail(a.f)) + a.f;
     return log_special(x, fma(a.k, high, y));
+  }
+};
+
+struct log2 {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    return math::log_to_base(x, 1.0, 0.0, math::kLog2E, math::kLog2ELow<V>);
+  }
+};
+
+struct log10 {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    constexpr bool kSingle = math::is_single<V>;
+    // log10(2) to 16 (float) or 42 bits.
+    return math::log_to_base(x, kSingle ? 0.301025390625 : 0.30102999566395283,
+                             kSingle ? 4.605039066518657e-06 : 2.8363394551044964e-14,
+                             kSingle ? 0.4342944920063019 : 0.4342944819032518,
+                             kSingle ? -1.0103049952192578e-08 : 1.098319650216765e-17);
+  }
+};
+
+struct log1p {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    const V one = constant<V>(1.0);
+    const V t = at_most(x, is_single<V> ? 0x1.fffffep127 : 0x1.fffffffffffffp1023);  // what u lacks is finite
+    const V u = t + one;
+    const Reduced<V> a = reduce_normal(u);
+    // Near zero 1 + f is 1 + x, so f is x itself; elsewhere f is exact for u, and lacks what u does.
+    const auto near = without_sign(x) < constant<V>(0.25);
+    const V f = select(near, x, a.f);
+    const V lost = (larger(t, one) - u) + smaller(t, one);
+    const V f_low = select(near, constant<V>(0.0), lost * power_of_two(at_least(-a.k, -100.0)));
+    const Sum<V> y = plus_ln2(a.k, log1p_near(f, f_low));
+    return with_sign(log_special(x + one, y.high + y.low), x);
   }
 };
 

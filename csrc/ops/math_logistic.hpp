@@ -1,7 +1,8 @@
-// sigmoid, silu, gelu_tanh and tanh: quotients with 1 + e^z below.
+// sigmoid, silu, gelu_tanh and tanh: quotients with 1 + e^z below. logit, and the logarithms of sums of
+// exponentials: softplus, log_sigmoid, logaddexp.
 #pragma once
 
-#include "ops/math_core.hpp"
+#include "ops/math_log.hpp"
 
 namespace ufuse {
 namespace UFUSE_TIER {
@@ -37,6 +38,92 @@ UFUSE_INLINE V logistic(V numerator, V z, V z_low) {
   const V remainder = smaller(fma(-d_low, y, fma(-d, y, numerator)), one);
   const V quotient = fma(remainder, q, y);
   return with_sign(scale(quotient, shift), numerator);  // -0.0 loses its sign in the sum
+}
+
+/// log(1 + e^z) = k log(2) + y.
+template <class V>
+struct LogOfOneAndPower {
+  V k;  // 0 or 1
+  Sum<V> y;
+};
+
+/// Of z <= 0: e^z = 2^n (1 + a + b), n >= -151 or -1076, |a| <= 0.35, b what a lacks.
+template <class V>
+UFUSE_INLINE LogOfOneAndPower<V> log_of_one_and_power(V n, V a, V b) {
+  const V one = constant<V>(1.0);
+  const V p = a + b;
+  const V m = one + p;
+  const V m_low = (p - (m - one)) + (b - (p - a));
+  const V e = scale(m, n);
+  // Below the normal exponents nothing is left of it: the least "power" here is 0.
+  const V e_low = m_low * power_of_two(at_least(n, is_single<V> ? -127.0 : -1023.0));
+  // 1 + f is 1 + e, or half of it: then f is exact for the rounded 1 + e. f is as reduce_normal's.
+  const auto near = e < constant<V>(is_single<V> ? 0.3333333 : 0.41421356);
+  const V u = one + e;
+  const V half = constant<V>(0.5);
+  const V f = select(near, e, fma(u, half, -one));
+  const V f_low = select(near, e_low, half * ((e - (u - one)) + e_low));
+  return {select(near, constant<V>(0.0), one), log1p_near(f, f_low)};
+}
+
+/// log(1 + e^(z + z_low)) for z <= 0.
+template <class V>
+UFUSE_INLINE Sum<V> softplus_below(V z, V z_low) {
+  z = at_least(z, is_single<V> ? -104.0 : -746.0);  // below, e^z rounds to zero
+  const V n = nearest(z, kLog2E);
+  const V a = fma(n, constant<V>(-kLn2High<V>), z);
+  const V a_low = fma(n, constant<V>(-kLn2Low<V>), z_low);
+  const V r = a + a_low;
+  const LogOfOneAndPower<V> x = log_of_one_and_power(n, a, fma(r * r, exp_curvature(r), a_low));
+  return plus_ln2(x.k, x.y);
+}
+
+/// log2(1 + 2^(z + z_low)) for z <= 0.
+template <class V>
+UFUSE_INLINE Sum<V> softplus2_below(V z, V z_low) {
+  z = at_least(z, is_single<V> ? -151.0 : -1076.0);
+  const V n = nearest(z);
+  // The power of e, with ln 2 in two parts; the difference is exact.
+  const Sum<V> a = times<V>({z - n, z_low}, 0.6931471805599453,
+                            is_single<V> ? -1.904654323148236e-09 : 2.3190468138462996e-17);
+  const V r = a.high + a.low;
+  const LogOfOneAndPower<V> x = log_of_one_and_power(n, a.high, fma(r * r, exp_curvature(r), a.low));
+  const Sum<V> p = times(x.y, kLog2E, kLog2ELow<V>);
+  const Sum<V> y = sum_of_larger(x.k, p.high);
+  return {y.high, y.low + p.low};
+}
+
+/// log(e^a + e^b), or of powers of two to base 2: the larger plus a softplus of what is between them.
+template <bool Two, class V>
+UFUSE_INLINE V log_of_sum_of_powers(V a, V b) {
+  // Of operands beyond the limit the other counts only if it is equal. Infinities end here.
+  constexpr double kLimit = is_single<V> ? 0x1p60 : 0x1p120;
+  const V high = larger(a, b);
+  const V low = smaller(b, a);  // a NaN is in one of the two
+  const V h = at_least(at_most(high, kLimit), -kLimit);
+  // Far below it adds nothing, and what the difference lacks would be no small number.
+  const V l = larger(h - constant<V>(is_single<V> ? 200.0 : 1200.0), at_most(low, kLimit));
+  const Sum<V> z = sum_of_two<V>(l, -h);
+  Sum<V> more;
+  if constexpr (Two) {
+    more = softplus2_below(z.high, z.low);
+  } else {
+    more = softplus_below(z.high, z.low);
+  }
+  const Sum<V> y = sum_of_two(h, more.high);
+  const V rest = y.low + more.low;
+  return select(without_sign(high) < constant<V>(kLimit), y.high + rest, high + (rest - rest));
+}
+
+/// log(1 + e^x). What is linear of it, the larger of x and 0, comes last.
+template <class V>
+UFUSE_INLINE V softplus(V x) {
+  const V zero = constant<V>(0.0);
+  const V t = at_most(x, 40.0);
+  const Sum<V> below = softplus_below(-without_sign(t), zero);
+  const V linear = larger(t, zero);
+  const Sum<V> y = sum_of_larger(larger(linear, below.high), smaller(linear, below.high));
+  return select(x > constant<V>(40.0), x, y.high + (y.low + below.low));
 }
 
 }  // namespace math
@@ -132,6 +219,55 @@ struct tanh {
     const V large = one - constant<V>(2.0) / fma(h, fma(r * r, p, r), h + one);
     const V y = select(small, fma(ax * q, p, ax), large);
     return with_sign(y, x);
+  }
+};
+
+struct softplus {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    return math::softplus(x);
+  }
+};
+
+struct log_sigmoid {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    return -math::softplus(static_cast<V>(-x));
+  }
+};
+
+struct logaddexp {
+  template <class V>
+  static UFUSE_INLINE V apply(V a, V b) {
+    return math::log_of_sum_of_powers<false>(a, b);
+  }
+};
+
+struct logaddexp2 {
+  template <class V>
+  static UFUSE_INLINE V apply(V a, V b) {
+    return math::log_of_sum_of_powers<true>(a, b);
+  }
+};
+
+/// log(x / (1 - x)).
+struct logit {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    const V one = constant<V>(1.0);
+    const V zero = constant<V>(0.0);
+    const V t = at_least(at_most(x, is_single<V> ? 0x1.fffffep-1 : 0x1.fffffffffffffp-1), 0.0);
+    const auto denormal = t < splat<V>(format_t<V>::kLeastNormal);
+    const V a = select(denormal, t * constant<V>(is_single<V> ? 0x1p25 : 0x1p54), t);
+    const V k = select(denormal, constant<V>(is_single<V> ? -25.0 : -54.0), zero);
+    const V b = one - t;
+    const Sum<V> log = log_of_quotient<V>(k, {a, zero}, {b, (one - b) - t});
+    const V y = log.high + log.low;
+    const V nan = constant<V>(__builtin_nan(""));
+    const V below = select(x == zero, -infinity<V>(), nan);
+    const V above = select(x == one, infinity<V>(), nan);
+    return select(x > zero, select(x < one, y, above), below);
   }
 };
 

@@ -140,7 +140,7 @@ struct hypot {
     const V b = small * down;
     const Sum<V> a2 = exact_product(a, a);
     const Sum<V> b2 = exact_product(b, b);
-    const Sum<V> sum = ordered_sum(a2.high, b2.high);
+    const Sum<V> sum = sum_of_larger(a2.high, b2.high);
     const V s = sum.high;
     // r near 1 / sqrt(s) by half of the bits: e = 1 - s r^2 is in [-0.0682, 0.0682].
     V r;

@@ -8,26 +8,6 @@ namespace ufuse {
 namespace UFUSE_TIER {
 namespace math {
 
-/// An unevaluated sum; `low` is below an ULP of `high` or so.
-template <class V>
-struct Sum {
-  V high;
-  V low;
-};
-
-/// a + b and what rounding lost, for |a| >= |b| or a = 0 (Dekker 1971).
-template <class V>
-UFUSE_INLINE Sum<V> ordered_sum(V a, V b) {
-  const V sum = a + b;
-  return {sum, (a - sum) + b};
-}
-/// As ordered_sum in any order (Knuth 1969).
-template <class V>
-UFUSE_INLINE Sum<V> exact_sum(V a, V b) {
-  const V sum = a + b;
-  const V from_b = sum - a;
-  return {sum, (a - (sum - from_b)) + (b - from_b)};
-}
 template <class V>
 UFUSE_INLINE Sum<V> exact_product(V a, V b) {
   const V product = a * b;
@@ -293,11 +273,11 @@ UFUSE_INLINE Sum<V> long_log(V x, Low... x_low) {
                          -0.10020765956883745, 0.09104024371927164);
   const V base = fma(k, constant<V>(kLn2High<V>), lookup16<V>(kHead, a.interval));
   const V base_low = fma(k, constant<V>(kLn2Low<V>), lookup16<V>(kRest, a.interval));
-  const Sum<V> one = ordered_sum(base, f);
-  const Sum<V> two = ordered_sum(one.high, static_cast<V>(square.high * constant<V>(-0.5)));
+  const Sum<V> one = sum_of_larger(base, f);
+  const Sum<V> two = sum_of_larger(one.high, static_cast<V>(square.high * constant<V>(-0.5)));
   const V slope = fma(square.high - f, f_low, f_low);  // f_low / (1 + f)
   const V low = (one.low + two.low) + fma(square.low, constant<V>(-0.5), slope + base_low);
-  return ordered_sum(two.high, fma(f * square.high, p, low));
+  return sum_of_larger(two.high, fma(f * square.high, p, low));
 }
 
 /// The natural logarithm of a positive normal number within 2^-50 and the rounding of the result.
@@ -340,7 +320,7 @@ UFUSE_INLINE Scaled<V> long_exp(Sum<V> x) {
   const V r1 = fma(n, constant<V>(-kLn2Low<V>), x.low);
   const V r = r0 + r1;
   const V r_low = (r0 - r) + r1;
-  const Sum<V> sum = ordered_sum(one, r);
+  const Sum<V> sum = sum_of_larger(one, r);
   return {{sum.high, sum.low + fma(r * r, exp_curvature(r), fma(r_low, r, r_low))}, n};
 }
 

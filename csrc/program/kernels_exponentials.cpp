@@ -2,6 +2,7 @@
 #include "ops/arithmetic.hpp"
 #include "ops/math_erf.hpp"
 #include "ops/math_exp.hpp"
+#include "ops/math_hyperbolic.hpp"
 #include "ops/math_log.hpp"
 #include "ops/math_logistic.hpp"
 #include "program/block_kernels.hpp"

@@ -65,6 +65,26 @@ def sigmoid(x: Array) -> Array:
     return _logistic(_wider(x))
 
 
+def softplus(x: Array) -> Array:
+    """Compute ``log(1 + exp(x))``."""
+    wide = _wider(x)
+    result: Array = np.logaddexp(wide, wide.dtype.type(0))
+    return result
+
+
+def log_sigmoid(x: Array) -> Array:
+    """Logarithm of `sigmoid`."""
+    return -softplus(-x)
+
+
+def logit(x: Array) -> Array:
+    """Inverse of `sigmoid`; near 1/2, where the quotient is near 1, by the hyperbolic tangent's."""
+    wide = _wider(x)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        quotient = np.log(wide) - np.log1p(-wide)
+        return np.where(np.abs(wide - 0.5) < 0.25, 2 * np.arctanh(2 * wide - 1), quotient)
+
+
 def silu(x: Array) -> Array:
     """``x * sigmoid(x)``, with its limit 0 at minus infinity."""
     wide = _wider(x)

@@ -1,0 +1,164 @@
+// sinh, cosh, and the inverse hyperbolic functions. tanh is in math_logistic.hpp.
+#pragma once
+
+#include "ops/math_log.hpp"
+
+namespace ufuse {
+namespace UFUSE_TIER {
+namespace math {
+
+/// sinh(x) or cosh(x) for x >= 0. With x = n ln 2 + r, sinh(x) = sinh(n ln 2) cosh(r) + cosh(n ln 2) sinh(r),
+/// and the other the other way round. The functions of n ln 2 are differences and sums of two powers of two:
+/// one formula for all x, and for n = 0 it is sinh(r) with its relative accuracy.
+template <bool Sine, class V>
+UFUSE_INLINE V hyperbolic(V x) {
+  x = at_most(x, is_single<V> ? 90.0 : 711.0);  // infinite before
+  const V n = nearest(x, kLog2E);
+  const V a = fma(n, constant<V>(-kLn2High<V>), x);
+  const V r = fma(n, constant<V>(-kLn2Low<V>), a);
+  const V r_low = fma(n, constant<V>(-kLn2Low<V>), a - r);
+  // From k on e^-x is nothing beside e^x; the rest of n is multiplied in at the end, so that e^x / 2 is
+  // finite.
+  const V k = at_most(n, is_single<V> ? 30.0 : 60.0);
+  const V up = power_of_two(k - constant<V>(1.0));
+  const V down = power_of_two(-k - constant<V>(1.0));
+  const V sine = up - down;
+  const V cosine = up + down;
+  const V sine_low = (up - sine) - down;
+  const V cosine_low = (up - cosine) + down;
+  const V main = Sine ? sine : cosine;
+  const V other = Sine ? cosine : sine;
+  const V main_low = Sine ? sine_low : cosine_low;
+  const V other_low = Sine ? cosine_low : sine_low;
+  // (cosh(r) - 1) / r^2 and (sinh(r) - r) / r^3 by q = r^2, |r| <= 0.3468. Errors of cosh(r) and sinh(r):
+  // float 2^-33.2 and 2^-34.3, double 2^-58.0 and 2^-61.7.
+  const V q = r * r;
+  V c;
+  V s;
+  if constexpr (is_single<V>) {
+    c = polynomial(q, 0.5, 0.041666459292173386, 0.0013935430906713009);
+    s = polynomial(q, 0.1666666716337204, 0.00833317544311285, 0.0001997408689931035);
+  } else {
+    c = polynomial(q, 0.5000000000000013, 0.04166666666651124, 0.001388888894800265, 2.4801488996838432e-05,
+                   2.7631597933189504e-07);
+    s = polynomial(q, 0.16666666666666677, 0.008333333333321431, 0.00019841269886610935,
+                   2.755724373488276e-06, 2.5109199098431532e-08);
+  }
+  const V linear = other * r;
+  const Sum<V> y = sum_of_larger(main, linear);
+  const V lost = fma(other_low, r, y.low + product_error(other, r, linear) + main_low);
+  const V low = fma(other, fma(q * r, s, r_low), fma(main * q, c, lost));
+  return (y.high + low) * power_of_two(n - k);
+}
+
+/// The square root of a sum, and what it lacks: the remainder over twice the root. That is half an ULP, so
+/// its divisor's inverse may be off by 5 %: the negated bits, with the constant that balances the errors.
+template <class V>
+UFUSE_INLINE Sum<V> root_of(Sum<V> square) {
+  using B = bits_t<V>;
+  using F = format_t<V>;
+  constexpr auto kOne = typename F::bits{1} << F::kMantissa;
+  constexpr auto kBalance = static_cast<typename F::bits>(0.1007 * static_cast<double>(kOne));
+  const V root = sqrt(square.high);
+  const V inverse = bitcast<V>(splat<B>((2 * F::kBias - 1) * kOne - kBalance) - bitcast<B>(root));
+  return {root, (fma(-root, root, square.high) + square.low) * inverse};  // inverse of twice the root
+}
+
+/// log(p + q) for p^2 = q^2 + 1, p >= 1 and q >= 0. While p + q < 1.5 that is 2 atanh(q / (1 + p)), whose
+/// relative accuracy holds at zero; elsewhere p + q is taken apart. Where `huge`, of x so large that p and q
+/// are equal, log(2 x).
+template <class V>
+UFUSE_INLINE V log_of_sum(Sum<V> p, Sum<V> q, mask_t<V> huge, V x) {
+  const V one = constant<V>(1.0);
+  const V zero = constant<V>(0.0);
+  const Sum<V> sum = sum_of_larger(p.high, q.high);
+  const V half_x = constant<V>(0.5) * at_most(x, is_single<V> ? 0x1.fffffep127 : 0x1.fffffffffffffp1023);
+  const Scaled<V> scaled = scale_to(select(huge, half_x, sum.high), one);
+  const V above = scaled.m - one;
+  const V sum_low = (sum.low + (p.low + q.low)) * scaled.factor;
+  const Sum<V> near_d = sum_of_larger(p.high, one);
+  const auto near = sum.high < constant<V>(1.5);
+  const V n = select(near, q.high, above);
+  const V n_low = select(near, q.low, sum_low);
+  const V d = select(near, near_d.high, above + constant<V>(2.0));
+  const V d_low = select(near, near_d.low + p.low, (above - (d - constant<V>(2.0))) + sum_low);
+  const V k = from_integer<V>(scaled.e) + select(huge, constant<V>(2.0), zero);
+  const Sum<V> y = plus_ln2(k, twice_atanh<V>({n + n, n_low + n_low}, {d, d_low}, one / d));
+  return y.high + y.low;
+}
+
+/// Beyond this 1 / x^2 is nothing beside log(2 x).
+template <class V>
+inline constexpr double kEqualLegs = is_single<V> ? 0x1p13 : 0x1p28;
+
+}  // namespace math
+
+namespace ops {
+
+struct sinh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    return with_sign(hyperbolic<true>(without_sign(x)), x);
+  }
+};
+
+struct cosh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    return hyperbolic<false>(without_sign(x));
+  }
+};
+
+struct asinh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    const V one = constant<V>(1.0);
+    const V ax = without_sign(x);
+    const V t = at_most(ax, kEqualLegs<V>);
+    const V square = t * t;
+    const Sum<V> sum = sum_of_larger(larger(square, one), smaller(square, one));
+    const Sum<V> root = root_of<V>({sum.high, sum.low + product_error(t, t, square)});
+    const V y = log_of_sum<V>(root, {t, constant<V>(0.0)}, ax > constant<V>(kEqualLegs<V>), ax);
+    return with_sign(select(ax < infinity<V>(), y, ax), x);
+  }
+};
+
+struct acosh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    const V one = constant<V>(1.0);
+    const V t = at_least(at_most(x, kEqualLegs<V>), 1.0);
+    const V square = t * t;
+    const Sum<V> sum = sum_of_larger(square, -one);
+    const V lacking = sum.low + product_error(t, t, square);
+    const V difference = sum.high + lacking;
+    const Sum<V> root = root_of<V>({difference, lacking - (difference - sum.high)});
+    const V y = log_of_sum<V>({t, constant<V>(0.0)}, root, x > constant<V>(kEqualLegs<V>), x);
+    const V above = select(x < infinity<V>(), y, x);
+    return select(x < one, constant<V>(__builtin_nan("")), above);
+  }
+};
+
+struct atanh {
+  template <class V>
+  static UFUSE_INLINE V apply(V x) {
+    using namespace math;
+    const V one = constant<V>(1.0);
+    const V ax = without_sign(x);
+    const V t = at_most(ax, is_single<V> ? 0x1.fffffep-1 : 0x1.fffffffffffffp-1);
+    const V a = one + t;
+    const V b = one - t;
+    const Sum<V> log = log_of_quotient<V>(constant<V>(0.0), {a, (one - a) + t}, {b, (one - b) - t});
+    const V y = constant<V>(0.5) * (log.high + log.low);
+    const V beyond = select(ax > one, constant<V>(__builtin_nan("")), infinity<V>());
+    return with_sign(select(ax >= one, beyond, y), x);
+  }
+};
+
+}  // namespace ops
+}  // namespace UFUSE_TIER
+}  // namespace ufuse
