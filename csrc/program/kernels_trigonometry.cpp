@@ -1,4 +1,5 @@
 // Kernels of trigonometric functions and their inverses. This file is compiled once per tier.
+#include "ops/math_inverse.hpp"
 #include "ops/math_trigonometry.hpp"
 #include "program/block_kernels.hpp"
 

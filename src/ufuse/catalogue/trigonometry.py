@@ -10,6 +10,45 @@ from .dtypes import FLOATS
 from .rows import Operation, same
 
 TRIGONOMETRY: Final = (
+    Operation("sin", same(FLOATS, 1), np.sin, "sine", ufunc=np.sin, ulp=0.8),
+    Operation("cos", same(FLOATS, 1), np.cos, "cosine", ufunc=np.cos, ulp=0.8),
+    Operation("tan", same(FLOATS, 1), np.tan, "tangent", ufunc=np.tan, ulp=0.8),
+    Operation(
+        "asin",
+        same(FLOATS, 1),
+        np.arcsin,
+        "inverse sine",
+        ufunc=np.arcsin,
+        domain=(-1.0, 1.0),
+        ulp=0.8,
+    ),
+    Operation(
+        "acos",
+        same(FLOATS, 1),
+        np.arccos,
+        "inverse cosine",
+        ufunc=np.arccos,
+        domain=(-1.0, 1.0),
+        ulp=0.8,
+    ),
+    Operation(
+        "atan",
+        same(FLOATS, 1),
+        np.arctan,
+        "inverse tangent",
+        ufunc=np.arctan,
+        domain=(-10.0, 10.0),
+        ulp=0.8,
+    ),
+    Operation(
+        "atan2",
+        same(FLOATS, 2),
+        np.arctan2,
+        "angle of the point (b, a), signed zeros and infinities as in C",
+        ufunc=np.arctan2,
+        domain=(-10.0, 10.0),
+        ulp=0.8,
+    ),
     Operation(
         "deg2rad",
         same(FLOATS, 1),
