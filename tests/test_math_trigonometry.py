@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 import ufuse as uf
-from conftest import NATIVE
 from ufuse.catalogue import OPERATIONS
 
 UNARY = [np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan]
 FUNCTIONS = [*UNARY, np.arctan2]
 FUSED = {ufunc: uf.fuse(lambda *args, ufunc=ufunc: ufunc(*args)) for ufunc in FUNCTIONS}
-#: Units in the last place that a result may be off; NumPy's own, where the reference computes it.
-BOUND = {row.ufunc: row.ulp if NATIVE else 4.0 for row in OPERATIONS if row.ufunc in FUNCTIONS}
+#: Units in the last place that a result may be off.
+BOUND = {row.ufunc: row.ulp for row in OPERATIONS if row.ufunc in FUNCTIONS}
 NAN, INF, PI = math.nan, math.inf, math.pi
 
 
@@ -91,7 +90,9 @@ def patterns(count: int, seed: int = 0) -> np.ndarray:
     step = 2**32 // count
     bits = np.arange(count, dtype=np.uint64) * step + rng.integers(0, step, count).astype(np.uint64)
     usual = rng.uniform(-2, 2, count) * 10.0 ** rng.integers(-2, 4, count)
-    return np.concatenate([bits.astype(np.uint32).view(np.float32), usual.astype(np.float32)])
+    x = np.concatenate([bits.astype(np.uint32).view(np.float32), usual.astype(np.float32)])
+    x[np.isnan(x)] = np.nan  # a signalling one warns where it is cast
+    return x
 
 
 @pytest.mark.parametrize("code", ["f4", "f8"])
@@ -141,8 +142,9 @@ def test_results_stay_within_one(function: Any, any_tier: str) -> None:
 @pytest.mark.parametrize("function", UNARY, ids=by_name)
 def test_float32_against_float64(function: Any) -> None:
     x = patterns(1_000_000)
-    if function in (np.arcsin, np.arccos):  # one half of these are
-        x = np.where(np.abs(x) > 1, 1 / x, x)
+    if function in (np.arcsin, np.arccos):
+        with np.errstate(all="ignore"):
+            x = np.where(np.abs(x) > 1, 1 / x, x)
     x = x[np.isfinite(x)]
     got, want = FUSED[function](x), function(x.astype(np.float64))
     error = errors(got, want)
@@ -164,7 +166,7 @@ def test_arctan2_of_float32_against_float64() -> None:
 
 
 #: Arguments, then the exact value as a sum of two doubles, by mpmath: the doubles nearest to whole
-#: quarter turns, below and above the limit of the short reduction; numbers beside which the formulas
+#: quarter turns, below and above the limit of the short reduction; numbers beside which formulas
 #: change; where errors were found to be large; powers of two, the smallest and the largest.
 HARD = {
     "sin": """

@@ -14,13 +14,6 @@ struct HalfPi {
   static constexpr double kLow = is_single<V> ? -4.371138828673793e-08 : 6.123233995736766e-17;
 };
 
-/// base + (a + rest), where base is 0 or at least |a|.
-template <class V>
-UFUSE_INLINE V add_to_base(V base, V a, V rest) {
-  const V sum = base + a;
-  return sum + (((base - sum) + a) + rest);
-}
-
 /// (asin(x) / x - 1) / s for s = x^2 in [0, 1/4]. Error of asin(x): float 2^-27.6, double 2^-55.9.
 template <class V>
 UFUSE_INLINE V asin_tail(V s) {
@@ -83,7 +76,8 @@ UFUSE_INLINE V add_atan(V even, V odd, V num, V den, V minus) {
   constexpr double kLow = is_single<V> ? -8.146034247147327e-08 : 3.061616997868383e-17;
   const V k = select(beyond, odd, even);
   const V s = t * t;
-  return add_to_base(k * constant<V>(kHigh), t, fma(t * s, atan_tail(s), fma(k, constant<V>(kLow), t_low)));
+  const V rest = fma(t * s, atan_tail(s), fma(k, constant<V>(kLow), t_low));
+  return k * constant<V>(kHigh) + (t + rest);
 }
 
 }  // namespace math
@@ -99,7 +93,10 @@ struct asin {
     const V base = select(h.small, zero, constant<V>(HalfPi<V>::kHigh));
     const V base_low = select(h.small, zero, constant<V>(HalfPi<V>::kLow) - h.low);
     const V a = select(h.small, without_sign(x), -h.twice);
-    return with_sign(add_to_base(base, a, fma(a * h.s, asin_tail(h.s), base_low)), x);
+    // Near 1/2 the rounding of a sum with a, which is -1 there, would be an ULP of the result.
+    const V sum = base + a;
+    const V rest = fma(a * h.s, asin_tail(h.s), base_low) + ((base - sum) + a);
+    return with_sign(sum + rest, x);
   }
 };
 
@@ -117,7 +114,7 @@ struct acos {
     const V base_low = select(h.small, constant<V>(P::kLow),
                               flip_sign(h.low, sign) + select(below, constant<V>(2 * P::kLow), zero));
     const V a = select(h.small, -x, flip_sign(h.twice, sign));
-    return add_to_base(base, a, fma(a * h.s, asin_tail(h.s), base_low));
+    return base + (a + fma(a * h.s, asin_tail(h.s), base_low));
   }
 };
 

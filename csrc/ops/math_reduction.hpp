@@ -19,14 +19,14 @@ struct Angle {
 /// double has 33 bits, so that n times it is exact for n < 2^20.
 template <class V>
 struct QuarterTurn {
-  static constexpr double kTurns = 0.6366197723675814;  // of 1
+  static constexpr double kTurns = 0.6366197723675814;  // of one radian
   static constexpr double k1 = is_single<V> ? 1.5707963705062866 : 1.5707963267948966;
   static constexpr double k2 = is_single<V> ? -4.371138828673793e-08 : 6.12323399538461e-17;
   static constexpr double k3 = is_single<V> ? -1.7151245100058819e-15 : 3.5215598651832e-27;
   static constexpr double kLimit = is_single<V> ? 0x1p17 : 0x1p20;  // of the angle
 };
 
-/// 2/pi in units of 2^-64 after the first.
+/// The bits of 2/pi, 64 to a word; the first word is what is before the point.
 inline constexpr int kTurnWords = 20;
 UFUSE_INLINE uint64_t turns_word(int i) {
   static constexpr uint64_t kWords[kTurnWords] = {
@@ -46,8 +46,7 @@ UFUSE_INLINE uint64_t high_product(uint64_t a, uint64_t b) {
 #endif
 }
 
-/// Bits of 2/pi: 64 of them from that on whose product with 2^exponent is 2, the next 64, and so on (i
-/// = 1...).
+/// The bits of 2/pi from that on whose product with 2^exponent is 2: at(0) has 64 of them, at(1) the next 64.
 struct TurnsWindow {
   int word;
   int shift;
@@ -140,6 +139,7 @@ UFUSE_INLINE Angle<V> reduce_angle(V x, int more = 0) {
   return angle;
 }
 
+/// Replaces the angles of the lanes from the limit on.
 template <class V>
 UFUSE_INLINE void reduce_huge_lanes(V x, int more, Angle<V>& angle) {
   if constexpr (is_vector<V>) {

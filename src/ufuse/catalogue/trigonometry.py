@@ -6,17 +6,18 @@ from typing import Final
 
 import numpy as np
 
+from . import formulas
 from .dtypes import FLOATS
 from .rows import Operation, same
 
 TRIGONOMETRY: Final = (
-    Operation("sin", same(FLOATS, 1), np.sin, "sine", ufunc=np.sin, ulp=0.8),
-    Operation("cos", same(FLOATS, 1), np.cos, "cosine", ufunc=np.cos, ulp=0.8),
-    Operation("tan", same(FLOATS, 1), np.tan, "tangent", ufunc=np.tan, ulp=0.8),
+    Operation("sin", same(FLOATS, 1), formulas.in_wider(np.sin), "sine", ufunc=np.sin, ulp=0.79),
+    Operation("cos", same(FLOATS, 1), formulas.in_wider(np.cos), "cosine", ufunc=np.cos, ulp=0.79),
+    Operation("tan", same(FLOATS, 1), formulas.in_wider(np.tan), "tangent", ufunc=np.tan, ulp=0.83),
     Operation(
         "asin",
         same(FLOATS, 1),
-        np.arcsin,
+        formulas.in_wider(np.arcsin),
         "inverse sine",
         ufunc=np.arcsin,
         domain=(-1.0, 1.0),
@@ -25,7 +26,7 @@ TRIGONOMETRY: Final = (
     Operation(
         "acos",
         same(FLOATS, 1),
-        np.arccos,
+        formulas.in_wider(np.arccos),
         "inverse cosine",
         ufunc=np.arccos,
         domain=(-1.0, 1.0),
@@ -34,20 +35,20 @@ TRIGONOMETRY: Final = (
     Operation(
         "atan",
         same(FLOATS, 1),
-        np.arctan,
+        formulas.in_wider(np.arctan),
         "inverse tangent",
         ufunc=np.arctan,
         domain=(-10.0, 10.0),
-        ulp=0.8,
+        ulp=0.83,
     ),
     Operation(
         "atan2",
         same(FLOATS, 2),
-        np.arctan2,
+        formulas.in_wider(np.arctan2),
         "angle of the point (b, a), signed zeros and infinities as in C",
         ufunc=np.arctan2,
         domain=(-10.0, 10.0),
-        ulp=0.8,
+        ulp=0.84,
     ),
     Operation(
         "deg2rad",
