@@ -102,10 +102,12 @@ def relu(x: Array) -> Array:
 
 
 def in_wider(function: Callable[..., Any]) -> Callable[..., Array]:
-    """Return `function` of operands converted to a type with digits to spare."""
+    """Return `function` of real operands converted to a type with digits to spare."""
 
     def wide(*operands: Array) -> Array:
-        result: Array = function(*map(_wider, operands))
+        if operands[0].dtype.kind != "c":
+            operands = tuple(_wider(x) for x in operands)
+        result: Array = function(*operands)
         return result
 
     return wide

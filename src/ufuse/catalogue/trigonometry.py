@@ -11,9 +11,9 @@ from .dtypes import FLOATS
 from .rows import Operation, same
 
 TRIGONOMETRY: Final = (
-    Operation("sin", same(FLOATS, 1), formulas.in_wider(np.sin), "sine", ufunc=np.sin, ulp=0.79),
-    Operation("cos", same(FLOATS, 1), formulas.in_wider(np.cos), "cosine", ufunc=np.cos, ulp=0.79),
-    Operation("tan", same(FLOATS, 1), formulas.in_wider(np.tan), "tangent", ufunc=np.tan, ulp=0.83),
+    Operation("sin", same(FLOATS, 1), formulas.in_wider(np.sin), "sine", ufunc=np.sin, ulp=0.8),
+    Operation("cos", same(FLOATS, 1), formulas.in_wider(np.cos), "cosine", ufunc=np.cos, ulp=0.8),
+    Operation("tan", same(FLOATS, 1), formulas.in_wider(np.tan), "tangent", ufunc=np.tan, ulp=0.93),
     Operation(
         "asin",
         same(FLOATS, 1),
