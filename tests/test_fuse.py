@@ -131,7 +131,7 @@ CONSTRUCTS: dict[str, Callable[..., Any]] = {
     "round": lambda a, b: np.round(a) + b.round() + np.rint(a),
     "logic": lambda a, b: np.logical_and(a, b) ^ np.logical_not(a),
     "maximum": lambda a, b: np.maximum(a, 0) + np.minimum(b, 1),
-    "not compiled": lambda a, b: np.sin(a) + np.cos(b) + np.arctan2(a, b),
+    "not compiled": lambda a, b: np.spacing(a) + np.nextafter(a, b),
     "floor division": lambda a, b: a // 2 + b % 3,
     "two results": lambda a, b: np.divmod(a, 3),
     "several": lambda a, b: (a + b, [a - b, a > b]),

@@ -16,7 +16,7 @@ Node = Callable[[list[Any]], Any]
 
 UNARY: list[Callable[[Any], Any]] = [
     lambda a: -a if a.dtype != bool else ~a,
-    np.sin,
+    np.spacing,
     np.absolute,
     np.square,
     np.floor,

@@ -6,6 +6,7 @@
 #include "ops/math_gamma.hpp"         // IWYU pragma: export
 #include "ops/math_gammaln.hpp"       // IWYU pragma: export
 #include "ops/math_hyperbolic.hpp"    // IWYU pragma: export
+#include "ops/math_inverse.hpp"       // IWYU pragma: export
 #include "ops/math_log.hpp"           // IWYU pragma: export
 #include "ops/math_logistic.hpp"      // IWYU pragma: export
 #include "ops/math_power.hpp"         // IWYU pragma: export

@@ -31,6 +31,7 @@ struct Format<float> {
   static constexpr int32_t kUpperHalf = ~0xfff;             // keeps 12 significant bits
   static constexpr int32_t kLeastSignificand = 0x3f2aaaab;  // 2/3, see reduce_log
   static constexpr float kLeastNormal = 0x1p-126f;
+  static constexpr int32_t kInverseSum = 0x7ef6db6e;  // see rough_inverse
 };
 template <>
 struct Format<double> {
@@ -41,6 +42,7 @@ struct Format<double> {
   static constexpr int64_t kUpperHalf = ~int64_t{0x7ffffff};        // keeps 26 significant bits
   static constexpr int64_t kLeastSignificand = 0x3fe6a09e667f3bcd;  // sqrt(1/2)
   static constexpr double kLeastNormal = 0x1p-1022;
+  static constexpr int64_t kInverseSum = 0x7fdedb6db6db6db7;
 };
 
 template <class V>
@@ -131,6 +133,12 @@ UFUSE_INLINE V with_sign(V x, V sign) {
   return bitcast<V>(bitcast<bits_t<V>>(x) | bitcast<bits_t<V>>(sign_of(sign)));
 }
 
+/// x, with its sign flipped where the first bit of `sign` is set.
+template <class V>
+UFUSE_INLINE V flip_sign(V x, bits_t<V> sign) {
+  return bitcast<V>(bitcast<bits_t<V>>(x) ^ (sign & bitcast<bits_t<V>>(constant<V>(-0.0))));
+}
+
 /// a < b ? a : b, so b where either is a NaN: one instruction where the compiler makes two of the operators,
 /// of which the comparison competes with the multiply-adds for ports.
 template <class V>
@@ -193,6 +201,24 @@ UFUSE_INLINE V at_least(V x, double limit) {
   return larger(constant<V>(limit), x);
 }
 
+/// any(x >= limit): without the way from a mask to lanes and back, 2 of 4 instructions.
+template <class V>
+UFUSE_INLINE bool any_at_least(V x, double limit) {
+  const V least = constant<V>(limit);
+#if defined(__AVX512F__) && !UFUSE_DEVICE_CODE
+  if constexpr (is_vector<V> && sizeof(V) == 64) {
+    if constexpr (is_single<V>) {
+      return _mm512_cmp_ps_mask(x.v, least.v, _CMP_GE_OQ) != 0;
+    } else {
+      return _mm512_cmp_pd_mask(x.v, least.v, _CMP_GE_OQ) != 0;
+    }
+  } else
+#endif
+  {
+    return any(x >= least);
+  }
+}
+
 #if UFUSE_DEVICE_CODE || defined(__FMA__) || defined(__aarch64__)
 template <class V>
 inline constexpr bool has_fma = true;
@@ -215,6 +241,14 @@ UFUSE_INLINE V product_error(V a, V b, V product) {
     const V b2 = b - b1;
     return (((a1 * b1 - product) + a1 * b2) + a2 * b1) + a2 * b2;
   }
+}
+
+/// 1/x to 7 %, for normal x whose inverse is normal: a difference of the patterns. Enough to divide by where
+/// the quotient is a rounding error.
+template <class V>
+UFUSE_INLINE V rough_inverse(V x) {
+  using B = bits_t<V>;
+  return bitcast<V>(splat<B>(format_t<V>::kInverseSum) - bitcast<B>(x));
 }
 
 /// The integer nearest to x * factor, below 2^22 (float) or 2^51 (double); ties as the addition breaks them.

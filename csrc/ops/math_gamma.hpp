@@ -110,7 +110,7 @@ struct ShortGamma {
     V power = exponent;
     auto minus = negative;
     auto pole = x != x;
-    if (any_of(negative)) {
+    if (any(negative)) {
       const SinPi<V> s = sin_pi(size);
       const V divisor = select(s.zero, one, s.size.high) * f * select(small, one, a);
       above = select(negative, constant<V>(kPi), above);
@@ -157,7 +157,7 @@ struct gamma {
       Sum<V> below{select(small, a, one), zero};
       auto minus = negative;
       auto pole = x != x;
-      if (any_of(negative)) {
+      if (any(negative)) {
         const SinPi<V> s = sin_pi(size);
         const auto reflected = negative & (a >= constant<V>(0x1p-60));
         const V sine = select(s.zero, one, s.size.high);

@@ -72,7 +72,7 @@ struct LongGammaln {
     V y = sum.high + (sum.low + (g.low - select(small, l.low, zero)));
     // For tiny ones -log |x| is right on both sides.
     const auto negative = x <= constant<V>(-0x1p-60);
-    if (any_of(negative)) {
+    if (any(negative)) {
       // log(pi / (a |sin(pi a)|)) - log(gamma(a)), a that of the sine being 1 where gamma is that of a + 1.
       const SinPi<V> s = sin_pi(a);
       const V factor = select(small, one, a);

@@ -36,16 +36,6 @@ UFUSE_INLINE bool all_of(M mask) {
     return mask;
 }
 
-template <class M>
-UFUSE_INLINE bool any_of(M mask) {
-#if !UFUSE_DEVICE_CODE
-  if constexpr (is_vector<M>)
-    return any(mask);
-  else
-#endif
-    return mask;
-}
-
 #if !UFUSE_DEVICE_CODE
 /// Half of a register of float lanes as a register of double lanes.
 template <int Half, int N>

@@ -200,7 +200,9 @@ void by_rows(void* out, const void* a, const void* const* values, const std::int
   }(std::make_integer_sequence<int, sizeof...(Others)>{});
 }
 
-template <class F, DType O, DType... In>
+/// `Scalars`: whether there are kernels for operands that are single values; where an operation takes long,
+/// a block of copies costs nothing beside it.
+template <class F, bool Scalars, DType O, DType... In>
 constexpr KernelRow row(const char* name) {
   static_assert(sizeof...(In) <= kMaxArity);
   KernelRow r{name, O, {In...}, sizeof...(In), {}};
@@ -208,8 +210,10 @@ constexpr KernelRow row(const char* name) {
     r.kernel[0] = unary<F, 0, O, In...>;
   } else if constexpr (sizeof...(In) == 2) {
     r.kernel[0] = binary<F, 0, O, In...>;
-    r.kernel[1] = binary<F, 1, O, In...>;
-    r.kernel[2] = binary<F, 2, O, In...>;
+    if constexpr (Scalars) {
+      r.kernel[1] = binary<F, 1, O, In...>;
+      r.kernel[2] = binary<F, 2, O, In...>;
+    }
   } else if constexpr (sizeof...(In) == 3) {
     r.kernel[0] = ternary<F, 0, O, In...>;
     r.kernel[2] = ternary<F, 2, O, In...>;
@@ -237,4 +241,5 @@ constexpr KernelGroup group_of(const KernelRow (&rows)[Count]) {
 
 /// The rows of a group of operations: what a file of kernels defines, with `UFUSE_KERNEL` and the group's
 /// list.
-#define UFUSE_KERNEL(name, ...) kernels::row<ops::name, __VA_ARGS__>(#name),
+#define UFUSE_KERNEL(name, ...) kernels::row<ops::name, true, __VA_ARGS__>(#name),
+#define UFUSE_LONG_KERNEL(name, ...) kernels::row<ops::name, false, __VA_ARGS__>(#name),

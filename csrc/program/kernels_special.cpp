@@ -9,6 +9,8 @@ namespace UFUSE_TIER {
 namespace {
 
 using enum DType;
+#undef UFUSE_KERNEL
+#define UFUSE_KERNEL UFUSE_LONG_KERNEL
 constexpr KernelRow kRows[] = {
 #include "operations_special.inc"
 };

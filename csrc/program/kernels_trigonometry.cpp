@@ -1,4 +1,5 @@
 // Kernels of trigonometric functions and their inverses. This file is compiled once per tier.
+#include "ops/math_inverse.hpp"
 #include "ops/math_trigonometry.hpp"
 #include "program/block_kernels.hpp"
 
@@ -7,6 +8,8 @@ namespace UFUSE_TIER {
 namespace {
 
 using enum DType;
+#undef UFUSE_KERNEL
+#define UFUSE_KERNEL UFUSE_LONG_KERNEL
 constexpr KernelRow kRows[] = {
 #include "operations_trigonometry.inc"
 };

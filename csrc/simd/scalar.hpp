@@ -85,6 +85,8 @@ UFUSE_INLINE T select(bool mask, T a, T b) {
   return mask ? a : b;
 }
 
+UFUSE_INLINE bool any(bool mask) { return mask; }
+
 template <class U, class T>
 UFUSE_INLINE U bitcast(T value) {
   static_assert(sizeof(U) == sizeof(T));

@@ -179,6 +179,18 @@ def relu(x: Array) -> Array:
     return result
 
 
+def in_wider(function: Callable[..., Any]) -> Callable[..., Array]:
+    """Return `function` of real operands converted to a type with digits to spare."""
+
+    def wide(*operands: Array) -> Array:
+        if operands[0].dtype.kind != "c":
+            operands = tuple(_wider(x) for x in operands)
+        result: Array = function(*operands)
+        return result
+
+    return wide
+
+
 def code_limits(limits: Array, code: np.dtype[Any]) -> tuple[Array, Array]:
     """Take the smallest and the largest code out of the halves of `limits`, as `code` is signed."""
     halves = np.asarray(limits, np.uint32)
