@@ -73,7 +73,7 @@ UFUSE_INLINE V log_of_sum(Sum<V> p, Sum<V> q, mask_t<V> huge, V x) {
   const V zero = constant<V>(0.0);
   const Sum<V> sum = sum_of_larger(p.high, q.high);
   const V half_x = constant<V>(0.5) * at_most(x, is_single<V> ? 0x1.fffffep127 : 0x1.fffffffffffffp1023);
-  const Scaled<V> scaled = scale_to(select(huge, half_x, sum.high), one);
+  const NearOther<V> scaled = scale_to(select(huge, half_x, sum.high), one);
   const V above = scaled.m - one;
   const V sum_low = (sum.low + (p.low + q.low)) * scaled.factor;
   const Sum<V> near_d = sum_of_larger(p.high, one);

@@ -160,7 +160,7 @@ UFUSE_INLINE V log_to_base(V x, double period, double period_low, double slope, 
 
 /// Bits of a normal x as 2^e m.
 template <class V>
-struct Scaled {
+struct NearOther {
   bits_t<V> e;
   V m;
   V factor;  // 2^-e, or 0 for the largest e
@@ -169,7 +169,7 @@ struct Scaled {
 /// a = 2^e m with m / b in [0.66, 1.51], for normal positive a and b: the difference of their bits is
 /// log2(a / b) in units of 2^mantissa within 0.09.
 template <class V>
-UFUSE_INLINE Scaled<V> scale_to(V a, V b) {
+UFUSE_INLINE NearOther<V> scale_to(V a, V b) {
   using B = bits_t<V>;
   using F = format_t<V>;
   const B half = splat<B>(typename F::bits{1} << (F::kMantissa - 1));
@@ -182,7 +182,7 @@ UFUSE_INLINE Scaled<V> scale_to(V a, V b) {
 /// quotient is near one, too.
 template <class V>
 UFUSE_INLINE Sum<V> log_of_quotient(V k, Sum<V> a, Sum<V> b) {
-  const Scaled<V> scaled = scale_to(a.high, b.high);
+  const NearOther<V> scaled = scale_to(a.high, b.high);
   const V a_low = a.low * scaled.factor;
   const V difference = scaled.m - b.high;  // exact (Sterbenz 1974)
   const V lacking = a_low - b.low;
