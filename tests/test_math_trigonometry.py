@@ -139,7 +139,7 @@ def test_results_stay_within_one(function: Any, any_tier: str) -> None:
 
 @pytest.mark.parametrize("code", ["f4", "f8"])
 def test_a_small_angle_is_the_quotient(code: str, any_tier: str) -> None:
-    """Also where the remainder of the division is below the smallest number; the reference rounds twice."""
+    """Also where the remainder is below the smallest number. The reference rounds twice."""
     info = np.finfo(code)
     rng = np.random.default_rng(3)
     low, high = info.minexp - info.nmant, info.maxexp - 1
