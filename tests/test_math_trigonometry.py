@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from conftest import NATIVE
 from ufuse.catalogue import OPERATIONS
 
 UNARY = [np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan]
@@ -134,6 +135,25 @@ def test_results_stay_within_one(function: Any, any_tier: str) -> None:
     turns = np.arange(-40_000, 40_000) * (np.pi / 2)
     for code in ("f4", "f8"):
         assert np.abs(FUSED[function](turns.astype(code))).max() == 1
+
+
+@pytest.mark.parametrize("code", ["f4", "f8"])
+def test_a_small_angle_is_the_quotient(code: str, any_tier: str) -> None:
+    """Also where the remainder is below the smallest number. The reference rounds twice."""
+    info = np.finfo(code)
+    rng = np.random.default_rng(3)
+    low, high = info.minexp - info.nmant, info.maxexp - 1
+    top = rng.integers(low, high, 20_000)
+    bottom = np.minimum(top + rng.integers(info.nmant // 2 + 4, 2 * high, 20_000), high)
+    y = np.ldexp(rng.uniform(1, 2, 20_000).astype(code), top)
+    x = np.ldexp(rng.uniform(1, 2, 20_000).astype(code), bottom)
+    small = bottom - top > info.nmant // 2 + 3
+    y, x = y[small], x[small]
+    assert x.size > 10_000
+    quotient = y / x
+    slack = np.spacing(quotient) * (not NATIVE)
+    assert np.all(np.abs(FUSED[np.arctan2](y, x) - quotient) <= slack)
+    assert np.all(np.abs(FUSED[np.arctan2](-y, x) + quotient) <= slack)
 
 
 # --- accuracy ---

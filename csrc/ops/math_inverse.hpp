@@ -70,12 +70,15 @@ UFUSE_INLINE V add_atan(V even, V odd, V num, V den, V minus) {
   const V d = select(beyond, sum, den);
   const V d_low = select(beyond, (den - sum) + num, constant<V>(0.0));
   const V t = n / d;
-  const V t_low = fma(t, d_low, product_error(t, d, n)) * -rough_inverse(d);
+  const V s = t * t;
+  // A small angle is the quotient, whose remainder may be too small for a number.
+  const auto tiny = s < constant<V>(is_single<V> ? 0x1p-26 : 0x1p-54);
+  const V remainder = fma(t, d_low, product_error(t, d, n));
+  const V t_low = select(tiny, constant<V>(0.0), remainder * -rough_inverse(d));
   // Few bits, so that up to four times it is exact; and what is left.
   constexpr double kHigh = is_single<V> ? 0.7853982448577881 : 0.7853981633974483;
   constexpr double kLow = is_single<V> ? -8.146034247147327e-08 : 3.061616997868383e-17;
   const V k = select(beyond, odd, even);
-  const V s = t * t;
   const V rest = fma(t * s, atan_tail(s), fma(k, constant<V>(kLow), t_low));
   return k * constant<V>(kHigh) + (t + rest);
 }
