@@ -20,7 +20,8 @@ inline constexpr int kMaxUfuncOperands = 32;  // NumPy's NPY_MAXARGS was as many
 
 struct UfuncLoop;
 /// Calls Python over `count` elements; takes the GIL, and leaves an error set where there was one.
-using PythonLoop = void (*)(const UfuncLoop* loop, char** args, const npy_intp* dimensions, const npy_intp* steps);
+using PythonLoop = void (*)(const UfuncLoop* loop, char** args, const npy_intp* dimensions,
+                            const npy_intp* steps);
 
 /// One signature of a ufunc.
 struct UfuncLoop {
@@ -90,7 +91,8 @@ inline void run_apart(const UfuncLoop& loop, char** args, npy_intp count, const 
   std::int64_t strides[kMaxUfuncOperands];
   const int all = loop.inputs + loop.outputs;
   for (int k = 0; k < all; ++k) {
-    const int from = k < loop.outputs ? loop.inputs + k : k - loop.outputs;  // a program has its outputs first
+    const int from =
+        k < loop.outputs ? loop.inputs + k : k - loop.outputs;  // a program has its outputs first
     strides[k] = steps[from];
     operands[k] = {args[from], &strides[k]};
   }
@@ -99,7 +101,8 @@ inline void run_apart(const UfuncLoop& loop, char** args, npy_intp count, const 
 }
 
 /// Runs pieces one after the other, each after its inputs have been copied.
-inline void run_pieces(const UfuncLoop& loop, char** args, npy_intp count, const npy_intp* steps, npy_intp piece) {
+inline void run_pieces(const UfuncLoop& loop, char** args, npy_intp count, const npy_intp* steps,
+                       npy_intp piece) {
   constexpr npy_intp kBytes = 1024;
   alignas(64) char copies[kMaxUfuncOperands][kBytes];
   char* pointers[kMaxUfuncOperands];

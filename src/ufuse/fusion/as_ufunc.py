@@ -67,7 +67,8 @@ def definition_of(function: FusedFunction, signature: Any = None) -> Definition:
         raise TypeError(f"{name}.as_ufunc: the number of results differs between signatures")
     types = [loop.dtypes for loop in loops]
     texts = [
-        ",".join(map(str, one[:inputs])) + " -> " + ",".join(map(str, one[inputs:])) for one in types
+        ",".join(map(str, one[:inputs])) + " -> " + ",".join(map(str, one[inputs:]))
+        for one in types
     ]
     summary = inspect.cleandoc(getattr(function, "__doc__", None) or f"The fused function {name}.")
     doc = _DOCUMENTATION.format(summary=summary, types="; ".join(texts))
@@ -81,7 +82,7 @@ def _name(function: FusedFunction) -> str:
 
 
 def _array_arguments(function: FusedFunction, name: str) -> tuple[int | None, float]:
-    """Return how many positional arguments have no default, None if any number, and how many there are."""
+    """Return how many arguments must be arrays (None: any number), and how many may be."""
     try:
         parameters = inspect.signature(function.__wrapped__).parameters.values()
     except (TypeError, ValueError):
@@ -89,8 +90,8 @@ def _array_arguments(function: FusedFunction, name: str) -> tuple[int | None, fl
     for p in parameters:
         if p.kind == p.KEYWORD_ONLY and p.default is p.empty:
             raise TypeError(
-                f"{name}.as_ufunc: argument {p.name!r} is keyword-only and has no default, and a ufunc "
-                "has arrays alone; give it by functools.partial before ufuse.fuse"
+                f"{name}.as_ufunc: argument {p.name!r} is keyword-only and has no default, and a "
+                "ufunc has arrays alone; give it by functools.partial before ufuse.fuse"
             )
     named = [p for p in parameters if p.kind in _POSITIONAL]
     required = sum(p.default is p.empty for p in named)
@@ -130,14 +131,14 @@ def _parsed(signature: Any, name: str) -> tuple[_Types, _Types | None]:
         made = None if results is None else tuple(np.dtype(t).newbyteorder("=") for t in results)
     except TypeError:
         raise TypeError(
-            f"{name}.as_ufunc: argument 'signature': expected types such as 'ff->f', 'f4,f4->f4', a "
-            f"tuple of dtypes of the arguments, or a list of these, got {signature!r}"
+            f"{name}.as_ufunc: argument 'signature': expected types such as 'ff->f', 'f4,f4->f4', "
+            f"a tuple of dtypes of the arguments, or a list of these, got {signature!r}"
         ) from None
     for dtype in (*types, *(made or ())):
         if dtype.kind not in "biufc" or dtype.num >= _USER_TYPES:
             raise TypeError(
-                f"{name}.as_ufunc: argument 'signature': expected NumPy's own numbers, got {dtype}; "
-                "arrays of other dtypes are for the fused function itself"
+                f"{name}.as_ufunc: argument 'signature': expected NumPy's own numbers, got "
+                f"{dtype}; arrays of other dtypes are for the fused function itself"
             )
     return types, made
 
@@ -167,8 +168,8 @@ def _loop(function: FusedFunction, name: str, inputs: _Types, results: _Types | 
     for made, dtype in zip(spec.dtypes, results, strict=True):
         if not np.can_cast(made, dtype, "same_kind"):
             raise TypeError(
-                f"{name}.as_ufunc: argument 'signature': a result of {made} cannot be cast to {dtype} "
-                "by the rule 'same_kind'; use .astype in the function"
+                f"{name}.as_ufunc: argument 'signature': a result of {made} cannot be cast to "
+                f"{dtype} by the rule 'same_kind'; use .astype in the function"
             )
     wanted = program.cast_outputs([code_of(dtype) for dtype in results])
     made_loop: Loop = import_module("ufuse.ufuncs.loops").Loop((*inputs, *results), wanted)
@@ -180,10 +181,14 @@ def _result_count(spec: Specialisation, name: str) -> int:
     structure = spec.structure
     parts = structure if isinstance(structure, (tuple, list)) else [structure]
     count = len(spec.dtypes)
-    if len(parts) != count or spec.result(list(range(count))) not in (0, tuple(range(count)), [*range(count)]):
+    if len(parts) != count or spec.result(list(range(count))) not in (
+        0,
+        tuple(range(count)),
+        [*range(count)],
+    ):
         raise TypeError(
-            f"{name}.as_ufunc: expected a function that returns arrays, one or a flat tuple or list, "
-            f"got a structure of {type(structure).__name__}; return the arrays alone"
+            f"{name}.as_ufunc: expected a function that returns arrays, one or a flat tuple or "
+            f"list, got {type(structure).__name__} with more in it; return the arrays alone"
         )
     return count
 
@@ -247,7 +252,9 @@ def _with_inputs(spec: Specialisation, inputs: _Types) -> Program:
     ).canonical()
 
 
-def _renumbered(instructions: Iterable[Instruction], place: Sequence[int]) -> tuple[Instruction, ...]:
+def _renumbered(
+    instructions: Iterable[Instruction], place: Sequence[int]
+) -> tuple[Instruction, ...]:
     return tuple(i._replace(args=tuple(place[arg] for arg in i.args)) for i in instructions)
 
 
@@ -256,7 +263,8 @@ def cast_ends(program: Program, codes: Sequence[str]) -> Program:
     count = len(program.inputs)
     given = tuple(codes[:count])
     shift = program.first_instruction
-    casts, place = [], list(range(shift))
+    casts: list[Instruction] = []
+    place = list(range(shift))
     for i, (code, wanted) in enumerate(zip(given, program.inputs, strict=True)):
         if code != wanted:
             place[i] = shift + len(casts)
@@ -267,5 +275,3 @@ def cast_ends(program: Program, codes: Sequence[str]) -> Program:
         given, program.constants, (*casts, *moved), tuple(place[o] for o in program.outputs)
     )
     return wide.cast_outputs(codes[count:])
-
-

@@ -290,9 +290,9 @@ class FusedFunction(ProgramCall):
         Returns
         -------
         numpy.ufunc
-            With `out`, `where`, `casting`, `dtype`, `reduce`, `accumulate` and `outer` as NumPy's, so
-            that it takes objects of other libraries by NumPy's protocols. Without the extension an
-            object that is called in the same way.
+            With NumPy's `out`, `where`, `casting`, `dtype`, `reduce`, `accumulate` and `outer`; it
+            takes objects of other libraries by NumPy's protocols. Without the extension an object
+            that is called in the same way.
 
         Raises
         ------
@@ -307,8 +307,9 @@ class FusedFunction(ProgramCall):
         -----
         Arguments without a default are arrays, and those with one too if the signature has a type
         for them; other arguments have their defaults. Numbers and arrays of no dimension from
-        outside of the function are kept as they are now. NumPy takes the loop of exactly the inputs'
-        dtypes, or else the first that they can be cast to safely.
+        outside of the function are kept as they are now. NumPy takes the loop of exactly the
+        inputs' dtypes, or else the first that they can be cast to safely. An argument that reads
+        the memory of a result, as in `reduce` along memory, is done an element at a time.
 
         Examples
         --------

@@ -13,7 +13,7 @@ from typing import Any
 
 from .definitions import NAMES, define
 
-__all__ = sorted(NAMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = list(NAMES)
 
 
 def __getattr__(name: str) -> Any:

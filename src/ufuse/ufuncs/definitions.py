@@ -60,7 +60,8 @@ out : ndarray, optional
 axis : int, optional
     The axis; the last one by default.
 **kwargs
-    `axes`, `keepdims` (of `logsumexp`), `casting`, `order`, `dtype` and `subok`, as for every gufunc.
+    `axes`, `keepdims` (of `logsumexp`), `casting`, `order`, `dtype` and `subok`, as for every
+    gufunc.
 
 Returns
 -------
@@ -150,8 +151,8 @@ def _quantizing(name: str, row: Operation, summary: str, inputs: str) -> Definit
 def _quantize() -> Definition:
     return _quantizing(
         "quantize", BY_NAME["quantize_linear"],
-        "Quantize `x`: round half to even of ``x / scale``, plus the zero point, whose dtype is the "
-        "codes'", "x, scale, zero_point",
+        "Quantize `x`: round half to even of ``x / scale``, plus the zero point, whose dtype is "
+        "the codes'", "x, scale, zero_point",
     )  # fmt: skip
 
 

@@ -8,11 +8,15 @@ libraries' arrays are computed as NumPy arrays.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, Never
 
 import numpy as np
 
 from ..executors import reference
+from ..fusion import public_functions
+from ..fusion.errors import trace_error
+from ..fusion.specialisation import is_traced
 from .loops import Array, Definition, Loop
 
 _KEYWORDS: Final = {"out", "where", "casting", "dtype", "signature", "order", "subok"}
@@ -48,6 +52,8 @@ class ReferenceUfunc:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         inputs, out = args[: self.nin], args[self.nin :]
+        if is_traced(inputs):
+            return self._recorded(inputs)
         known = _KEYWORDS if self.signature is None else _CORE_KEYWORDS
         wrong = kwargs.keys() - known
         if wrong:
@@ -72,65 +78,80 @@ class ReferenceUfunc:
                 raise ValueError("output array is read-only")
         loop = self._resolve(inputs, targets, kwargs)
         arrays = [
-            np.asarray(x).astype(t, copy=False)
-            for x, t in zip(inputs, loop.dtypes, strict=False)
+            np.asarray(x).astype(t, copy=False) for x, t in zip(inputs, loop.dtypes, strict=False)
         ]
         if self.signature is not None:
             return self._over_core(loop, arrays, targets[0], kwargs)
         return self._over_elements(loop, arrays, targets, kwargs.get("where", True))
 
+    def _recorded(self, inputs: Any) -> Any:
+        """Record a call in a function under trace, as the public function of the name does."""
+        function = public_functions().get(self.__name__)
+        if function is None:
+            raise trace_error(
+                f"the ufunc {self.__name__!r}", "call it on the result of the fused function"
+            )
+        return function(*inputs)
+
     def _resolve(self, inputs: Any, targets: Any, kwargs: Any) -> Loop:
-        """Choose the loop as NumPy does: of the very dtypes, or the first that inputs cast to."""
-        casting, dtype = kwargs.get("casting", "same_kind"), kwargs.get("dtype")
-        signature = kwargs.get("signature")
-        arrays = [np.asarray(x) for x in inputs]
-        weak = [type(x) in (int, float, complex) for x in inputs]
-        kinds = [a.dtype for a in arrays]
-        loops = self._definition.loops
-        found: Loop | None
-        if dtype is not None or signature is not None:
-            if signature is None:
-                wanted: Any = (None,) * self.nin + (dtype,) * self.nout
-            elif isinstance(signature, str):
-                wanted = tuple(signature.replace("->", ""))
-            else:
-                wanted = tuple(signature)
-            fits = [
-                loop
-                for loop in loops
-                if all(w is None or np.dtype(w) == t for w, t in zip(wanted, loop.dtypes, strict=True))
-            ]
-            found = fits[0] if fits else None
-            for place, (kind, is_weak) in enumerate(zip(kinds, weak, strict=True)):
-                if found and not is_weak and not np.can_cast(kind, found.dtypes[place], casting):
-                    raise TypeError(
-                        f"Cannot cast ufunc {self.__name__!r} input {place} from {kind!r} to "
-                        f"{found.dtypes[place]!r} with casting rule {casting!r}"
-                    )
+        """Choose the loop as NumPy does, and check that what is given may be cast."""
+        casting = kwargs.get("casting", "same_kind")
+        kinds = [None if type(x) in (int, float, complex) else np.asarray(x).dtype for x in inputs]
+        if kwargs.get("dtype") is not None or kwargs.get("signature") is not None:
+            found = self._wanted(kwargs.get("signature"), kwargs.get("dtype"))
         else:
-            exact = [loop for loop in loops if list(loop.dtypes[: self.nin]) == kinds]
-            strong = [k for k, is_weak in zip(kinds, weak, strict=True) if not is_weak]
-            safe = [
-                loop
-                for loop in loops
-                if all(
-                    _weak_fits(kind, t) if is_weak and strong else np.can_cast(kind, t, "safe")
-                    for kind, is_weak, t in zip(kinds, weak, loop.dtypes, strict=False)
-                )
-            ]
-            found = (exact or safe or [None])[0]
+            found = self._first(inputs, kinds)
         if found is None:
             raise TypeError(
                 f"ufunc {self.__name__!r} not supported for the input types, and the inputs could "
-                "not be safely coerced to any supported types according to the casting rule ''safe''"
+                "not be safely coerced to any supported types according to the casting rule "
+                "''safe''"
             )
-        for target, result in zip(targets, found.dtypes[self.nin :], strict=True):
-            if target is not None and not np.can_cast(result, target.dtype, casting):
+        checked = [(f"input {k}", kind, found.dtypes[k]) for k, kind in enumerate(kinds) if kind]
+        checked += [
+            ("output", result, target.dtype)
+            for result, target in zip(found.dtypes[self.nin :], targets, strict=True)
+            if target is not None
+        ]
+        for what, given, wanted in checked:
+            if not np.can_cast(given, wanted, casting):
                 raise TypeError(
-                    f"Cannot cast ufunc {self.__name__!r} output from {result!r} to "
-                    f"{target.dtype!r} with casting rule {casting!r}"
+                    f"Cannot cast ufunc {self.__name__!r} {what} from {given!r} to {wanted!r} with "
+                    f"casting rule {casting!r}"
                 )
         return found
+
+    def _wanted(self, signature: Any, dtype: Any) -> Loop | None:
+        """Return the first loop of a signature, or whose results are of `dtype`."""
+        if signature is None:
+            signature = (None,) * self.nin + (dtype,) * self.nout
+        elif isinstance(signature, str):
+            signature = tuple(signature.replace("->", ""))
+        for loop in self._definition.loops:
+            pairs = zip(signature, loop.dtypes, strict=True)
+            if all(wanted is None or np.dtype(wanted) == has for wanted, has in pairs):
+                return loop
+        return None
+
+    def _first(self, inputs: Any, kinds: Sequence[np.dtype[Any] | None]) -> Loop | None:
+        """Return the loop of the very dtypes, or the first that inputs can be cast to safely.
+
+        Python numbers are weak where there are other inputs.
+        """
+        loops, strong = self._definition.loops, any(kind is not None for kind in kinds)
+        for loop in loops:
+            if list(loop.dtypes[: self.nin]) == list(kinds):
+                return loop
+        for loop in loops:
+            pairs = zip(inputs, kinds, loop.dtypes, strict=False)
+            if all(
+                _weak_fits(x, dtype)
+                if kind is None and strong
+                else np.can_cast(kind or np.asarray(x).dtype, dtype, "safe")
+                for x, kind, dtype in pairs
+            ):
+                return loop
+        return None
 
     def _run(self, loop: Loop, arrays: Any, results: Any) -> None:
         if loop.program is not None:
@@ -166,7 +187,9 @@ class ReferenceUfunc:
         assert core is not None
         axis, keepdims = kwargs.get("axis", -1), kwargs.get("keepdims", False)
         if kwargs.get("axes") is not None:
-            (axis,) = kwargs["axes"][0] if isinstance(kwargs["axes"][0], tuple) else kwargs["axes"][:1]
+            (axis,) = (
+                kwargs["axes"][0] if isinstance(kwargs["axes"][0], tuple) else kwargs["axes"][:1]
+            )
         if x.ndim == 0:
             raise ValueError(
                 f"{self.__name__}: Input operand 0 does not have enough dimensions (has 0, gufunc "
@@ -174,8 +197,8 @@ class ReferenceUfunc:
             )
         if keepdims and core[-1]:
             raise TypeError(
-                f"{self.__name__} does not support keepdims: its signature {self.signature} requires "
-                "multiple core dimensions"
+                f"{self.__name__} does not support keepdims: its signature {self.signature} "
+                "requires multiple core dimensions"
             )
         last = np.moveaxis(x, axis, -1)
         lines = last.reshape(math.prod(last.shape[:-1]), last.shape[-1])
@@ -196,7 +219,7 @@ class ReferenceUfunc:
 
     def _check_binary(self, method: str) -> None:
         if self.signature is not None:
-            raise RuntimeError(f"Reduction not defined on ufunc with signature")
+            raise RuntimeError("Reduction not defined on ufunc with signature")
         if (self.nin, self.nout) != (2, 1):
             raise ValueError(f"{method} only supported for binary functions")
 
@@ -235,14 +258,14 @@ class ReferenceUfunc:
             (axis,) = axis
         if not isinstance(axis, (int, np.integer)):
             raise ValueError(
-                f"reduction operation {self.__name__!r} is not reorderable, so at most one axis may "
-                "be specified"
+                f"reduction operation {self.__name__!r} is not reorderable, so at most one axis "
+                "may be specified"
             )
         if steps.shape[axis] == 0:
             raise ValueError(
                 f"zero-size array to reduction operation {self.__name__} which has no identity"
             )
-        answer = np.take(self.accumulate(steps, axis, dtype), -1, axis)
+        answer = np.take(self.accumulate(steps, int(axis), dtype), -1, axis)
         answer = np.expand_dims(answer, axis) if keepdims else answer
         if out is None:
             return answer
@@ -258,10 +281,10 @@ class ReferenceUfunc:
         raise NotImplementedError(f"{self.__name__}.reduceat needs the native executor")
 
 
-def _weak_fits(kind: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+def _weak_fits(number: Any, dtype: np.dtype[Any]) -> bool:
     """Whether a Python number, beside others that decide, is for a loop of `dtype`."""
-    order = "biufc"
-    return order.index({"u": "i"}.get(kind.kind, kind.kind)) <= order.index(dtype.kind)
+    kinds = {int: "iufc", float: "fc", complex: "c"}
+    return dtype.kind in kinds[type(number)]
 
 
 def _scalar(result: Array) -> Any:
