@@ -12,6 +12,7 @@ import ufuse as uf
 from conftest import NATIVE
 from ufuse import ufuncs
 from ufuse.catalogue import OPERATIONS, Operation
+from ufuse.ufuncs.definitions import NAMES, definition
 
 native_only = pytest.mark.skipif(not NATIVE, reason="needs the native executor")
 
@@ -50,6 +51,15 @@ def test_every_public_row_is_a_ufunc_also_by_scipys_name() -> None:
 def test_they_are_numpys_ufuncs() -> None:
     for name in ufuncs.__all__:
         assert type(getattr(ufuncs, name)) is np.ufunc
+
+
+@native_only
+@pytest.mark.parametrize("name", sorted(set(NAMES.values()) - set(OVER_AXIS)))
+def test_every_loop_is_compiled(name: str) -> None:
+    from ufuse.ufuncs import native
+
+    for loop in definition(name).loops:
+        assert native.compiled(loop)[1] is not None, loop.dtypes
 
 
 def test_documentation_is_of_the_row() -> None:
@@ -231,6 +241,13 @@ def test_out_may_overlap(name: str, layout: str) -> None:
     given, out = OVERLAPS[layout](x)
     getattr(ufuncs, name)(given, *others, out=out)
     np.testing.assert_array_equal(out, want)
+
+
+def test_out_may_be_another_view_of_the_same_memory() -> None:
+    x = numbers(1000, "f8")
+    want = ufuncs.gelu(x).astype("f4")
+    ufuncs.gelu(x, out=x.view("f4")[::2], casting="same_kind")
+    np.testing.assert_array_equal(x.view("f4")[::2], want)
 
 
 # --- those of several operations -------------------------------------------------------------

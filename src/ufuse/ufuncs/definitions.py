@@ -13,7 +13,7 @@ from ..catalogue.operations import BY_NAME, pack_limits
 from ..fusion.as_ufunc import cast_ends, definition_of
 from ..fusion.function import fuse
 from ..fusion.instructions import Instruction
-from ..fusion.program import Program, dtype_of
+from ..fusion.program import Program, code_of, dtype_of
 from .loops import Array, Definition, Loop
 from .making import make
 
@@ -91,28 +91,42 @@ def clip_round(x: Any, low: Any, high: Any) -> Any:
     return np.minimum(np.maximum(np.rint(x), low), high)
 
 
+def _with_halves(loops: Sequence[Loop]) -> tuple[Loop, ...]:
+    """Return the loops, and after them those of float32 for float16, which cast before and after.
+
+    float16 is last, so that small integers become float32, as in the public functions.
+    """
+    single, half = np.dtype(np.float32), np.dtype(np.float16)
+    known = {loop.dtypes for loop in loops}
+    made = []
+    for loop in loops:
+        dtypes = tuple(half if dtype == single else dtype for dtype in loop.dtypes)
+        if dtypes not in known:
+            assert loop.program is not None
+            program = cast_ends(loop.program, [code_of(dtype) for dtype in dtypes])
+            made.append(Loop(dtypes, program))
+    return (*loops, *made)
+
+
 def _row(row: Operation) -> Definition:
-    """Return the ufunc of a row: its loops, and those for float16 by way of float32."""
-    loops = []
-    codes = [(*signature.inputs, signature.output) for signature in row.signatures]
-    halves = [tuple("f2" if c == "f4" else c for c in one) for one in codes if "f4" in one]
-    # float16 is last: integers then become float32, as in the public functions.
-    for wanted in (*codes, *(half for half in halves if half not in codes)):
-        computed = tuple("f4" if code == "f2" else code for code in wanted)
-        program = Program(
-            computed[:-1], (), (Instruction(row.name, computed[-1], tuple(range(row.arity))),),
-            (row.arity,),
-        )  # fmt: skip
-        loops.append(Loop(tuple(map(dtype_of, wanted)), cast_ends(program, wanted)))
+    """Return the ufunc of a row."""
+    everything = tuple(range(row.arity))
+    loops = [
+        Loop(
+            tuple(map(dtype_of, (*s.inputs, s.output))),
+            Program(s.inputs, (), (Instruction(row.name, s.output, everything),), (row.arity,)),
+        )
+        for s in row.signatures
+    ]
     names = "x" if row.arity == 1 else ", ".join("abcdefgh"[: row.arity])
     notes = (
         f"The error in float32 and float64 is at most {row.ulp:g} ULP."
         if row.ulp
-        else "The result is exact, or rounded once for each operation written."
+        else "The result is that of the same operations in NumPy, to the bit."
     )
     summary = f"Compute for each element{' a of `x`' if row.arity == 1 else ''}: {row.doc}"
     doc = _ELEMENTWISE.format(summary=summary, inputs=names, notes=f"{notes}\n")
-    return Definition(row.name, doc, row.arity, 1, tuple(loops))
+    return Definition(row.name, doc, row.arity, 1, _with_halves(loops))
 
 
 def _clip_round() -> Definition:
@@ -121,8 +135,8 @@ def _clip_round() -> Definition:
         inputs="x, low, high",
         notes="``np.clip(np.rint(x), low, high)``; NaN stays, and that of a limit is the result.\n",
     )
-    made = definition_of(fuse(clip_round), ["fff->f", "ddd->d", "eee->e"])
-    return Definition("clip_round", doc, made.inputs, made.outputs, made.loops)
+    made = definition_of(fuse(clip_round), ["fff->f", "ddd->d"])
+    return Definition("clip_round", doc, made.inputs, made.outputs, _with_halves(made.loops))
 
 
 def _quantizing(name: str, row: Operation, summary: str, inputs: str) -> Definition:
@@ -204,7 +218,11 @@ NAMES: Final = {
 }
 
 
+def definition(name: str) -> Definition:
+    """Return what the ufunc of this name is made of."""
+    return _COMPOSED[name]() if name in _COMPOSED else _row(_ROWS[name])
+
+
 def define(name: str) -> Any:
     """Make the ufunc of this name."""
-    definition = _COMPOSED[name]() if name in _COMPOSED else _row(_ROWS[name])
-    return make(definition, "ufuse.ufuncs")
+    return make(definition(name), "ufuse.ufuncs")

@@ -26,7 +26,7 @@ def make(definition: Definition) -> np.ufunc:
         definition.doc,
         definition.inputs,
         definition.outputs,
-        [_compiled(loop) for loop in definition.loops],
+        [compiled(loop) for loop in definition.loops],
         definition.core,
     )
 
@@ -38,7 +38,8 @@ _Compiled = tuple[
 ]
 
 
-def _compiled(loop: Loop) -> _Compiled:
+def compiled(loop: Loop) -> _Compiled:
+    """Return the dtypes of a loop with a compiled program, or else with what to call."""
     if loop.program is None:
         return loop.dtypes, None, loop.call
     for program in (loop.program, with_halves(loop.program)):
