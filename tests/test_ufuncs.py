@@ -243,6 +243,16 @@ def test_out_may_overlap(name: str, layout: str) -> None:
     np.testing.assert_array_equal(out, want)
 
 
+@pytest.mark.parametrize("step", [1, 40])
+def test_out_may_lag_behind_what_is_read_by_several_threads(step: int) -> None:
+    """NumPy calls the loop with such operands as they are, since it goes in order."""
+    x = numbers(2_000_000)
+    want = ufuncs.gelu(x[step:].copy())
+    with uf.threads(3):
+        ufuncs.gelu(x[step:], out=x[:-step])
+    np.testing.assert_array_equal(x[:-step], want)
+
+
 def test_out_may_be_another_view_of_the_same_memory() -> None:
     x = numbers(1000, "f8")
     want = ufuncs.gelu(x).astype("f4")
