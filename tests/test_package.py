@@ -46,7 +46,7 @@ def test_importing_ufuse_leaves_rooms_for_when_they_are_asked_for() -> None:
     code = """
 import sys, ufuse
 rooms = ("contract", "count", "expression", "files", "formats", "observers", "order", "plot",
-         "quant", "segment", "streams", "window")
+         "quant", "segment", "streams", "ufuncs", "window")
 print([room for room in rooms if f"ufuse.{room}" in sys.modules])
 ufuse.quantize, ufuse.einsum
 print([room for room in rooms if f"ufuse.{room}" in sys.modules])

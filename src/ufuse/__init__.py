@@ -49,7 +49,7 @@ from .reduce import (
 )
 
 if TYPE_CHECKING:
-    from . import files, formats, observers, plot
+    from . import files, formats, observers, plot, ufuncs
     from .contract import (
         PackedWeights,
         attention,
@@ -185,6 +185,7 @@ __all__ = [
     "tensordot",
     "threads",
     "topk",
+    "ufuncs",
     "unpack",
     "validate",
     "var",
@@ -251,7 +252,7 @@ _ROOMS = {
     "window": ("move_reduce",),
 }
 #: Rooms that are names themselves.
-_MODULES = ("files", "formats", "observers", "plot")
+_MODULES = ("files", "formats", "observers", "plot", "ufuncs")
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 

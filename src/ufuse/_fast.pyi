@@ -225,3 +225,14 @@ class LayerCall:
         kept: type,
     ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+def make_ufunc(
+    name: str,
+    doc: str,
+    inputs: int,
+    outputs: int,
+    loops: Sequence[
+        tuple[tuple[np.dtype[Any], ...], _core.Program | None, Callable[..., None] | None]
+    ],
+    core: Sequence[bool] | None = None,
+) -> np.ufunc: ...

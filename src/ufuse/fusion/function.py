@@ -277,6 +277,56 @@ class FusedFunction(ProgramCall):
         arguments, spec = self._traced(args, kwargs)
         return explain(self._label, spec, arguments)
 
+    def as_ufunc(self, signature: Any = None) -> Any:
+        """Make a genuine `numpy.ufunc` of a function of elements.
+
+        Parameters
+        ----------
+        signature : str, tuple of dtype, or list of these, optional
+            Types of the arguments of each loop, and of the results behind an arrow where they are
+            not those of the function: ``"ff"``, ``"ff->d"``, ``"f4,i1->f4"``, ``(np.float32,
+            np.int8)``. By default all arguments are float32 in one loop and float64 in another.
+
+        Returns
+        -------
+        numpy.ufunc
+            With NumPy's `out`, `where`, `casting`, `dtype`, `reduce`, `accumulate` and `outer`; it
+            takes objects of other libraries by NumPy's protocols. Without the extension an object
+            that is called in the same way.
+
+        Raises
+        ------
+        TypeError
+            If the function is not of elements alone: it reduces, contracts, makes views, looks at
+            shapes, or uses an array from outside. If a type cannot be read or is not one of NumPy's
+            numbers, or a result cannot be cast to its type.
+        ValueError
+            If there are other numbers of types than of arguments or results.
+
+        Notes
+        -----
+        Arguments without a default are arrays, and those with one too if the signature has a type
+        for them; other arguments have their defaults. Numbers and arrays of no dimension from
+        outside of the function are kept as they are now. NumPy takes the loop of exactly the
+        inputs' dtypes, or else the first that they can be cast to safely. An argument that reads
+        the memory of a result, as in `reduce` along memory, is done an element at a time.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> @fuse
+        ... def lerp(a, b, t):
+        ...     return a + t * (b - a)
+        >>> ufunc = lerp.as_ufunc()
+        >>> ufunc.types
+        ['fff->f', 'ddd->d']
+        >>> ufunc([0.0, 10.0], 20.0, 0.5)
+        array([10., 15.])
+        """
+        from .as_ufunc import as_ufunc  # nobody else needs it
+
+        return as_ufunc(self, signature)
+
     def environment(self) -> tuple[Any, ...]:
         """Return what a trace depends on beside the arguments."""
         return self._environment.key()

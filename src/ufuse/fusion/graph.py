@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import operations
-from ..catalogue.dtypes import UNSIGNED
+from ..catalogue.dtypes import BY_CODE, UNSIGNED
 from ..catalogue.rows import Operation as Row
 from .errors import trace_error, user_line
 from .instructions import Call, Contraction, Instruction, Operation, Reduction
@@ -185,6 +185,8 @@ class Graph:
         if shortcut is not None:
             return (shortcut,)
         row = _row_of(ufunc)
+        if row is not None and row.ufunc is None and codes[0] not in BY_CODE:
+            return (self.apply(row, *args),)  # float16, which our own ufuncs have a loop for
         if row is not None:
             boolean = row.boolean if set(codes) == {"?"} else None
             return (self.emit(boolean or row.name, codes[-1], *args),)
@@ -266,6 +268,8 @@ def _row_of(ufunc: np.ufunc) -> Row | None:
     row = operations.BY_UFUNC.get(ufunc)
     if row is None and _in_module(ufunc, "scipy.special"):
         return operations.BY_SCIPY.get(ufunc.__name__)
+    if row is None and _in_module(ufunc, "ufuse.ufuncs"):
+        return operations.BY_NAME.get(ufunc.__name__)
     return row
 
 
@@ -274,7 +278,7 @@ def _in_module(ufunc: np.ufunc, module: str) -> bool:
 
 
 def _name_of(ufunc: np.ufunc) -> str:
-    for module in ("numpy", "scipy.special"):
+    for module in ("numpy", "scipy.special", "ufuse.ufuncs"):
         if _in_module(ufunc, module):
             return f"{module}.{ufunc.__name__}"
     raise trace_error(
