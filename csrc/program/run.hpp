@@ -14,11 +14,18 @@ namespace ufuse {
 // GB/s with tiles of 256 or 512 elements, 38 with 1024 and more, of 55 that a copy does.
 inline constexpr std::int64_t kStreamTile = 512;
 
+// Up to so many elements a program that is one chain runs as such on the calling thread: no second one is
+// worth waking.
+inline constexpr std::int64_t kWhole = 4096;
+
 /// One call's plan, shared by its threads.
 class ProgramRun {
  public:
   ProgramRun(const Program& program, int axes, const std::int64_t* shape,
              std::span<const ProgramOperand> operands);
+
+  /// To operands laid out alike, at `data`.
+  void move_to(char* const* data);
 
   void run();
 
@@ -125,6 +132,7 @@ class ProgramRun {
   const ProgramKernels& kernels_;
   Tier tier_;
   LoopPlan plan_;
+  std::int64_t begin_[kMaxOperands];  // of the loop in each operand
   OperandPlan operand_plan_[kMaxOperands];
   bool contiguous_out_[kMaxOperands];
   bool in_lines_[kMaxOperands];        // an output streamed from a block that nothing else uses
