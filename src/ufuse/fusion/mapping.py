@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .. import executors
@@ -68,7 +68,8 @@ class Mapped:
         arguments = [list(arg) if walk else arg for arg, walk in zip(args, walked, strict=True)]
         count = _length(self._label, arguments, walked)
         outs = _outputs(self._label, out, count)
-        arguments, walked, kwargs = _by_position(self, arguments, walked, kwargs)
+        function: Any = self
+        arguments, walked, kwargs = _by_position(function, arguments, walked, kwargs)
 
         def call(item: int) -> Any:
             given = [
@@ -81,10 +82,10 @@ class Mapped:
                 error.add_note(f"{self._label}.map: item {item}")
                 raise
 
-        function: Any = self
         if executors.native is None or kwargs:
             return [call(item) for item in range(count)]
-        return executors.native.map_items(self, call, arguments, walked, count, outs)
+        results: list[Any] = executors.native.map_items(self, call, arguments, walked, count, outs)
+        return results
 
 
 def _length(function: str, arguments: Sequence[Any], walked: Sequence[bool]) -> int:
@@ -124,8 +125,8 @@ def _by_position(
     function: Callable[..., Any],
     arguments: list[Any],
     walked: tuple[bool, ...],
-    kwargs: Mapping[str, Any],
-) -> tuple[list[Any], tuple[bool, ...], Mapping[str, Any]]:
+    kwargs: dict[str, Any],
+) -> tuple[list[Any], tuple[bool, ...], dict[str, Any]]:
     """Return the arguments with keyword arguments in their places, where all of them have one."""
     if not kwargs:
         return arguments, walked, kwargs
