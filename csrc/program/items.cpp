@@ -60,6 +60,10 @@ bool items_apart(const ItemData& items, const std::vector<Extent>& extents) {
 
 void Program::run_items(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
                         const ItemData& items, bool fresh) const {
+  if (items.count == 1) {
+    run(axes, shape, operands);
+    return;
+  }
   const auto each = static_cast<std::int64_t>(operands.size());
   std::vector<Extent> extents;
   std::int64_t size = 1, bytes = 0;

@@ -44,11 +44,11 @@ class ProgramRun {
     Feed feed;
     bool swapped;
     bool row;
-    bool direct;             // the tile is contiguous in the operand
-    bool invariant;          // the same for every tile
-    std::int64_t ahead = 0;  // bytes before its use that an input is asked for, or 0
-    bool spread;             // an input with a value per row, of tiles of several rows
-    std::int64_t step;       // bytes from a tile to the next one along the fastest axis, or `down` the second
+    bool direct;         // the tile is contiguous in the operand
+    bool invariant;      // the same for every tile
+    std::int64_t ahead;  // bytes before its use that an input is asked for, or 0
+    bool spread;         // an input with a value per row, of tiles of several rows
+    std::int64_t step;   // bytes from a tile to the next one along the fastest axis, or `down` the second
   };
   /// The strides of an operand along a block, and from one line of a block to the next.
   struct BlockStrides {

@@ -145,6 +145,7 @@ void ProgramRun::prepare_operands() {
                        s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
     p.direct = !across_ && !p.swapped && !p.row && (s0 == size || n0_ == 1) &&
                (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
+    p.ahead = 0;
     p.step = down() ? t1_ * s1 : t0_ * s0;
     p.spread = !is_output(k) && s0 == 0 && t1_ > 1 && !p.swapped && !across_;
     // Across memory, the last tile may have fewer rows, and then a block of another shape.
