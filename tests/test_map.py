@@ -14,7 +14,7 @@ import ufuse as uf
 from fused_cases import same
 
 RNG = np.random.default_rng(5)
-MANY = 3000  # of 100 float32: enough to be shared out to threads
+MANY, WIDE = 300, 1500  # float32: enough to be shared out to threads, by items
 
 
 def normal(*shape: int, dtype: str = "f4") -> Any:
@@ -278,23 +278,23 @@ def test_out(function: Any) -> None:
     assert caught.value.__notes__[0].endswith("item 1")
 
 
-@pytest.mark.parametrize("count", [6, MANY])
-@pytest.mark.parametrize("shift", [0, 1, 100, 50, 130, -100])
+@pytest.mark.parametrize(("count", "size"), [(6, 100), (MANY, WIDE)])
+@pytest.mark.parametrize("shift", [0, 0.01, 1, 0.5, 1.3, -1])
 @FUNCTIONS
 def test_overlap_is_that_of_calls_one_after_another(
-    function: Any, shift: int, count: int, threads: int
+    function: Any, shift: float, count: int, size: int, threads: int
 ) -> None:
     """Each call may write what later ones read, or what earlier ones have written."""
-    start = normal(100 * count + 400)
+    start = normal(size * count + 4 * size)
 
-    def views(memory: Any, first: int) -> list[Any]:
-        return [memory[first + 100 * i :][:100] for i in range(count)]
+    def views(memory: Any, first: float) -> list[Any]:
+        return [memory[round(size * (first + i)) :][:size] for i in range(count)]
 
-    f, b = uf.fuse(function), normal(100)
+    f, b = uf.fuse(function), normal(size)
     results = []
     for run in (False, True):
         memory = start.copy()
-        a, out = views(memory, 150), views(memory, 150 + shift)
+        a, out = views(memory, 1.5), views(memory, 1.5 + shift)
         if run:
             f.map(a, b, out=out)
         else:
@@ -305,7 +305,7 @@ def test_overlap_is_that_of_calls_one_after_another(
 
 
 def test_one_array_for_all_results(threads: int) -> None:
-    f, a, out = uf.fuse(chain), items(MANY, 100), np.zeros(100, "f4")
+    f, a, out = uf.fuse(chain), items(MANY, WIDE), np.zeros(WIDE, "f4")
     f.map(a, a, out=[out] * MANY)
     same(out, f(a[-1], a[-1]))
     total = np.zeros(1, "f4")
@@ -321,7 +321,7 @@ def test_one_array_for_all_results(threads: int) -> None:
 
 
 @FUNCTIONS
-@pytest.mark.parametrize(("count", "size"), [(MANY, 100), (100, 4097), (3, 300_000)])
+@pytest.mark.parametrize(("count", "size"), [(3000, 100), (MANY, WIDE), (100, 4097), (3, 300_000)])
 def test_threads_change_nothing(function: Any, count: int, size: int) -> None:
     f, a, b = uf.fuse(function), items(count, size), normal(size)
     with uf.threads(1):
@@ -334,7 +334,7 @@ def test_threads_change_nothing(function: Any, count: int, size: int) -> None:
 
 
 def test_several_python_threads() -> None:
-    f, a = uf.fuse(chain), items(MANY, 100)
+    f, a = uf.fuse(chain), items(MANY, WIDE)
     expected = f.map(a, a)
     with ThreadPoolExecutor(4) as pool:
         for got in pool.map(lambda _: f.map(a, a), range(8)):

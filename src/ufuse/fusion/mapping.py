@@ -49,8 +49,9 @@ class Mapped:
         -----
         Items may differ in shape and dtype. Those with the dtypes and numbers of dimensions of the
         first run in a compiled loop, and neighbours with the same shapes and strides as one: some
-        100 ns an item of 100 elements. Many of them are shared out to threads. All else is an
-        ordinary call. The results are arrays of their own: none keeps the others' memory.
+        200 ns an item of 100 elements, 100 with `out`. Larger ones are shared out to threads. All
+        else is an ordinary call. The results are arrays of their own: none keeps the others'
+        memory.
 
         Where arrays of `out` overlap others, the results are those of calls one after another.
 
