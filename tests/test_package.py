@@ -80,7 +80,7 @@ def test_the_package_holds_no_static_library_header_or_absolute_path() -> None:
     ]
     assert not [p.name for p in files if p.suffix in {".a", ".h", ".hpp", ".lib"}]
     # Kernels are compiled once per tier; NumPy beside it takes more than twice this bound.
-    assert sum(path.stat().st_size for path in files) < 24_000_000
+    assert sum(path.stat().st_size for path in files) < 26_000_000
     libraries = [path for path in files if path.suffix in {".so", ".dylib", ".pyd"}]
     assert {path.name.split(".")[0] for path in libraries} >= {"libufuse", "_core", "_fast"}
     for path in libraries:

@@ -14,6 +14,7 @@ from . import (
     fused_products,
     gguf_blocks,
     linear,
+    many_arrays,
     model_files,
     narrow_products,
     order,
@@ -56,6 +57,7 @@ _MODULES = (
     attention,
     linear,
     small,
+    many_arrays,
     small_products,
 )
 

@@ -40,6 +40,22 @@ def axpby(a: F, b: F, x: A, y: A, out: A) -> None:
         out[i] = a * x[i] + b * y[i]
 
 
+def axpby_new(a: F, b: F, x: A, y: A) -> A:
+    """Compute ``a * x + b * y`` into a new array."""
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = a * x[i] + b * y[i]
+    return out
+
+
+def axpby_list(a: F, b: F, xs: list[A], ys: list[A], outs: list[A]) -> None:
+    """Compute ``a * x + b * y`` of each pair."""
+    for n in range(len(xs)):
+        x, y, out = xs[n], ys[n], outs[n]
+        for i in range(x.size):
+            out[i] = a * x[i] + b * y[i]
+
+
 def total(x: A) -> F:
     """Compute the sum of a vector."""
     acc = np.float32(0)

@@ -46,6 +46,12 @@ struct ProgramOperand {
   bool swapped = false;  // non-native byte order
 };
 
+/// Where the operands of items are that are laid out alike: for each item as many pointers as operands.
+struct ItemData {
+  char* const* data;
+  std::int64_t count;
+};
+
 class UFUSE_API Program {
  public:
   /// `row_inputs`: inputs with one value per row, in a program that reduces; they and constants may stand
@@ -80,6 +86,12 @@ class UFUSE_API Program {
   /// The same on the calling thread alone, for what is in its cache.
   void run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
 
+  /// Runs over several items as if one after another. `operands` are laid out as those of each item, and are
+  /// those of the first. `fresh`: nothing else is in the outputs' memory. Where an output is in the place of
+  /// an input of the same item, it is so in all of them.
+  void run_items(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
+                 const ItemData& items, bool fresh) const;
+
  private:
   friend class ProgramRun;
   friend class WholeRun;
@@ -108,6 +120,8 @@ class UFUSE_API Program {
   void find_whole();
   /// Where all of the program is one chain over rows, runs it without blocks; false where it is not.
   bool run_whole(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
+  bool run_whole_items(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
+                       const ItemData& items) const;
   struct Fill {
     int reg;
     ConstantSpec value;

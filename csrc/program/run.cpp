@@ -15,13 +15,6 @@
 #include "program/row_reduction.hpp"
 
 namespace ufuse {
-namespace {
-
-// Up to so many elements a program that is one chain runs as such on the calling thread: no second one is
-// worth waking.
-constexpr std::int64_t kWhole = 4096;
-
-}  // namespace
 
 void ProgramRun::run() {
   const std::int64_t tiles = tiles0_ * tiles1_ * outer_;

@@ -14,11 +14,18 @@ namespace ufuse {
 // GB/s with tiles of 256 or 512 elements, 38 with 1024 and more, of 55 that a copy does.
 inline constexpr std::int64_t kStreamTile = 512;
 
+// Up to so many elements a program that is one chain runs as such on the calling thread: no second one is
+// worth waking.
+inline constexpr std::int64_t kWhole = 4096;
+
 /// One call's plan, shared by its threads.
 class ProgramRun {
  public:
   ProgramRun(const Program& program, int axes, const std::int64_t* shape,
              std::span<const ProgramOperand> operands);
+
+  /// To operands laid out alike, at `data`.
+  void move_to(char* const* data);
 
   void run();
 
@@ -37,11 +44,11 @@ class ProgramRun {
     Feed feed;
     bool swapped;
     bool row;
-    bool direct;             // the tile is contiguous in the operand
-    bool invariant;          // the same for every tile
-    std::int64_t ahead = 0;  // bytes before its use that an input is asked for, or 0
-    bool spread;             // an input with a value per row, of tiles of several rows
-    std::int64_t step;       // bytes from a tile to the next one along the fastest axis, or `down` the second
+    bool direct;         // the tile is contiguous in the operand
+    bool invariant;      // the same for every tile
+    std::int64_t ahead;  // bytes before its use that an input is asked for, or 0
+    bool spread;         // an input with a value per row, of tiles of several rows
+    std::int64_t step;   // bytes from a tile to the next one along the fastest axis, or `down` the second
   };
   /// The strides of an operand along a block, and from one line of a block to the next.
   struct BlockStrides {
@@ -125,6 +132,7 @@ class ProgramRun {
   const ProgramKernels& kernels_;
   Tier tier_;
   LoopPlan plan_;
+  std::int64_t begin_[kMaxOperands];  // of the loop in each operand
   OperandPlan operand_plan_[kMaxOperands];
   bool contiguous_out_[kMaxOperands];
   bool in_lines_[kMaxOperands];        // an output streamed from a block that nothing else uses

@@ -39,10 +39,23 @@ ProgramRun::ProgramRun(const Program& program, int axes, const std::int64_t* sha
   StridedOperand strided[kMaxOperands];
   for (std::size_t k = 0; k < operands.size(); ++k) strided[k] = {operands[k].data, operands[k].strides};
   plan_loop(plan_, axes, shape, static_cast<int>(operands.size()), strided, program.has_rows_ && axes > 0);
+  for (std::size_t k = 0; k < operands.size(); ++k) begin_[k] = plan_.data[k] - operands[k].data;
   decide_streaming();
   choose_tile();
   prepare_operands();
   prepare_steps();
+}
+
+void ProgramRun::move_to(char* const* data) {
+  bool values = false;
+  for (int k = 0; k < count(); ++k) {
+    plan_.data[k] = data[k] + begin_[k];
+    const int reg = operand_plan_[k].reg;
+    if (is_output(k) || scalar_[reg] == nullptr) continue;
+    scalar_[reg] = plan_.data[k];
+    values = true;
+  }
+  if (values) write_chains();  // their code depends on the values
 }
 
 void ProgramRun::decide_streaming() {
@@ -132,6 +145,7 @@ void ProgramRun::prepare_operands() {
                        s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
     p.direct = !across_ && !p.swapped && !p.row && (s0 == size || n0_ == 1) &&
                (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
+    p.ahead = 0;
     p.step = down() ? t1_ * s1 : t0_ * s0;
     p.spread = !is_output(k) && s0 == 0 && t1_ > 1 && !p.swapped && !across_;
     // Across memory, the last tile may have fewer rows, and then a block of another shape.

@@ -17,6 +17,7 @@ class WholeRun {
       fits_ &= !operands[k].swapped;
     }
     plan_loop(plan_, axes, shape, static_cast<int>(operands.size()), strided);
+    for (std::size_t k = 0; k < operands.size(); ++k) begin_[k] = plan_.data[k] - operands[k].data;
     fits_ &= plan_.size > 0 && plan_.axes <= 2;
     if (!fits_) return;
     columns_ = plan_.axes > 0 ? plan_.extent[0] : 1;
@@ -32,8 +33,21 @@ class WholeRun {
 
   bool fits() const { return fits_; }
 
+  /// To operands laid out alike, at `data`.
+  void move_to(char* const* data) {
+    for (int k = 0; k < operands(); ++k) {
+      const int reg = register_of(k);
+      reg_[reg] = plan_.data[k] = data[k] + begin_[k];
+      if (scalar_[reg] == nullptr || k == 0) continue;
+      scalar_[reg] = plan_.data[k];
+      written_ = false;  // the code depends on the value
+    }
+  }
+
   void run() {
-    write_code(program_.whole_, single_, scalar_, {out_, scale(), program_.output_dtype(0)}, code_);
+    if (!written_)
+      write_code(program_.whole_, single_, scalar_, {out_, scale(), program_.output_dtype(0)}, code_);
+    written_ = true;
     if (whole_ > 0) run_columns(reg_, 0, whole_);
     if (columns_ == whole_) return;
     if (overlaps())
@@ -105,9 +119,9 @@ class WholeRun {
   const Program& program_;
   LoopPlan plan_;
   const int out_;
-  bool fits_ = true, in_place_ = false;
+  bool fits_ = true, in_place_ = false, written_ = false;
   std::int64_t columns_ = 1, whole_ = 0;
-  std::int64_t size_[kMaxOperands];
+  std::int64_t size_[kMaxOperands], begin_[kMaxOperands];
   char* reg_[kMaxRegisters];
   bool single_[kMaxRegisters];
   const void* scalar_[kMaxRegisters];
@@ -122,6 +136,18 @@ bool Program::run_whole(int axes, const std::int64_t* shape, std::span<const Pro
   WholeRun run(*this, axes, shape, operands);
   if (run.fits()) run.run();
   return run.fits();
+}
+
+bool Program::run_whole_items(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
+                              const ItemData& items) const {
+  if (whole_.empty()) return false;
+  WholeRun run(*this, axes, shape, operands);
+  if (!run.fits()) return false;
+  for (std::int64_t i = 0; i < items.count; ++i) {
+    run.move_to(items.data + i * static_cast<std::int64_t>(operands.size()));
+    run.run();
+  }
+  return true;
 }
 
 }  // namespace ufuse

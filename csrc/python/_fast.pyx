@@ -12,11 +12,12 @@ import numpy
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
+from cpython.list cimport PyList_GET_ITEM
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy
 from libcpp.vector cimport vector
 
@@ -33,6 +34,9 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
     const Program* program_at(uintptr_t address)
     void run_program(const Program* program, int axes, const int64_t* shape,
                      const ProgramOperand* operands, int count) except +
+    void run_program_items(const Program* program, int axes, const int64_t* shape,
+                           const ProgramOperand* operands, int count, char* const* data, int64_t items,
+                           bint fresh) except +
     void set_operand(ProgramOperand& operand, char* data, const int64_t* strides, bint swapped)
     enum ScaleRule "ufuse::ScaleRule":
         pass
@@ -210,6 +214,9 @@ cdef extern from "contract/layer.hpp" namespace "ufuse" nogil:
 
     void run_layer(const LinearLayer& layer, Tier tier) except +
 
+cdef extern from "Python.h":
+    PyObject** PySequence_Fast_ITEMS(object sequence)
+
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
     bint PyArray_ISBYTESWAPPED(cnp.ndarray array) nogil
@@ -309,6 +316,7 @@ cdef class Entry:
 
 
 include "fast_programs.pxi"
+include "fast_items.pxi"
 include "fast_linear.pxi"
 include "fast_reductions.pxi"
 include "fast_order.pxi"

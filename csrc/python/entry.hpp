@@ -26,6 +26,12 @@ inline void run_program(const Program* program, int axes, const std::int64_t* sh
   program->run(axes, shape, {operands, static_cast<std::size_t>(count)});
 }
 
+inline void run_program_items(const Program* program, int axes, const std::int64_t* shape,
+                              const ProgramOperand* operands, int count, char* const* data,
+                              std::int64_t items, bool fresh) {
+  program->run_items(axes, shape, {operands, static_cast<std::size_t>(count)}, {data, items}, fresh);
+}
+
 inline void set_operand(ProgramOperand& operand, char* data, const std::int64_t* strides, bool swapped) {
   operand.data = data;
   operand.strides = strides;

@@ -56,9 +56,11 @@ cdef class FastProgram(FastCall):
     cdef int types[MAX_OPERANDS]      # NumPy type numbers: outputs, then inputs
     cdef Py_ssize_t itemsizes[MAX_OPERANDS]
     cdef int axes[MAX_OPERANDS]       # of each input; LinearCall does not look
+    cdef int64_t longest_row          # longer trailing axes are for the general call
 
-    def __cinit__(self, program, output_dtypes, input_dtypes, input_axes):
+    def __cinit__(self, program, output_dtypes, input_dtypes, input_axes, longest_row=None):
         cdef int k = 0
+        self.longest_row = INT64_MAX if longest_row is None else longest_row
         self.owner = program
         self.guards = ()
         self.program = program_at(program.address)
@@ -78,7 +80,7 @@ cdef class FastProgram(FastCall):
 
         `guards` are tuples (globals, name, value) or (cell, None, value).
         """
-        cdef FastProgram copy = FastProgram.__new__(FastProgram, self.owner, (), (), ())
+        cdef FastProgram copy = FastProgram.__new__(FastProgram, self.owner, (), (), (), self.longest_row)
         cdef int k
         copy.inputs, copy.outputs = self.inputs, self.outputs
         for k in range(self.inputs + self.outputs):
@@ -92,18 +94,23 @@ cdef class FastProgram(FastCall):
         return _run_fast(self, args, out)
 
 
-cdef object _run_fast(FastProgram fast, tuple args, object out):
-    """Result of the fast path, or NotImplemented where the general one must see to it."""
-    cdef int64_t extents[MAX_AXES]
-    cdef int64_t strides[MAX_OPERANDS][MAX_AXES]
-    cdef ProgramOperand operands[MAX_OPERANDS]
+cdef struct CallLayout:
+    # What a program runs over: operands are the output, then the inputs.
+    int axes
+    int64_t size
+    int64_t extents[MAX_AXES]
+    int64_t strides[MAX_OPERANDS][MAX_AXES]
+    char* data[MAX_OPERANDS]
+
+
+cdef object _laid_out(FastProgram fast, PyObject* const* inputs, object out, CallLayout* layout):
+    """The result's array, `layout` being written; NotImplemented where the general call must see to it."""
     cdef int axes = 0, k, axis, missing
-    cdef int64_t size = 1, extent
+    cdef int64_t extent
+    cdef int64_t* extents = layout.extents
     cdef cnp.ndarray array, target
-    if len(args) != fast.inputs or fast.outputs != 1:
-        return NotImplemented
     for k in range(fast.inputs):
-        operand = args[k]
+        operand = <object>inputs[k]
         if not cnp.PyArray_CheckExact(operand):
             return NotImplemented
         array = operand
@@ -116,7 +123,7 @@ cdef object _run_fast(FastProgram fast, tuple args, object out):
     for axis in range(axes):
         extents[axis] = 1
     for k in range(fast.inputs):
-        array = args[k]
+        array = <object>inputs[k]
         missing = axes - cnp.PyArray_NDIM(array)
         for axis in range(missing, axes):
             extent = cnp.PyArray_DIM(array, axis - missing)
@@ -125,8 +132,11 @@ cdef object _run_fast(FastProgram fast, tuple args, object out):
                     extents[axis] = extent
                 elif extent != 1:
                     return NotImplemented
+    layout.axes, layout.size = axes, 1
     for axis in range(axes):
-        size *= extents[axis]
+        layout.size *= extents[axis]
+    if layout.size == 0 or extents[axes - 1] > fast.longest_row:
+        return NotImplemented
     if out is None:
         target = new_array(axes, <cnp.npy_intp*>extents, fast.types[0], fast.itemsizes[0])
     else:
@@ -141,20 +151,35 @@ cdef object _run_fast(FastProgram fast, tuple args, object out):
             if cnp.PyArray_DIM(target, axis) != extents[axis]:
                 return NotImplemented
         for k in range(fast.inputs):
-            array = args[k]
+            array = <object>inputs[k]
             if not cnp.PyArray_IS_C_CONTIGUOUS(array) or not _apart(array, target):
                 return NotImplemented
-    _broadcast_strides(target, axes, extents, strides[0])
-    set_operand(operands[0], cnp.PyArray_BYTES(target), strides[0], False)
+    layout.data[0] = cnp.PyArray_BYTES(target)
+    _broadcast_strides(target, axes, extents, layout.strides[0])
     for k in range(fast.inputs):
-        array = args[k]
-        _broadcast_strides(array, axes, extents, strides[1 + k])
-        set_operand(operands[1 + k], cnp.PyArray_BYTES(array), strides[1 + k], False)
-    if size <= SMALL:
-        run_program(fast.program, axes, extents, operands, 1 + fast.inputs)
+        array = <object>inputs[k]
+        layout.data[1 + k] = cnp.PyArray_BYTES(array)
+        _broadcast_strides(array, axes, extents, layout.strides[1 + k])
+    return target
+
+
+cdef object _run_fast(FastProgram fast, tuple args, object out):
+    """Result of the fast path, or NotImplemented where the general one must see to it."""
+    cdef CallLayout layout
+    cdef ProgramOperand operands[MAX_OPERANDS]
+    cdef int k
+    if len(args) != fast.inputs or fast.outputs != 1:
+        return NotImplemented
+    target = _laid_out(fast, PySequence_Fast_ITEMS(args), out, &layout)
+    if target is NotImplemented:
+        return NotImplemented
+    for k in range(1 + fast.inputs):
+        set_operand(operands[k], layout.data[k], layout.strides[k], False)
+    if layout.size <= SMALL:
+        run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs)
     else:
         with nogil:
-            run_program(fast.program, axes, extents, operands, 1 + fast.inputs)
+            run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs)
     return target
 
 

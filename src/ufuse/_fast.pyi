@@ -28,6 +28,7 @@ class FastProgram(FastCall):
         output_dtypes: Sequence[np.dtype[Any]],
         input_dtypes: Sequence[np.dtype[Any]],
         input_axes: Sequence[int],
+        longest_row: int | None = None,
     ) -> None: ...
     def guarded(self, guards: Sequence[tuple[Any, str | None, Any]]) -> FastProgram: ...
 
@@ -43,6 +44,15 @@ class FastScalars(FastCall):
 class ProgramCall:
     _fast: FastCall | None
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+def map_items(
+    function: ProgramCall,
+    general: Callable[[int], Any],
+    arguments: list[Any],
+    walked: tuple[bool, ...],
+    count: int,
+    outs: Sequence[Any] | None,
+) -> list[Any]: ...
 
 class LinearCall:
     def __init__(

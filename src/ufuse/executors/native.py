@@ -23,6 +23,7 @@ MAX_VALUES = 200
 
 
 empty = _fast.empty
+map_items = _fast.map_items
 
 #: What `executors.fast_parts` takes for one operation on one dtype.
 PartRow = tuple[str, str, str, int, np.dtype[Any], bool]
@@ -102,13 +103,19 @@ def quantize_ranged(
     return fine
 
 
-def fast_program(program: Program, input_axes: Sequence[int]) -> _fast.FastProgram:
-    """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions."""
+def fast_program(
+    program: Program, input_axes: Sequence[int], longest_row: int | None = None
+) -> _fast.FastProgram:
+    """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions.
+
+    Calls with a longer trailing axis than `longest_row` are left to the general call.
+    """
     return _fast.FastProgram(
         compiled(program),
         [dtype_of(program.codes[output]) for output in program.outputs],
         [dtype_of(code) for code in program.inputs],
         list(input_axes),
+        longest_row,
     )
 
 
@@ -117,6 +124,7 @@ def fast_scalars(
     input_axes: Sequence[int],
     arguments: int,
     inputs: Sequence[tuple[int, type | None, tuple[int, int] | None]],
+    longest_row: int | None = None,
 ) -> _fast.FastScalars:
     """Return what repeats `program` for arrays and Python numbers.
 
@@ -130,10 +138,12 @@ def fast_scalars(
     inputs : sequence of (int, type or None, (int, int) or None)
         For each input its argument, the type of a number (None: an array), and of an int the
         smallest and the largest that the program is for.
+    longest_row : int, optional
+        As for `fast_program`.
     """
     codes = zip(inputs, program.inputs, strict=True)
     return _fast.FastScalars(
-        fast_program(program, input_axes),
+        fast_program(program, input_axes, longest_row),
         arguments,
         [(place, kind, code[0] == "f", limits) for (place, kind, limits), code in codes],
     )

@@ -19,6 +19,7 @@ from .. import executors
 from ..interop import as_output, wrap_like
 from .arguments import Arguments, Environment
 from .errors import trace_error
+from .mapping import Mapped
 from .program import Program, code_of
 from .shapes import Shape
 from .specialisation import Specialisation, is_traced, specialise
@@ -60,7 +61,7 @@ class CacheInfo(NamedTuple):
     currsize: int
 
 
-class FusedFunction(ProgramCall):
+class FusedFunction(Mapped, ProgramCall):
     """A function made by `fuse`. Call it like the function it was made of, with ``out=`` besides.
 
     Attributes

@@ -34,9 +34,9 @@ from .views import View
 _WORTH_A_PASS = 1 << 15
 
 #: Elements of a row that stays in cache beside what is made of it, and of one that is not worth
-#: sharing out to threads.
+#: sharing out to threads (calls with longer rows are not repeated without Python).
 _LONGEST_ROW = 1 << 17
-_LONGEST_ALONE = 1 << 15
+LONGEST_ALONE = 1 << 15
 
 #: Of the core: results of a program that are reduced together, and reductions of them.
 _MOST_OPERANDS, _MOST_REDUCTIONS = 8, 16
@@ -214,7 +214,7 @@ class Scheduler:
             return False
         length = space.shape[space.axes[0]]
         rows = math.prod(space.kept)
-        if length == 1 or length > (_LONGEST_ROW if rows >= 8 else _LONGEST_ALONE):
+        if length == 1 or length > (_LONGEST_ROW if rows >= 8 else LONGEST_ALONE):
             return False
         shapes = {
             self._shapes[target] for target in targets if not alone[target].isdisjoint(reductions)

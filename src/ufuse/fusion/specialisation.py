@@ -15,6 +15,7 @@ from .graph import Graph, Leaf, Source, Weak
 from .planning import Plan, plan
 from .program import Program, dtype_of
 from .runs import ContractRun, ReduceRun, Run, Seen, Step, contract_room, reduce_room
+from .scheduling import LONGEST_ALONE
 from .shapes import Shape, stand_in
 from .traced import Traced
 from .tracing import Tracer, WeakScalar
@@ -165,8 +166,9 @@ class Specialisation:
         """Return what repeats a program over arrays and numbers at these places, or None."""
         native = executors.native
         axes = [arguments.arrays[s.index].ndim if isinstance(s, Leaf) else 0 for s in self.sources]
+        longest = LONGEST_ALONE if program.has_reductions else None
         if not numbers:
-            return native.fast_program(program, axes)
+            return native.fast_program(program, axes, longest)
         inputs: list[tuple[int, type | None, tuple[int, int] | None]] = []
         for source in self.sources:
             if isinstance(source, Leaf):
@@ -181,7 +183,7 @@ class Specialisation:
             inputs.append((numbers[source.compute.index], type(value), limits))
         if len({place for place, _, _ in inputs}) != len(arrays) + len(numbers):
             return None  # the type of a number that is not read is part of the key too
-        return native.fast_scalars(program, axes, len(arrays) + len(numbers), inputs)
+        return native.fast_scalars(program, axes, len(arrays) + len(numbers), inputs, longest)
 
     def _repeated(self, run: ContractRun, arguments: Arguments, plan: Plan) -> Any:
         """Return what repeats a call that is one contraction, for arrays of the same layouts."""
