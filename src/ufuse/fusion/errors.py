@@ -75,15 +75,10 @@ def trace_error(construct: str, remedy: str, kind: type[TraceError] = TraceError
     return kind(f"{user_line()}\n  ufuse.fuse cannot trace {construct}; {remedy}")
 
 
-_REDUCTIONS = {"sum", "prod", "max", "min", "any", "all", "mean", "var", "std"}
-
-
 def not_inside(function: str, argument: str) -> TraceError:
     """Make the error for a function of ufuse that is given what is under trace."""
     name = function.removeprefix("ufuse.")
     remedy = "call it outside of the fused function, and pass its result"
-    if name in _REDUCTIONS:
-        remedy = f"write np.{name}(..., axis=-1, keepdims=True), or {remedy}"
-    elif name == "quantize_linear":
+    if name == "quantize_linear":
         remedy = f"write it with np.rint, np.clip and astype, or {remedy}"
     return trace_error(f"{function}, whose argument {argument!r} is computed inside", remedy)

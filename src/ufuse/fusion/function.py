@@ -22,14 +22,14 @@ from .errors import trace_error
 from .mapping import Mapped
 from .program import Program, code_of
 from .shapes import Shape
-from .specialisation import Specialisation, is_traced, specialise
-from .traced import ValueNeeded
+from .traced import ValueNeeded, is_traced
 from .views import Path, walk, way_back
 
 Array = NDArray[Any]
 
 if TYPE_CHECKING:
     from .explain import Explanation
+    from .specialisation import Specialisation
 
     class ProgramCall:
         """Base of callables that end in a program; compiled where there is an extension."""
@@ -237,6 +237,8 @@ class FusedFunction(Mapped, ProgramCall):
     def _trace(
         self, arguments: Arguments, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Specialisation:
+        from .specialisation import specialise  # tracing is imported with the first call
+
         try:
             return specialise(self._function, arguments)
         except TypeError as error:
@@ -447,10 +449,7 @@ def _moved_apart(
 
     captured = tuple(apart(array) for array in spec.captured)
     if any(new is not old for new, old in zip(captured, spec.captured, strict=True)):
-        spec = Specialisation(
-            spec.program, spec.sources, captured, spec.structure, spec.labels,
-            shape_dependent=spec.shape_dependent,
-        )  # fmt: skip
+        spec = spec.reading(captured)
     return [apart(array) for array in arguments.arrays], spec
 
 
@@ -470,8 +469,8 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     ----------
     function : callable
         A function of arrays, written in NumPy: ufuncs and operators, `numpy.where`, `numpy.clip`,
-        ``astype``, sum, prod, max, min, any, all, mean, var and std over the trailing axis with
-        ``keepdims=True``, and ``@``, `numpy.einsum` and NumPy's other products. It may return
+        `numpy.select` and their like, ``astype``, reductions over any axes, slices, transposes and
+        reshapes, and ``@``, `numpy.einsum` and NumPy's other products. It may return
         several arrays, in a tuple, list or dict.
     cache_size : int, optional
         For how many kinds of arguments to keep what was recorded.
@@ -488,7 +487,8 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
         If `function` cannot be called.
     TraceError
         At the first call, where the function does what cannot be recorded: branches on values,
-        indexing, assignment into an array, functions that are not known. It names the line.
+        masks and arrays as indices, assignment into an array, functions that are not known. It
+        names the line.
 
     Notes
     -----

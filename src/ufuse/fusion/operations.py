@@ -13,8 +13,6 @@ from ..catalogue import OPERATIONS, Operation
 from ..catalogue.operations import BY_NAME
 from .function import fuse
 from .traced import Traced
-from .tracing import Tracer
-from .ufuncs import operand, value_in
 
 _DOCUMENTATION = """\
 {summary}.
@@ -71,12 +69,14 @@ def recorder(name: str) -> Callable[..., Any]:
     row = BY_NAME[name]
 
     def record(x: Any, *others: Any) -> Any:
+        from .ufuncs import operand, value_in
+
         graph = x.graph
         first = operand(graph, x)
         assert isinstance(first, int)
         dtype = graph.dtype(first)
         values = [value_in(graph, operand(graph, other), dtype) for other in others]
-        return Tracer(graph, graph.apply(row, first, *values))
+        return x._new(graph.apply(row, first, *values))
 
     return record
 
@@ -87,6 +87,9 @@ def public_function(row: Operation) -> Callable[..., Any]:
     def record(x: Any, /) -> Any:
         if not isinstance(x, Traced):  # a Python number, which gets here untraced
             return fused(np.asarray(x))
+        from .tracing import Tracer
+        from .ufuncs import operand, value_in
+
         graph = x.graph
         op = operand(graph, x)
         value = op if isinstance(op, int) else value_in(graph, op, np.dtype(op.kind))

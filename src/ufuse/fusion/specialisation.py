@@ -17,7 +17,6 @@ from .program import Program, dtype_of
 from .runs import ContractRun, ReduceRun, Run, Seen, Step, contract_room, reduce_room
 from .scheduling import LONGEST_ALONE
 from .shapes import Shape, stand_in
-from .traced import Traced
 from .tracing import Tracer, WeakScalar
 from .views import ALL, View, walk
 
@@ -74,6 +73,13 @@ class Specialisation:
                 self._plans.clear()
             self._plans[shapes] = known
         return known
+
+    def reading(self, captured: tuple[Array, ...]) -> Specialisation:
+        """Return the same with other arrays from outside."""
+        return Specialisation(
+            self.program, self.sources, captured, self.structure, self.labels,
+            shape_dependent=self.shape_dependent,
+        )  # fmt: skip
 
     def converted(self, codes: tuple[str, ...]) -> Specialisation:
         """Return the same with results of other dtypes."""
@@ -301,13 +307,6 @@ def contracted(run: ContractRun, arrays: Sequence[Any]) -> tuple[list[Any], list
         for operand in run.operands
     ]  # fmt: skip
     return operands, [seen(arrays, i) for i in run.extras]
-
-
-def is_traced(args: Sequence[Any]) -> bool:
-    """Whether a fused function is called from one that is being traced."""
-    return any(
-        isinstance(arg, Traced) or (isinstance(arg, tuple) and is_traced(arg)) for arg in args
-    )
 
 
 def specialise(function: Callable[..., Any], arguments: Arguments) -> Specialisation:

@@ -54,3 +54,10 @@ class TracedScalar(Traced):
     def known(self) -> Never:
         """Ask for the number itself: the trace is made again, for this number alone."""
         raise ValueNeeded(self.labels)
+
+
+def is_traced(args: Sequence[Any]) -> bool:
+    """Whether a fused function is called from one that is being traced."""
+    return any(
+        isinstance(arg, Traced) or (isinstance(arg, tuple) and is_traced(arg)) for arg in args
+    )

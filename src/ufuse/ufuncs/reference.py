@@ -16,7 +16,7 @@ import numpy as np
 from ..executors import reference
 from ..fusion import public_functions
 from ..fusion.errors import trace_error
-from ..fusion.specialisation import is_traced
+from ..fusion.traced import is_traced
 from .loops import Array, Definition, Loop
 
 _KEYWORDS: Final = {"out", "where", "casting", "dtype", "signature", "order", "subok"}
