@@ -157,6 +157,8 @@ def test_passes() -> None:
         assert len(one.passes) == 1
         assert one.temporaries == 0 or executors.backend() == "reference"
         assert one.bytes_read == 2 * x.nbytes
+    beside = passes(lambda x: (x - x.mean(0)) / x.std(0), x)
+    assert len(beside.passes) == 2  # both in one read, and what is made of them
     both = passes(lambda x: (x.mean(0), x.std(0)), x)
     assert len(both.passes) == 1
     assert both.bytes_read == x.nbytes

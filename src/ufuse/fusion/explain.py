@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import executors
 from .arguments import Arguments
+from .graph import Leaf
 from .instructions import EXPAND, Operation
 from .planning import Plan, infer_shapes
 from .program import Program, dtype_of
@@ -18,6 +19,9 @@ from .runs import CallRun, ContractRun, ReduceRun, Step, contract_room
 from .shapes import Shape, stand_in
 from .specialisation import Specialisation, contracted, seen
 from .views import View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Pass:
         Which of these are computed as they are packed; the others are a temporary before.
     finished : bool
         Whether the program of a contraction runs before sums are stored; else they are a temporary.
+    reads, writes : tuple of str
+        The arrays, by the names of arguments, or as results and temporaries with their numbers.
     """
 
     executor: str
@@ -53,6 +59,8 @@ class Pass:
     operands: tuple[Program | None, ...] = ()
     packed: tuple[int, ...] = ()
     finished: bool = False
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
     def listing(self) -> list[str]:
         """Lines that say what it does."""
@@ -102,6 +110,22 @@ class Explanation:
         names = {one.executor for one in self.passes}
         return names.pop() if len(names) == 1 else "mixed"
 
+    def plot(self) -> Figure:
+        """Draw the passes: what each reads on the left, what it does, what it writes on the right.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from .drawing import draw
+
+        return draw(self)
+
     @property
     def bytes_read(self) -> int:
         return sum(one.bytes_read for one in self.passes)
@@ -125,7 +149,9 @@ class Explanation:
             f"NumPy would move {in_bytes(self.bytes_numpy)}",
         ]
         for number, one in enumerate(self.passes, 1):
-            lines.append(f"pass {number} ({one.executor}):")
+            lines.append(
+                f"pass {number} ({one.executor}): {', '.join(one.reads)} to {', '.join(one.writes)}"
+            )
             lines += [f"  {line}" for line in one.listing()]
         return "\n".join(lines)
 
@@ -147,7 +173,15 @@ def explain(function: str, spec: Specialisation, arguments: Arguments) -> Explan
     results = [*zip(plan.bases, spec.dtypes, strict=True)]
     results += [(shape, dtype_of(code)) for shape, code in plan.temporaries]
     arrays += [stand_in(*result) for result in results]
-    passes = tuple(_pass(run, arrays, plan, spec) for run in plan.runs)
+    labels = _labels(spec, plan)
+    passes = tuple(
+        replace(
+            _pass(run, arrays, plan, spec),
+            reads=tuple(dict.fromkeys(labels[one.array] for one in run.inputs)),
+            writes=tuple(dict.fromkeys(labels[one.array] for one in run.outputs)),
+        )
+        for run in plan.runs
+    )
     native = any(one.executor == "native" for one in passes)
     return Explanation(
         function,
@@ -161,6 +195,17 @@ def explain(function: str, spec: Specialisation, arguments: Arguments) -> Explan
         passes,
         _bytes_of_numpy(spec.program, plan),
     )
+
+
+def _labels(spec: Specialisation, plan: Plan) -> list[str]:
+    """Name a plan's arrays."""
+    found = [
+        spec.labels[source.index] if isinstance(source, Leaf) else "a number"
+        for source in spec.sources
+    ]
+    results = len(plan.shapes)
+    found += [f"result {i}" if results > 1 else "the result" for i in range(results)]
+    return found + [f"temporary {i}" for i in range(len(plan.temporaries))]
 
 
 def _tier() -> str:

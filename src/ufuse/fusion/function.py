@@ -270,15 +270,35 @@ class FusedFunction(Mapped, ProgramCall):
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Say what a call with these arguments runs, without computing anything.
 
+        Parameters
+        ----------
+        *args, **kwargs
+            As for a call.
+        plot : str or path, optional
+            A file for a drawing of the passes, of a type that its name says: ``"passes.svg"``. It
+            appears whole or not at all. (Where the function has an argument of this name, use
+            ``explain(...).plot().savefig``.)
+
         Returns
         -------
         Explanation
             Executor, passes, programs and bytes moved; ``print`` it.
+
+        Raises
+        ------
+        ImportError
+            If `plot` is given and matplotlib is not installed.
         """
         from .explain import explain  # nobody else needs it, and importing ufuse is to be quick
 
+        plot = kwargs.pop("plot", None) if "plot" not in self._names else None
         arguments, spec = self._traced(args, kwargs)
-        return explain(self._label, spec, arguments)
+        explained = explain(self._label, spec, arguments)
+        if plot is not None:
+            from .drawing import save
+
+            save(explained, plot)
+        return explained
 
     def as_ufunc(self, signature: Any = None) -> Any:
         """Make a genuine `numpy.ufunc` of a function of elements.

@@ -117,15 +117,17 @@ class Scheduler:
 
     def _need(self, values: Iterable[int]) -> None:
         """See to it that values are in arrays."""
-        computed = []
-        for value in values:
+        computed: list[int] = []
+        views: list[int] = []
+        for given in values:
+            value = given
+            while value not in self._place and isinstance(self._operation(value), View):
+                views.append(value)
+                (value,) = self._args(value)
             operation = self._operation(value)
             if value in self._place or value in computed:
                 continue
-            if isinstance(operation, View):
-                array, path = self._stored(self._args(value)[0])
-                self._place[value] = Seen(array, (*path, operation))
-            elif value in self._ends:
+            if value in self._ends:
                 self._contract(self._ends[value], value)
             elif isinstance(operation, Call):
                 inputs = tuple(self._stored(arg) for arg in self._args(value))
@@ -134,8 +136,13 @@ class Scheduler:
                 self._place[value] = result
             else:
                 computed.append(value)
-        if computed:
+        if computed:  # together: what is reduced of the same is reduced in one read
             self._compute(computed)
+        for value in reversed(views):
+            operation = self._operation(value)
+            if value not in self._place and isinstance(operation, View):
+                array, path = self._place[self._args(value)[0]]
+                self._place[value] = Seen(array, (*path, operation))
 
     # --- maps and reductions -------------------------------------------------------------------
 
