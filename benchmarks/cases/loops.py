@@ -34,6 +34,12 @@ def compiled(function: Callable[..., Any], parallel: bool = True) -> Callable[..
     return numba.njit(parallel=parallel, fastmath=False, cache=parallel)(function)  # type: ignore[no-any-return]
 
 
+def compiled_in(module: dict[str, Any], name: str) -> Callable[..., Any]:
+    """Return a function of another module of loops as machine code."""
+    module["prange"] = load("numba").prange
+    return compiled(module[name])
+
+
 def axpby(a: F, b: F, x: A, y: A, out: A) -> None:
     """Compute ``a * x + b * y``."""
     for i in prange(x.size):
