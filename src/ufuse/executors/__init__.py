@@ -361,7 +361,7 @@ def run_program(
 
     Outputs must not overlap inputs, unless they are the same elements.
     """
-    if native is not None and native.can_run(program):
+    if native is not None and native.as_run(program) is not None:
         native.run_program(program, inputs, outputs)
     else:
         reference.run_program(program, inputs, outputs)

@@ -15,6 +15,7 @@ from ..catalogue import ELEMENT_TYPES, FINISHES, REDUCERS
 from ..fusion.instructions import Instruction, Reduction
 from ..fusion.program import Program, dtype_of
 from ..fusion.shapes import broadcast_shapes
+from .narrow import as_codes, with_codes
 
 # The core's limits (csrc/core/plan.hpp, csrc/program/program.hpp): larger programs go to the
 # reference executor.
@@ -37,6 +38,18 @@ def can_run(program: Program) -> bool:
         and len(program.inputs) + len(program.outputs) <= MAX_OPERANDS
         and len(program.codes) <= MAX_VALUES
     )
+
+
+@lru_cache(maxsize=1024)
+def as_run(program: Program) -> Program | None:
+    """Return the program that is run for `program`: itself, or one of codes of narrow floats.
+
+    None where there is none; its inputs and outputs are then `as_codes` of the arrays.
+    """
+    if can_run(program):
+        return program
+    found = with_codes(program)
+    return found if found is not None and can_run(found) else None
 
 
 @lru_cache(maxsize=1024)
@@ -64,7 +77,11 @@ def run_program(
 ) -> None:
     """Run `program`; see `reference.run_program` for the arguments."""
     shape = broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
-    _fast.run(compiled(program), inputs, outputs, shape)
+    run = as_run(program)
+    assert run is not None
+    if run is not program:
+        inputs, outputs = [as_codes(x) for x in inputs], [as_codes(x) for x in outputs]
+    _fast.run(compiled(run), inputs, outputs, shape)
 
 
 def reduce_program(
@@ -76,6 +93,8 @@ def reduce_program(
     folds: Sequence[tuple[Reduction, int, NDArray[Any]]],
 ) -> None:
     """Reduce what `program` makes; a fold is a reduction, of which output, and where to."""
+    run = as_run(program)
+    assert run is not None
     slots = [
         (
             fold.reducer, output, program.codes[program.outputs[output]], fold.finish,
@@ -84,7 +103,8 @@ def reduce_program(
         for fold, output, out in folds
     ]  # fmt: skip
     mask = sum(1 << axis for axis in axes)
-    _core.reduce_program(compiled(program).address, list(inputs), list(shape), mask, slots)
+    arrays = [as_codes(x) for x in inputs] if run is not program else list(inputs)
+    _core.reduce_program(compiled(run).address, arrays, list(shape), mask, slots)
 
 
 def distortion(

@@ -248,7 +248,7 @@ def _pass(run: Step, arrays: Sequence[NDArray[Any]], plan: Plan, spec: Specialis
         where = "reference" if executors.native is None else "native"
         return Pass(where, None, read, written, temporaries, str(run.call))
     native = executors.native is not None and (
-        run.program is None or executors.native.can_run(run.program)
+        run.program is None or executors.native.as_run(run.program) is not None
     )
     if not native and run.program is not None:
         own = infer_shapes(run.program, [x.shape for x in inputs])

@@ -271,7 +271,7 @@ def _median(name: str, a: Any, axis: Any, out: Any, overwrite_input: bool, keepd
     result = np.dtype(np.float64) if x.dtype.kind in "biu" else x.dtype.newbyteorder("=")
     answer = LeadingAnswer(request, (), out, result)
     if request.empty:
-        warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=3)
+        warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=4)
         answer.target[...] = np.nan
     elif answer.target.size:
         _run(request, MEDIAN, _HALF, name == "nanmedian", answer.target)
@@ -311,7 +311,7 @@ def _quantile(
     answer = LeadingAnswer(request, wanted.shape, out, result)
     skip_nan = name.startswith("nan")
     if request.empty and skip_nan:
-        warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=3)
+        warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=4)
         answer.target[...] = np.nan
     elif request.empty:
         raise IndexError(
@@ -320,7 +320,7 @@ def _quantile(
         )
     elif answer.target.size and weights is not None:
         empty = weighting.quantiles(request, wanted.reshape(-1), weights, skip_nan, answer.target)
-        _warn_of_empty(empty, stacklevel=4)
+        _warn_of_empty(empty, stacklevel=5)
     elif answer.target.size:
         _run(request, method, wanted.reshape(-1), skip_nan, answer.target)
     return answer.given()
@@ -384,7 +384,7 @@ def _run(request: Request, method: str, q: Array, skip_nan: bool, target: Array)
     skip_nan = skip_nan and has_nan(x.dtype)
     empty = executor.quantiles(x, request.axes, RuleSource(method, q), skip_nan, target)
     if skip_nan:
-        _warn_of_empty(empty, stacklevel=5)
+        _warn_of_empty(empty, stacklevel=6)
 
 
 def _warn_of_empty(empty: int, stacklevel: int) -> None:

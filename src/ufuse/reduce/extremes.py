@@ -153,7 +153,7 @@ def _mark_all_nan(request: Request, code: str, target: Array) -> None:
     execute(request.x, request.axes, [Slot("valid", code, "value", counts)], request.where)
     if not counts.all():
         target[counts == 0] = np.nan
-        warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=4)
+        warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=5)
 
 
 def _require_elements(request: Request, name: str) -> None:

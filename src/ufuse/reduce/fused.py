@@ -35,7 +35,7 @@ def run(
         return
     if program is None:
         values = [np.broadcast_to(inputs[0], shape)]
-    elif executors.native is not None and executors.native.can_run(program):
+    elif executors.native is not None and executors.native.as_run(program):
         executors.native.reduce_program(
             program,
             inputs,

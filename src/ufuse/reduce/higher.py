@@ -148,7 +148,7 @@ def _moments(request: Request, order: int) -> Any:
         execute(request.where, request.axes, [Slot("sum", "?", "value", counts)], None)
         empty = counts == 0
     if empty.any():
-        warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=3)
+        warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=4)
     if request.count:
         execute(a, request.axes, slots, request.where)
     for slot in slots:

@@ -160,7 +160,7 @@ def nanmean(
         ]
         execute(x, request.axes, slots, request.where)
         if not counts.all():
-            warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
+            warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=3)
     return request.answer(target)
 
 
@@ -255,7 +255,7 @@ def _spread(
         counts = np.add.reduce(counted, axis=request.axes, dtype=np.int64)
         bad = counts <= freedom
         if np.any(bad):
-            warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=3)
+            warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=4)
             if np.ndim(answer):
                 answer[bad.reshape(answer.shape)] = np.nan
             else:
@@ -273,7 +273,7 @@ def _spread(
         execute(x, request.axes, slots, request.where)
         bad = counts <= freedom
         if bad.any():
-            warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=3)
+            warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=4)
             target[bad] = np.nan
     return request.answer(target)
 

@@ -77,4 +77,4 @@ class Valid:
                 slot.out[missing] = np.nan
                 said.add(text)
         for text in sorted(said):
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            warnings.warn(text, RuntimeWarning, stacklevel=4)

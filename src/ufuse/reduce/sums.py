@@ -296,7 +296,7 @@ def _counts(request: Request) -> Array | None:
 def _warn_of_empty_means(request: Request) -> Array | None:
     counts = _counts(request)
     if request.count == 0 if counts is None else bool((counts == 0).any()):
-        warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=3)
+        warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=4)
     return counts
 
 
@@ -408,7 +408,7 @@ def _spread(
     counts = _counts(request)
     least = request.count if counts is None else int(counts.min(initial=request.count))
     if least - freedom <= 0:
-        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
+        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=4)
     if target.size == 0:
         return request.answer(target)
     if code_of(x.dtype) is None or code_of(result) not in FLOATS:

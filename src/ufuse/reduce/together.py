@@ -260,7 +260,7 @@ def _masked(request: Request, names: list[str]) -> Array | None:
         )
     said = {EMPTY[name] for name in names if name in ("mean", "var", "std")}
     for text in sorted(said):
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
     return counts
 
 
