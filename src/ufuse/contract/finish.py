@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..fusion import FusedFunction
 from ..fusion.arguments import Arguments, Same
-from ..fusion.errors import TraceReductionError
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
 from ..fusion.runs import Run
@@ -132,10 +131,7 @@ def traced(
         kept.came_again = True
         return last[1]
     sample = np.broadcast_to(np.zeros((), dtype), shape)
-    try:
-        arguments, spec = kept.fused.traced(sample)
-    except TraceReductionError as error:
-        raise reduces(function) from error
+    arguments, spec = kept.fused.traced(sample)
     if spec.program.has_reductions:
         raise reduces(function)
     plan = spec.plan(arguments.shapes)

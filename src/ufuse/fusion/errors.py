@@ -26,10 +26,6 @@ class TraceError(TypeError):
     """
 
 
-class TraceReductionError(TraceError):
-    """A reduction that a trace cannot record."""
-
-
 class _Expression(threading.local):
     """The operation of an expression in a string that this thread is tracing."""
 
@@ -70,9 +66,9 @@ def user_line() -> str:
     return f"{name}:{number}: {text}" if text else f"{name}:{number}"
 
 
-def trace_error(construct: str, remedy: str, kind: type[TraceError] = TraceError) -> TraceError:
+def trace_error(construct: str, remedy: str) -> TraceError:
     """Make the error for `construct` at the user's current line, with what to do instead."""
-    return kind(f"{user_line()}\n  ufuse.fuse cannot trace {construct}; {remedy}")
+    return TraceError(f"{user_line()}\n  ufuse.fuse cannot trace {construct}; {remedy}")
 
 
 def not_inside(function: str, argument: str) -> TraceError:

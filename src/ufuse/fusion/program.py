@@ -116,15 +116,6 @@ class Program:
         return any(instruction.is_reduction for instruction in self.instructions)
 
     @cached_property
-    def is_elementwise(self) -> bool:
-        """Whether it consists of operations of elements alone."""
-        return all(isinstance(i.operation, str) for i in self.instructions)
-
-    @cached_property
-    def has_contractions(self) -> bool:
-        return any(isinstance(i.operation, Contraction) for i in self.instructions)
-
-    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """``"row"`` or ``"full"`` for every value; constants are ``"row"``, fitting both."""
         rows = set(self.rows)

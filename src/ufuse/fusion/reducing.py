@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from . import reductions
 from .array_functions import Context, records
 from .errors import trace_error
+from .reductions import reduced_shape
 from .shapes import Shape
 
 if TYPE_CHECKING:
@@ -46,17 +48,8 @@ def _ptp(context: Context, a: Any, axis: Any = None, out: Any = None, keepdims: 
 # --- calls of what is no reducer -----------------------------------------------------------------
 
 
-def _reduced_shape(shape: Shape, axis: Any = None, keepdims: bool = False, **_: Any) -> Shape:
-    ndim = len(shape)
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    reduced = {a % ndim for a in axes} if ndim else set()
-    if keepdims:
-        return tuple(1 if i in reduced else n for i, n in enumerate(shape))
-    return tuple(n for i, n in enumerate(shape) if i not in reduced)
-
-
 def _quantile_shape(shape: Shape, q: Any = (), **options: Any) -> Shape:
-    return (*np.shape(q), *_reduced_shape(shape, **options))
+    return (*np.shape(q), *reduced_shape(shape, **options))
 
 
 def _scanned_shape(shape: Shape, axis: Any = None, **_: Any) -> Shape:
@@ -71,8 +64,8 @@ def scan(x: Tracer, name: str, axis: Any, dtype: Any, out: Any) -> Tracer:
     """Record cumsum or cumprod."""
     if out is not None:
         raise trace_error(f"out= of {name}", "use the result it returns")
-    if axis is not None and not -x.ndim <= axis < x.ndim:
-        raise np.exceptions.AxisError(axis, x.ndim)
+    if axis is not None:
+        axis = normalize_axis_index(axis, x.ndim)
     options = {"axis": axis, "dtype": None if dtype is None else np.dtype(dtype)}
     return x._new(reductions.call(name, x, _scanned_shape, options))
 
@@ -120,12 +113,12 @@ _MEDIAN = ("axis", "out", "overwrite_input", "keepdims")
 _SCAN = ("axis", "dtype", "out")
 
 for _name, _shape, _parameters in (
-    ("nansum", _reduced_shape, _SUM), ("nanprod", _reduced_shape, _SUM),
-    ("nanmean", _reduced_shape, _MEAN), ("nanvar", _reduced_shape, _SPREAD),
-    ("nanstd", _reduced_shape, _SPREAD), ("nanmin", _reduced_shape, _EXTREME),
-    ("nanmax", _reduced_shape, _EXTREME), ("nanargmin", _reduced_shape, _INDEX),
-    ("nanargmax", _reduced_shape, _INDEX), ("median", _reduced_shape, _MEDIAN),
-    ("nanmedian", _reduced_shape, _MEDIAN), ("quantile", _quantile_shape, _QUANTILE),
+    ("nansum", reduced_shape, _SUM), ("nanprod", reduced_shape, _SUM),
+    ("nanmean", reduced_shape, _MEAN), ("nanvar", reduced_shape, _SPREAD),
+    ("nanstd", reduced_shape, _SPREAD), ("nanmin", reduced_shape, _EXTREME),
+    ("nanmax", reduced_shape, _EXTREME), ("nanargmin", reduced_shape, _INDEX),
+    ("nanargmax", reduced_shape, _INDEX), ("median", reduced_shape, _MEDIAN),
+    ("nanmedian", reduced_shape, _MEDIAN), ("quantile", _quantile_shape, _QUANTILE),
     ("nanquantile", _quantile_shape, _QUANTILE), ("percentile", _quantile_shape, _QUANTILE),
     ("nanpercentile", _quantile_shape, _QUANTILE), ("nancumsum", _scanned_shape, _SCAN),
     ("nancumprod", _scanned_shape, _SCAN),
@@ -134,8 +127,8 @@ for _name, _shape, _parameters in (
 
 for _name in ("softmax", "log_softmax"):
     records(f"ufuse.{_name}")(_calls(_name, _same_shape, "axis"))
-records("ufuse.logsumexp")(_calls("logsumexp", _reduced_shape, "axis", "keepdims"))
-records("ufuse.norm")(_calls("norm", _reduced_shape, "ord", "axis", "keepdims"))
+records("ufuse.logsumexp")(_calls("logsumexp", reduced_shape, "axis", "keepdims"))
+records("ufuse.norm")(_calls("norm", reduced_shape, "ord", "axis", "keepdims"))
 for _name in ("sum", "prod", "min", "max", "any", "all", "mean", "var", "std", "argmin", "argmax",
               "cumsum", "cumprod"):  # fmt: skip
     records(f"ufuse.{_name}")(_by_method(_name))

@@ -39,22 +39,9 @@ def _room() -> Any:
     return import_module("ufuse.reduce")
 
 
-def _axes(x: Tracer, axis: Any) -> tuple[int, ...]:
-    """Return the axes that are meant, in order."""
-    if axis is None:
-        return tuple(range(x.ndim))
-    given = axis if isinstance(axis, tuple) else (axis,)
-    found = []
-    for one in given:
-        index = one.__index__()
-        if x.ndim == 0 and not isinstance(axis, tuple) and index in (0, -1):
-            continue
-        if not -x.ndim <= index < x.ndim:
-            raise np.exceptions.AxisError(index, x.ndim)
-        found.append(index % x.ndim)
-    if len(set(found)) < len(found):
-        raise ValueError("duplicate value in 'axis'")
-    return tuple(sorted(found))
+def _axes(name: str, x: Tracer, axis: Any, *, single: bool = False) -> tuple[int, ...]:
+    axes: tuple[int, ...] = _room().request.read_axes(f"np.{name}", axis, x.ndim, single)
+    return axes
 
 
 def _refuse_out(name: str, out: Any) -> None:
@@ -119,11 +106,17 @@ def _masked(graph: Graph, value: int, mask: int | None, identity: Any) -> int:
 
 def _called(name: str, x: Tracer, axes: tuple[int, ...], options: dict[str, Any]) -> int:
     """Record a call of ``ufuse.NAME``, which keeps the reduced axes."""
-    return call(name, x, _kept_shape, {"axis": axes, "keepdims": True, **options})
+    return call(name, x, reduced_shape, {"axis": axes, "keepdims": True, **options})
 
 
-def _kept_shape(shape: Shape, axis: tuple[int, ...], **_: Any) -> Shape:
-    return tuple(1 if i in axis else n for i, n in enumerate(shape))
+def reduced_shape(shape: Shape, axis: Any = None, keepdims: bool = False, **_: Any) -> Shape:
+    """Return the shape of what reduces an array of `shape` over `axis`."""
+    ndim = len(shape)
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    reduced = {a % ndim for a in axes} if ndim else set()
+    if keepdims:
+        return tuple(1 if i in reduced else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in reduced)
 
 
 def call(name: str, x: Tracer, shape: Any, options: dict[str, Any]) -> int:
@@ -148,7 +141,7 @@ def accumulate(
 ) -> int:
     """Record sum or prod."""
     _refuse_out(name, out)
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes(name, x, axis)
     sums = _room().sums
     result = np.dtype(dtype) if dtype is not None else sums.default_dtype(x.dtype, None)
     element = sums.element_for(name, x.dtype, result)
@@ -175,7 +168,7 @@ def extreme(
 ) -> int:
     """Record max or min."""
     _refuse_out(name, out)
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes(name, x, axis)
     mask = _mask(graph, where, name)
     value, dtype = x.value, x.dtype
     start = None
@@ -209,7 +202,7 @@ def logic(
 ) -> int:
     """Record any or all."""
     _refuse_out(name, out)
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes(name, x, axis)
     value = graph.cast(x.value, _BOOL)
     value = _masked(graph, value, _mask(graph, where, name), name == "all")
     finish = "nonzero" if name == "any" else "complete"
@@ -220,29 +213,23 @@ def logic(
 def index(name: str, x: Tracer, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> int:
     """Record argmax or argmin."""
     _refuse_out(name, out)
-    if isinstance(axis, tuple):
-        raise TypeError(f"{name}: argument 'axis': expected an int or None, got {axis!r}")
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes(name, x, axis, single=True)
     value = x.value
     if x.dtype == _BOOL:
         value = graph.cast(value, np.dtype(np.uint8))
     code = _room().request.code_of(graph.dtype(value))
     if code is None:
         options = {"axis": None if axis is None else axes[0], "keepdims": True}
-        found = call(name, x, _index_shape, options)
+        found = call(name, x, reduced_shape, options)
     else:
         element = _as_element(graph, value, code)
         found = _fold(graph, element, axes, name, np.dtype(np.intp), component=1)
     return _shaped(graph, found, axes, keepdims)
 
 
-def _index_shape(shape: Shape, axis: int | None, **_: Any) -> Shape:
-    return tuple(1 if axis is None or i == axis else n for i, n in enumerate(shape))
-
-
 def count_nonzero(x: Tracer, axis: Any = None, *, keepdims: Any = False) -> int:
     """Record count_nonzero."""
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes("count_nonzero", x, axis)
     value = graph.cast(x.value, _BOOL)
     found = _fold(graph, value, axes, "nonzero", np.dtype(np.intp))
     return _shaped(graph, found, axes, keepdims)
@@ -274,7 +261,7 @@ def mean(
 ) -> int:
     """Record the mean."""
     _refuse_out("mean", out)
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes("mean", x, axis)
     result = _moment_dtype("mean", x, dtype)
     request = _room().request
     code = request.code_of(x.dtype)
@@ -310,7 +297,7 @@ def spread(
 ) -> int:
     """Record var or std; a mean that is given saves nothing, and is not used."""
     _refuse_out(name, out)
-    graph, axes = x.graph, _axes(x, axis)
+    graph, axes = x.graph, _axes(name, x, axis)
     freedom = float(_room().sums.read_ddof(name, ddof, correction))
     result = _moment_dtype(name, x, dtype)
     request = _room().request

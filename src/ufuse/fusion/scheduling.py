@@ -72,9 +72,8 @@ class Scheduler:
         self._shapes = lowered.shapes
         self._first_output = inputs
         self._place = {i: Seen(v.number, v.path) for i, v in enumerate(lowered.inputs)}
-        self._ends = {
-            end: start for start, end in endings(program, self._shapes).items()
-        }  # fmt: skip
+        starts = endings(program, self._shapes)
+        self._ends = {end: start for start, end in starts.items()}
         self._feeds: dict[int, int] = {}  # how many contractions a value is an operand of
         for instruction in program.instructions:
             if isinstance(instruction.operation, Contraction):

@@ -8,7 +8,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.exceptions import AxisError
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .array_functions import Context, records
 from .errors import trace_error
@@ -81,24 +81,16 @@ def unpack(x: Tracer) -> list[Tracer]:
 
 def transpose(x: Tracer, axes: Sequence[int] | None) -> Tracer:
     """Record the axes in another order, the opposite one by default."""
-    order = range(x.ndim)[::-1] if axes is None else [_axis(x, a) for a in axes]
-    if sorted(order) != list(range(x.ndim)):
+    order = tuple(range(x.ndim))[::-1] if axes is None else normalize_axis_tuple(axes, x.ndim)
+    if len(order) != x.ndim:
         raise ValueError("axes don't match array")
-    return _seen(x, View("transpose", tuple(order)))
-
-
-def _axis(x: Tracer, axis: Any, ndim: int | None = None) -> int:
-    count = x.ndim if ndim is None else ndim
-    index = operator.index(axis)
-    if not -count <= index < count:
-        raise AxisError(index, count)
-    return index % count
+    return _seen(x, View("transpose", order))
 
 
 def swapaxes(x: Tracer, first: Any, second: Any) -> Tracer:
     """Record two axes exchanged."""
     order = list(range(x.ndim))
-    a, b = _axis(x, first), _axis(x, second)
+    a, b = normalize_axis_index(first, x.ndim), normalize_axis_index(second, x.ndim)
     order[a], order[b] = order[b], order[a]
     return transpose(x, order)
 
@@ -112,9 +104,9 @@ def reshape(x: Tracer, shape: Any) -> Tracer:
 def squeeze(x: Tracer, axis: Any = None) -> Tracer:
     """Record that axes of size 1 are dropped."""
     if axis is None:
-        axes = {i for i, n in enumerate(x.shape) if n == 1}
+        axes = tuple(i for i, n in enumerate(x.shape) if n == 1)
     else:
-        axes = {_axis(x, a) for a in (axis if isinstance(axis, tuple) else (axis,))}
+        axes = normalize_axis_tuple(axis, x.ndim)
         if any(x.shape[a] != 1 for a in axes):
             raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
     return _seen(x, View("index", tuple(0 if i in axes else ALL for i in range(x.ndim))))
@@ -124,16 +116,14 @@ def expand_dims(x: Tracer, axis: Any) -> Tracer:
     """Record new axes of size 1."""
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     count = x.ndim + len(given)
-    places = {_axis(x, a, count) for a in given}
-    if len(places) < len(given):
-        raise ValueError("repeated axis")
+    places = normalize_axis_tuple(given, count)
     return _seen(x, View("index", tuple(None if i in places else ALL for i in range(count))))
 
 
 def moveaxis(x: Tracer, source: Any, destination: Any) -> Tracer:
     """Record axes moved to other places."""
-    given = [s if isinstance(s, (tuple, list)) else (s,) for s in (source, destination)]
-    start, end = ([_axis(x, a) for a in axes] for axes in given)
+    start = normalize_axis_tuple(source, x.ndim, "source")
+    end = normalize_axis_tuple(destination, x.ndim, "destination")
     if len(start) != len(end):
         raise ValueError(
             "`source` and `destination` arguments must have the same number of elements"
@@ -152,8 +142,7 @@ def broadcast_to(x: Tracer, shape: Any) -> Tracer:
 
 def flip(x: Tracer, axis: Any = None) -> Tracer:
     """Record axes walked backwards."""
-    given = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = {_axis(x, a) for a in given}
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
     back = (None, None, -1)
     return _seen(x, View("index", tuple(back if i in axes else ALL for i in range(x.ndim))))
 
@@ -251,7 +240,7 @@ def _diff(
     if prepend is not np._NoValue or append is not np._NoValue:
         raise trace_error("prepend= and append= of np.diff", "join the arrays before")
     x = context.tracer(a)
-    at = _axis(x, axis)
+    at = normalize_axis_index(axis, x.ndim)
     before = (slice(None),) * at
     subtract = np.not_equal if x.dtype == np.bool_ else np.subtract
     for _ in range(n):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
+from inspect import signature
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +38,7 @@ def run(
         return
     if program is None:
         values = [np.broadcast_to(inputs[0], shape)]
-    elif executors.native is not None and executors.native.as_run(program):
+    elif executors.native is not None and executors.native.as_run(program) is not None:
         executors.native.reduce_program(
             program,
             inputs,
@@ -93,5 +96,15 @@ def of_nothing(reduction: Reduction) -> float | bool:
 
 def call(what: Call, inputs: Sequence[Array], output: Array) -> None:
     """Call a function of ufuse with whole arrays, into one."""
-    function = getattr(import_module("ufuse"), what.function)
-    output[...] = function(*inputs, **dict(what.options))
+    function, takes_out = _function(what.function)
+    if takes_out:
+        function(*inputs, out=output, **dict(what.options))
+    else:
+        output[...] = function(*inputs, **dict(what.options))
+
+
+@cache
+def _function(name: str) -> tuple[Callable[..., Any], bool]:
+    """Return a function of ufuse, and whether it writes its result where ``out=`` says."""
+    function = getattr(import_module("ufuse"), name)
+    return function, "out" in signature(function).parameters

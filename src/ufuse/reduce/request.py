@@ -102,7 +102,7 @@ class Request:
         self.function = function
         self.template = a
         self.x = asarray(a, function=function, argument=argument)
-        self.axes = _read_axes(function, axis, self.x.ndim, single)
+        self.axes = read_axes(function, axis, self.x.ndim, single)
         self.keepdims = keepdims is not NO_VALUE and bool(keepdims)
         self.where = _read_where(function, where, self.x)
         if self.keepdims:
@@ -304,7 +304,8 @@ def execute_exact(
     executors.of(__package__).exact_sum(x, axes, out, where, initial, divisor)
 
 
-def _read_axes(function: str, axis: Any, ndim: int, single: bool) -> tuple[int, ...]:
+def read_axes(function: str, axis: Any, ndim: int, single: bool = False) -> tuple[int, ...]:
+    """Return the axes that ``axis=`` means, in order; `single` refuses a tuple."""
     if axis is None:
         return tuple(range(ndim))
     wanted = (axis,) if single or not isinstance(axis, tuple) else axis
