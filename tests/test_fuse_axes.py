@@ -182,3 +182,26 @@ def test_a_deep_function() -> None:
         return x[1:].sum(0)
 
     check(deep, np.ones((4, 3)), ulp=8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((2, 31, 1000), (0, 1)),  # pieces beside each other, of rows that are at no equal steps
+        ((5, 1000, 3), (0, 2)),
+        ((2049, 15, 16), None),
+        ((3000, 4), 1),  # rows that lie as one
+        ((700, 1500), 1),  # a chunk and a part of one, in turns
+        ((40, 2, 3000), (0, 1)),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)], ids=str)
+def test_pieces_of_what_is_computed_in_turn(
+    shape: tuple[int, ...], axis: Any, order: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(8)
+    order = order if len(shape) == 3 else tuple(o for o in order if o < 2)
+    a = rng.integers(0, 50, shape).astype("f8").transpose(order).copy().transpose(np.argsort(order))
+    b = rng.integers(0, 50, shape).astype("f4")
+    got = uf.fuse(lambda a, b: ((a + b) * 2).sum(axis))(a, b)
+    assert np.array_equal(got, ((a + b) * 2).sum(axis))

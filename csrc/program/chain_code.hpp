@@ -80,6 +80,12 @@ struct ChainTask {
     int reg;
     std::int64_t stride;
   };
+  /// An operand of which more is asked for, into L2, while what is there is read.
+  struct Ask {
+    int reg;
+    int log2_smaller;    // than lanes are its elements
+    std::int64_t ahead;  // bytes
+  };
   const ChainCode* code;
   char** reg;
   std::int64_t count;
@@ -87,6 +93,8 @@ struct ChainTask {
   std::int64_t rows = 1;
   const Move* moves = nullptr;  // from row to row
   int moving = 0;
+  const Ask* asks = nullptr;
+  int asking = 0;
 };
 using ChainKernel = void (*)(const ChainTask& task);
 

@@ -270,16 +270,26 @@ template <class T>
 void run_groups(const ChainTask& task, const Quantizers* by) {
   constexpr std::int64_t kBytes = kGroup * kRegisterBytes;
   constexpr std::int64_t kLeast = kBlockMultiple * static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t kLine = 64;
   static_assert(kLeast % kBytes == 0 || kLeast * 2 == kBytes);
   const std::int64_t bytes = task.count * static_cast<std::int64_t>(sizeof(T));
   // What is kept has the same place for all groups, and so moves back where blocks go on.
   const auto move_kept = [&](std::int64_t by_bytes) __attribute__((always_inline)) {
     for (int slot = 0; slot < task.slots; ++slot) task.reg[task.kept + slot] += by_bytes;
   };
+  const auto ask = [&](std::int64_t offset) __attribute__((always_inline)) {
+    for (int k = 0; k < task.asking; ++k) {
+      const ChainTask::Ask& one = task.asks[k];
+      const char* const at = task.reg[one.reg] + (offset >> one.log2_smaller) + one.ahead;
+      const std::int64_t end = kBytes >> one.log2_smaller;
+      for (std::int64_t byte = 0; byte < end; byte += kLine) __builtin_prefetch(at + byte, 0, 2);
+    }
+  };
   Accumulator<T, kGroup> acc{};
   for (std::int64_t row = 0;;) {
     std::int64_t offset = 0;
     for (; offset + kBytes <= bytes; offset += kBytes) {
+      ask(offset);
       run_group(acc, task.code, task.reg, offset, by);
       move_kept(-kBytes);
     }

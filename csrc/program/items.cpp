@@ -78,12 +78,8 @@ void Program::run_items(int axes, const std::int64_t* shape, std::span<const Pro
   bytes = std::max<std::int64_t>(bytes, size * 8 * steps());  // as `ProgramRun::run` counts
   const auto run_some = [&](std::int64_t first, std::int64_t last) {
     const ItemData some{items.data + first * each, last - first};
-    if (size <= kWhole && run_whole_items(axes, shape, operands, some)) return;
-    ProgramRun one(*this, axes, shape, operands);
-    for (std::int64_t i = 0; i < some.count; ++i) {
-      one.move_to(some.data + i * each);
-      one.run();
-    }
+    const auto one = prepare(axes, shape, operands, false);
+    for (std::int64_t i = 0; i < some.count; ++i) one->run(some.data + i * each, nullptr);
   };
   // Large items have tiles to share out.
   const bool alone = bytes < kLeastShared || threads_for_bytes(bytes) > 1;

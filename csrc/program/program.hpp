@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,6 +45,15 @@ struct ProgramOperand {
   char* data;
   const std::int64_t* strides;
   bool swapped = false;  // non-native byte order
+};
+
+/// A run that is planned, to be repeated on one thread at a time. The program must outlive it.
+class UFUSE_API PreparedRun {
+ public:
+  virtual ~PreparedRun() = default;
+  /// Runs over operands laid out as those it was planned for, at `data`. `ahead`: bytes from what is read of
+  /// each operand to what is asked for meanwhile, 0 for nothing; or null.
+  virtual void run(char* const* data, const std::int64_t* ahead) = 0;
 };
 
 /// Where the operands of items are that are laid out alike: for each item as many pointers as operands.
@@ -86,6 +96,10 @@ class UFUSE_API Program {
   /// The same on the calling thread alone, for what is in its cache.
   void run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
 
+  /// Plans runs over operands laid out alike. `pieces`: of what stays in the caches of a thread.
+  std::unique_ptr<PreparedRun> prepare(int axes, const std::int64_t* shape,
+                                       std::span<const ProgramOperand> operands, bool pieces) const;
+
   /// Runs over several items as if one after another. `operands` are laid out as those of each item, and are
   /// those of the first. `fresh`: nothing else is in the outputs' memory. Where an output is in the place of
   /// an input of the same item, it is so in all of them.
@@ -120,8 +134,6 @@ class UFUSE_API Program {
   void find_whole();
   /// Where all of the program is one chain over rows, runs it without blocks; false where it is not.
   bool run_whole(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
-  bool run_whole_items(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
-                       const ItemData& items) const;
   struct Fill {
     int reg;
     ConstantSpec value;

@@ -41,7 +41,9 @@ void ProgramRun::run_tiles(std::int64_t first, std::int64_t last) {
   for (int r = 0; r < registers; ++r) {
     const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
     offset[r] = total;
-    const std::int64_t elements = single_[r] ? 0 : spec.row ? rows_block_ : block_;
+    const std::int64_t elements = spec.row || (single_[r] && one_by_one_) ? rows_block_
+                                  : single_[r]                            ? 0
+                                                                          : block_;
     const std::int64_t bytes = spec.kept ? static_cast<std::int64_t>(kChainGroup)
                                          : elements * static_cast<std::int64_t>(item_size(spec.dtype));
     total += stream_ ? Streamed::room(bytes) : round_up(bytes, kCacheLine);
@@ -60,7 +62,8 @@ void ProgramRun::run_tiles(std::int64_t first, std::int64_t last) {
   }
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
-    if (p.feed == Feed::once && scalar_[p.reg] == nullptr) load(k, plan_.data[k], own[p.reg], t1_, t0_);
+    if (p.feed == Feed::once && scalar_[p.reg] == nullptr)
+      load(k, plan_.data[k], own[p.reg], one_by_one_ ? 1 : t1_, t0_);
   }
 
   // Taking turns between lines, so that a scale per column is read from L1 for several of them, was tried
@@ -141,6 +144,8 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
       while (end < steps && program_.steps_[end].is_map() && !program_.steps_[end].row) ++end;
       run_lines(reg, i, end, rows, cols);
       i = end - 1;
+    } else if (step.is_map() && one_by_one_ && !step.row) {
+      apply_by_row(i, reg, rows, round_up(cols, kBlockMultiple));
     } else if (step.is_map()) {
       apply(i, reg, round_up(step.row ? rows : rows * cols, kBlockMultiple));
     } else if (step.kind == StepKind::reduce) {
@@ -149,10 +154,30 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
         reduce_columns(reduction, reg[step.in[0]], cols, rows, reg[step.out]);
       else
         reduce_rows(tier_, reduction, reg[step.in[0]], rows, cols, reg[step.out]);
+    } else if (single_[step.out]) {
+      // Not read where it is: that register may hold another value before all have read this one.
+      const DType dtype = program_.registers_[static_cast<std::size_t>(step.out)].dtype;
+      std::memcpy(reg[step.out], reg[step.in[0]], static_cast<std::size_t>(rows) * item_size(dtype));
     } else {
       expand(reg[step.out], reg[step.in[0]], program_.registers_[static_cast<std::size_t>(step.out)], rows,
              cols);
     }
+  }
+}
+
+void ProgramRun::apply_by_row(std::size_t i, char* const* reg, std::int64_t rows, std::int64_t cols) const {
+  char* at[kMaxRegisters];
+  std::copy_n(reg, program_.registers(), at);
+  // One that makes codes of a row has its scale from the beginning on.
+  if (chain_[i] != nullptr && !joined_[i + 1]) {
+    const auto& step = program_.steps_[i];
+    kernels_.chains[program_.chain_of(step).wide ? 1 : 0](
+        {chain_[i], at, cols, program_.first_kept_, program_.slots_, rows, moves_, moving_});
+    return;
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    apply(i, at, cols);
+    for (int k = 0; k < moving_; ++k) at[moves_[k].reg] += moves_[k].stride;
   }
 }
 

@@ -18,6 +18,9 @@ inline constexpr std::int64_t kStreamTile = 512;
 // worth waking.
 inline constexpr std::int64_t kWhole = 4096;
 
+// Instructions of chains that a run has room for; few programs have more.
+inline constexpr int kCodeHere = 128;
+
 /// One call's plan, shared by its threads.
 class ProgramRun {
  public:
@@ -26,6 +29,9 @@ class ProgramRun {
 
   /// To operands laid out alike, at `data`.
   void move_to(char* const* data);
+
+  /// For what lies `ahead` bytes from each operand that is read side by side.
+  void ask(const std::int64_t* ahead) const;
 
   void run();
 
@@ -70,6 +76,7 @@ class ProgramRun {
   /// Whether tiles of rows are laid out with the rows side by side: where some operand has them so in memory,
   /// or where they are too short to fill a register.
   bool rows_run_across() const;
+  void choose_moves();
   /// Where an operand's fastest axis is another than the loop's (a transposed input), that axis becomes the
   /// second: a tile over both then uses whole cache lines of every operand.
   bool bring_crossed_axis_next();
@@ -92,6 +99,8 @@ class ProgramRun {
   /// Where the operands are at the beginning of a line of tiles, and how many rows its tiles have.
   std::int64_t locate(std::int64_t line, char** start) const;
   void run_steps(char** reg, std::int64_t rows, std::int64_t cols);
+  /// A map or a chain over rows that are treated one by one.
+  void apply_by_row(std::size_t i, char* const* reg, std::int64_t rows, std::int64_t cols) const;
   /// Row values beside each element of their row; across memory, for as many lines as steps take at a time.
   void expand(char* to, const char* from, const Program::RegisterSpec& spec, std::int64_t rows,
               std::int64_t cols) const;
@@ -142,11 +151,18 @@ class ProgramRun {
   RowsKernel rows_kernel_[kMaxSteps];
   const ChainCode* chain_[kMaxSteps];  // of a step that is run as a chain, or null
   bool joined_[kMaxSteps + 1];         // it is part of the chain before it
-  ScratchFrame code_;
+  ChainCode code_[kCodeHere];
+  std::unique_ptr<ChainCode[]> more_code_;  // where that is not enough
+  // Where rows are treated one by one (`one_by_one_`): the registers that differ from row to row.
+  ChainTask::Move moves_[kMaxRegisters];
+  int moving_ = 0;
   bool row_value_[kMaxRegisters];  // an input with a value for each row of a tile
   std::int64_t row_stride_[kMaxRegisters];
   bool stream_ = false;
-  bool across_ = false;   // a block holds the first elements of its rows, then their second ones...
+  bool across_ = false;  // a block holds the first elements of its rows, then their second ones...
+  /// Tiles of rows that are long enough to be treated one by one, so that a value of a row is a single value
+  /// for its steps, and a value for each column is there once.
+  bool one_by_one_ = false;
   bool by_rows_ = false;  // full tiles read those values where they are
   bool steady_ = false;   // full tiles need no block of an input
   std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64,

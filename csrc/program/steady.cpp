@@ -7,6 +7,17 @@
 
 namespace ufuse {
 
+void ProgramRun::ask(const std::int64_t* ahead) const {
+  for (int k = program_.outputs(); k < count(); ++k) {
+    const auto size = static_cast<std::int64_t>(item_size(dtype(k)));
+    if (ahead[k] == 0 || plan_.axes == 0 || plan_.stride[k][0] != size) continue;
+    for (std::int64_t row = 0; row < (plan_.axes > 1 ? n1_ : 1); ++row) {
+      const char* const at = plan_.data[k] + row * plan_.stride[k][1] + ahead[k];
+      for (std::int64_t byte = 0; byte < n0_ * size; byte += kCacheLine) __builtin_prefetch(at + byte, 0, 2);
+    }
+  }
+}
+
 std::int64_t ProgramRun::steady_tiles(std::int64_t i0, std::int64_t line, std::int64_t left) const {
   const std::int64_t at = down() ? line % tiles1_ : i0;
   return std::min(at + left, down() ? n1_ / t1_ : n0_ / t0_) - at;

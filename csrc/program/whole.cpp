@@ -1,8 +1,9 @@
 // Programs that are one chain, over rows that lie as the chain can take them: no blocks, no tiles. Setting a
 // run of those up takes longer than a chain does with some thousand elements.
 #include <cstring>
+#include <vector>
 
-#include "program/program.hpp"
+#include "program/run.hpp"
 
 namespace ufuse {
 
@@ -44,6 +45,16 @@ class WholeRun {
     }
   }
 
+  /// For what lies `ahead` bytes from each operand, while it is read; null for nothing.
+  void ask(const std::int64_t* ahead) {
+    asking_ = 0;
+    for (int k = 1; ahead != nullptr && k < operands(); ++k) {
+      const int reg = register_of(k);
+      if (ahead[k] != 0 && !single_[reg])
+        asks_[asking_++] = {reg, log2_lane() - log2_size(dtype(k)), ahead[k]};
+    }
+  }
+
   void run() {
     if (!written_)
       write_code(program_.whole_, single_, scalar_, {out_, scale(), program_.output_dtype(0)}, code_);
@@ -66,6 +77,7 @@ class WholeRun {
   DType dtype(int k) const { return k == 0 ? program_.output_dtype(0) : program_.input_dtype(k - 1); }
   int register_of(int k) const { return k == 0 ? out_ : k - 1; }
   int operands() const { return program_.inputs() + 1; }
+  int log2_lane() const { return program_.whole_.wide ? 3 : 2; }
 
   void place_operands() {
     for (int k = 0; k < operands(); ++k) {
@@ -96,9 +108,11 @@ class WholeRun {
     for (int r = 0; r < program_.registers(); ++r) reg[r] = from[r];
     for (int k = 0; k < operands(); ++k)
       if (!single_[register_of(k)]) reg[register_of(k)] += first * size_[k];
-    const ChainTask task{
-        code_,  reg,    count, program_.first_kept_, program_.slots_, plan_.axes > 1 ? plan_.extent[1] : 1,
-        moves_, moving_};
+    const ChainTask task{code_,           reg,
+                         count,           program_.first_kept_,
+                         program_.slots_, plan_.axes > 1 ? plan_.extent[1] : 1,
+                         moves_,          moving_,
+                         asks_,           asking_};
     program_kernels(active_tier()).chains[program_.whole_.wide ? 1 : 0](task);
   }
 
@@ -127,6 +141,8 @@ class WholeRun {
   const void* scalar_[kMaxRegisters];
   ChainTask::Move moves_[kMaxOperands];
   int moving_ = 0;
+  ChainTask::Ask asks_[kMaxOperands];
+  int asking_ = 0;
   ChainCode code_[kMaxChainOps + 4];
   alignas(64) char kept_[kMaxKept][kChainGroup];
 };
@@ -138,16 +154,53 @@ bool Program::run_whole(int axes, const std::int64_t* shape, std::span<const Pro
   return run.fits();
 }
 
-bool Program::run_whole_items(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
-                              const ItemData& items) const {
-  if (whole_.empty()) return false;
-  WholeRun run(*this, axes, shape, operands);
-  if (!run.fits()) return false;
-  for (std::int64_t i = 0; i < items.count; ++i) {
-    run.move_to(items.data + i * static_cast<std::int64_t>(operands.size()));
-    run.run();
+namespace {
+
+class PreparedWhole : public PreparedRun {
+ public:
+  PreparedWhole(const Program& program, int axes, const std::int64_t* shape,
+                std::span<const ProgramOperand> operands)
+      : run_(program, axes, shape, operands) {}
+
+  bool fits() const { return run_.fits(); }
+  void run(char* const* data, const std::int64_t* ahead) override {
+    run_.move_to(data);
+    run_.ask(ahead);
+    run_.run();
   }
-  return true;
+
+ private:
+  WholeRun run_;
+};
+
+class PreparedBlocks : public PreparedRun {
+ public:
+  PreparedBlocks(const Program& program, int axes, const std::int64_t* shape,
+                 std::span<const ProgramOperand> operands)
+      : operands_(operands.begin(), operands.end()), run_(program, axes, shape, operands_) {}
+
+  void run(char* const* data, const std::int64_t* ahead) override {
+    run_.move_to(data);
+    if (ahead != nullptr) run_.ask(ahead);
+    run_.run();
+  }
+
+ private:
+  std::vector<ProgramOperand> operands_;
+  ProgramRun run_;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedRun> Program::prepare(int axes, const std::int64_t* shape,
+                                              std::span<const ProgramOperand> operands, bool pieces) const {
+  std::int64_t size = 1;
+  for (int axis = 0; axis < axes; ++axis) size *= shape[axis];
+  if (!whole_.empty() && (pieces || size <= kWhole)) {
+    auto whole = std::make_unique<PreparedWhole>(*this, axes, shape, operands);
+    if (whole->fits()) return whole;
+  }
+  return std::make_unique<PreparedBlocks>(*this, axes, shape, operands);
 }
 
 }  // namespace ufuse

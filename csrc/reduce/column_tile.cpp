@@ -14,7 +14,8 @@ namespace {
 constexpr std::int64_t kWindow = kLanes * kRowsPerStep;
 /// Columns gathered together: kRowsPerStep rows of 512 float32, or twice the rows of 256, stay in L1.
 constexpr std::int64_t kGatheredColumns = 512;
-constexpr std::int64_t kComputedColumns = 1024;
+/// Elements of computed inputs brought to the blocks at once, which stay in L1.
+constexpr std::int64_t kComputed = 2048;
 /// How far ahead short columns are asked for, into L2, while those before are finished and stored: maxima of
 /// one row went at 13 GB/s without, at 20 with 8 KB; sums of 4 rows at 16 and 19. More rows keep the
 /// prefetcher busy enough: 8 rows, 19 and 18.
@@ -75,9 +76,9 @@ class ColumnTile {
     return arrays * lane_bytes();
   }
 
-  /// Columns brought to the blocks at once. A program is set up for each piece of computed inputs.
+  /// Columns brought to the blocks at once.
   std::int64_t piece() const {
-    if (pass_.reduction.source != nullptr) return std::min(tile_.width, kComputedColumns);
+    if (pass_.reduction.source != nullptr) return std::min(tile_.width, kComputed / rows_together());
     return std::min(tile_.width, rows_together() > kRowsPerStep ? kGatheredColumns / 2 : kGatheredColumns);
   }
   std::int64_t rows_together() const { return one_step_ ? plan_.count : kRowsPerStep; }
@@ -106,7 +107,8 @@ class ColumnTile {
     }
     for (std::int64_t c = 0; c < tile_.width; c += piece()) {
       const std::int64_t columns = std::min(piece(), tile_.width - c), pitch = pitch_of(columns);
-      pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false);
+      pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false,
+                    {{columns, 0}, c > 0 && columns == piece()});
       for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
         const Feed& feed = pass_.feed[f];
@@ -226,7 +228,7 @@ class ColumnTile {
     }
     for (std::int64_t c = 0; c < tile_.width; c += piece()) {
       const std::int64_t columns = std::min(piece(), tile_.width - c), pitch = pitch_of(columns);
-      pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false);
+      pieces_.fetch(places, rows, plan_.inner, columns, 0, pitch, false, sequence(c, columns, base + first));
       for (int s = 0; s < pass_.states; ++s) {
         const int f = pass_.feed_of[s];
         const Feed& feed = pass_.feed[f];
@@ -242,6 +244,14 @@ class ColumnTile {
       }
       for (std::int64_t r = 0; r < rows; ++r) pieces_.advance_inner(places[r], columns);
     }
+  }
+
+  /// What comes after `columns` from `c` on, of rows from `element` of the group on: the columns beside them,
+  /// or the first ones of the next lane.
+  Sequence sequence(std::int64_t c, std::int64_t columns, std::int64_t element) const {
+    const bool follows = c > 0 && columns == piece();
+    if (c + columns < tile_.width) return {{columns, 0}, follows};
+    return {{-c, element % kLanes + 1 < kLanes ? 1 : kWindow - kLanes + 1}, follows};
   }
 
   /// Whether elements and mask lie side by side, for kernels that mask as they load.

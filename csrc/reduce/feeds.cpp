@@ -70,6 +70,7 @@ Pieces::Pieces(const FirstPass& pass, std::int64_t capacity)
   for (int k = 0; k < pass.reduction.inputs; ++k, at += bytes) raw_[k] = at;
   copy_ = at;
   mask_ = reinterpret_cast<std::uint8_t*>(at + bytes);
+  if (pass.reduction.source != nullptr) reader_ = pass.reduction.source->reader();
 }
 
 Place Pieces::place(const Tile& tile) const {
@@ -117,6 +118,7 @@ void Pieces::seek_lane(const Place& start, int operand, std::int64_t j, std::int
 
 void Pieces::index_of(const Place& place, std::int64_t* index) const {
   const ReducePlan& plan = pass_.plan;
+  std::fill_n(index, pass_.reduction.axes, 0);
   std::int64_t left = place.outer;
   for (int i = plan.outer_axes - 1; i >= 0; left /= plan.outer[i].extent, --i)
     index[plan.outer[i].id] = left % plan.outer[i].extent;
@@ -127,27 +129,28 @@ void Pieces::index_of(const Place& place, std::int64_t* index) const {
 }
 
 void Pieces::read_source(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                         std::int64_t pitch, void* const* to) {
+                         std::int64_t pitch, void* const* to, const Sequence& sequence) {
   const Reduction& r = pass_.reduction;
-  const int along = axis.id < 0 ? 0 : axis.id;
-  std::int64_t index[kMaxReduceAxes] = {};
+  // Rows at equal steps along one axis are read together.
+  const std::int64_t inner = rows > 1 ? places[1].inner - places[0].inner : 0;
+  const bool together = rows == 1 || inner != 0 || pass_.plan.group_axes == 1;
+  if (sequence.follows && together) return reader_->read_on(sequence.next);
+  std::int64_t index[kMaxReduceAxes];
   index_of(places[0], index);
-  if (rows > 1) {
-    // Rows at equal steps along one axis.
-    const std::int64_t inner = places[1].inner - places[0].inner,
-                       element = places[1].element - places[0].element;
-    const bool one_axis = inner == 0 ? pass_.plan.group_axes == 1 : element == 0 && pass_.plan.inner.id >= 0;
-    const int across = inner != 0 ? pass_.plan.inner.id : one_axis ? pass_.plan.group[0].id : -1;
-    const std::int64_t step = inner != 0 ? inner : element;
-    if (one_axis && r.source->read_rows(index, along, count, across, step, rows, pitch, to)) return;
-  }
-  for (std::int64_t row = 0; row < rows; ++row) {
+  SourceRows piece{index, axis.id < 0 ? 0 : axis.id, count, 0, 0, together ? rows : 1, pitch};
+  if (inner != 0)
+    piece.across = pass_.plan.inner.id;
+  else if (pass_.plan.group_axes == 1)
+    piece.across = pass_.plan.group[0].id;
+  if (rows > 1) piece.step = inner != 0 ? inner : places[1].element - places[0].element;
+  reader_->read(piece, sequence.next, to);
+  for (std::int64_t row = piece.rows; row < rows; ++row) {
     void* at[kMaxReduceInputs];
     for (int k = 0; k < r.inputs; ++k)
       at[k] =
           static_cast<char*>(to[k]) + row * pitch * static_cast<std::int64_t>(item_size(r.input[k].dtype));
-    if (row > 0) index_of(places[row], index);
-    r.source->read(index, along, count, at);
+    index_of(places[row], index);
+    reader_->read(piece, {}, at);
   }
 }
 
@@ -171,25 +174,20 @@ void Pieces::convert_computed(void* const* from, std::int64_t rows, std::int64_t
 }
 
 void Pieces::fetch_computed(const Place& place, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                            std::int64_t pitch) {
-  const Reduction& r = pass_.reduction;
-  const int along = axis.id < 0 ? 0 : axis.id, across = pass_.plan.inner.id;
+                            bool follows) {
   void* from[kMaxReduceInputs];
   computed_blocks(0, from);
-  std::int64_t index[kMaxReduceAxes] = {};
-  index_of(place, index);
-  if (rows == 1 || across < 0 || !r.source->read_rows(index, along, count, across, 1, rows, pitch, from)) {
-    for (std::int64_t row = 0; row < rows; ++row) {
-      Place at = place;
-      advance_inner(at, row);
-      void* to[kMaxReduceInputs];
-      for (int k = 0; k < r.inputs; ++k)
-        to[k] = static_cast<char*>(from[k]) +
-                row * pitch * static_cast<std::int64_t>(item_size(r.input[k].dtype));
-      read_source(&at, 1, axis, count, pitch, to);
-    }
+  const NextPiece next = rows == 1 ? NextPiece{count, 0} : NextPiece{0, rows};
+  if (follows) {
+    reader_->read_on(next);
+  } else {
+    std::int64_t index[kMaxReduceAxes];
+    index_of(place, index);
+    SourceRows piece{index, axis.id < 0 ? 0 : axis.id, count, 0, 1, rows, count};
+    if (pass_.plan.inner.id >= 0) piece.across = pass_.plan.inner.id;
+    reader_->read(piece, next, from);
   }
-  convert_computed(from, rows, count, 0, pitch);
+  convert_computed(from, rows, count, 0, count);
 }
 
 void Pieces::convert(const Feed& feed, char* to, const void* from, std::int64_t count) const {
@@ -236,7 +234,7 @@ void Pieces::fetch_feed(const Feed& feed, const Place* places, std::int64_t rows
 }
 
 void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                   std::int64_t at, std::int64_t pitch, bool all) {
+                   std::int64_t at, std::int64_t pitch, bool all, const Sequence& sequence) {
   const Reduction& r = pass_.reduction;
   if (r.source == nullptr) {
     for (int f = 0; f < pass_.feeds; ++f) {
@@ -246,10 +244,40 @@ void Pieces::fetch(const Place* places, std::int64_t rows, const ReduceAxis& axi
     }
     return;
   }
+  if (interleaves(rows, axis)) return fetch_interleaved(places[0], rows, count, pitch, sequence);
   void* from[kMaxReduceInputs];
   computed_blocks(at, from);
-  read_source(places, rows, axis, count, pitch, from);
+  read_source(places, rows, axis, count, pitch, from, sequence);
   convert_computed(from, rows, count, at, pitch);
+}
+
+bool Pieces::interleaves(std::int64_t rows, const ReduceAxis& axis) const {
+  const ReducePlan& plan = pass_.plan;
+  if (rows < 2 || rows > kMostInterleaved || rows != plan.count || plan.group_axes != 1 ||
+      axis.id != plan.inner.id || !pass_.reduction.source->continues(axis.id, plan.group[0].id, rows))
+    return false;
+  for (int f = 0; f < pass_.feeds; ++f)
+    if (pass_.feed[f].converted) return false;
+  return true;
+}
+
+void Pieces::fetch_interleaved(const Place& place, std::int64_t rows, std::int64_t count, std::int64_t pitch,
+                               const Sequence& sequence) {
+  NextPiece next = sequence.next;
+  std::swap(next.along, next.across);
+  if (sequence.follows) {
+    reader_->read_on(next);
+  } else {
+    void* to[kMaxReduceInputs];
+    for (int k = 0; k < pass_.reduction.inputs; ++k) to[k] = raw_[k];
+    std::int64_t index[kMaxReduceAxes];
+    index_of(place, index);
+    reader_->read({index, pass_.plan.group[0].id, rows * count, pass_.plan.inner.id, 0, 1, 0}, next, to);
+  }
+  for (int f = 0; f < pass_.feeds; ++f) {
+    const Feed& feed = pass_.feed[f];
+    pass_.kernels.pieces.split[feed.stored_log2](block_[f], pitch * feed.size, raw_[feed.input], rows, count);
+  }
 }
 
 void Pieces::fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,

@@ -20,6 +20,12 @@ struct Place {
   std::int64_t outer, inner, element;
 };
 
+/// A piece among those of computed inputs.
+struct Sequence {
+  NextPiece next;
+  bool follows = false;  // it is the one that came next, and of the shape of the one before
+};
+
 /// The pieces of one task: blocks of `capacity` elements for every feed.
 class Pieces {
  public:
@@ -48,11 +54,13 @@ class Pieces {
   /// Brings `count` elements along `axis` from each of `rows` <= kMostInterleaved places to its block, row r
   /// at `at` + r * `pitch`: of every feed that is not in place, or of `all`.
   void fetch(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-             std::int64_t at, std::int64_t pitch, bool all);
+             std::int64_t at, std::int64_t pitch, bool all, const Sequence& sequence = {});
   /// `count` elements along `axis` of computed inputs, from `place` and the rows - 1 places after it along
-  /// the inner axis, to rows `pitch` apart in the blocks.
+  /// the inner axis, to rows that follow each other in the blocks. `follows`: as in `Sequence`.
   void fetch_computed(const Place& place, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                      std::int64_t pitch);
+                      bool follows);
+  /// What of the next piece the one who folds this one should ask for.
+  PieceReader::Unasked unasked() const { return reader_->unasked(); }
   /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced. A mask
   /// that can be read in place (`mask_row`) is fetched only where `all` is set.
   void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
@@ -86,10 +94,14 @@ class Pieces {
   void index_of(const Place& place, std::int64_t* index) const;
   /// Elements of a computed input from each place, to rows `pitch` apart.
   void read_source(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
-                   std::int64_t pitch, void* const* to);
+                   std::int64_t pitch, void* const* to, const Sequence& sequence);
   /// The elements of computed inputs as feeds take them, from where `read_source` has put them: `from`.
   void convert_computed(void* const* from, std::int64_t rows, std::int64_t count, std::int64_t at,
                         std::int64_t pitch);
+  /// Whether rows of computed inputs, the whole group side by side, are together one run of elements.
+  bool interleaves(std::int64_t rows, const ReduceAxis& axis) const;
+  void fetch_interleaved(const Place& place, std::int64_t rows, std::int64_t count, std::int64_t pitch,
+                         const Sequence& sequence);
   void computed_blocks(std::int64_t at, void** to) const;
   void convert(const Feed& feed, char* to, const void* from, std::int64_t count) const;
   void fetch_feed(const Feed& feed, const Place* places, std::int64_t rows, std::int64_t stride,
@@ -101,6 +113,7 @@ class Pieces {
   char* raw_[kMaxReduceInputs];
   char* copy_;
   std::uint8_t* mask_;
+  std::unique_ptr<PieceReader> reader_;  // of computed inputs
 };
 
 }  // namespace ufuse

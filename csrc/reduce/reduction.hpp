@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "core/macros.hpp"
 #include "reduce/kernels.hpp"
@@ -34,23 +35,49 @@ struct ReduceInput {
   const float* table = nullptr;  // 256 values
 };
 
+/// Rows of elements at equal steps, of the inputs of a reduction.
+struct SourceRows {
+  const std::int64_t* index;  // of the first element
+  int axis;                   // along which rows run
+  std::int64_t count;
+  int across;  // along which one follows the other
+  std::int64_t step, rows;
+  std::int64_t pitch;  // elements from one row to the next where they are written
+};
+
+/// From the first element of a piece to that of the one after it: elements along its rows, and along the axis
+/// across. Nothing is known of it where both are 0.
+struct NextPiece {
+  std::int64_t along = 0, across = 0;
+};
+
+/// Computes rows, one piece after the other, on one thread.
+class PieceReader {
+ public:
+  virtual ~PieceReader() = default;
+  /// Writes rows of each input k of the reduction to `to[k]`, in native byte order. `next`: what the next
+  /// call is likely to be for.
+  virtual void read(const SourceRows& rows, const NextPiece& next, void* const* to) = 0;
+  /// The same for the piece that came next, with rows alike, to the same place.
+  virtual void read_on(const NextPiece& next) = 0;
+
+  /// What is read of memory for the next piece and has not been asked for, laid out as the elements just
+  /// written for input 0: where the first would be, and from which row on. Null where there is none.
+  struct Unasked {
+    const char* at = nullptr;
+    std::int64_t from = 0;
+  };
+  /// For one who folds the rows of input 0 and can ask meanwhile.
+  virtual Unasked unasked() const { return {}; }
+};
+
 /// Where elements are computed and not read: the map of a map-reduce. The inputs' `data` is then unused;
 /// their strides only say along which axis pieces are cheapest.
 class PieceSource {
  public:
   virtual ~PieceSource() = default;
-  /// Writes the `count` elements along `axis` that start at the multi-index `index`, of each input k of the
-  /// reduction to `to[k]`, contiguous, in native byte order. Called from several threads at once.
-  virtual void read(const std::int64_t* index, int axis, std::int64_t count, void* const* to) const = 0;
-
-  /// The same of `rows` such runs, `step` apart along `across`, to rows `pitch` elements apart. Returns
-  /// whether that is done: false where they have to be read one by one.
-  virtual bool read_rows(const std::int64_t* index, int axis, std::int64_t count, int across,
-                         std::int64_t step, std::int64_t rows, std::int64_t pitch, void* const* to) const {
-    static_cast<void>(index), static_cast<void>(axis), static_cast<void>(count), static_cast<void>(across);
-    static_cast<void>(step), static_cast<void>(rows), static_cast<void>(pitch), static_cast<void>(to);
-    return false;
-  }
+  /// Called from several threads at once.
+  virtual std::unique_ptr<PieceReader> reader() const = 0;
 
   /// Whether elements along `outer` follow those along `inner`, of which there are `extent`: indices along
   /// `inner` may then be larger.

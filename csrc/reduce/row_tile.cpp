@@ -12,7 +12,7 @@ namespace {
 /// With several slots, pieces of this size go through all of them while in L1.
 constexpr std::int64_t kSharedBytes = 16 << 10;
 constexpr std::int64_t kRowBlock = 64;          // rows gathered together at most
-constexpr std::int64_t kComputed = 8 * kChunk;  // elements of a program's piece
+constexpr std::int64_t kComputed = 2 * kChunk;  // elements of a program's piece: they stay in L1
 constexpr std::int64_t kScattered = 64;  // elements in lines of their own that are gathered between folds
 
 /// `count` elements of each row, `stride` bytes apart, to where they are side by side. So plain a loop leaves
@@ -228,35 +228,35 @@ class RowTile {
     }
   }
 
-  /// Computed elements, so many at a time that what setting up a program costs is little of it.
+  /// Computed elements, piece by piece.
   void read_computed(std::int64_t first_chunk, std::int64_t last_chunk) {
     const ReduceAxis& axis = plan_.group_axes > 0 ? plan_.group[0] : kSingleAxis;
-    Pieces pieces(pass_, pitch_of(kComputed));
+    Pieces pieces(pass_, std::max(kComputed, plan_.count < kChunk ? plan_.count : kChunk));
     const Place start = pieces.place(tile_);
     if (pass_.chunks == 1) {
-      const std::int64_t pitch = pitch_of(plan_.count);
-      const std::int64_t block = std::max<std::int64_t>(1, kComputed / pitch);
+      const std::int64_t block = std::max<std::int64_t>(1, kComputed / plan_.count);
       for (std::int64_t i = 0; i < tile_.width; i += block) {
         const std::int64_t rows = std::min(block, tile_.width - i);
         Place place = start;
         pieces.advance_inner(place, i);
-        pieces.fetch_computed(place, rows, axis, plan_.count, pitch);
-        fold_computed(pieces, pitch, rows, plan_.count, i, 0, false);
+        pieces.fetch_computed(place, rows, axis, plan_.count, i > 0 && rows == block);
+        fold_computed(pieces, plan_.count, rows, plan_.count, i, 0, false);
       }
       return;
     }
+    constexpr std::int64_t kChunks = kComputed / kChunk;
     const std::int64_t full = std::min(last_chunk, plan_.count / kChunk);
     for (std::int64_t i = 0; i < tile_.width; ++i) {
-      auto run = [&](std::int64_t chunk, std::int64_t chunks, std::int64_t count) {
+      auto run = [&](std::int64_t chunk, std::int64_t chunks, std::int64_t count, bool follows) {
         Place place = start;
         pieces.advance_inner(place, i);
         pieces.advance_group(place, chunk * kChunk);
-        pieces.fetch_computed(place, 1, axis, chunks * count, 0);
+        pieces.fetch_computed(place, 1, axis, chunks * count, follows);
         fold_computed(pieces, kChunk, chunks, count, i, chunk, true);
       };
-      for (std::int64_t chunk = first_chunk; chunk < full; chunk += kComputed / kChunk)
-        run(chunk, std::min(kComputed / kChunk, full - chunk), kChunk);
-      if (full < last_chunk) run(full, 1, length(full));
+      for (std::int64_t chunk = first_chunk; chunk < full; chunk += kChunks)
+        run(chunk, std::min(kChunks, full - chunk), kChunk, chunk > first_chunk && chunk + kChunks <= full);
+      if (full < last_chunk) run(full, 1, length(full), false);
     }
   }
 
@@ -264,8 +264,23 @@ class RowTile {
                      std::int64_t position, std::int64_t chunk, bool along_chunks) {
     for (int s = 0; s < pass_.states; ++s) {
       const int f = pass_.feed_of[s];
-      call(s, pieces.block(f), pitch * pass_.feed[f].size, rows, count, position, chunk, along_chunks);
+      const std::int64_t size = pass_.feed[f].size, before = s == 0 ? unasked_from(pieces, rows) : rows;
+      auto fold = [&](std::int64_t first, std::int64_t some, std::int64_t ahead) {
+        if (some > 0)
+          call(s, pieces.block(f) + first * pitch * size, pitch * size, some, count,
+               along_chunks ? position : position + first, along_chunks ? chunk + first : chunk, along_chunks,
+               ahead);
+      };
+      fold(0, before, 0);
+      fold(before, rows - before, before < rows ? pieces.unasked().at - pieces.block(f) : 0);
     }
+  }
+
+  /// The first of `rows` while which the first state is to ask for what the next piece reads.
+  std::int64_t unasked_from(const Pieces& pieces, std::int64_t rows) const {
+    const Feed& feed = pass_.feed[pass_.feed_of[0]];
+    const PieceReader::Unasked unasked = pieces.unasked();
+    return unasked.at == nullptr || feed.input != 0 || feed.converted ? rows : std::min(unasked.from, rows);
   }
 
   void gather(std::int64_t first_chunk, std::int64_t last_chunk) {

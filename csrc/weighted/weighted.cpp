@@ -1,5 +1,7 @@
 #include "weighted/weighted.hpp"
 
+#include <algorithm>
+
 #include "core/scratch.hpp"
 #include "weighted/rows.hpp"
 
@@ -9,13 +11,36 @@ UFUSE_TIER_TABLES(WeightedKernels, weighted_kernels)
 
 namespace {
 
-class Products : public PieceSource {
+class ProductReader : public PieceReader {
  public:
-  explicit Products(const WeightedSum& sum)
+  explicit ProductReader(const WeightedSum& sum)
       : sum_(sum), pieces_(reduce_kernels(active_tier()).pieces), kernels_(weighted_kernels(active_tier())) {}
 
-  void read(const std::int64_t* index, int axis, std::int64_t count, void* const* to) const override {
-    auto* kept = sum_.totals != nullptr ? static_cast<double*>(to[1]) : nullptr;
+  void read(const SourceRows& rows, const NextPiece& next, void* const* to) override {
+    std::copy_n(rows.index, sum_.axes, index_);
+    std::copy_n(to, sum_.totals != nullptr ? 2 : 1, to_);
+    rows_ = rows;
+    read_on(next);
+  }
+
+  void read_on(const NextPiece& next) override {
+    std::int64_t index[kMaxReduceAxes];
+    std::copy_n(index_, sum_.axes, index);
+    const SourceRows& rows = rows_;
+    void* const* to = to_;
+    for (std::int64_t row = 0; row < rows.rows; ++row) {
+      auto* products = static_cast<double*>(to[0]) + row * rows.pitch;
+      auto* kept = sum_.totals != nullptr ? static_cast<double*>(to[1]) + row * rows.pitch : nullptr;
+      read_row(index, rows.axis, rows.count, products, kept);
+      index[rows.across] += rows.step;
+    }
+    index_[rows.axis] += next.along;
+    index_[rows.across] += next.across;
+  }
+
+ private:
+  void read_row(const std::int64_t* index, int axis, std::int64_t count, double* products,
+                double* kept) const {
     const ScratchFrame frame(static_cast<std::size_t>(3 * count) * sizeof(double));
     char* blocks[2] = {frame.data(), frame.data() + count * 8};
     char* raw = frame.data() + 2 * count * 8;
@@ -26,10 +51,9 @@ class Products : public PieceSource {
       pieces[k] = piece(input, index, axis, count, raw, blocks[k]);
       wide[k] = is_wide(input);
     }
-    kernels_.multiply[wide[0]][wide[1]](static_cast<double*>(to[0]), kept, pieces[0], pieces[1], count);
+    kernels_.multiply[wide[0]][wide[1]](products, kept, pieces[0], pieces[1], count);
   }
 
- private:
   static bool is_wide(const ReduceInput& input) {
     return input.coding == Coding::plain && input.dtype != DType::F32;
   }
@@ -61,6 +85,18 @@ class Products : public PieceSource {
   const WeightedSum& sum_;
   const PieceKernels& pieces_;
   const WeightedKernels& kernels_;
+  std::int64_t index_[kMaxReduceAxes];  // of the next piece
+  SourceRows rows_{};
+  void* to_[2] = {};
+};
+
+class Products : public PieceSource {
+ public:
+  explicit Products(const WeightedSum& sum) : sum_(sum) {}
+  std::unique_ptr<PieceReader> reader() const override { return std::make_unique<ProductReader>(sum_); }
+
+ private:
+  const WeightedSum& sum_;
 };
 
 }  // namespace
