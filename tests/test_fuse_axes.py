@@ -205,3 +205,47 @@ def test_pieces_of_what_is_computed_in_turn(
     b = rng.integers(0, 50, shape).astype("f4")
     got = uf.fuse(lambda a, b: ((a + b) * 2).sum(axis))(a, b)
     assert np.array_equal(got, ((a + b) * 2).sum(axis))
+
+
+def test_rows_beside_a_value_for_each_column_by_the_fast_entry() -> None:
+    def norm(x: Any, gain: Any) -> Any:
+        return (x - x.mean(1)[:, None]) * gain
+
+    rng = np.random.default_rng(2)
+    fused = uf.fuse(norm)
+    x, gain = rng.random((6, 40)), rng.random(40)
+    for a, b in (
+        (x, gain),
+        (x, gain),
+        (x[:, :1].copy(), gain),  # the rows are shorter than the loop
+        (x[:1].copy(), rng.random(40)),
+        (x[:, 1:].copy(), gain[1:].copy()),
+    ):
+        want, out = norm(a, b), np.empty(np.broadcast_shapes(a.shape, b.shape))
+        for got in (fused(a, b), fused(a, b, out=out)):
+            assert got.shape == want.shape
+            assert np.allclose(got, want, rtol=1e-13, atol=1e-15)
+    if executors.backend() == "native":
+        assert getattr(fused, "_fast", None) is not None
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 9])
+@pytest.mark.parametrize("length", [255, 256, 320, 1000, 1024, 1030, 5000])
+@pytest.mark.parametrize("step", [1, 2])
+def test_long_rows_treated_one_by_one(rows: int, length: int, step: int) -> None:
+    def codes(x: Any, scale: Any, gain: Any) -> Any:
+        y = (x - x.mean(1)[:, None]) / (x.std(1)[:, None] + scale) * gain
+        top = np.max(np.abs(y), axis=1)[:, None]
+        return y, np.rint(y / top * 127).astype(np.int8), top[:, 0], np.exp(y - top) * scale
+
+    rng = np.random.default_rng(length)
+    x = rng.random((rows, length * step)).astype("f4")[:, ::step]
+    scale, gain = rng.random((rows, 1)).astype("f4"), rng.random(length).astype("f4")
+    got, want = uf.fuse(codes)(x, scale, gain), codes(x, scale, gain)
+    assert np.allclose(got[0], want[0], rtol=1e-4, atol=1e-5)
+    assert np.abs(got[1].astype(int) - want[1]).max() <= 1
+    assert np.allclose(got[2], want[2], rtol=1e-4)
+    assert np.allclose(got[3], want[3], rtol=1e-4, atol=1e-6)
+    alone = [uf.fuse(codes)(x[i : i + 1], scale[i : i + 1], gain) for i in range(rows)]
+    for k in range(4):  # to the bit, however many rows a tile has
+        assert np.array_equal(got[k], np.concatenate([one[k] for one in alone]))

@@ -57,10 +57,12 @@ cdef class FastProgram(FastCall):
     cdef Py_ssize_t itemsizes[MAX_OPERANDS]
     cdef int axes[MAX_OPERANDS]       # of each input; LinearCall does not look
     cdef int64_t longest_row          # longer trailing axes are for the general call
+    cdef int spanning                 # the input that must have all of the loop's elements, or -1
 
-    def __cinit__(self, program, output_dtypes, input_dtypes, input_axes, longest_row=None):
+    def __cinit__(self, program, output_dtypes, input_dtypes, input_axes, longest_row=None, int spanning=-1):
         cdef int k = 0
         self.longest_row = INT64_MAX if longest_row is None else longest_row
+        self.spanning = spanning
         self.owner = program
         self.guards = ()
         self.program = program_at(program.address)
@@ -80,7 +82,8 @@ cdef class FastProgram(FastCall):
 
         `guards` are tuples (globals, name, value) or (cell, None, value).
         """
-        cdef FastProgram copy = FastProgram.__new__(FastProgram, self.owner, (), (), (), self.longest_row)
+        cdef FastProgram copy = FastProgram.__new__(
+            FastProgram, self.owner, (), (), (), self.longest_row, self.spanning)
         cdef int k
         copy.inputs, copy.outputs = self.inputs, self.outputs
         for k in range(self.inputs + self.outputs):
@@ -136,6 +139,8 @@ cdef object _laid_out(FastProgram fast, PyObject* const* inputs, object out, Cal
     for axis in range(axes):
         layout.size *= extents[axis]
     if layout.size == 0 or extents[axes - 1] > fast.longest_row:
+        return NotImplemented
+    if fast.spanning >= 0 and cnp.PyArray_SIZE(<object>inputs[fast.spanning]) != layout.size:
         return NotImplemented
     if out is None:
         target = new_array(axes, <cnp.npy_intp*>extents, fast.types[0], fast.itemsizes[0])

@@ -29,6 +29,7 @@ class FastProgram(FastCall):
         input_dtypes: Sequence[np.dtype[Any]],
         input_axes: Sequence[int],
         longest_row: int | None = None,
+        spanning: int = -1,
     ) -> None: ...
     def guarded(self, guards: Sequence[tuple[Any, str | None, Any]]) -> FastProgram: ...
 

@@ -124,11 +124,15 @@ def quantize_ranged(
 
 
 def fast_program(
-    program: Program, input_axes: Sequence[int], longest_row: int | None = None
+    program: Program,
+    input_axes: Sequence[int],
+    longest_row: int | None = None,
+    spanning: int | None = None,
 ) -> _fast.FastProgram:
     """Return what `_fast.ProgramCall` repeats: `program` for inputs of `input_axes` dimensions.
 
-    Calls with a longer trailing axis than `longest_row` are left to the general call.
+    Calls with a longer trailing axis than `longest_row` are left to the general call, and so are
+    those in which the input `spanning` has not all elements of the loop.
     """
     return _fast.FastProgram(
         compiled(program),
@@ -136,6 +140,7 @@ def fast_program(
         [dtype_of(code) for code in program.inputs],
         list(input_axes),
         longest_row,
+        -1 if spanning is None else spanning,
     )
 
 
@@ -145,6 +150,7 @@ def fast_scalars(
     arguments: int,
     inputs: Sequence[tuple[int, type | None, tuple[int, int] | None]],
     longest_row: int | None = None,
+    spanning: int | None = None,
 ) -> _fast.FastScalars:
     """Return what repeats `program` for arrays and Python numbers.
 
@@ -158,12 +164,12 @@ def fast_scalars(
     inputs : sequence of (int, type or None, (int, int) or None)
         For each input its argument, the type of a number (None: an array), and of an int the
         smallest and the largest that the program is for.
-    longest_row : int, optional
+    longest_row, spanning : int, optional
         As for `fast_program`.
     """
     codes = zip(inputs, program.inputs, strict=True)
     return _fast.FastScalars(
-        fast_program(program, input_axes, longest_row),
+        fast_program(program, input_axes, longest_row, spanning),
         arguments,
         [(place, kind, code[0] == "f", limits) for (place, kind, limits), code in codes],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,7 @@ class Specialisation:
                 and run.inputs == tuple(map(Seen, range(len(self.sources))))
                 and isinstance(self.structure, _Output)
                 and run.program.stages[run.program.outputs[0]] == "full"
-                and _has_whole_rows(run.program)
+                and _spanning(run.program) is not False
                 and native.can_run(run.program)
                 and self._repeating(run.program, arguments, arrays, numbers)
             ) or False
@@ -173,8 +173,9 @@ class Specialisation:
         native = executors.native
         axes = [arguments.arrays[s.index].ndim if isinstance(s, Leaf) else 0 for s in self.sources]
         longest = LONGEST_ALONE if program.has_reductions else None
+        spanning = _spanning(program)
         if not numbers:
-            return native.fast_program(program, axes, longest)
+            return native.fast_program(program, axes, longest, spanning)
         inputs: list[tuple[int, type | None, tuple[int, int] | None]] = []
         for source in self.sources:
             if isinstance(source, Leaf):
@@ -187,9 +188,10 @@ class Specialisation:
             if limits is None and (type(value) is int or source.code[0] != "f"):
                 return None
             inputs.append((numbers[source.compute.index], type(value), limits))
-        if len({place for place, _, _ in inputs}) != len(arrays) + len(numbers):
+        count = len(arrays) + len(numbers)
+        if len({place for place, _, _ in inputs}) != count:
             return None  # the type of a number that is not read is part of the key too
-        return native.fast_scalars(program, axes, len(arrays) + len(numbers), inputs, longest)
+        return native.fast_scalars(program, axes, count, inputs, longest, spanning)
 
     def _repeated(self, run: ContractRun, arguments: Arguments, plan: Plan) -> Any:
         """Return what repeats a call that is one contraction, for arrays of the same layouts."""
@@ -219,20 +221,26 @@ class Specialisation:
         return _build(self.structure, outputs)
 
 
-def _has_whole_rows(program: Program) -> bool:
-    """Whether the rows that are reduced, and the result, have the length of the loop.
+def _spanning(program: Program) -> int | Literal[False] | None:
+    """Return the input that must have the loop's shape for rows to be whole; None if any may.
 
-    They do if every input is part of them as it is, not only reduced to one value per row.
+    Rows that are reduced, and the result, have the length of the loop where every input is part of
+    them as it is, not only reduced to one value per row; else where an input is part of all of
+    them that has that length itself. False if there is none.
     """
+    if not program.has_reductions:
+        return None
     everything = frozenset(range(len(program.inputs)))
     part = [frozenset({i}) for i in range(len(program.inputs))]
     part += [frozenset()] * len(program.constants)
+    common = everything
     for instruction in program.instructions:
         found = frozenset[int]().union(*(part[arg] for arg in instruction.args))
-        if instruction.is_reduction and found != everything:
-            return False
+        if instruction.is_reduction:
+            common &= found
         part.append(frozenset() if instruction.is_reduction else found)
-    return not program.has_reductions or part[program.outputs[0]] == everything
+    common &= part[program.outputs[0]]
+    return None if common == everything else min(common, default=False)
 
 
 class _Output(int):
