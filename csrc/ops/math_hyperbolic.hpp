@@ -106,7 +106,7 @@ UFUSE_INLINE V log_with_root(V larger, V smaller, V root_low, mask_t<V> huge, V 
   using B = bits_t<V>;
   const V one = constant<V>(1.0);
   const Sum<V> sum = sum_of_larger(larger, smaller);
-  const V v = select(huge, x * constant<V>(0.5), sum.high);
+  const V v = select(huge, at_most(x, 0x1.fffffep127) * constant<V>(0.5), sum.high);
   const V v_low = sum.low + root_low;
   const B e = (bitcast<B>(v) - splat<B>(format_t<V>::kLeastSignificand)) >> 23;
   const B shift = e << 23;
@@ -126,7 +126,8 @@ template <class V>
 UFUSE_INLINE V short_asinh(V x) {
   const V one = constant<V>(1.0);
   const V t = at_most(x, kEqualLegs<V>);
-  const V s = t * t;
+  const V near = at_most(x, 0.5);
+  const V s = near * near;
   // (asinh(x) / x - 1) / x^2 on [0, 1/2]: error of asinh(x) 2^-29.6.
   const V p = polynomial(s, -0.1666664332151413, 0.07498642057180405, -0.04438331723213196,
                          0.028163496404886246, -0.01322839967906475);
@@ -134,7 +135,7 @@ UFUSE_INLINE V short_asinh(V x) {
   const Sum<V> root = root_of<V>({square, fma(t, t, one - square)});
   const V y = log_with_root<V>(root.high, t, root.low, x > constant<V>(kEqualLegs<V>), x);
   const V above = select(x < infinity<V>(), y, x);
-  return select(t < constant<V>(0.5), fma(t * s, p, t), above);
+  return select(t < constant<V>(0.5), fma(near * s, p, near), above);
 }
 
 }  // namespace math

@@ -53,7 +53,8 @@ UFUSE_INLINE Reduced<V> reduce_log(V x) {
     x = without_sign(x);  // negative numbers are no denormals, which an overflow would tell
     const auto denormal = x < splat<V>(format_t<V>::kLeastNormal);
     constexpr double kUp = is_single<V> ? 0x1p25 : 0x1p54;
-    const Reduced<V> a = reduce_normal(select(denormal, x * constant<V>(kUp), x));
+    const Reduced<V> a =
+        reduce_normal(static_cast<V>(x * select(denormal, constant<V>(kUp), constant<V>(1.0))));
     return {a.k + select(denormal, constant<V>(is_single<V> ? -25.0 : -54.0), constant<V>(0.0)), a.f};
   }
 }

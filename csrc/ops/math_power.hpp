@@ -58,7 +58,7 @@ UFUSE_INLINE Binade<V> binade(V x) {
     x = without_sign(x);
     x = select((x > constant<V>(0.0)) & (x < infinity<V>()), x, constant<V>(1.0));
     const auto denormal = x < splat<V>(format_t<V>::kLeastNormal);
-    const B b = bitcast<B>(select(denormal, x * constant<V>(0x1p25), x));
+    const B b = bitcast<B>(static_cast<V>(x * select(denormal, constant<V>(0x1p25), constant<V>(1.0))));
     const V k = convert<V>(b >> 23) - select(denormal, constant<V>(152.0), constant<V>(127.0));
     return {k, bitcast<V>((b & splat<B>(0x7fffff)) | bitcast<B>(constant<V>(1.0)))};
   }
@@ -155,7 +155,7 @@ UFUSE_INLINE PowerOfLog<V> float_power(V x, V y) {
   // (2^t - 1) / t, |t| <= 0.566: error of 2^t 2^-27.4.
   const V slope = polynomial(t, 0.6931472420692444, 0.24022653698921204, 0.055502768605947495,
                              0.009618029929697514, 0.00134173349943012, 0.00015440964489243925);
-  return {scale(fma(slope, t, constant<V>(1.0)), n), z};
+  return {scale(fma(slope, t, constant<V>(1.0)), at_least(n, -250.0)), z};
 }
 
 /// x^y for positive finite x and finite y.
