@@ -100,10 +100,11 @@ UFUSE_INLINE V short_atan(V x) {
   const V t = main + main_low;
   const V s = t * t;
   // atan(t) / t - 13/16 on [0, 1]: error of atan(t) 2^-28.5. So it is smallest where t is largest.
-  // One Horner scheme, as nothing of what cancels may be rounded first.
+  // One Horner scheme, as nothing of what cancels may be rounded first; the last coefficient so that atan(1)
+  // is the float nearest to pi/4.
   const V most =
       polynomial(s, 0.1999853104352951, -0.14264051616191864, 0.10951174795627594, -0.08400475233793259,
-                 0.05790654569864273, -0.031127002090215683, 0.010887361131608486, -0.0017875476041808724);
+                 0.05790654569864273, -0.031127002090215683, 0.010887361131608486, -0.0017875436460599303);
   const V p = fma(fma(most, s, constant<V>(-0.33333298563957214)), s, constant<V>(0.1875));
   const V slope = constant<V>(0.8125);
   const V sum = fma(main, slope, base);
