@@ -129,6 +129,41 @@ def test_exact_operations_have_the_bits_of_numpy(ufunc: np.ufunc, code: str) -> 
             np.testing.assert_array_equal(got, want)
 
 
+def divisors(code: str) -> list[int]:
+    """Powers of two and their neighbours, small numbers, ends, and others."""
+    limits = np.iinfo(code)
+    powers = [1 << k for k in range(limits.bits)]
+    near = {p + more for p in powers for more in (-1, 0, 1)} | {-p + 1 for p in powers}
+    rng = np.random.default_rng(8)
+    spread = rng.integers(limits.min, limits.max, 40, dtype=code, endpoint=True).tolist()
+    return sorted(
+        d for d in {*near, *spread, *range(-9, 130), limits.min} if limits.min <= d <= limits.max
+    )
+
+
+@pytest.mark.parametrize("code", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
+@pytest.mark.parametrize("ufunc", EXACT[:3], ids=lambda ufunc: ufunc.__name__)
+def test_division_by_one_number_is_that_of_numpy(ufunc: np.ufunc, code: str) -> None:
+    limits = np.iinfo(code)
+    rng = np.random.default_rng(7)
+    fused = traced(ufunc)
+    for d in divisors(code):
+        by = np.array(d, code)
+        spread = rng.integers(limits.min, limits.max, 400, dtype=code, endpoint=True)
+        near = (rng.integers(0, 99, 200).astype(code) * by)[:, None] + np.array([-1, 0, 1]).astype(code)
+        shifted = spread >> rng.integers(0, limits.bits, spread.size).astype(code)
+        ends = np.array([limits.min, limits.min + 1, limits.max, 0, 1], code)
+        x = np.concatenate([spread, near.ravel(), shifted, ends, np.repeat(by, 3)])
+        with np.errstate(all="ignore"):
+            want = ufunc(x, by)
+            np.testing.assert_array_equal(fused(x, by), want, err_msg=f"by {d}")
+    rows = x[: x.size // 5 * 5].reshape(5, -1)
+    each = np.array([[1], [3], [limits.max], [0], [2]], code)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(fused(rows, each), ufunc(rows, each))
+        np.testing.assert_array_equal(fused(rows[::-1, ::-3], each), ufunc(rows[::-1, ::-3], each))
+
+
 @pytest.mark.parametrize("code", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
 @pytest.mark.parametrize("ufunc", EXACT[:3], ids=lambda ufunc: ufunc.__name__)
 def test_division_of_integers_is_that_of_numpy(ufunc: np.ufunc, code: str) -> None:

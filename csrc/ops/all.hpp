@@ -4,7 +4,7 @@
 #include "ops/arithmetic.hpp"
 #include "ops/cast.hpp"
 #include "ops/compare.hpp"
-#include "ops/division.hpp"
+#include "ops/invariant.hpp"
 #include "ops/lowfloat.hpp"
 #include "ops/math.hpp"
 #include "ops/numbers.hpp"

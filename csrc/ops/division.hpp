@@ -72,6 +72,10 @@ enum class Part { kQuotient, kFloored, kTruncated };  // floor_divide, remainder
 template <class T>
 inline constexpr bool is_signed = static_cast<T>(-1) < T(0);
 
+/// By one number for many: ops/invariant.hpp.
+template <Part part, class T>
+class InvariantDivision;
+
 /// 0 for a divisor 0, and the smallest integer divided by -1 is itself.
 template <Part part, class T>
 UFUSE_INLINE T divide_one(T a, T b) {
@@ -97,12 +101,64 @@ UFUSE_INLINE V divide_whole(V a, V b) {
   return select(by_zero, zero, result);
 }
 
+#if defined(__AVX512DQ__) && !UFUSE_DEVICE_CODE
+/// n / d and what is left, for 64 bits and d not 0. A quotient in double, made 2^-50 smaller, is never too
+/// large, so that what is left is no negative number; a second one of that leaves less than 2 d. A third of
+/// the time of eight divisions of the processor.
+UFUSE_INLINE void divide_unsigned(__m512i n, __m512i d, __m512i& quotient, __m512i& left) {
+  const __m512d less = _mm512_set1_pd(1 - 0x1p-50);
+  const __m512d inverse = _mm512_div_pd(less, _mm512_maskz_cvtepu64_pd(0xff, d));
+  const auto part = [&](__m512i of) __attribute__((always_inline)) {
+    return _mm512_maskz_cvttpd_epu64(0xff, _mm512_mul_pd(_mm512_maskz_cvtepu64_pd(0xff, of), inverse));
+  };
+  quotient = part(n);
+  left = _mm512_sub_epi64(n, _mm512_mullo_epi64(quotient, d));
+  const __m512i more = part(left);
+  quotient = _mm512_add_epi64(quotient, more);
+  left = _mm512_sub_epi64(left, _mm512_mullo_epi64(more, d));
+  const __mmask8 again = _mm512_cmpge_epu64_mask(left, d);
+  quotient = _mm512_mask_add_epi64(quotient, again, quotient, _mm512_set1_epi64(1));
+  left = _mm512_mask_sub_epi64(left, again, left, d);
+}
+
+template <Part part, bool Signed>
+UFUSE_INLINE __m512i divide_eight(__m512i a, __m512i b) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __mmask8 proper = _mm512_test_epi64_mask(b, b);
+  const __m512i divisor = _mm512_mask_mov_epi64(_mm512_set1_epi64(1), proper, b);
+  __m512i q, r;
+  if constexpr (!Signed) {
+    divide_unsigned(a, divisor, q, r);
+  } else {
+    const __m512i size = _mm512_maskz_abs_epi64(0xff, divisor);
+    divide_unsigned(_mm512_maskz_abs_epi64(0xff, a), size, q, r);
+    const __mmask8 apart = _mm512_movepi64_mask(_mm512_xor_si512(a, divisor));
+    const __mmask8 uneven = _mm512_mask_test_epi64_mask(apart, r, r);
+    if constexpr (part == Part::kQuotient) {
+      q = _mm512_mask_add_epi64(q, uneven, q, _mm512_set1_epi64(1));
+      q = _mm512_mask_sub_epi64(q, apart, zero, q);
+    } else if constexpr (part == Part::kFloored) {
+      r = _mm512_mask_sub_epi64(r, uneven, size, r);
+      r = _mm512_mask_sub_epi64(r, _mm512_movepi64_mask(divisor), zero, r);
+    } else {
+      r = _mm512_mask_sub_epi64(r, _mm512_movepi64_mask(a), zero, r);
+    }
+  }
+  return _mm512_maskz_mov_epi64(proper, part == Part::kQuotient ? q : r);
+}
+#endif
+
 #if !UFUSE_DEVICE_CODE
 /// A register of integers, of which as many at a time as floating lanes make a register.
 template <Part part, class T, int N>
 UFUSE_INLINE Vec<T, N> divide_integers(Vec<T, N> a, Vec<T, N> b) {
   Vec<T, N> r;
-  if constexpr (sizeof(T) == 8) {  // no floating lane holds them
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof(T) == 8 && N == 8) {
+    return {(typename Vec<T, N>::native)divide_eight<part, is_signed<T>>((__m512i)a.v, (__m512i)b.v)};
+  } else
+#endif
+      if constexpr (sizeof(T) == 8) {  // no floating lane holds them
     T x[N], y[N];
     a.store(x);
     b.store(y);
@@ -150,6 +206,8 @@ UFUSE_INLINE V divide_integers(V a, V b)
 namespace ops {
 
 struct fmod {
+  template <class T>
+  using invariant = math::InvariantDivision<math::Part::kTruncated, T>;
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
     if constexpr (is_floating<V>) {
@@ -162,6 +220,8 @@ struct fmod {
 
 /// a - b floor(a / b), computed from fmod's: of the sign of b.
 struct remainder {
+  template <class T>
+  using invariant = math::InvariantDivision<math::Part::kFloored, T>;
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
     if constexpr (is_floating<V>) {
@@ -178,6 +238,8 @@ struct remainder {
 
 /// floor(a / b) as that of the exact quotient, by way of fmod's remainder.
 struct floor_divide {
+  template <class T>
+  using invariant = math::InvariantDivision<math::Part::kQuotient, T>;
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
     if constexpr (is_floating<V>) {

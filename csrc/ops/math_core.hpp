@@ -29,7 +29,7 @@ struct Format<float> {
   static constexpr int kBias = 127;
   static constexpr float kRounder = 12582912.0f;            // 1.5 * 2^23: adding it rounds to an integer
   static constexpr int32_t kUpperHalf = ~0xfff;             // keeps 12 significant bits
-  static constexpr int32_t kLeastSignificand = 0x3f2aaaab;  // 2/3, see reduce_log
+  static constexpr int32_t kLeastSignificand = 0x3f2ab170;  // 0.66677, see reduce_log
   static constexpr float kLeastNormal = 0x1p-126f;
   static constexpr int32_t kInverseSum = 0x7ef6db6e;  // see rough_inverse
 };

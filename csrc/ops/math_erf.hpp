@@ -218,7 +218,10 @@ struct gelu {
     const V sum = u.high + ua;
     const V rest = fma(u.high, b, fma(u.low, r, u.low)) + product_error(u.high, a, ua);
     const V below = scale(sum + (((u.high - sum) + ua) + rest), n);  // y Q(y)
-    return with_sign(larger(constant<V>(0.0), x) - below, x);
+    // Tiny x: the parts of the other way would each be rounded as denormals.
+    const V half = x * constant<V>(0.5);
+    const V full = with_sign(larger(constant<V>(0.0), x) - below, x);
+    return select(y < constant<V>(is_single<V> ? 0x1p-30 : 0x1p-60), half, full);
   }
 };
 

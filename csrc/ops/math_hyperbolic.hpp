@@ -9,27 +9,25 @@ namespace math {
 
 /// sinh(x) or cosh(x) for x >= 0. With x = n ln 2 + r, sinh(x) = sinh(n ln 2) cosh(r) + cosh(n ln 2) sinh(r),
 /// and the other the other way round. The functions of n ln 2 are differences and sums of two powers of two:
-/// one formula for all x, and for n = 0 it is sinh(r) with its relative accuracy.
+/// one formula for all x, and for n = 0 it is sinh(r) with its relative accuracy. Half of it is computed, so
+/// that e^x / 2 is finite. n ln 2 is taken from x in two steps: the result of the first is exact, and the
+/// second goes to what is small.
 template <bool Sine, class V>
 UFUSE_INLINE V hyperbolic(V x) {
-  x = at_most(x, is_single<V> ? 90.0 : 711.0);  // infinite before
-  const V n = nearest(x, kLog2E);
+  using B = bits_t<V>;
+  using F = format_t<V>;
+  using Bits = typename F::bits;
+  constexpr Bits kHalf = F::kBias - 2;
+  x = at_most(x, is_single<V> ? 89.7 : 710.6);  // infinite before
+  const V rounder = constant<V>(static_cast<double>(F::kRounder) + static_cast<double>(kHalf));
+  const V shifted = fma(x, constant<V>(kLog2E), rounder);
+  const V n = shifted - rounder;
   const V a = fma(n, constant<V>(-kLn2High<V>), x);
   const V r = fma(n, constant<V>(-kLn2Low<V>), a);
-  const V r_low = fma(n, constant<V>(-kLn2Low<V>), a - r);
-  // From k on e^-x is nothing beside e^x; the rest of n is multiplied in at the end, so that e^x / 2 is
-  // finite.
-  const V k = at_most(n, is_single<V> ? 30.0 : 60.0);
-  const V up = power_of_two(k - constant<V>(1.0));
-  const V down = power_of_two(-k - constant<V>(1.0));
-  const V sine = up - down;
-  const V cosine = up + down;
-  const V sine_low = (up - sine) - down;
-  const V cosine_low = (up - cosine) + down;
-  const V main = Sine ? sine : cosine;
-  const V other = Sine ? cosine : sine;
-  const V main_low = Sine ? sine_low : cosine_low;
-  const V other_low = Sine ? cosine_low : sine_low;
+  const B up_bits = bitcast<B>(shifted) << F::kMantissa;
+  const B down_bits = splat<B>((2 * kHalf) << F::kMantissa) - up_bits;  // 2^(-n - 2), or less than 0
+  const V up = bitcast<V>(up_bits);
+  const V down = bitcast<V>(select(down_bits > splat<B>(0), down_bits, splat<B>(0)));
   // (cosh(r) - 1) / r^2 and (sinh(r) - r) / r^3 by q = r^2, |r| <= 0.3468. Errors of cosh(r) and sinh(r):
   // float 2^-33.2 and 2^-34.3, double 2^-58.0 and 2^-61.7.
   const V q = r * r;
@@ -44,11 +42,20 @@ UFUSE_INLINE V hyperbolic(V x) {
     s = polynomial(q, 0.16666666666666677, 0.008333333333321431, 0.00019841269886610935,
                    2.755724373488276e-06, 2.5109199098431532e-08);
   }
-  const V linear = other * r;
-  const Sum<V> y = sum_of_larger(main, linear);
-  const V lost = fma(other_low, r, y.low + product_error(other, r, linear) + main_low);
-  const V low = fma(other, fma(q * r, s, r_low), fma(main * q, c, lost));
-  return (y.high + low) * power_of_two(n - k);
+  const V b = fma(n, constant<V>(-kLn2Low<V>), (q * r) * s);  // sinh(r) = a + b
+  const V sine = up - down;
+  if constexpr (Sine) {
+    // sinh(n ln 2) e^r + 2^-n sinh(r)
+    const V twice = down + down;
+    const V low = fma(sine, fma(q, c, b), twice * b);
+    const V y = sine + fma(sine, a, fma(twice, a, low));
+    return select(x < constant<V>(is_single<V> ? 0x1p-12 : 0x1p-27), x, y + y);  // half of a denormal is none
+  } else {
+    const V cosine = up + down;
+    const V low = fma(sine, b, fma(cosine, q * c, (up - cosine) + down));
+    const V y = cosine + fma(sine, a, low);
+    return y + y;
+  }
 }
 
 /// The square root of a sum, and what it lacks: the remainder over twice the root. That is half an ULP, so
@@ -91,6 +98,46 @@ UFUSE_INLINE V log_of_sum(Sum<V> p, Sum<V> q, mask_t<V> huge, V x) {
 template <class V>
 inline constexpr double kEqualLegs = is_single<V> ? 0x1p13 : 0x1p28;
 
+/// log(larger + smaller), at least 0, of a root, which lacks `root_low`, and a number, or where `huge`, log(2
+/// x): what asinh and acosh end in.
+template <class V>
+  requires(is_single<V>)
+UFUSE_INLINE V log_with_root(V larger, V smaller, V root_low, mask_t<V> huge, V x) {
+  using B = bits_t<V>;
+  const V one = constant<V>(1.0);
+  const Sum<V> sum = sum_of_larger(larger, smaller);
+  const V v = select(huge, at_most(x, 0x1.fffffep127) * constant<V>(0.5), sum.high);
+  const V v_low = sum.low + root_low;
+  const B e = (bitcast<B>(v) - splat<B>(format_t<V>::kLeastSignificand)) >> 23;
+  const B shift = e << 23;
+  const V f = bitcast<V>(bitcast<B>(v) - shift) - one;
+  const V f_low = v_low * bitcast<V>(bitcast<B>(one) - shift);
+  const V k = convert<V>(e) + select(huge, constant<V>(2.0), constant<V>(0.0));
+  const Sum<V> y = sum_of_larger<V>(k * constant<V>(kLn2High<V>), f);
+  const V slope = fma(f, f, one - f);  // nearly 1 / (1 + f)
+  const V low = fma(f_low, slope, fma(k, constant<V>(kLn2Low<V>), y.low));
+  const V square = f * f;
+  return y.high + fma(square * f, log1p_cubic(f), fma(square, constant<V>(-0.5), low));
+}
+
+/// asinh(x) of x >= 0.
+template <class V>
+  requires(is_single<V>)
+UFUSE_INLINE V short_asinh(V x) {
+  const V one = constant<V>(1.0);
+  const V t = at_most(x, kEqualLegs<V>);
+  const V near = at_most(x, 0.5);
+  const V s = near * near;
+  // (asinh(x) / x - 1) / x^2 on [0, 1/2]: error of asinh(x) 2^-29.6.
+  const V p = polynomial(s, -0.1666664332151413, 0.07498642057180405, -0.04438331723213196,
+                         0.028163496404886246, -0.01322839967906475);
+  const V square = fma(t, t, one);
+  const Sum<V> root = root_of<V>({square, fma(t, t, one - square)});
+  const V y = log_with_root<V>(root.high, t, root.low, x > constant<V>(kEqualLegs<V>), x);
+  const V above = select(x < infinity<V>(), y, x);
+  return select(t < constant<V>(0.5), fma(near * s, p, near), above);
+}
+
 }  // namespace math
 
 namespace ops {
@@ -115,6 +162,7 @@ struct asinh {
   template <class V>
   static UFUSE_INLINE V apply(V x) {
     using namespace math;
+    if constexpr (is_single<V>) return with_sign(short_asinh(without_sign(x)), x);
     const V one = constant<V>(1.0);
     const V ax = without_sign(x);
     const V t = at_most(ax, kEqualLegs<V>);
@@ -132,6 +180,14 @@ struct acosh {
     using namespace math;
     const V one = constant<V>(1.0);
     const V t = at_least(at_most(x, kEqualLegs<V>), 1.0);
+    if constexpr (is_single<V>) {
+      const V above_one = t - one;
+      const V twice = above_one + above_one;
+      const V square = fma(above_one, above_one, twice);
+      const Sum<V> root = root_of<V>({square, fma(above_one, above_one, twice - square)});
+      const V y = log_with_root<V>(t, root.high, root.low, x > constant<V>(kEqualLegs<V>), x);
+      return select(x < one, constant<V>(__builtin_nan("")), select(x < infinity<V>(), y, x));
+    }
     const V square = t * t;
     const Sum<V> sum = sum_of_larger(square, -one);
     const V lacking = sum.low + product_error(t, t, square);

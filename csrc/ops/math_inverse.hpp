@@ -83,6 +83,35 @@ UFUSE_INLINE V add_atan(V even, V odd, V num, V den, V minus) {
   return k * constant<V>(kHigh) + (t + rest);
 }
 
+/// atan(x) of x >= 0, beyond 1 as pi/2 - atan(1/x).
+template <class V>
+  requires(is_single<V>)
+UFUSE_INLINE V short_atan(V x) {
+  const V zero = constant<V>(0.0);
+  const V one = constant<V>(1.0);
+  const auto large = x > one;
+  const V d = at_most(larger(one, x), 0x1p60);  // pi/2 beyond
+  const V inverse = constant<V>(-1.0) / d;
+  const V inverse_low = fma(d, inverse, one) * inverse;
+  const V main = select(large, inverse, x);
+  const V main_low = select(large, inverse_low, zero);
+  const V base = select(large, constant<V>(HalfPi<V>::kHigh), zero);
+  const V base_low = select(large, constant<V>(HalfPi<V>::kLow), zero);
+  const V t = main + main_low;
+  const V s = t * t;
+  // atan(t) / t - 13/16 on [0, 1]: error of atan(t) 2^-28.5. So it is smallest where t is largest.
+  // One Horner scheme, as nothing of what cancels may be rounded first; the last coefficient so that atan(1)
+  // is the float nearest to pi/4.
+  const V most =
+      polynomial(s, 0.1999853104352951, -0.14264051616191864, 0.10951174795627594, -0.08400475233793259,
+                 0.05790654569864273, -0.031127002090215683, 0.010887361131608486, -0.0017875436460599303);
+  const V p = fma(fma(most, s, constant<V>(-0.33333298563957214)), s, constant<V>(0.1875));
+  const V slope = constant<V>(0.8125);
+  const V sum = fma(main, slope, base);
+  const V lost = fma(main, slope, base - sum);
+  return sum + fma(t, p, fma(main_low, slope, base_low) + lost);
+}
+
 }  // namespace math
 
 namespace ops {
@@ -125,6 +154,7 @@ struct atan {
   template <class V>
   static UFUSE_INLINE V apply(V x) {
     using namespace math;
+    if constexpr (is_single<V>) return with_sign(short_atan(without_sign(x)), x);
     const V one = constant<V>(1.0);
     const V zero = constant<V>(0.0);
     const V ax = at_most(without_sign(x), 0x1p60);  // pi/2 beyond

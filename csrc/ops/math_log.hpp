@@ -21,8 +21,8 @@ UFUSE_INLINE V from_integer(bits_t<V> n) {
   return bitcast<V>(n + bitcast<bits_t<V>>(rounder)) - rounder;
 }
 
-/// x = 2^k (1 + f), 1 + f in [c, 2c), c = 2/3 (float) or sqrt(1/2) (double), for normal x; its sign is
-/// dropped.
+/// x = 2^k (1 + f), 1 + f in [c, 2c), c = 0.66677 (float: 2/3, so that the decimal logarithm of 2c is just
+/// above 1/8, where an ULP grows) or sqrt(1/2) (double), for normal x; its sign is dropped.
 template <class V>
 UFUSE_INLINE Reduced<V> reduce_normal(V x) {
   using B = bits_t<V>;
@@ -33,14 +33,30 @@ UFUSE_INLINE Reduced<V> reduce_normal(V x) {
   return {from_integer<V>(e), m - constant<V>(1.0)};
 }
 
-/// The same, denormals included.
+/// The same, denormals included; some finite numbers where x is not positive and finite.
 template <class V>
 UFUSE_INLINE Reduced<V> reduce_log(V x) {
-  x = without_sign(x);  // negative numbers are no denormals, which an overflow would tell
-  const auto denormal = x < splat<V>(format_t<V>::kLeastNormal);
-  constexpr double kUp = is_single<V> ? 0x1p25 : 0x1p54;
-  const Reduced<V> a = reduce_normal(select(denormal, x * constant<V>(kUp), x));
-  return {a.k + select(denormal, constant<V>(is_single<V> ? -25.0 : -54.0), constant<V>(0.0)), a.f};
+#if defined(__AVX512F__) && !UFUSE_DEVICE_CODE
+  if constexpr (is_vector<V> && sizeof(V) == 64 && is_single<V>) {
+    // There are instructions to take numbers apart. What is not positive and finite is 1 here, so that no
+    // infinity is subtracted from another.
+    const __m512 one = _mm512_set1_ps(1.0f);
+    const __m512 proper = _mm512_fixupimm_ps(x.v, x.v, _mm512_set1_epi32(0x0aaa0aaa), 0);
+    const __m512 k = _mm512_maskz_getexp_ps(0xffff, proper);
+    const __m512 m = _mm512_maskz_getmant_ps(0xffff, proper, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
+    const __mmask16 large = _mm512_cmp_ps_mask(m, _mm512_set1_ps(0x1.5562ep0f), _CMP_GE_OQ);
+    return {{_mm512_mask_add_ps(k, large, k, one)},
+            {_mm512_sub_ps(_mm512_mask_mul_ps(m, large, m, _mm512_set1_ps(0.5f)), one)}};
+  } else
+#endif
+  {
+    x = without_sign(x);  // negative numbers are no denormals, which an overflow would tell
+    const auto denormal = x < splat<V>(format_t<V>::kLeastNormal);
+    constexpr double kUp = is_single<V> ? 0x1p25 : 0x1p54;
+    const Reduced<V> a =
+        reduce_normal(static_cast<V>(x * select(denormal, constant<V>(kUp), constant<V>(1.0))));
+    return {a.k + select(denormal, constant<V>(is_single<V> ? -25.0 : -54.0), constant<V>(0.0)), a.f};
+  }
 }
 
 /// (log(1 + f) - f + f^2/2) / f^3 for the f of reduce_log, error 2^-27.6 of the logarithm.
@@ -150,12 +166,38 @@ UFUSE_INLINE Sum<V> times(Sum<V> y, double slope, double slope_low) {
 /// period so short that k times it is exact.
 template <class V>
 UFUSE_INLINE V log_to_base(V x, double period, double period_low, double slope, double slope_low) {
-  const Reduced<V> a = reduce_log(x);
-  const Sum<V> p = times(log1p_near(a.f), slope, slope_low);
-  const Sum<V> y = sum_of_larger<V>(a.k * constant<V>(period), p.high);
-  V low = y.low + p.low;
-  if (period_low != 0.0) low = fma(a.k, constant<V>(period_low), low);
-  return log_special(x, y.high + low);
+  if constexpr (is_single<V>) {
+    const Reduced<V> a = reduce_log(x);
+    const V f = a.f;
+    const V c = constant<V>(slope);
+    // Nothing of the difference is lost: |f c| is below 0.49 of a period.
+    const V whole = period_low == 0.0 ? a.k : a.k * constant<V>(period);
+    const V sum = fma(f, c, whole);
+    V low = fma(f, constant<V>(slope_low), fma(f, c, whole - sum));
+    if (period_low != 0.0) low = fma(a.k, constant<V>(period_low), low);
+    // log2(1 + f) = f / log(2) + c f^2 + f^3 q, or log10, for the f of reduce_log: error 2^-27.6. The square
+    // apart, or the rounding of q would count.
+    V q;
+    V c2;
+    if (period_low == 0.0) {
+      c2 = constant<V>(-0.7213475108146667);
+      q = polynomial(f, 0.4808967113494873, -0.3606715202331543, 0.28868651390075684, -0.24063245952129364,
+                     0.2020983248949051, -0.17593874037265778, 0.20159517228603363, -0.18544653058052063);
+    } else {
+      c2 = constant<V>(-0.21714724600315094);
+      q = polynomial(f, 0.14476428925991058, -0.10857240855693817, 0.08690536767244339, -0.0724499374628067,
+                     0.060809120535850525, -0.052845463156700134, 0.06080948933959007, -0.05622122436761856);
+    }
+    const V square = f * f;
+    return log_special(x, sum + fma(square * f, q, fma(square, c2, low)));
+  } else {
+    const Reduced<V> a = reduce_log(x);
+    const Sum<V> p = times(log1p_near(a.f), slope, slope_low);
+    const Sum<V> y = sum_of_larger<V>(a.k * constant<V>(period), p.high);
+    V low = y.low + p.low;
+    if (period_low != 0.0) low = fma(a.k, constant<V>(period_low), low);
+    return log_special(x, y.high + low);
+  }
 }
 
 /// Bits of a normal x as 2^e m.

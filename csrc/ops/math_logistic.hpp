@@ -126,6 +126,31 @@ UFUSE_INLINE V softplus(V x) {
   return select(x > constant<V>(40.0), x, y.high + (y.low + below.low));
 }
 
+/// tanh(x) of x >= 0: x + x^3 P(x^2), from 1 on 1 - 2 / (1 + e^2x). Two short polynomials; one with
+/// selected coefficients took as long as both.
+template <class V>
+  requires(is_single<V>)
+UFUSE_INLINE V short_tanh(V x) {
+  const V one = constant<V>(1.0);
+  const V z = at_most(x, 9.2);  // 1 beyond
+  const V s = z * z;
+  // [0, 1]: error 2^-27.7.
+  const V p =
+      polynomial(s, -0.33333295583724976, 0.13332347571849823, -0.0538799911737442, 0.021487198770046234,
+                 -0.007946893572807312, 0.0023019297514110804, -0.00035861122887581587);
+  const V near = fma(z * s, p, z);
+  // 2x = n ln 2 + 2r. What n loses by a short ln 2 is nothing beside 1.
+  const V rounder = constant<V>(static_cast<double>(format_t<V>::kRounder) + format_t<V>::kBias);
+  const V shifted = fma(z, constant<V>(2 * kLog2E), rounder);
+  const V power = bitcast<V>(bitcast<bits_t<V>>(shifted) << format_t<V>::kMantissa);
+  const V r = fma(shifted - rounder, constant<V>(-0.34657359027997264), z);
+  // e^2r - 1, |r| <= 0.1735: error of e^2r 2^-28.2.
+  const V e = r * polynomial(r, 2.0, 1.999999761581421, 1.3333216905593872, 0.6666924953460693,
+                             0.26779812574386597, 0.08844494074583054);
+  const V d = fma(e, power, power + one);
+  return select(x < one, near, one - constant<V>(2.0) / d);
+}
+
 }  // namespace math
 
 namespace ops {
@@ -180,40 +205,28 @@ struct tanh {
   template <class V>
   static UFUSE_INLINE V apply(V x) {
     using namespace math;
-    const V ax = at_most(without_sign(x), is_single<V> ? 10.0 : 20.0);  // 1 beyond
-    const auto small = ax < constant<V>(is_single<V> ? 0.9 : 0.6);
+    if constexpr (is_single<V>) return with_sign(short_tanh(without_sign(x)), x);
+    const V ax = at_most(without_sign(x), 20.0);  // 1 beyond
+    const auto small = ax < constant<V>(0.6);
     // Large: 1 - 2 / (1 + 2^n e^r).
     const V n = nearest(ax, 2 * kLog2E);
     const V r = reduce_by_ln2(ax + ax, n);
     // Small: x + x q P(q), q = x^2; one Horner scheme with exp_curvature.
     const V q = ax * ax;
     const V t = select(small, q, r);
-    V p;
-    if constexpr (is_single<V>) {
-      // [0, 0.9]: error 2^-29.8.
-      p = polynomial_of_two<V>(small, t,                                      //
-                               -0.33333322405815125, 0.4999999403953552,      //
-                               0.1333298236131668, 0.1666652113199234,        //
-                               -0.05392967909574509, 0.04166824370622635,     //
-                               0.021665070205926895, 0.008368664421141148,    //
-                               -0.008267579600214958, 0.0013822754845023155,  //
-                               0.002585581038147211, 0.0,                     //
-                               -0.0004565399431157857, 0.0);
-    } else {
-      // [0, 0.6]: error 2^-57.8.
-      p = polynomial_of_two<V>(small, t,                                         //
-                               -0.3333333333333313, 0.5000000000000011,          //
-                               0.13333333333300526, 0.1666666666666643,          //
-                               -0.053968253949706405, 0.041666666666526894,      //
-                               0.021869488012318104, 0.008333333333482339,       //
-                               -0.00886322691023669, 0.0013888888944362022,      //
-                               0.0035920384923085694, 0.00019841269533569852,    //
-                               -0.0014552213038507432, 2.480149243304389e-05,    //
-                               0.0005872086533590875, 2.7557562009770134e-06,    //
-                               -0.00023043947482339047, 2.7630460836667944e-07,  //
-                               7.936458806714737e-05, 2.500780704782336e-08,     //
-                               -1.7204614948507904e-05, 0.0);
-    }
+    // [0, 0.6]: error 2^-57.8.
+    const V p = polynomial_of_two<V>(small, t,                                         //
+                                     -0.3333333333333313, 0.5000000000000011,          //
+                                     0.13333333333300526, 0.1666666666666643,          //
+                                     -0.053968253949706405, 0.041666666666526894,      //
+                                     0.021869488012318104, 0.008333333333482339,       //
+                                     -0.00886322691023669, 0.0013888888944362022,      //
+                                     0.0035920384923085694, 0.00019841269533569852,    //
+                                     -0.0014552213038507432, 2.480149243304389e-05,    //
+                                     0.0005872086533590875, 2.7557562009770134e-06,    //
+                                     -0.00023043947482339047, 2.7630460836667944e-07,  //
+                                     7.936458806714737e-05, 2.500780704782336e-08,     //
+                                     -1.7204614948507904e-05, 0.0);
     const V one = constant<V>(1.0);
     const V h = power_of_two(n);
     const V large = one - constant<V>(2.0) / fma(h, fma(r * r, p, r), h + one);

@@ -73,27 +73,25 @@ struct cos {
   }
 };
 
-/// With t = 2 tan(r / 2): t / (1 - t^2 / 4), its negative reciprocal in odd quarters; one division, corrected
-/// with its remainder.
+/// In double, with t = 2 tan(r / 2): t / (1 - t^2 / 4), its negative reciprocal in odd quarters; one
+/// division, corrected with its remainder. In float the tangent of r, and in odd quarters its negative
+/// reciprocal.
 struct tan {
   static constexpr int kMore = 0;
   template <class V>
   static UFUSE_INLINE V of_angle(math::Angle<V> angle, V x) {
     using namespace math;
     using B = bits_t<V>;
-    const auto odd = (angle.quarter & splat<B>(1)) != splat<B>(0);
     const V r = angle.r;
     const V s = r * r;
-    V p;  // (t / r - 1) / s, |r| <= 0.79: error 2^-28.8 and 2^-58.5
-    if constexpr (is_single<V>) {
-      p = polynomial(s, 0.08333322405815125, 0.00833501573652029, 0.000835265323985368,
-                     0.00010011225094785914);
-    } else {
-      p = polynomial(s, 0.08333333333333383, 0.008333333333301744, 0.0008432539689473186,
-                     8.542768214598947e-05, 8.655548602519342e-06, 8.768196550464593e-07,
-                     8.92249873792062e-08, 8.514007581232298e-09, 1.2606819504737942e-09);
-    }
     const V one = constant<V>(1.0);
+    const B turned = angle.quarter << (8 * static_cast<int>(sizeof(lane_t<V>)) - 1);
+    const auto odd = turned < splat<B>(0);
+    if constexpr (is_single<V>) return of_float(odd, angle, s, x);
+    // (t / r - 1) / s, |r| <= 0.79: error 2^-58.5
+    const V p = polynomial(s, 0.08333333333333383, 0.008333333333301744, 0.0008432539689473186,
+                           8.542768214598947e-05, 8.655548602519342e-06, 8.768196550464593e-07,
+                           8.92249873792062e-08, 8.514007581232298e-09, 1.2606819504737942e-09);
     const V quarter = constant<V>(0.25);
     const V rest = fma(r * s, p, angle.low);
     const V t = r + rest;
@@ -108,8 +106,25 @@ struct tan {
     const V inverse = one / b;
     const V y = a * inverse;
     const V remainder = fma(-y, b_low, a_low) - product_error(y, b, a);
-    const B turned = angle.quarter << (8 * static_cast<int>(sizeof(lane_t<V>)) - 1);
     return flip_sign(fma(remainder, inverse, y), turned ^ bitcast<B>(x));
+  }
+  template <class V>
+  static UFUSE_INLINE V of_float(mask_t<V> odd, math::Angle<V> angle, V s, V x) {
+    using namespace math;
+    const V r = angle.r;
+    const V one = constant<V>(1.0);
+    // tan(r) / r - 5/4, |r| <= 0.79: error of tan(r) 2^-29.5. So it is smallest where tan(r) is largest.
+    const V p =
+        polynomial(s, -0.25, 0.33333349227905273, 0.13332675397396088, 0.05405891686677933,
+                   0.021286167204380035, 0.010827605612576008, 9.797264647204429e-05, 0.004372863564640284);
+    const V rest = fma(r, p, fma(angle.low, s * constant<V>(1.4), angle.low));  // low (1 + tan(r)^2)
+    const V slope = constant<V>(1.25);
+    const V t = fma(r, slope, rest);
+    const V d = select(odd, t, one);
+    const V d_low = fma(r, slope, -t) + rest;  // of odd quarters
+    const V inverse = constant<V>(-1.0) / d;
+    const V remainder = fma(d_low, inverse, fma(d, inverse, one));
+    return flip_sign(select(odd, fma(remainder, inverse, inverse), t), bitcast<bits_t<V>>(x));
   }
   template <class V>
   static UFUSE_INLINE V apply(V x) {

@@ -150,35 +150,6 @@ UFUSE_INLINE Sixteenth<V> sixteenth(V x) {
   return {k, m, lookup16<V>(kInverse, interval), interval};
 }
 
-/// log2 of a positive normal number within 2^-37.
-template <class V>
-  requires(!is_single<V>)
-UFUSE_INLINE V short_log2(V x) {
-  // -log2 of the inverses.
-  alignas(64) static constexpr double kLog2[16] = {-0.5410966153495239,
-                                                   -0.47573343096639775,
-                                                   -0.41574176829009046,
-                                                   -0.3553510964248126,
-                                                   -0.29920801838727884,
-                                                   -0.24555270625568207,
-                                                   -0.19229281447076688,
-                                                   -0.14210705730255005,
-                                                   -0.09275714091985245,
-                                                   -0.047123912114025744,
-                                                   0.0,
-                                                   0.08711066377003839,
-                                                   0.17027726491394138,
-                                                   0.24845594091090187,
-                                                   0.320519900494554,
-                                                   0.3926696862503893};
-  const Sixteenth<V> a = sixteenth(x);
-  const V f = fma(a.m, a.inverse, constant<V>(-1.0));
-  // log2(1 + f) / f on [-2^-5, 2^-5]: error 2^-38.
-  const V p = polynomial(f, 1.4426950408950503, -0.7213475204608046, 0.48089823586935826,
-                         -0.36067361764509537, 0.28884156665926186, -0.24075106781554975);
-  return fma(f, p, a.k + lookup16<V>(kLog2, a.interval));
-}
-
 /// 2^z within 2^-34, |z| < 1000.
 template <class V>
   requires(!is_single<V>)

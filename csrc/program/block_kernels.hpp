@@ -43,6 +43,10 @@ concept Uniform = requires(const Others*... others) {
   { F::template uniforms<V>(others...).holds } -> std::convertible_to<bool>;
 };
 
+/// Operations on integers with a way of their own to take many elements by one second operand.
+template <class F, class T>
+concept ByInvariant = std::integral<T> && requires { typename F::template invariant<T>; };
+
 template <class Operation, int N, class TO, class TA>
 UFUSE_INLINE void one_row(const Operation& operation, TO* to, const TA* from, std::int64_t count) {
 #pragma GCC unroll 2
@@ -90,6 +94,13 @@ void binary(void* out, const void* a, const void* b, const void*, const void*, s
   constexpr int N = kRegisterBytes / largest(sizeof(TO), sizeof(storage<A>), sizeof(storage<B>));
   const Operand<storage<A>, N, (Mask & 1) != 0> x(a);
   const Operand<storage<B>, N, (Mask & 2) != 0> y(b);
+  if constexpr (Mask == 2 && ByInvariant<F, storage<B>>) {
+    const typename F::template invariant<storage<B>> by(*y.data);
+    if (by.holds) {
+      one_row<decltype(by), N>(by, static_cast<TO*>(out), x.data, count);
+      return;
+    }
+  }
 #pragma GCC unroll 2
   for (std::int64_t i = 0; i < count; i += N)
     F::template apply<Vec<TO, N>>(x.at(i), y.at(i)).store(static_cast<TO*>(out) + i);

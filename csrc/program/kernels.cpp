@@ -3,7 +3,7 @@
 #include "ops/arithmetic.hpp"
 #include "ops/cast.hpp"
 #include "ops/compare.hpp"
-#include "ops/division.hpp"
+#include "ops/invariant.hpp"
 #include "ops/lowfloat.hpp"
 #include "ops/numbers.hpp"
 #include "ops/packing.hpp"

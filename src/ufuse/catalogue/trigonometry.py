@@ -13,7 +13,7 @@ from .rows import Operation, same
 TRIGONOMETRY: Final = (
     Operation("sin", same(FLOATS, 1), formulas.in_wider(np.sin), "sine", ufunc=np.sin, ulp=0.8),
     Operation("cos", same(FLOATS, 1), formulas.in_wider(np.cos), "cosine", ufunc=np.cos, ulp=0.8),
-    Operation("tan", same(FLOATS, 1), formulas.in_wider(np.tan), "tangent", ufunc=np.tan, ulp=0.93),
+    Operation("tan", same(FLOATS, 1), formulas.in_wider(np.tan), "tangent", ufunc=np.tan, ulp=0.95),
     Operation(
         "asin",
         same(FLOATS, 1),
@@ -39,7 +39,7 @@ TRIGONOMETRY: Final = (
         "inverse tangent",
         ufunc=np.arctan,
         domain=(-10.0, 10.0),
-        ulp=0.83,
+        ulp=0.96,
     ),
     Operation(
         "atan2",
