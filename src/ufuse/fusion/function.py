@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from .. import executors
 from ..interop import as_output, wrap_like
-from .arguments import Arguments, Environment
+from .arguments import Arguments
+from .environment import Environment
 from .errors import trace_error
 from .mapping import Mapped
 from .program import Program, code_of
@@ -92,7 +93,7 @@ class FusedFunction(Mapped, ProgramCall):
         _FUNCTIONS.add(self)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
+        return self if instance is None else BoundFunction(self, instance)
 
     def __reduce__(self) -> str:
         return str(getattr(self, "__qualname__", self._label))
@@ -174,7 +175,7 @@ class FusedFunction(Mapped, ProgramCall):
         thread, or fork. Threads may so trace the same twice; the first to be done is kept.
         """
         while True:
-            arguments = Arguments(args, kwargs, self._names, self._static, self._label)
+            arguments = self._taken(args, kwargs)
             if not arguments.arrays:
                 return arguments, None
             # Before the key: a variable rebound in between then fails its guard.
@@ -185,6 +186,9 @@ class FusedFunction(Mapped, ProgramCall):
                 spec, epoch = self._look_up(key, arguments)
                 if spec is None:
                     traced = self._trace(arguments, args, kwargs)
+                    if self._environment.writes:  # what it has changed itself is no reason to trace
+                        arguments = self._taken(args, kwargs)
+                        key = (arguments.key, self._environment.key())
                     spec = self._keep(key, arguments, traced, epoch)
                 if not repeated:
                     return arguments, spec
@@ -199,6 +203,9 @@ class FusedFunction(Mapped, ProgramCall):
                 if epoch == self._epoch:
                     self._fast = fast
             return arguments, spec
+
+    def _taken(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
+        return Arguments(args, kwargs, self._names, self._static, self._label, self._environment.of)
 
     def _look_up(self, key: Any, arguments: Arguments) -> tuple[Specialisation | None, int]:
         """Return the specialisation that is kept, if any, and the epoch of the cache."""
@@ -385,6 +392,64 @@ class FusedFunction(Mapped, ProgramCall):
             self._fast = None
 
 
+class BoundFunction:
+    # A fused function as the method `__func__` of the object `__self__`: what a method is, and what
+    # the fused function has besides. Its documentation is the function's.
+
+    __slots__ = ("__func__", "__self__")
+
+    def __init__(self, function: FusedFunction, instance: Any) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__func__, name)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, BoundFunction)
+            and other.__func__ is self.__func__
+            and other.__self__ is self.__self__
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.__func__, id(self.__self__)))
+
+    def __repr__(self) -> str:
+        return f"<{self.__func__!r} of {self.__self__!r}>"
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.__func__.__doc__
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(MethodType(self.__func__.__wrapped__, self.__self__))
+
+    def map(self, /, *args: Any, out: Any = None, **kwargs: Any) -> list[Any]:
+        """Call the method on each item of a list: `FusedFunction.map`."""
+        return self.__func__._map((self.__self__,), args, out, kwargs)
+
+    def program(self, *args: Any, **kwargs: Any) -> Program:
+        """Return the program for such arguments: `FusedFunction.program`."""
+        return self.__func__.program(self.__self__, *args, **kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Say what a call runs: `FusedFunction.explain`."""
+        return self.__func__.explain(self.__self__, *args, **kwargs)
+
+    def traced(self, *args: Any) -> tuple[Arguments, Specialisation]:
+        """Return what a call would run: `FusedFunction.traced`."""
+        return self.__func__.traced(self.__self__, *args)
+
+    def as_ufunc(self, signature: Any = None) -> Any:
+        """Make a ufunc of the method, with the object as it is now: `FusedFunction.as_ufunc`."""
+        return fuse(MethodType(self.__func__.__wrapped__, self.__self__)).as_ufunc(signature)
+
+
 # Those alive, for `_renew_locks`.
 _FUNCTIONS: WeakSet[FusedFunction] = WeakSet()
 
@@ -517,10 +582,10 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     and the value of everything else: bool, None, str, tuples of numbers, objects. A Python number
     whose value the function looks at becomes part of the kind. Arrays inside tuples are arrays.
 
-    Arrays that the function uses from outside are read at each call. Rebinding the global or
-    enclosing variable of a number, string, None or array is noticed; a change of what is reached
-    otherwise (an attribute of an object, an entry of a container) is not, until
-    `FusedFunction.cache_clear`.
+    Arrays that the function uses from outside are read at each call. Where anything else that it
+    found outside has changed, it is recorded anew: a variable, an attribute, an entry of a
+    container, in itself or in the functions that it calls. What it changes itself while it is
+    recorded is no reason to.
 
     A contraction is a pass over memory of its own, in which its operands and what becomes of its
     sums are computed too: see `explain`, and the page on contractions.
