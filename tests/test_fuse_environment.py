@@ -39,6 +39,13 @@ class Settings:
     def weigh(self, x: Any) -> Any:
         return x * self.offset
 
+    def other(self, x: Any) -> Any:
+        return x
+
+    @staticmethod
+    def function(x: Any) -> Any:
+        return x
+
     def __rmul__(self, x: Any) -> Any:
         return x * self._hidden
 
@@ -72,6 +79,14 @@ FACTOR = 3.0
 
 def helper(x: Any) -> Any:
     return x * FACTOR + CONFIG["k"]
+
+
+def attributed() -> None:
+    """Keep an attribute."""
+
+
+attributed.gain = 1.0  # type: ignore[attr-defined]
+MODULE.helper = helper  # type: ignore[attr-defined]
 
 
 def through_a_default(x: Any, config: Any = CONFIG) -> Any:
@@ -125,6 +140,16 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
     "all elements": (lambda x: sum(x * w for w in WEIGHTS), WEIGHTS.append),
     "deque": (lambda x: x * QUEUE[0], lambda v: QUEUE.__setitem__(0, v)),
     "module": (lambda x: x * MODULE.CONSTANT, lambda v: setattr(MODULE, "CONSTANT", v)),
+    "function of a module": (lambda x: MODULE.helper(x) * 2,
+                             lambda v: globals().__setitem__("FACTOR", v)),
+    "function of a module that is rebound": (lambda x: MODULE.helper(x) + 0,
+                                             lambda v: setattr(MODULE, "helper", lambda x: x * v)),
+    "function in an attribute": (lambda x: SETTINGS.function(x) + 0,
+                                 lambda v: setattr(SETTINGS, "function", lambda x: x * v)),
+    "method that is rebound": (lambda x: SETTINGS.other(x) + 0,
+                               lambda v: setattr(Settings, "other", lambda self, x: x * v)),
+    "attribute of a function": (lambda x: x * attributed.gain,
+                                lambda v: setattr(attributed, "gain", v)),
     "function's variable": (lambda x: helper(x) + 0, lambda v: globals().__setitem__("FACTOR", v)),
     "function's entry": (lambda x: helper(x) + 0, lambda v: CONFIG.__setitem__("k", v)),
     "default": (through_a_default, lambda v: CONFIG.__setitem__("k", v)),
@@ -231,6 +256,25 @@ def test_objects_that_refer_to_each_other() -> None:
     assert_same(fused(X), X * 2)
     other.k = 3.0
     assert_same(fused(X), X * 3)
+
+
+def test_functions_that_are_made_anew_are_not_collected() -> None:
+    settings = Settings()
+    fused = uf.fuse(lambda x: settings.function(x) + 0)
+    for n in range(1500):
+        settings.function = lambda x, n=n: x * n  # type: ignore[method-assign]
+        assert fused(X)[0] == n
+    assert len(list(fused._environment.roots())) < 1200
+
+
+def test_very_deep_objects() -> None:
+    node = last = types.SimpleNamespace(k=1.0, next=None)
+    for _ in range(3000):
+        node = types.SimpleNamespace(k=0.0, next=node)
+    fused = uf.fuse(lambda x: x * last.k if node else x)
+    for value in (1.0, 2.0):
+        last.k = value
+        assert_same(fused(X), X * value)
 
 
 def test_more_than_is_worth_comparing() -> None:

@@ -22,7 +22,6 @@ from types import (
     CellType,
     CodeType,
     FunctionType,
-    GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
     ModuleType,
@@ -37,8 +36,6 @@ _BY_IDENTITY: Final = (np.ndarray, np.dtype, np.ufunc)
 _MAPPINGS: Final = (dict, MappingProxyType)
 _SEQUENCES: Final = (tuple, list, set, frozenset, deque)
 _CONTAINERS: Final = frozenset({*_MAPPINGS, *_SEQUENCES})
-_METHODS: Final = (FunctionType, property, classmethod, staticmethod, GetSetDescriptorType,
-                   MemberDescriptorType)  # fmt: skip
 _ATTRIBUTES: Final = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")
 _WRITES: Final = ("STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR", "DELETE_SUBSCR")
 _WRITERS: Final = frozenset("append appendleft extend insert add update setdefault pop".split())
@@ -51,7 +48,9 @@ _NOT_IN_EXPRESSIONS: Final = frozenset(
 )
 _MISSING: Final = object()
 _KEPT: Final = 16  # objects of which what was found is kept, and so they are
+_FOLLOWED: Final = 500  # functions and classes; more were made anew, and are gone
 _MOST: Final = 300  # objects and containers in one key: some 0.3 ms, what a trace takes
+_DEEPEST: Final = 40  # in one another: each takes several of the interpreter's frames
 
 #: Their code reads nothing that changes, and there is much of it.
 _LIBRARIES: Final = frozenset({"numpy", "scipy", "ufuse", "ml_dtypes", *sys.stdlib_module_names})
@@ -80,20 +79,25 @@ class Environment:
     """What a function, what it wraps and what it calls may read besides the arguments."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        package = _root(getattr(function, "__module__", None))
+        self._function = function
+        self._package = None if package in _LIBRARIES else package
+        self._owned: dict[str, bool] = {}
+        self.names: tuple[str, ...] = ()  # of attributes
+        self.writes = False  # whether the code may change what it reads
+        self._begin()
+
+    def _begin(self) -> None:
+        """Follow the function alone: what else there was may be there no longer."""
         self._variables: list[tuple[dict[str, Any], str]] = []
         self._cells: list[CellType] = []
-        self.names: tuple[str, ...] = ()  # of attributes
         self._values: list[Any] = []  # that are in no variable
         self._followed: dict[int, Any] = {}  # by id
-        self._owned: dict[str, bool] = {}
-        self._last: dict[int, tuple[Any, ...]] = {}
         self._classes: dict[type, int] = {}  # how many names there were when they were followed
-        package = _root(getattr(function, "__module__", None))
-        self._package = None if package in _LIBRARIES else package
-        self.writes = False  # whether the code may change what it reads
-        if not isinstance(function, FunctionType):
-            self._values.append(function)
-        self.follow(function)
+        self._last: dict[int, tuple[Any, ...]] = {}
+        if not isinstance(self._function, FunctionType):
+            self._values.append(self._function)
+        self.follow(self._function)
 
     def key(self) -> tuple[Any, ...]:
         """Return what stands for all values now: numbers by value, arrays by identity."""
@@ -202,6 +206,8 @@ class Environment:
             same = of is value and followed == len(self._followed)
             if same and all(holds(*args) for holds, args in probes):
                 return found
+        if len(self._followed) > _FOLLOWED:
+            self._begin()
         while True:
             followed = len(self._followed)
             reader = _Reader(self)
@@ -229,6 +235,7 @@ class _Reader:
         self._names = environment.names
         self._all = not _ANY_NAME.isdisjoint(self._names)
         self._seen: set[int] = set()
+        self._depth = 0
 
     def of_variables(self) -> tuple[Any, ...]:
         """Return what stands for each variable that matters, with its number."""
@@ -247,9 +254,16 @@ class _Reader:
             own = self._environment.is_own(value.__name__)
             return self._named(partial(vars, value), False) if own else None
         self._seen.add(id(value))
-        if len(self._seen) > _MOST:
+        if len(self._seen) > _MOST or self._depth > _DEEPEST:
             self.probes.append((bool, (False,)))
             return object()  # equal to no other
+        self._depth += 1
+        try:
+            return self._parts(value)
+        finally:
+            self._depth -= 1
+
+    def _parts(self, value: Any) -> tuple[Any, ...]:
         kind = type(value)
         parts: list[Any] = [kind if kind in _CONTAINERS else Same(value)]
         if isinstance(value, _MAPPINGS):
@@ -260,10 +274,10 @@ class _Reader:
             parts += self._attributes(value)
         return tuple(parts)
 
-    def _entries(self, mapping: Callable[[], Any], methods: bool = True) -> tuple[Any, ...]:
+    def _entries(self, mapping: Callable[[], Any]) -> tuple[Any, ...]:
         keys, values = zip(*items, strict=True) if (items := tuple(mapping().items())) else ((), ())
         self.probes.append((_entries_hold, (mapping, keys, values)))
-        return tuple((self.read(k), self.read(v)) for k, v in items if not _is_method(v, methods))
+        return tuple((self.read(key), self.read(value)) for key, value in items)
 
     def _elements(self, sequence: Any) -> tuple[Any, ...]:
         values = tuple(sequence)
@@ -273,14 +287,14 @@ class _Reader:
     def _named(self, attributes: Callable[[], Any], every: bool) -> tuple[Any, ...]:
         """Return what stands for the attributes that the code has names of."""
         if every or self._all:
-            return self._entries(attributes, methods=False)
+            return self._entries(attributes)
         held = attributes()
         found = [held.get(name, _MISSING) for name in self._names]
         self.probes.append((_attributes_hold, (attributes, self._names, found)))
         return tuple(
             (name, self.read(value))
             for name, value in zip(self._names, found, strict=True)
-            if value is not _MISSING and not isinstance(value, _METHODS)
+            if value is not _MISSING
         )
 
     def _attributes(self, value: Any) -> Iterator[Any]:
@@ -353,16 +367,14 @@ class _Unchanged:
         return self if self._environment.key() == self._key else None
 
 
-def _is_method(value: Any, counted: bool) -> bool:
-    return not counted and isinstance(value, _METHODS)
-
-
 def _is_function(value: Any) -> bool:
     """Whether a value is a function, of which only the variables may change."""
     if isinstance(value, BuiltinFunctionType):
         return value.__self__ is None or isinstance(value.__self__, ModuleType)
-    library = _root(type(value).__module__) in _LIBRARIES
-    return isinstance(value, FunctionType) or (library and "__wrapped__" in _held(value))
+    held = _held(value)
+    if isinstance(value, FunctionType):
+        return not held or tuple(held) == ("__wrapped__",)
+    return _root(type(value).__module__) in _LIBRARIES and "__wrapped__" in held
 
 
 def _is_array(kind: type) -> bool:
