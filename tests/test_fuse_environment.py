@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import pickle
 import types
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -380,8 +382,7 @@ def test_a_bound_method_is_as_the_function() -> None:
     assert method.__self__ is layer
     assert method.__func__ is Layer.apply
     assert (method.__name__, method.__doc__) == ("apply", "Weigh.")
-    import inspect
-
+    assert_same(pickle.loads(pickle.dumps(method))(X), X * 2 + 1)
     assert list(inspect.signature(method).parameters) == ["x", "y"]
     assert len(method.program(X).instructions) == 2
     assert len(method.explain(X).passes) == 1

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..fusion import FusedFunction
 from ..fusion.arguments import Arguments
+from ..fusion.bound import BoundFunction
 from ..fusion.environment import Same
-from ..fusion.function import BoundFunction
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
 from ..fusion.runs import Run
