@@ -53,7 +53,8 @@ _MOST: Final = 300  # objects and containers in one key: some 0.3 ms, what a tra
 _DEEPEST: Final = 40  # in one another: each takes several of the interpreter's frames
 
 #: Their code reads nothing that changes, and there is much of it.
-_LIBRARIES: Final = frozenset({"numpy", "scipy", "ufuse", "ml_dtypes", *sys.stdlib_module_names})
+_NUMERIC: Final = frozenset({"numpy", "scipy", "ufuse", "ml_dtypes"})
+_LIBRARIES: Final = _NUMERIC | sys.stdlib_module_names
 #: Of objects of these nothing is read: locks, logs, files, tasks.
 _TOOLS: Final = frozenset(
     "threading logging queue concurrent multiprocessing asyncio io unittest weakref re".split()
@@ -81,7 +82,7 @@ class Environment:
     def __init__(self, function: Callable[..., Any]) -> None:
         package = _root(getattr(function, "__module__", None))
         self._function = function
-        self._package = None if package in _LIBRARIES else package
+        self._package = None if package in _NUMERIC else package
         self._owned: dict[str, bool] = {}
         self.names: tuple[str, ...] = ()  # of attributes
         self.writes = False  # whether the code may change what it reads
