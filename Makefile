@@ -76,6 +76,11 @@ bench: REQUIREMENTS = benchmarks/requirements.txt
 bench: $(VENV)/installed $(VENV)/bench-requirements
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
+## accuracy: errors of functions measured, for docs/accuracy.json: some 20 minutes
+.PHONY: accuracy
+accuracy: $(VENV)/installed $(VENV)/accuracy-group
+	$(BIN)/python -m benchmarks.accuracy $(ACCURACY_ARGS)
+
 ## lint: formatting, types and the documentation's own checks
 lint: $(VENV)/installed $(VENV)/lint-group
 	$(BIN)/ruff check .

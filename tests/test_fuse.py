@@ -194,7 +194,7 @@ def test_a_result_from_0d_arguments_is_a_scalar() -> None:
 
 
 def test_several_results_of_different_shapes() -> None:
-    # cupy#7098
+    # cupy#8381
     a, b = np.ones((4, 1)), np.arange(3.0)
     check(lambda a, b: (a * 2, b + 1, a + b, a - b, a * a), a, b)
 

@@ -101,7 +101,7 @@ def test_ufuncs_of_scalars_alone_are_strong() -> None:
 
 @pytest.mark.skipif(not hasattr(np, "astype"), reason="np.clip has had min= since NumPy 2.1")
 def test_clip_keywords() -> None:
-    # cupy#8381
+    # cupy#7098
     x = sample("i1")
     check(lambda x: np.clip(x, min=-5, max=5), x)
     check(lambda x: np.clip(x, -1000, 5), x)

@@ -29,12 +29,15 @@ class Suite:
         Test (``Class::test``, with or without parameters) or class, and why it does not run.
     names : tuple of str
         Functions that the tests are of: while ufuse lacks one, the suite does not run.
+    plugin : tuple of str
+        Arguments of pytest that bind the names.
     """
 
     module: str
     classes: tuple[str, ...] = ()
     skips: dict[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    plugin: tuple[str, ...] = ("-p", "numpy_suites.rebind")
 
     def missing(self) -> list[str]:
         """Those of `names` that ufuse does not have."""

@@ -22,7 +22,7 @@ SPECIAL: Final = (
         formulas.erf,
         "error function",
         domain=(-6.0, 6.0),
-        ulp=1.0,
+        ulp=1.1,
         public=True,
         scipy=("erf",),
     ),

@@ -6,8 +6,8 @@ is, and with stand-ins in place of the arrays, which have no values to look at. 
 same program, of the same arrays and parts of them, its code with such arrays has no other one, and
 each call reads the arrays it finds.
 
-Any other function (of an object whose attributes may change, of an array's element) holds for
-itself alone, as long as the variables that its code names are bound to the same. So does one that
+Any other function (of an array's element) holds for itself alone, as long as the variables that its
+code names are bound to the same, if nothing is reached from these that may change. So does one that
 two traces might not tell from another: it handles exceptions, matches patterns, looks at names with
 two underscores, or draws random numbers.
 """
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from .. import executors
 from ..fusion import FusedFunction
 from ..fusion.arguments import Arguments
+from ..fusion.environment import Environment
 from ..fusion.errors import trace_error
 from ..fusion.graph import Graph
 from ..fusion.specialisation import Specialisation, specialise
@@ -358,6 +359,8 @@ def repeated_alone(function: Callable[..., Any], read: Sequence[Array]) -> Any:
     inner = inspect.unwrap(anchor)
     if inspect.unwrap(anchor, stop=lambda x: type(x) is FunctionType) is not inner:
         return None  # the wrapper has variables too
+    if Environment(function).reaches():
+        return None  # what it finds may change, and is the same object
     captures, arrays = None, []
     try:
         if type(inner) is FunctionType:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion import FusedFunction
-from ..fusion.arguments import Arguments, Same
+from ..fusion.arguments import Arguments
+from ..fusion.bound import BoundFunction
+from ..fusion.environment import Same
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
 from ..fusion.runs import Run
@@ -85,7 +87,7 @@ def _new(function: str, finish: Any) -> _Kept:
 
 
 @lru_cache(maxsize=64)  # a function that is made anew for each call is traced for each
-def _known(function: str, finish: Same | MethodType, _: tuple[Same, ...]) -> _Kept:
+def _known(function: str, finish: Same | MethodType | BoundFunction, _: tuple[Same, ...]) -> _Kept:
     return _new(function, finish.value if isinstance(finish, Same) else finish)
 
 
@@ -96,7 +98,8 @@ def _kept(function: str, finish: Any) -> _Kept:
     """
     if type(finish).__hash__ is None:
         return _new(function, finish)
-    is_method = isinstance(finish, MethodType)  # equal where both its parts are the same
+    # Methods are equal where both their parts are the same.
+    is_method = isinstance(finish, (MethodType, BoundFunction))
     inner = finish.__func__ if is_method else finish
     parts = (inner.__code__, inner.__defaults__) if type(inner) is FunctionType else ()
     return _known(function, finish if is_method else Same(finish), tuple(map(Same, parts)))

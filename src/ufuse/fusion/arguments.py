@@ -4,14 +4,13 @@
 - Python int, float and complex are *scalars*: weak in promotion, inputs at every call, unless the
   function has looked at their value; then they are part of the key.
 - Everything else hashable (bool, None, str, dtypes, callables, objects) is *static*: part of the
-  key. Tuples are looked into for arrays; numbers in them are static.
+  key, with what the function may read of it. Tuples are looked into for arrays; numbers in them are
+  static.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Container, Mapping, Sequence
-from types import CellType, CodeType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,9 +21,7 @@ from ..interop import asarray
 Array = NDArray[Any]
 
 _SCALARS: Final = (int, float, complex)
-_BY_VALUE: Final = (*_SCALARS, np.generic, str, type(None))
 _INTEGER_SIZES: Final = (7, 8, 15, 16, 31, 32, 63, 64)  # bits of what an integer dtype can hold
-_MISSING: Final = object()
 _BUFFERS: Final = (list, bytes, bytearray, memoryview, np.generic)
 _ARRAY_PROTOCOLS: Final = (
     "__array__", "__array_interface__", "__array_struct__", "__dlpack__", "__buffer__",
@@ -52,6 +49,8 @@ class Arguments:
         Array arguments that are no ndarrays, as they came.
     key : tuple
         What the trace depends on besides shapes.
+
+    `reached` says what a function may read of a static argument (`Environment.of`).
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class Arguments:
         names: Sequence[str],
         static: Container[str],
         function: str,
+        reached: Callable[[Any], Any] = lambda _: None,
     ) -> None:
         self.arrays: list[Array] = []
         self.array_labels: list[str] = []
@@ -69,6 +69,7 @@ class Arguments:
         self.templates: list[Any] = []
         self._static = static
         self._function = function
+        self._reached = reached
         key: list[Any] = [len(args), tuple(kwargs)]
         self._args = []
         for place, value in enumerate(args):
@@ -89,7 +90,8 @@ class Arguments:
                 ]
                 return kind(*parts) if hasattr(kind, "_make") else kind(parts)
             if not _is_array_like(kind):
-                key.append((kind, static_key(value, self._function, label)))
+                static = static_key(value, self._function, label)
+                key.append((kind, static, self._reached(value)))
                 return value
             if not isinstance(value, (list, np.generic)):
                 self.templates.append(value)
@@ -177,74 +179,3 @@ def static_key(value: Any, function: str, label: str) -> Any:
             "hashable; pass arrays, Python numbers, tuples of arrays, or hashable objects"
         ) from None
     return value
-
-
-class Same:
-    """Equal to itself alone."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.value is self.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-class Environment:
-    """The global and enclosing variables that the code of a function, and of what it wraps, names.
-
-    A trace holds what it found there; where a number, string, None or array has been rebound, the
-    function is traced again.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._variables: list[tuple[dict[str, Any], str]] = []
-        self._cells: list[CellType] = []
-
-        def take(function: Any) -> bool:
-            code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-            self._variables += [(scope, name) for name in sorted(_names(code))] if code else []
-            self._cells += getattr(function, "__closure__", None) or ()
-            return False
-
-        take(inspect.unwrap(function, stop=take))
-
-    def key(self) -> tuple[Any, ...]:
-        """Return numbers, strings and None by value, and arrays by identity."""
-        values = [scope.get(name, _MISSING) for scope, name in self._variables]
-        for cell in self._cells:
-            try:
-                values.append(cell.cell_contents)
-            except ValueError:  # not yet assigned
-                values.append(_MISSING)
-        return tuple(
-            [
-                (place, type(value), repr(value))
-                if isinstance(value, _BY_VALUE)
-                else (place, Same(value))
-                for place, value in enumerate(values)
-                if isinstance(value, (*_BY_VALUE, np.ndarray))
-            ]
-        )
-
-    def guards(self) -> list[tuple[Any, str | None, Any]]:
-        """Return where the values of `key` are: (globals, name, value) or (cell, None, value)."""
-        found: list[tuple[Any, str | None, Any]] = [
-            (scope, name, scope[name]) for scope, name in self._variables if name in scope
-        ]
-        for cell in self._cells:
-            try:
-                found.append((cell, None, cell.cell_contents))
-            except ValueError:  # not yet assigned
-                continue
-        return [guard for guard in found if isinstance(guard[2], (*_BY_VALUE, np.ndarray))]
-
-
-def _names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _names(constant)
-    return names

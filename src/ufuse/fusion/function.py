@@ -8,7 +8,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from weakref import WeakSet
 
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 
 from .. import executors
 from ..interop import as_output, wrap_like
-from .arguments import Arguments, Environment
+from .arguments import Arguments
+from .bound import BoundFunction
+from .environment import Environment
 from .errors import trace_error
 from .mapping import Mapped
 from .program import Program, code_of
@@ -92,7 +93,7 @@ class FusedFunction(Mapped, ProgramCall):
         _FUNCTIONS.add(self)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
+        return self if instance is None else BoundFunction(self, instance)
 
     def __reduce__(self) -> str:
         return str(getattr(self, "__qualname__", self._label))
@@ -174,7 +175,7 @@ class FusedFunction(Mapped, ProgramCall):
         thread, or fork. Threads may so trace the same twice; the first to be done is kept.
         """
         while True:
-            arguments = Arguments(args, kwargs, self._names, self._static, self._label)
+            arguments = self._taken(args, kwargs)
             if not arguments.arrays:
                 return arguments, None
             # Before the key: a variable rebound in between then fails its guard.
@@ -185,6 +186,9 @@ class FusedFunction(Mapped, ProgramCall):
                 spec, epoch = self._look_up(key, arguments)
                 if spec is None:
                     traced = self._trace(arguments, args, kwargs)
+                    if self._environment.writes:  # what it has changed itself is no reason to trace
+                        arguments = self._taken(args, kwargs)
+                        key = (arguments.key, self._environment.key())
                     spec = self._keep(key, arguments, traced, epoch)
                 if not repeated:
                     return arguments, spec
@@ -199,6 +203,9 @@ class FusedFunction(Mapped, ProgramCall):
                 if epoch == self._epoch:
                     self._fast = fast
             return arguments, spec
+
+    def _taken(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
+        return Arguments(args, kwargs, self._names, self._static, self._label, self._environment.of)
 
     def _look_up(self, key: Any, arguments: Arguments) -> tuple[Specialisation | None, int]:
         """Return the specialisation that is kept, if any, and the epoch of the cache."""
@@ -517,10 +524,10 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     and the value of everything else: bool, None, str, tuples of numbers, objects. A Python number
     whose value the function looks at becomes part of the kind. Arrays inside tuples are arrays.
 
-    Arrays that the function uses from outside are read at each call. Rebinding the global or
-    enclosing variable of a number, string, None or array is noticed; a change of what is reached
-    otherwise (an attribute of an object, an entry of a container) is not, until
-    `FusedFunction.cache_clear`.
+    Arrays that the function uses from outside are read at each call. Where anything else that it
+    found outside has changed, it is recorded anew: a variable, an attribute, an entry of a
+    container, in itself or in the functions that it calls. What it changes itself while it is
+    recorded is no reason to.
 
     A contraction is a pass over memory of its own, in which its operands and what becomes of its
     sums are computed too: see `explain`, and the page on contractions.

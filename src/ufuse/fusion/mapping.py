@@ -64,10 +64,17 @@ class Mapped:
         >>> lerp.map(a, b, 0.5)
         [array([0.5, 0.5]), array([0. , 0.5, 1. ])]
         """
+        return self._map((), args, out, kwargs)
+
+    def _map(
+        self, fixed: tuple[Any, ...], args: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
+    ) -> list[Any]:
+        """Do `map` with some first arguments that are the same for all calls."""
         walked = tuple(isinstance(arg, (list, tuple, Iterator)) for arg in args)
         # Lists of our own: calls may run others' code, and threads, while we walk them.
         arguments = [list(arg) if walk else arg for arg, walk in zip(args, walked, strict=True)]
         count = _length(self._label, arguments, walked)
+        arguments, walked = [*fixed, *arguments], (*(False for _ in fixed), *walked)
         outs = _outputs(self._label, out, count)
         function: Any = self
         arguments, walked, kwargs = _by_position(function, arguments, walked, kwargs)
