@@ -321,7 +321,8 @@ def test_every_float32(name: str) -> None:
     for first in range(0, 1 << 32, chunk):
         x = (np.arange(chunk, dtype=np.uint32) + np.uint32(first)).view("f4")
         got = FUNCTIONS[name](x)
-        want = FUNCTIONS[name](x.astype("f8"))
+        with np.errstate(invalid="ignore"):  # of signalling NaN
+            want = FUNCTIONS[name](x.astype("f8"))
         off = error(got, want)
         off[np.isnan(got) & np.isnan(want)] = 0
         assert off.max() <= BY_NAME[name].ulp, x[off.argmax()]
