@@ -150,7 +150,8 @@ def test_division_by_one_number_is_that_of_numpy(ufunc: np.ufunc, code: str) -> 
     for d in divisors(code):
         by = np.array(d, code)
         spread = rng.integers(limits.min, limits.max, 400, dtype=code, endpoint=True)
-        near = (rng.integers(0, 99, 200).astype(code) * by)[:, None] + np.array([-1, 0, 1]).astype(code)
+        multiples = rng.integers(0, 99, 200).astype(code) * by
+        near = multiples[:, None] + np.array([-1, 0, 1]).astype(code)
         shifted = spread >> rng.integers(0, limits.bits, spread.size).astype(code)
         ends = np.array([limits.min, limits.min + 1, limits.max, 0, 1], code)
         x = np.concatenate([spread, near.ravel(), shifted, ends, np.repeat(by, 3)])
