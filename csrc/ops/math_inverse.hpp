@@ -96,7 +96,8 @@ UFUSE_INLINE V short_atan(V x) {
   const V main = select(large, inverse, x);
   const V main_low = select(large, inverse_low, zero);
   const V base = select(large, constant<V>(HalfPi<V>::kHigh), zero);
-  const V base_low = select(large, constant<V>(HalfPi<V>::kLow), zero);
+  // What the polynomial is too large by at 1 is added again.
+  const V base_low = select(large, constant<V>(HalfPi<V>::kLow + 4e-9), zero);
   const V t = main + main_low;
   const V s = t * t;
   // atan(t) / t - 13/16 on [0, 1]: error of atan(t) 2^-28.5. So it is smallest where t is largest.

@@ -157,7 +157,8 @@ def gelu(x: Array) -> Array:
         lost = np.where(np.isfinite(rounded), argument - rounded, 0)
         slope = -2 / np.sqrt(np.longdouble(math.pi)) * np.exp(-argument * argument)
         tail = np.asarray(_erfc(rounded), dtype=np.float64) + lost * slope
-        return np.where(np.isneginf(x), -0.0, wide * tail / 2)
+        # float64, since the C library's erfc is off by two units in the last place.
+        return np.where(np.isneginf(x), -0.0, wide * tail / 2).astype(np.float64)
 
 
 def gelu_tanh(x: Array) -> Array:
