@@ -318,3 +318,9 @@ def test_tracing_takes_parts_of_complex_numbers() -> None:
 def test_masked_arrays_are_refused() -> None:
     with pytest.raises(TypeError, match="argument 'a'"):
         uf.evaluate("a + 1", {"a": np.ma.array([1, 2], mask=[0, 1])})
+
+
+def test_a_reduction_is_known_in_the_first_call_of_a_process() -> None:
+    code = "import numpy as np, ufuse; print(ufuse.evaluate('sum(a)', {'a': np.ones(3)}))"
+    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert run.stdout.strip() == "3.0", run.stderr

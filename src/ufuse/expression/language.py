@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..catalogue.dtypes import ELEMENT_TYPES
+from ..fusion import reducing  # noqa: F401, what reduces is recorded from its import on
 from ..fusion.array_functions import complex_of, is_recorded
 from ..fusion.operations import public_functions
 
