@@ -151,11 +151,15 @@ UFUSE_INLINE PowerOfLog<V> float_power(V x, V y) {
   y = at_least(at_most(y, 0x1p33), -0x1p33);  // a logarithm is at least 2^-24, or 0
   const V z = y * l.high;
   const V n = nearest(z);
-  const V t = (z - n) + fma(y, l.low, product_error(y, l.high, z));
-  // (2^t - 1) / t, |t| <= 0.566: error of 2^t 2^-27.4.
-  const V slope = polynomial(t, 0.6931472420692444, 0.24022653698921204, 0.055502768605947495,
-                             0.009618029929697514, 0.00134173349943012, 0.00015440964489243925);
-  return {scale(fma(slope, t, constant<V>(1.0)), at_least(n, -250.0)), z};
+  const Sum<V> t = sum_of_larger(static_cast<V>(z - n), fma(y, l.low, product_error(y, l.high, z)));
+  // (2^t - 1) / t, |t| <= 0.566: error of 2^t 2^-27.4. Where 2^t is below 1 its ULP is as small as that of t:
+  // what t and the product lose is added to the sum (1.002 ULP without).
+  const V slope = polynomial(t.high, 0.6931472420692444, 0.24022653698921204, 0.055502768605947495,
+                             0.009618029930697514, 0.00134173349943012, 0.00015440964489243925);
+  const V rise = slope * t.high;
+  const Sum<V> power = sum_of_larger(constant<V>(1.0), rise);
+  const V rest = fma(slope, t.low, product_error(slope, t.high, rise));
+  return {scale(power.high + (power.low + rest), at_least(n, -250.0)), z};
 }
 
 /// x^y for positive finite x and finite y.
