@@ -18,7 +18,7 @@ from fused_cases import BIAS, ROW, M, N, W, X, same
 @pytest.mark.skipif(not NATIVE, reason="the reference executor packs nothing")
 def test_what_would_be_packed_often_is_computed_before() -> None:
     draw = np.random.default_rng(7)
-    x, w = small(draw, (9, 1500), "f4"), small(draw, (1500, 2500), "f4")
+    x, w = small(draw, (9, 1500), "f4"), small(draw, (1500, 5000), "f4")
     layer = uf.fuse(lambda x, w: np.maximum((x - 1) @ (w + 1), 0))
     same(layer(x, w), np.maximum((x - 1) @ (w + 1), 0))
     (one,) = layer.explain(x, w).passes
