@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ufuse import executors
 from ufuse.catalogue import OPERATIONS, Operation
+from ufuse.catalogue.formulas import logistic
 from ufuse.fusion import Instruction, Program
 
 Array = NDArray[Any]
@@ -37,12 +38,6 @@ def computed(row: Operation, *inputs: Array) -> Array:
 # --- float32, by float64 -------------------------------------------------------------------------
 
 
-def _logistic(x: Array) -> Array:
-    decay = np.exp(-np.abs(x))
-    result: Array = np.where(x < 0, decay, 1.0) / (1.0 + decay)
-    return result
-
-
 def _softplus(x: Array) -> Array:
     result: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
     return result
@@ -57,7 +52,7 @@ def _logit(x: Array) -> Array:
 
 def _weighted(x: Array, u: Array) -> Array:
     """Return x * sigmoid(u), and its limit at minus infinity."""
-    return np.where(np.isneginf(x), -0.0, x * _logistic(u))
+    return np.where(np.isneginf(x), -0.0, x * logistic(u))
 
 
 def _long(ufunc: np.ufunc) -> Callable[..., Array]:
@@ -72,7 +67,7 @@ _FORMULAS: Final[dict[str, Callable[..., Array]]] = {
     "softplus": _softplus,
     "log_sigmoid": lambda x: -_softplus(-x),
     "logit": _logit,
-    "sigmoid": _logistic,
+    "sigmoid": logistic,
     "silu": lambda x: _weighted(x, x),
     "gelu_tanh": lambda x: _weighted(x, np.sqrt(8 / _PI) * (x + 0.044715 * x**3)),
     "xlogy": lambda x, y: np.where((x == 0) & ~np.isnan(y), 0, x * np.log(y)),

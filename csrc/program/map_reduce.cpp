@@ -32,7 +32,7 @@ class ComputedReader : public PieceReader {
     run(next);
   }
 
-  Unasked unasked() const override { return unasked_; }
+  const char* unasked() const override { return unasked_; }
 
  private:
   struct Shape {
@@ -57,10 +57,10 @@ class ComputedReader : public PieceReader {
           axes_ == 0 ? 0
                      : next.along * inputs_[i].strides[planned.shape.axis] +
                            next.across * inputs_[i].strides[planned.shape.across];
-    unasked_ = {};
+    unasked_ = nullptr;
     if (planned.left >= 0) {
       const auto k = static_cast<std::size_t>(planned.left);
-      unasked_ = {data_[k] + ahead_[k], 0};
+      unasked_ = data_[k] + ahead_[k];
       asked[k] = 0;
     }
     planned.run->run(data_, asked);
@@ -108,7 +108,7 @@ class ComputedReader : public PieceReader {
   int now_ = 0;
   char* data_[kMaxOperands];
   std::int64_t ahead_[kMaxOperands];  // bytes from these pieces to the next ones
-  Unasked unasked_;
+  const char* unasked_ = nullptr;
 };
 
 class Computed : public PieceSource {

@@ -1,5 +1,6 @@
 // Programs that are one chain, over rows that lie as the chain can take them: no blocks, no tiles. Setting a
-// run of those up takes longer than a chain does with some thousand elements.
+// run of those up takes longer than a chain does with some thousand elements. And runs that are planned to be
+// repeated, of either kind.
 #include <cstring>
 #include <vector>
 

@@ -60,7 +60,7 @@ class Pieces {
   void fetch_computed(const Place& place, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,
                       bool follows);
   /// What of the next piece the one who folds this one should ask for.
-  PieceReader::Unasked unasked() const { return reader_->unasked(); }
+  const char* unasked() const { return reader_->unasked(); }
   /// Which elements of a masked reduction count; `data` are those of its rows, as they are reduced. A mask
   /// that can be read in place (`mask_row`) is fetched only where `all` is set.
   void fetch_mask(const Place* places, std::int64_t rows, const ReduceAxis& axis, std::int64_t count,

@@ -61,14 +61,9 @@ class PieceReader {
   /// The same for the piece that came next, with rows alike, to the same place.
   virtual void read_on(const NextPiece& next) = 0;
 
-  /// What is read of memory for the next piece and has not been asked for, laid out as the elements just
-  /// written for input 0: where the first would be, and from which row on. Null where there is none.
-  struct Unasked {
-    const char* at = nullptr;
-    std::int64_t from = 0;
-  };
-  /// For one who folds the rows of input 0 and can ask meanwhile.
-  virtual Unasked unasked() const { return {}; }
+  /// Memory that is read for the next piece and has not been asked for, laid out as the elements just written
+  /// for input 0: for one who folds these, and can ask meanwhile. Null where there is none.
+  virtual const char* unasked() const { return nullptr; }
 };
 
 /// Where elements are computed and not read: the map of a map-reduce. The inputs' `data` is then unused;

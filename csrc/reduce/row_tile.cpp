@@ -231,10 +231,10 @@ class RowTile {
   /// Computed elements, piece by piece.
   void read_computed(std::int64_t first_chunk, std::int64_t last_chunk) {
     const ReduceAxis& axis = plan_.group_axes > 0 ? plan_.group[0] : kSingleAxis;
-    Pieces pieces(pass_, std::max(kComputed, plan_.count < kChunk ? plan_.count : kChunk));
+    Pieces pieces(pass_, kComputed);
     const Place start = pieces.place(tile_);
     if (pass_.chunks == 1) {
-      const std::int64_t block = std::max<std::int64_t>(1, kComputed / plan_.count);
+      const std::int64_t block = kComputed / plan_.count;
       for (std::int64_t i = 0; i < tile_.width; i += block) {
         const std::int64_t rows = std::min(block, tile_.width - i);
         Place place = start;
@@ -264,23 +264,12 @@ class RowTile {
                      std::int64_t position, std::int64_t chunk, bool along_chunks) {
     for (int s = 0; s < pass_.states; ++s) {
       const int f = pass_.feed_of[s];
-      const std::int64_t size = pass_.feed[f].size, before = s == 0 ? unasked_from(pieces, rows) : rows;
-      auto fold = [&](std::int64_t first, std::int64_t some, std::int64_t ahead) {
-        if (some > 0)
-          call(s, pieces.block(f) + first * pitch * size, pitch * size, some, count,
-               along_chunks ? position : position + first, along_chunks ? chunk + first : chunk, along_chunks,
-               ahead);
-      };
-      fold(0, before, 0);
-      fold(before, rows - before, before < rows ? pieces.unasked().at - pieces.block(f) : 0);
+      const Feed& feed = pass_.feed[f];
+      // The first state asks for what the next piece reads.
+      const bool asks = s == 0 && feed.input == 0 && !feed.converted && pieces.unasked() != nullptr;
+      call(s, pieces.block(f), pitch * feed.size, rows, count, position, chunk, along_chunks,
+           asks ? pieces.unasked() - pieces.block(f) : 0);
     }
-  }
-
-  /// The first of `rows` while which the first state is to ask for what the next piece reads.
-  std::int64_t unasked_from(const Pieces& pieces, std::int64_t rows) const {
-    const Feed& feed = pass_.feed[pass_.feed_of[0]];
-    const PieceReader::Unasked unasked = pieces.unasked();
-    return unasked.at == nullptr || feed.input != 0 || feed.converted ? rows : std::min(unasked.from, rows);
   }
 
   void gather(std::int64_t first_chunk, std::int64_t last_chunk) {

@@ -53,7 +53,7 @@ def exp_difference(a: Array, b: Array) -> Array:
     return result
 
 
-def _logistic(x: Array) -> Array:
+def logistic(x: Array) -> Array:
     """Compute the logistic function; the exponential's argument is never positive: no overflow."""
     decay = np.exp(-np.abs(x))
     result: Array = np.where(x < 0, decay, 1.0) / (1.0 + decay)
@@ -62,7 +62,7 @@ def _logistic(x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """Logistic function."""
-    return _logistic(_wider(x))
+    return logistic(_wider(x))
 
 
 def softplus(x: Array) -> Array:
@@ -89,7 +89,7 @@ def silu(x: Array) -> Array:
     """``x * sigmoid(x)``, with its limit 0 at minus infinity."""
     wide = _wider(x)
     with np.errstate(invalid="ignore"):
-        return np.where(np.isneginf(x), -0.0, wide * _logistic(wide))
+        return np.where(np.isneginf(x), -0.0, wide * logistic(wide))
 
 
 _erfc = np.frompyfunc(math.erfc, 1, 1)
@@ -167,7 +167,7 @@ def gelu_tanh(x: Array) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
         root = np.sqrt(wide.dtype.type(2) / _PI.astype(wide.dtype))
         u = root * (wide + wide.dtype.type(44715) / 1000000 * wide**3)
-        return np.where(np.isneginf(x), -0.0, wide * _logistic(2 * u))
+        return np.where(np.isneginf(x), -0.0, wide * logistic(2 * u))
 
 
 # pi to the digits of long double: float64's, and what it lacks.
