@@ -13,6 +13,7 @@
 #endif
 #include <numpy/arrayobject.h>
 
+#include "core/float_errors.hpp"
 #include "core/memory.hpp"
 #include "program/program.hpp"
 #include "ranged/ranged.hpp"
@@ -21,15 +22,20 @@ namespace ufuse {
 
 inline const Program* program_at(std::uintptr_t address) { return reinterpret_cast<const Program*>(address); }
 
-inline void run_program(const Program* program, int axes, const std::int64_t* shape,
-                        const ProgramOperand* operands, int count) {
+/// Returns the floating-point errors that are suspected.
+inline unsigned run_program(const Program* program, int axes, const std::int64_t* shape,
+                            const ProgramOperand* operands, int count) {
+  const FloatErrorWatch watch;
   program->run(axes, shape, {operands, static_cast<std::size_t>(count)});
+  return watch.found();
 }
 
-inline void run_program_items(const Program* program, int axes, const std::int64_t* shape,
-                              const ProgramOperand* operands, int count, char* const* data,
-                              std::int64_t items, bool fresh) {
+inline unsigned run_program_items(const Program* program, int axes, const std::int64_t* shape,
+                                  const ProgramOperand* operands, int count, char* const* data,
+                                  std::int64_t items, bool fresh) {
+  const FloatErrorWatch watch;
   program->run_items(axes, shape, {operands, static_cast<std::size_t>(count)}, {data, items}, fresh);
+  return watch.found();
 }
 
 inline void set_operand(ProgramOperand& operand, char* data, const std::int64_t* strides, bool swapped) {

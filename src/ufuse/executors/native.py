@@ -15,6 +15,7 @@ from ..catalogue import ELEMENT_TYPES, FINISHES, REDUCERS
 from ..fusion.instructions import Instruction, Reduction
 from ..fusion.program import Program, dtype_of
 from ..fusion.shapes import broadcast_shapes
+from . import float_errors
 from .narrow import as_codes, with_codes
 
 # The core's limits (csrc/core/plan.hpp, csrc/program/program.hpp): larger programs go to the
@@ -74,14 +75,17 @@ def _operation(instruction: Instruction) -> str | tuple[str, str, int, float]:
 
 def run_program(
     program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
-) -> None:
-    """Run `program`; see `reference.run_program` for the arguments."""
+) -> int:
+    """Run `program`; see `reference.run_program` for the arguments.
+
+    Returns the floating-point errors that are suspected.
+    """
     shape = broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
     run = as_run(program)
     assert run is not None
     if run is not program:
         inputs, outputs = [as_codes(x) for x in inputs], [as_codes(x) for x in outputs]
-    _fast.run(compiled(run), inputs, outputs, shape)
+    return _fast.run(compiled(run), inputs, outputs, shape)
 
 
 def reduce_program(
@@ -136,6 +140,7 @@ def fast_program(
         [dtype_of(code) for code in program.inputs],
         list(input_axes),
         longest_row,
+        program if float_errors.speaks(program) else None,
     )
 
 
@@ -197,6 +202,7 @@ def fast_dynamic(general: Any, program: Program, kind: type) -> _fast.DynamicCal
     return _fast.DynamicCall(general, fast_program(program, (-1, 0, 0)), kind)
 
 
+_fast.set_report(float_errors.report)
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])
 
 

@@ -132,7 +132,7 @@ class FusedFunction(Mapped, ProgramCall):
                 executors.empty(shape, dtype)
                 for shape, dtype in zip(plan.bases, spec.dtypes, strict=True)
             ]
-            spec.run(arguments, plan, outputs)
+            spec.run(arguments, plan, outputs, self._label)
             results = [
                 _result(walk(path, array), arguments.templates)
                 for path, array in zip(plan.paths, outputs, strict=True)
@@ -146,7 +146,7 @@ class FusedFunction(Mapped, ProgramCall):
                     targets, plan.paths, plan.bases, spec.dtypes, strict=True
                 )
             ]
-            spec.run(arguments, plan, outputs)
+            spec.run(arguments, plan, outputs, self._label)
             results = []
             for one, target, path, array in zip(given, targets, plan.paths, outputs, strict=True):
                 seen = walk(path, array)

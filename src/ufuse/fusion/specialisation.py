@@ -90,8 +90,13 @@ class Specialisation:
             )  # fmt: skip
         return self._converted[codes]
 
-    def run(self, arguments: Arguments, plan: Plan, outputs: Sequence[Array]) -> None:
-        """Compute the results into `outputs`, which have the shapes `plan.bases`."""
+    def run(
+        self, arguments: Arguments, plan: Plan, outputs: Sequence[Array], function: str
+    ) -> None:
+        """Compute the results into `outputs`, which have the shapes `plan.bases`.
+
+        `function` is named where floating-point errors are told of.
+        """
         arrays: list[Any] = [*self.inputs(arguments), *outputs, *(None for _ in plan.temporaries)]
         first = len(arrays) - len(plan.temporaries)
         for run, last in zip(plan.runs, plan.last_uses, strict=True):
@@ -99,7 +104,7 @@ class Specialisation:
                 if arrays[number] is None:
                     shape, code = plan.temporaries[number - first]
                     arrays[number] = executors.empty(shape, dtype_of(code))
-            execute(run, arrays)
+            execute(run, arrays, function)
             for number in last:
                 arrays[number] = None
 
@@ -272,7 +277,7 @@ def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
     return result
 
 
-def execute(run: Step, arrays: Sequence[Any]) -> None:
+def execute(run: Step, arrays: Sequence[Any], function: str) -> None:
     """Do one run; what it holds of a plan's arrays is let go with it."""
     outputs = [seen(arrays, one) for one in run.outputs]
     if isinstance(run, ContractRun):
@@ -281,7 +286,7 @@ def execute(run: Step, arrays: Sequence[Any]) -> None:
         return
     inputs = [seen(arrays, one) for one in run.inputs]
     if isinstance(run, Run):
-        executors.run_program(run.program, inputs, outputs)
+        executors.run_reported(run.program, inputs, outputs, function)
     elif isinstance(run, ReduceRun):
         reduce_room().run(
             run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
