@@ -75,7 +75,10 @@ inline constexpr bool is_signed = static_cast<T>(-1) < T(0);
 /// 0 for a divisor 0, and the smallest integer divided by -1 is itself.
 template <Part part, class T>
 UFUSE_INLINE T divide_one(T a, T b) {
-  if (b == 0) return 0;
+  if (b == 0) {
+    set_logarithm_flags(0.0);  // a division by zero
+    return 0;
+  }
   if (is_signed<T> && b == static_cast<T>(-1)) return part == Part::kQuotient ? static_cast<T>(-a) : T(0);
   const T q = static_cast<T>(a / b);
   const T r = static_cast<T>(a % b);
@@ -89,6 +92,9 @@ template <Part part, class V>
 UFUSE_INLINE V divide_whole(V a, V b) {
   const V zero = constant<V>(0.0);
   const auto by_zero = b == zero;
+#if !UFUSE_DEVICE_CODE
+  if (any(by_zero)) set_logarithm_flags(zero);  // a division by zero
+#endif
   const Division<V> by = floored(a, select(by_zero, constant<V>(1.0), b));
   V result = part == Part::kQuotient ? by.quotient : by.remainder;
   if constexpr (part == Part::kTruncated)

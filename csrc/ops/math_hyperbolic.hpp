@@ -139,7 +139,8 @@ struct acosh {
     const Sum<V> root = root_of<V>({difference, lacking - (difference - sum.high)});
     const V y = log_of_sum<V>({t, constant<V>(0.0)}, root, x > constant<V>(kEqualLegs<V>), x);
     const V above = select(x < infinity<V>(), y, x);
-    return select(x < one, constant<V>(__builtin_nan("")), above);
+    const V below = select(x < one, infinity<V>(), constant<V>(0.0));
+    return above + (below - below);  // which also sets the flag of an invalid value
   }
 };
 
@@ -154,8 +155,7 @@ struct atanh {
     const V b = one - t;
     const Sum<V> log = log_of_quotient<V>(constant<V>(0.0), {a, (one - a) + t}, {b, (one - b) - t});
     const V y = constant<V>(0.5) * (log.high + log.low);
-    const V beyond = select(ax > one, constant<V>(__builtin_nan("")), infinity<V>());
-    return with_sign(select(ax >= one, beyond, y), x);
+    return with_sign(-log_special(one - ax, -y), x);
   }
 };
 

@@ -60,7 +60,9 @@ void ProgramRun::run_tiles(std::int64_t first, std::int64_t last) {
   }
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
-    if (p.feed == Feed::once && scalar_[p.reg] == nullptr) load(k, plan_.data[k], own[p.reg], t1_, t0_);
+    if (p.feed != Feed::once || scalar_[p.reg] != nullptr) continue;
+    load(k, plan_.data[k], own[p.reg], t1_, t0_);
+    pad(p.log2, own[p.reg], t1_ * t0_);
   }
 
   // Taking turns between lines, so that a scale per column is read from L1 for several of them, was tried
@@ -100,12 +102,16 @@ void ProgramRun::run_tile(char* const* own, char** reg, char* const* start, std:
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
     char* at = start[k] + i0 * p.step;
-    if (p.row_reg >= 0) load_rows(k, at, own[p.row_reg], rows);
+    if (p.row_reg >= 0) {
+      load_rows(k, at, own[p.row_reg], rows);
+      pad(p.log2, own[p.row_reg], rows);
+    }
     if (p.feed == Feed::pointer || (p.feed == Feed::direct && whole)) {
       reg[p.reg] = at;
     } else if (p.feed != Feed::once) {
       reg[p.reg] = own[p.reg];
       load(k, at, own[p.reg], rows, cols);
+      pad(p.log2, own[p.reg], rows * cols);
     }
   }
   for (int k = 0; k < program_.outputs(); ++k) {
@@ -149,6 +155,7 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
         reduce_columns(reduction, reg[step.in[0]], cols, rows, reg[step.out]);
       else
         reduce_rows(tier_, reduction, reg[step.in[0]], rows, cols, reg[step.out]);
+      pad(log2_size(reduction.result), reg[step.out], rows);
     } else {
       expand(reg[step.out], reg[step.in[0]], program_.registers_[static_cast<std::size_t>(step.out)], rows,
              cols);
@@ -163,10 +170,17 @@ void ProgramRun::expand(char* to, const char* from, const Program::RegisterSpec&
     const std::int64_t lines = spec.expanded ? std::min(cols, lines_at_once(rows)) : cols;
     for (std::int64_t c = 0; c < lines; ++c)
       std::memcpy(to + c * rows * size, from, static_cast<std::size_t>(rows * size));
+    if (lines == cols) pad(log2_size(spec.dtype), to, rows * cols);
   } else {
     const auto fill = kernels_.move.fill[log2_size(spec.dtype)];
     for (std::int64_t r = 0; r < rows; ++r) fill(to + r * cols * size, from + r * size, cols);
+    pad(log2_size(spec.dtype), to, rows * cols);
   }
+}
+
+void ProgramRun::pad(int log2, char* block, std::int64_t elements) const {
+  const std::int64_t rest = round_up(elements, kBlockMultiple) - elements;
+  if (rest != 0 && elements != 0) kernels_.move.fill[log2](block + (elements << log2), block, rest);
 }
 
 std::int64_t ProgramRun::lines_at_once(std::int64_t rows) {
@@ -189,11 +203,12 @@ void ProgramRun::run_lines(char* const* reg, std::size_t first, std::size_t end,
   }
 }
 
-void Program::run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {
+void Program::run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
+                  bool settled) const {
   std::int64_t size = 1;
   for (int axis = 0; axis < axes; ++axis) size *= shape[axis];
   if (size <= kWhole && run_whole(axes, shape, operands)) return;
-  ProgramRun(*this, axes, shape, operands).run();
+  ProgramRun(*this, axes, shape, operands, settled).run();
 }
 
 void Program::run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {

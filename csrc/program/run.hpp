@@ -22,7 +22,7 @@ inline constexpr std::int64_t kWhole = 4096;
 class ProgramRun {
  public:
   ProgramRun(const Program& program, int axes, const std::int64_t* shape,
-             std::span<const ProgramOperand> operands);
+             std::span<const ProgramOperand> operands, bool settled = false);
 
   /// To operands laid out alike, at `data`.
   void move_to(char* const* data);
@@ -106,9 +106,14 @@ class ProgramRun {
     if (chain_[i] != nullptr)
       kernels_.chains[program_.chain_of(step).wide ? 1 : 0](
           {chain_[i], reg, elements, program_.first_kept_, program_.slots_});
+    else if (settled_)
+      apply_settled(i, reg, elements);
     else if (!joined_[i])
       kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]], elements);
   }
+
+  // settled.cpp
+  void apply_settled(std::size_t i, char* const* reg, std::int64_t elements) const;
 
   // steady.cpp
   /// Of the next tiles, how many are full ones of the same line, or `down` of the same column of lines.
@@ -118,6 +123,10 @@ class ProgramRun {
   /// cycles: what `run_tile` decides for each was up to a quarter of that.)
   void run_steady(char* const* own, char** reg, char* const* start, std::int64_t i0,
                   std::int64_t tiles) const;
+
+  /// Behind `elements` of a block the first one, up to a whole multiple: what kernels make of those sets no
+  /// floating-point flags that the others do not.
+  void pad(int log2, char* block, std::int64_t elements) const;
 
   // load_store.cpp
   void load(int k, const char* from, char* block, std::int64_t rows, std::int64_t cols) const;
@@ -131,6 +140,7 @@ class ProgramRun {
   std::span<const ProgramOperand> operands_;
   const ProgramKernels& kernels_;
   Tier tier_;
+  const bool settled_;
   LoopPlan plan_;
   std::int64_t begin_[kMaxOperands];  // of the loop in each operand
   OperandPlan operand_plan_[kMaxOperands];

@@ -29,11 +29,12 @@ constexpr std::int64_t kShortRow = 16;
 }  // namespace
 
 ProgramRun::ProgramRun(const Program& program, int axes, const std::int64_t* shape,
-                       std::span<const ProgramOperand> operands)
+                       std::span<const ProgramOperand> operands, bool settled)
     : program_(program),
       operands_(operands),
       kernels_(program_kernels(active_tier())),
       tier_(active_tier()),
+      settled_(settled),
       code_(static_cast<std::size_t>(program.chain_items_ + 5 * static_cast<int>(program.chains_.size())) *
             sizeof(ChainCode)) {
   StridedOperand strided[kMaxOperands];

@@ -34,7 +34,7 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
 
     const Program* program_at(uintptr_t address)
     unsigned run_program(const Program* program, int axes, const int64_t* shape,
-                         const ProgramOperand* operands, int count) except +
+                         const ProgramOperand* operands, int count, bint settled) except +
     unsigned run_program_items(const Program* program, int axes, const int64_t* shape,
                                const ProgramOperand* operands, int count, char* const* data, int64_t items,
                                bint fresh) except +
@@ -51,6 +51,10 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
         bint quantize(const Program* program, ScaleRule rule, float least, float most) except +
     object pool_handler_capsule()
     const size_t kPooledBytes
+
+cdef extern from "core/float_errors.hpp" namespace "ufuse" nogil:
+    unsigned float_errors()
+    void clear_float_errors()
 
 cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
     enum DType "ufuse::DType":
@@ -233,8 +237,9 @@ cdef enum:
 
 cdef object _pool = pool_handler_capsule()
 
-# Tells of floating-point errors: see `set_report`.
+# What knows of floating-point errors: see `set_report`.
 cdef object _report = None
+cdef object _judge = None
 
 
 cdef object new_array(int axes, cnp.npy_intp* shape, int typenum, Py_ssize_t itemsize):

@@ -22,11 +22,20 @@ namespace ufuse {
 
 inline const Program* program_at(std::uintptr_t address) { return reinterpret_cast<const Program*>(address); }
 
-/// Returns the floating-point errors that are suspected.
+/// Whether a result takes the place of an operand, which then cannot be read again.
+inline bool runs_in_place(const Program* program, const ProgramOperand* operands, int count) {
+  for (int out = 0; out < program->outputs(); ++out)
+    for (int in = program->outputs(); in < count; ++in)
+      if (operands[in].data == operands[out].data) return true;
+  return false;
+}
+
+/// Returns the floating-point errors that are suspected: see `Program::run` for `settled`.
 inline unsigned run_program(const Program* program, int axes, const std::int64_t* shape,
-                            const ProgramOperand* operands, int count) {
+                            const ProgramOperand* operands, int count, bool settled = false) {
   const FloatErrorWatch watch;
-  program->run(axes, shape, {operands, static_cast<std::size_t>(count)});
+  program->run(axes, shape, {operands, static_cast<std::size_t>(count)},
+               settled || runs_in_place(program, operands, count));
   return watch.found();
 }
 

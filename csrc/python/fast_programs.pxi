@@ -1,19 +1,27 @@
 # Programs: run over arrays, and calls that repeat one.
 
-def set_report(report):
-    """Have `report` called after a call with floating-point errors.
+def set_report(report, judge):
+    """Have `report` called after a call with floating-point errors, and `judge` after a ufunc's loop.
 
-    It takes the `Program`, lists of its inputs and outputs, the errors that are suspected and the name of the
-    function.
+    Both take the `Program`, lists of its inputs and outputs and the errors that are suspected, `report` the
+    name of the function besides. `judge` returns which of them there are.
     """
-    global _report
-    _report = report
+    global _report, _judge
+    _report, _judge = report, judge
 
 
-def run(program, inputs, outputs, shape):
+def take_errors():
+    """The floating-point errors suspected of this thread since they were last taken."""
+    errors = float_errors()
+    clear_float_errors()
+    return errors
+
+
+def run(program, inputs, outputs, shape, bint settled=False):
     """Run `program` (a `_core.Program`) over `shape`; the element types must be the program's.
 
-    Returns the floating-point errors that are suspected (`float_errors.Errors`).
+    Returns the floating-point errors that are suspected (`float_errors.Errors`); where `settled`, without most
+    of those that no result speaks for.
 
     `inputs` and `outputs` are sequences of ndarrays that broadcast to `shape` (an output with a trailing
     axis of 1 takes a row value). Outputs overlapping inputs is the caller's matter.
@@ -35,7 +43,7 @@ def run(program, inputs, outputs, shape):
         set_operand(operands[count], cnp.PyArray_BYTES(array), strides[count], PyArray_ISBYTESWAPPED(array))
         count += 1
     with nogil:
-        errors = run_program(compiled, axes, extents, operands, count)
+        errors = run_program(compiled, axes, extents, operands, count, settled)
     return errors
 
 
@@ -197,10 +205,10 @@ cdef object _run_fast(FastProgram fast, ProgramCall function, tuple args, object
     for k in range(1 + fast.inputs):
         set_operand(operands[k], layout.data[k], layout.strides[k], False)
     if layout.size <= SMALL:
-        errors = run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs)
+        errors = run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs, False)
     else:
         with nogil:
-            errors = run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs)
+            errors = run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs, False)
     if errors and fast.source is not None:
         _report(fast.source, args, (target,), errors, (<object>function)._label)
     return target

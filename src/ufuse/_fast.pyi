@@ -15,8 +15,12 @@ def run(
     inputs: Sequence[NDArray[Any]],
     outputs: Sequence[NDArray[Any]],
     shape: tuple[int, ...],
+    settled: bool = False,
 ) -> int: ...
-def set_report(report: Callable[[Any, Any, Any, int, str], None]) -> None: ...
+def set_report(
+    report: Callable[[Any, Any, Any, int, str], None], judge: Callable[[Any, Any, Any, int], int]
+) -> None: ...
+def take_errors() -> int: ...
 def set_element_types(codes: Sequence[str]) -> None: ...
 
 class FastCall:
@@ -244,7 +248,7 @@ def make_ufunc(
     inputs: int,
     outputs: int,
     loops: Sequence[
-        tuple[tuple[np.dtype[Any], ...], _core.Program | None, Callable[..., None] | None]
+        tuple[tuple[np.dtype[Any], ...], _core.Program | None, Callable[..., None] | None, Any]
     ],
     core: Sequence[bool] | None = None,
 ) -> np.ufunc: ...

@@ -367,6 +367,22 @@ def run_program(
         reference.run_program(program, inputs, outputs)
 
 
+def watch() -> int:
+    """Forget the floating-point errors suspected so far; return those that are looked for.
+
+    None are where the user ignores them all.
+    """
+    wanted = float_errors.wanted()
+    if wanted and native is not None:
+        native.take_errors()
+    return wanted
+
+
+def suspected() -> int:
+    """Return the floating-point errors suspected since `watch`; all of them without native code."""
+    return sum(float_errors.Errors) if native is None else native.take_errors()
+
+
 def run_reported(
     program: Program,
     inputs: Sequence[NDArray[Any]],

@@ -15,16 +15,19 @@ from enum import IntFlag
 from functools import lru_cache
 from itertools import product
 from math import prod
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import operations
 from ..fusion.instructions import Reduction
-from ..fusion.program import Program, dtype_of, find_ufunc
+from ..fusion.program import Program, code_of, dtype_of, find_ufunc
 from ..fusion.shapes import Shape, broadcast_shapes
 from . import reference
+
+if TYPE_CHECKING:
+    from ..fusion.runs import ReduceRun
 
 Array = NDArray[Any]
 
@@ -86,6 +89,11 @@ class Heard:
             if errors & error:
                 self.said[self.place, error, name] = None
 
+    @property
+    def errors(self) -> int:
+        """All that were heard."""
+        return sum({error for _, error, _ in self.said})
+
     def tell(self, wanted: int) -> None:
         """Pass on what is wanted, as `numpy.errstate` says, in the order of the instructions."""
         told = dict.fromkeys(
@@ -132,11 +140,72 @@ def report(
         return
     heard = Heard()
     if any(np.may_share_memory(x, out) for x in inputs for out in outputs):
-        heard.add(errors & _evidence(outputs), function)
-    else:
-        axis = len(broadcast_shapes(*(x.shape for x in (*inputs, *outputs)))) - 1
-        _compute_again(program, inputs, outputs, errors, heard, (axis,) * program.has_reductions)
+        heard.add(errors, function)  # of a settled run
+    elif errors := errors & _settled(program, inputs, outputs):
+        _compute_again(program, inputs, outputs, errors, heard)
     heard.tell(errors)
+
+
+def judged(
+    program: Program, inputs: Sequence[Array], outputs: Sequence[Array], errors: int
+) -> int:
+    """Return which of the errors that are suspected NumPy finds: see `report` for the arguments."""
+    errors &= wanted() & _possible(program)
+    errors = errors and errors & _settled(program, inputs, outputs)
+    heard = Heard()
+    if errors:
+        _compute_again(program, inputs, outputs, errors, heard)
+    return errors & heard.errors
+
+
+def report_reductions(
+    run: ReduceRun, inputs: Sequence[Array], outputs: Sequence[Array], errors: int
+) -> None:
+    """Tell of what has gone wrong in reductions, and in the program that they are of.
+
+    NumPy reduces pieces that hold whole lines. Where lines are too long for that, it computes their
+    elements, and the results say what happened to these.
+    """
+    program = run.program
+    if program is None:  # one input, as it is
+        program = Program((code_of(inputs[0].dtype),), (), (), (0,))
+    floating = any(
+        reference.NUMPY.get((r.reducer, r.finish)) and _is_floating(program.codes[operand])
+        for r, operand in zip(run.reductions, (program.outputs[k] for k in run.operands), strict=True)
+    )
+    errors &= wanted() & (sum(Errors) if floating else _possible(program))
+    if not errors:
+        return
+    heard = Heard()
+    short = prod(run.shape[axis] for axis in run.axes) <= _REDUCED
+    clean = Errors.OVER | Errors.INVALID
+    for tile in tiles(run.shape, run.axes if short else ()):
+        parts = [x[part_of(tile, x.shape)] for x in inputs]
+        values = reference.values_of(program, parts, heard)
+        made = [values[program.outputs[operand]] for operand in run.operands]
+        heard.place = len(values)
+        if short:
+            whole = broadcast_shapes(*(x.shape for x in parts))
+            with np.errstate(all="log", call=heard):
+                for reduction, x in zip(run.reductions, made, strict=True):
+                    reference.reduce_as_numpy(reduction, np.broadcast_to(x, whole))
+        elif floating:
+            if any(np.isinf(x).any() for x in made):
+                clean &= ~Errors.OVER
+            if any(np.isnan(x).any() for x in made):
+                clean &= ~Errors.INVALID
+    if floating and not short:
+        for out in outputs:
+            found = np.isinf(out).any() * Errors.OVER | np.isnan(out).any() * Errors.INVALID
+            heard.add(errors & clean & int(found), "reduce")
+    heard.tell(errors)
+
+
+def tell_of_cast() -> None:
+    """Tell of a Python number that is too large for the dtype that it takes."""
+    heard = Heard()
+    heard.add(Errors.OVER, "cast")
+    heard.tell(wanted())
 
 
 def speaks(program: Program) -> bool:
@@ -190,31 +259,30 @@ def _compute_again(
     outputs: Sequence[Array],
     errors: int,
     heard: Heard,
-    whole: tuple[int, ...],
 ) -> None:
-    """Have NumPy compute tiles until all is heard that can be; axes in `whole` are not cut."""
+    """Have NumPy compute tiles, of whole rows, until all is heard that can be."""
     shape = broadcast_shapes(*(x.shape for x in (*inputs, *outputs)))
+    whole = (len(shape) - 1,) if program.has_reductions else ()
     sought = {
         (error, name) for error in Errors if error & errors for name in _speakers(program, error)
     }
     for tile in tiles(shape, whole):
         parts = [x[part_of(tile, x.shape)] for x in inputs]
-        if _raises_flags(program, parts, outputs, tile, errors):
+        results = [np.empty_like(out[part_of(tile, out.shape)], subok=False) for out in outputs]
+        if _settled(program, parts, results) & errors:
             reference.values_of(program, parts, heard)
             if sought <= {(error, name) for _, error, name in heard.said}:
                 return
 
 
-def _raises_flags(
-    program: Program, parts: Sequence[Array], outputs: Sequence[Array], tile: Any, errors: int
-) -> bool:
-    """Whether a native run over a tile leaves the suspicion again."""
+def _settled(program: Program, inputs: Sequence[Array], outputs: Sequence[Array]) -> int:
+    """Run a program natively once more, for those of its errors that results speak for."""
     from . import native  # None, or the module
 
     if native is None or native.as_run(program) is None:
-        return True
-    results = [np.empty(out[part_of(tile, out.shape)].shape, out.dtype) for out in outputs]
-    return bool(native.run_program(program, parts, results) & errors)
+        return sum(Errors)
+    errors: int = native.run_program(program, inputs, outputs, settled=True)
+    return errors
 
 
 def tiles(shape: Shape, whole: Sequence[int] = ()) -> Iterator[tuple[slice, ...]]:
@@ -235,25 +303,6 @@ def part_of(tile: Sequence[slice], shape: Shape) -> tuple[Any, ...]:
     """Return where the part of an array is that broadcasts to a tile."""
     own = tile[len(tile) - len(shape) :]
     return (..., *(slice(None) if n == 1 else s for n, s in zip(shape, own, strict=True)))
-
-
-def _evidence(outputs: Sequence[Array]) -> int:
-    """Return the errors that results do not rule out.
-
-    What a kernel did not choose may have raised flags. An infinity in the result speaks for a
-    division by zero or an overflow, NaN for an invalid value; results that are no floats, for all.
-    """
-    found = Errors.UNDER
-    for out in outputs:
-        if out.dtype.kind != "f":
-            return sum(Errors)
-        for tile in tiles(out.shape):
-            part = out[tile]
-            if np.isinf(part).any():
-                found |= Errors.DIVIDE | Errors.OVER
-            if np.isnan(part).any():
-                found |= Errors.INVALID
-    return found
 
 
 def _tell(error: Errors, name: str, mode: str, all_of_it: int) -> None:

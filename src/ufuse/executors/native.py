@@ -26,6 +26,7 @@ MAX_VALUES = 200
 
 empty = _fast.empty
 map_items = _fast.map_items
+take_errors = _fast.take_errors
 
 #: What `executors.fast_parts` takes for one operation on one dtype.
 PartRow = tuple[str, str, str, int, np.dtype[Any], bool]
@@ -74,18 +75,22 @@ def _operation(instruction: Instruction) -> str | tuple[str, str, int, float]:
 
 
 def run_program(
-    program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
+    program: Program,
+    inputs: Sequence[NDArray[Any]],
+    outputs: Sequence[NDArray[Any]],
+    settled: bool = False,
 ) -> int:
     """Run `program`; see `reference.run_program` for the arguments.
 
-    Returns the floating-point errors that are suspected.
+    Returns the floating-point errors that are suspected; where `settled`, without most of those
+    that no result speaks for, which takes longer where there are any.
     """
     shape = broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
     run = as_run(program)
     assert run is not None
     if run is not program:
         inputs, outputs = [as_codes(x) for x in inputs], [as_codes(x) for x in outputs]
-    return _fast.run(compiled(run), inputs, outputs, shape)
+    return _fast.run(compiled(run), inputs, outputs, shape, settled)
 
 
 def reduce_program(
@@ -202,7 +207,7 @@ def fast_dynamic(general: Any, program: Program, kind: type) -> _fast.DynamicCal
     return _fast.DynamicCall(general, fast_program(program, (-1, 0, 0)), kind)
 
 
-_fast.set_report(float_errors.report)
+_fast.set_report(float_errors.report, float_errors.judged)
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])
 
 

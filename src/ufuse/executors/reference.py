@@ -76,7 +76,8 @@ def values_of(
     return values
 
 
-_REDUCTIONS: Final = {
+#: NumPy's functions for reductions.
+NUMPY: Final[dict[tuple[str, str], Any]] = {
     ("sum", "value"): np.sum,
     ("prod", "value"): np.prod,
     ("sum", "mean"): np.mean,
@@ -91,10 +92,7 @@ def _says_it_itself(operation: str | Reduction, args: Sequence[Array]) -> bool:
     What NumPy has no function for gives none, as in scipy.special.
     """
     if isinstance(operation, Reduction):
-        function: Any = _REDUCTIONS.get((operation.reducer, operation.finish))
-        if function is not None:
-            ddof = {"ddof": operation.ddof} if operation.reducer == "moments" else {}
-            function(args[0], axis=operation.axes, **ddof)
+        reduce_as_numpy(operation, args[0])
         return False
     row = operations.BY_NAME.get(operation)
     if row is None or operation == "cast" or row.reference is row.ufunc:
@@ -102,6 +100,14 @@ def _says_it_itself(operation: str | Reduction, args: Sequence[Array]) -> bool:
     if row.ufunc is not None:
         row.ufunc(*args)
     return False
+
+
+def reduce_as_numpy(reduction: Reduction, x: Array) -> None:
+    """Reduce by NumPy's own function, where there is one, for its warnings."""
+    function = NUMPY.get((reduction.reducer, reduction.finish))
+    if function is not None:
+        ddof = {"ddof": reduction.ddof} if reduction.reducer == "moments" else {}
+        function(x, axis=reduction.axes, **ddof)
 
 
 def _applied(formula: Callable[..., Any], args: Sequence[Array]) -> Any:

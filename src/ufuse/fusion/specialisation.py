@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,8 @@ class Specialisation:
                 with np.errstate(all="ignore"):
                     number = source.compute(arguments.scalars)
                     inputs.append(np.asarray(number, dtype=dtype_of(source.code)))
+                if isinstance(number, float) and isinf(inputs[-1]) and not isinf(number):
+                    executors.float_errors.tell_of_cast()
         return inputs
 
     def fast(self, arguments: Arguments, plan: Plan, args: Sequence[Any] | None) -> Any:
@@ -288,9 +291,12 @@ def execute(run: Step, arrays: Sequence[Any], function: str) -> None:
     if isinstance(run, Run):
         executors.run_reported(run.program, inputs, outputs, function)
     elif isinstance(run, ReduceRun):
+        wanted = executors.watch()
         reduce_room().run(
             run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
         )
+        if wanted and (errors := executors.suspected()):
+            executors.float_errors.report_reductions(run, inputs, outputs, errors)
     else:
         reduce_room().call(run.call, inputs, *outputs)
 
