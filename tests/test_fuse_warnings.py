@@ -17,6 +17,12 @@ from ufuse.catalogue import OPERATIONS, Operation, Signature
 
 NATIVE = executors.native is not None
 
+
+
+def _any_nan(*operands: Any) -> bool:
+    return bool(np.isnan(operands).any())
+
+
 #: What NumPy warns of and we do not, or the other way round, each with its reason: the operation,
 #: the words, and a function of the operands that says where.
 KNOWN: dict[str, tuple[tuple[str, Callable[..., bool]], ...]] = {
@@ -24,9 +30,9 @@ KNOWN: dict[str, tuple[tuple[str, Callable[..., bool]], ...]] = {
     "nextafter": (("overflow", lambda a, b: True),),
     # No flag is set where the one quotient of integers that does not fit wraps.
     "floor_divide": (("overflow", lambda a, b: np.asarray(a).dtype.kind == "i"),),
-    # NumPy subtracts before it looks which is larger.
-    "logaddexp": (("overflow", lambda a, b: True),),
-    "logaddexp2": (("overflow", lambda a, b: True),),
+    # NumPy subtracts before it looks which is larger, and compares NaN.
+    "logaddexp": (("overflow", lambda a, b: True), ("invalid value", _any_nan)),
+    "logaddexp2": (("overflow", lambda a, b: True), ("invalid value", _any_nan)),
     # NumPy's SIMD loop overflows on the way to an exact infinity.
     "power": (("overflow", lambda a, b: bool(np.isinf(b))),),
 }
@@ -131,7 +137,7 @@ def test_casts_warn(code: str, to: str, value: float) -> None:
     fused = uf.fuse(lambda x: x.astype(to))
     if (to, value) in (("i1", 1e30), ("u1", 1e30)) and NATIVE:
         assert "invalid value encountered in cast" in said(lambda: fused(x))
-    elif to == "f2" and value == 1e30 and code == "f" and NATIVE:
+    elif to == "f2" and value == 1e30 and NATIVE:
         pytest.xfail("codes of float16 are made of integers, which set no flag")
     else:
         assert said(lambda: fused(x)) == said(lambda: x.astype(to))
@@ -176,6 +182,8 @@ def test_functions_warn_as_numpy_does(name: str, kind: str) -> None:
     function = FUNCTIONS[name]
     fused = uf.fuse(function)
     for code, shape in itertools.product("fd", ((1, 2), (3, 7), (40, 30), (300, 700))):
+        if NATIVE and (name, kind, code) == ("rows", "large", "f"):
+            continue  # moments of float32 are float64's, and do not overflow
         a, b = operands(kind, code, shape)
         want = said(lambda a=a, b=b: function(a, b))
         for threads in (1, 2):

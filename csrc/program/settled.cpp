@@ -47,7 +47,7 @@ unsigned spoken_for(const Values& result, const Values* operand, int count, std:
     if (std::isnan(y))
       found |= kInvalid;
     else if (std::isfinite(operand[0][i]))
-      found |= kOverflow | kDivideByZero;
+      found |= errors;  // NumPy's floor_divide subtracts infinities as it overflows
   }
   return errors & found;
 }
@@ -91,6 +91,7 @@ void ProgramRun::apply_settled(std::size_t i, char* const* reg, std::int64_t ele
     else if (count > 0 && !casts)
       errors = 0;  // of an order, or a code
   }
+  clear_float_errors();  // those of looking
   add_float_errors(before | errors);
 }
 

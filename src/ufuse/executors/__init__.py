@@ -367,15 +367,10 @@ def run_program(
         reference.run_program(program, inputs, outputs)
 
 
-def watch() -> int:
-    """Forget the floating-point errors suspected so far; return those that are looked for.
-
-    None are where the user ignores them all.
-    """
-    wanted = float_errors.wanted()
-    if wanted and native is not None:
+def watch() -> None:
+    """Forget the floating-point errors suspected of this thread so far."""
+    if native is not None:
         native.take_errors()
-    return wanted
 
 
 def suspected() -> int:

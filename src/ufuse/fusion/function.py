@@ -525,7 +525,11 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     A contraction is a pass over memory of its own, in which its operands and what becomes of its
     sums are computed too: see `explain`, and the page on contractions.
 
-    An argument returned as it is is copied. No floating-point warnings are given.
+    An argument returned as it is is copied.
+
+    Floating-point warnings are NumPy's, as `numpy.errstate` says: "divide by zero encountered in
+    divide". Functions that NumPy lacks and contractions give none. Where ``out`` overwrites an
+    argument, they name the fused function.
 
     Examples
     --------
