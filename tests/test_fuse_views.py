@@ -11,6 +11,8 @@ import pytest
 import ufuse as uf
 from test_fuse import check
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 X = np.arange(120.0).reshape(4, 5, 6)
 Y = np.arange(30.0).reshape(5, 6)
 

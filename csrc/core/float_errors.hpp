@@ -1,7 +1,7 @@
 // The floating-point exception flags of a thread: what of a run is suspected to have gone wrong.
 //
-// The processor sets them as it computes and never clears them, so that asking costs nothing per element: 3 ns
-// a call. They only say that something may be worth a warning; kernels also set some for what they compute
+// The processor sets them as it computes and never clears them, so that asking costs nothing per element: 3
+// ns a call. They only say that something may be worth a warning; kernels also set some for what they compute
 // and do not choose. What is told is found out by NumPy (src/ufuse/executors/float_errors.py).
 #pragma once
 
@@ -55,10 +55,9 @@ inline void clear_float_errors() noexcept {
 }
 inline void add_float_errors(unsigned errors) noexcept {
   if (errors == 0) return;
-  std::feraiseexcept(((errors & kDivideByZero) != 0 ? FE_DIVBYZERO : 0) |
-                     ((errors & kOverflow) != 0 ? FE_OVERFLOW : 0) |
-                     ((errors & kUnderflow) != 0 ? FE_UNDERFLOW : 0) |
-                     ((errors & kInvalid) != 0 ? FE_INVALID : 0));
+  std::feraiseexcept(
+      ((errors & kDivideByZero) != 0 ? FE_DIVBYZERO : 0) | ((errors & kOverflow) != 0 ? FE_OVERFLOW : 0) |
+      ((errors & kUnderflow) != 0 ? FE_UNDERFLOW : 0) | ((errors & kInvalid) != 0 ? FE_INVALID : 0));
 }
 
 #endif

@@ -104,25 +104,8 @@ struct sqrt {
   }
 };
 
-/// a >= b and a <= b without the flag of an invalid value at NaN, on registers.
-template <class V>
-UFUSE_INLINE mask_t<V> not_below(V a, V b) {
-  if constexpr (is_vector<V>) {
-    return UFUSE_TIER::is_greater_equal(a, b);
-  } else {
-    return a >= b;
-  }
-}
-template <class V>
-UFUSE_INLINE mask_t<V> not_above(V a, V b) {
-  if constexpr (is_vector<V>) {
-    return UFUSE_TIER::is_less_equal(a, b);
-  } else {
-    return a <= b;
-  }
-}
-
-/// Whether one instruction takes the larger or smaller of registers of V without that flag.
+/// Whether one instruction takes the larger or smaller of registers of V without the flag of an
+/// invalid value at NaN.
 template <class V>
 inline constexpr bool has_quiet_extremes = is_vector<V> && sizeof(V) == 64;
 
@@ -133,7 +116,7 @@ struct maximum {
     if constexpr (is_floating<V> && has_quiet_extremes<V>) {
       return select(is_nan(b), b, math::larger(b, a));
     } else if constexpr (is_floating<V>) {
-      return select(not_below(a, b) | is_nan(a), a, b);
+      return select(UFUSE_TIER::is_greater_equal(a, b) | is_nan(a), a, b);
     } else {
       return select(a >= b, a, b);
     }
@@ -146,7 +129,7 @@ struct minimum {
     if constexpr (is_floating<V> && has_quiet_extremes<V>) {
       return select(is_nan(b), b, math::smaller(b, a));
     } else if constexpr (is_floating<V>) {
-      return select(not_above(a, b) | is_nan(a), a, b);
+      return select(UFUSE_TIER::is_less_equal(a, b) | is_nan(a), a, b);
     } else {
       return select(a <= b, a, b);
     }

@@ -41,21 +41,17 @@ UFUSE_COMPARISON(not_equal, !=)
 #undef UFUSE_COMPARISON
 
 // NaN is no invalid value in an order, for NumPy.
-#define UFUSE_ORDER(name, op)                                 \
-  struct name {                                               \
-    template <class R, class V>                               \
-    static UFUSE_INLINE R apply(V a, V b) {                   \
-      if constexpr (is_vector<V> && is_floating<V>) {         \
-        return bytes_of<R>(UFUSE_TIER::is_##name(a, b));      \
-      } else {                                                \
-        return bytes_of<R>(a op b);                           \
-      }                                                       \
-    }                                                         \
+#define UFUSE_ORDER(name)                              \
+  struct name {                                        \
+    template <class R, class V>                        \
+    static UFUSE_INLINE R apply(V a, V b) {            \
+      return bytes_of<R>(UFUSE_TIER::is_##name(a, b)); \
+    }                                                  \
   };
-UFUSE_ORDER(less, <)
-UFUSE_ORDER(less_equal, <=)
-UFUSE_ORDER(greater, >)
-UFUSE_ORDER(greater_equal, >=)
+UFUSE_ORDER(less)
+UFUSE_ORDER(less_equal)
+UFUSE_ORDER(greater)
+UFUSE_ORDER(greater_equal)
 #undef UFUSE_ORDER
 
 struct logical_and {

@@ -195,6 +195,12 @@ UFUSE_INLINE V larger(V a, V b) {
 /// Has x computed for the flags it sets alone.
 template <class V>
 UFUSE_INLINE void set_flags([[maybe_unused]] V x) {
+#if defined(__x86_64__) && !UFUSE_DEVICE_CODE
+  if constexpr (is_vector<V> && sizeof(V) >= 16) {
+    __asm__ volatile("" : : "x"(x.v));
+    return;
+  }
+#endif
 #if !UFUSE_DEVICE_CODE
   __asm__ volatile("" : : "m"(x));
 #endif

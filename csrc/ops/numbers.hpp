@@ -45,7 +45,7 @@ struct fmax {
     if constexpr (is_floating<V> && has_quiet_extremes<V>) {
       return select(is_nan(a), b, math::larger(b, a));
     } else if constexpr (is_floating<V>) {
-      return select(not_below(a, b) | is_nan(b), a, b);
+      return select(UFUSE_TIER::is_greater_equal(a, b) | is_nan(b), a, b);
     } else {
       return maximum::apply(a, b);
     }
@@ -58,7 +58,7 @@ struct fmin {
     if constexpr (is_floating<V> && has_quiet_extremes<V>) {
       return select(is_nan(a), b, math::smaller(b, a));
     } else if constexpr (is_floating<V>) {
-      return select(not_above(a, b) | is_nan(b), a, b);
+      return select(UFUSE_TIER::is_less_equal(a, b) | is_nan(b), a, b);
     } else {
       return minimum::apply(a, b);
     }

@@ -1,9 +1,9 @@
-// Floating-point flags that say nothing of the result, taken back: kernels set them for what they compute and do
-// not choose, and comparisons at NaN.
+// Floating-point flags that say nothing of the result, taken back: kernels set them for what they compute and
+// do not choose, and comparisons at NaN.
 //
-// An invalid value is a NaN made of numbers; an overflow or a division by zero is an infinity made of a finite
-// number. Of a step that sets a flag the results tell, block by block, while they are in L1. What is made of
-// chains needs none of it: there every instruction is one of NumPy's.
+// An invalid value is a NaN made of numbers; an overflow or a division by zero is an infinity made of a
+// finite number. Of a step that sets a flag the results tell, block by block, while they are in L1. What is
+// made of chains needs none of it: there every instruction is one of NumPy's.
 #include <cmath>
 #include <cstring>
 
@@ -83,11 +83,11 @@ void ProgramRun::apply_settled(std::size_t i, char* const* reg, std::int64_t ele
       operand[count++] = {in[a], one, dtype};
     }
     const DType dtype = spec(step.out).dtype;
-    const bool casts = std::strcmp(kernels_.row(step.kernel).name, "cast") == 0;
+    const char* const name = kernels_.row(step.kernel).name;
+    const bool casts = std::strcmp(name, "cast") == 0 || std::strncmp(name, "encode_", 7) == 0;
     if (count > 0 && is_floating(dtype))
-      errors = (errors & kUnderflow) |
-               spoken_for({out, std::int64_t{1} << log2_size(dtype), dtype}, operand, count, elements,
-                          errors & ~kUnderflow);
+      errors = (errors & kUnderflow) | spoken_for({out, std::int64_t{1} << log2_size(dtype), dtype}, operand,
+                                                  count, elements, errors & ~kUnderflow);
     else if (count > 0 && !casts)
       errors = 0;  // of an order, or a code
   }
