@@ -18,7 +18,6 @@ from ufuse.catalogue import OPERATIONS, Operation, Signature
 NATIVE = executors.native is not None
 
 
-
 def _any_nan(*operands: Any) -> bool:
     return bool(np.isnan(operands).any())
 
@@ -78,6 +77,13 @@ ROWS = [(row, s) for row in OPERATIONS for s in row.signatures if speaks(row, s)
 IDS = [f"{row.name}-{signature}" for row, signature in ROWS]
 
 
+def _calling(ufunc: Any) -> Callable[..., Any]:
+    def function(*args: Any) -> Any:
+        return ufunc(*args)
+
+    return function
+
+
 def with_one(values: Sequence[Any], size: int) -> list[np.ndarray]:
     """Arrays of ones, with one hostile element in all of them at the same place."""
     arrays = []
@@ -97,7 +103,7 @@ def known(row: Operation, values: Sequence[Any]) -> set[str]:
 @pytest.mark.parametrize(("row", "signature"), ROWS, ids=IDS)
 def test_every_row_warns_as_numpy_does(row: Operation, signature: Signature) -> None:
     ufunc: Any = row.ufunc
-    fused = uf.fuse(lambda *args: ufunc(*args))
+    fused = uf.fuse(_calling(ufunc))
     combinations = list(itertools.product(*map(hostile, signature.inputs)))
     some = combinations[:: max(1, len(combinations) // 40)]
     for size, cases in ((1, combinations), (7, combinations), (1000, some), (200_000, some[:12])):
@@ -121,7 +127,7 @@ def test_kernels_made_of_integers_set_flags_on_every_tier(name: str, tier: str) 
         for code, x in itertools.product("fd", (0.0, -1.0, 1.0, 0.5, -np.inf, np.nan, 2.0)):
             arrays = [np.full(5, x, code), *[np.full(5, -0.5, code)] * (ufunc.nin - 1)]
             want = said(lambda arrays=arrays: ufunc(*arrays))
-            assert said(lambda arrays=arrays: uf.fuse(lambda *a: ufunc(*a))(*arrays)) == want
+            assert said(lambda arrays=arrays: uf.fuse(_calling(ufunc))(*arrays)) == want
     finally:
         _core.set_tier("")
 
@@ -137,8 +143,6 @@ def test_casts_warn(code: str, to: str, value: float) -> None:
     fused = uf.fuse(lambda x: x.astype(to))
     if (to, value) in (("i1", 1e30), ("u1", 1e30)) and NATIVE:
         assert "invalid value encountered in cast" in said(lambda: fused(x))
-    elif to == "f2" and value == 1e30 and NATIVE:
-        pytest.xfail("codes of float16 are made of integers, which set no flag")
     else:
         assert said(lambda: fused(x)) == said(lambda: x.astype(to))
 
@@ -194,37 +198,45 @@ def test_functions_warn_as_numpy_does(name: str, kind: str) -> None:
         assert turned == want
 
 
-def test_errstate_is_followed() -> None:
-    ratio = uf.fuse(lambda a, b: np.log(a) / b)
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def _ratio(a: Any, b: Any) -> Any:
+    return np.log(a) / b
+
+
+@pytest.mark.parametrize("way", ["call", "map"])
+def test_errstate_is_followed(way: str) -> None:
+    fused = uf.fuse(_ratio)
     a, b = np.zeros(100), np.zeros(100)
-    for call in (lambda: ratio(a, b), lambda: ratio.map([a], [b])):
-        with np.errstate(all="ignore"):
-            assert said(call) == set()
-        with np.errstate(divide="ignore"):
-            assert said(call) == set()
-        with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="zero .* in log"):
-            call()
-        heard: list[Any] = []
-        with np.errstate(all="call", call=lambda *args: heard.append(args)):
-            call()
-        want: list[Any] = []
-        with np.errstate(all="call", call=lambda *args: want.append(args)):
-            np.log(a) / b
-        assert heard == want
 
-        class Log:
-            def __init__(self) -> None:
-                self.lines: list[str] = []
+    def call() -> None:
+        fused(a, b) if way == "call" else fused.map([a], [b])
 
-            def write(self, line: str) -> None:
-                self.lines.append(line)
-
-        log, numpy_log = Log(), Log()
-        with np.errstate(all="log", call=log):
-            call()
-        with np.errstate(all="log", call=numpy_log):
-            np.log(a) / b
-        assert log.lines == numpy_log.lines
+    with np.errstate(all="ignore"):
+        assert said(call) == set()
+    with np.errstate(divide="ignore"):
+        assert said(call) == set()
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match=r"zero .* in log"):
+        call()
+    heard: list[Any] = []
+    want: list[Any] = []
+    with np.errstate(all="call", call=lambda *args: heard.append(args)):
+        call()
+    with np.errstate(all="call", call=lambda *args: want.append(args)):
+        _ratio(a, b)
+    assert heard == want
+    log, numpy_log = Log(), Log()
+    with np.errstate(all="log", call=log):
+        call()
+    with np.errstate(all="log", call=numpy_log):
+        _ratio(a, b)
+    assert log.lines == numpy_log.lines
 
 
 def test_underflow_is_told_where_it_is_asked_for() -> None:
@@ -257,7 +269,8 @@ def test_what_is_overwritten_is_told_by_the_functions_name() -> None:
     for _ in range(2):
         a, b = np.ones(1000), np.ones(1000)
         b[7] = 0
-        assert said(lambda a=a, b=b: ratio(a, b, out=a)) == {f"divide by zero encountered in {name}"}
+        want = {f"divide by zero encountered in {name}"}
+        assert said(lambda a=a, b=b: ratio(a, b, out=a)) == want
     tangent = uf.fuse(lambda x: np.tanh(x) + np.exp(x))
     x = np.full(1000, np.nan)
     assert said(lambda: tangent(x, out=x)) == set()

@@ -99,7 +99,7 @@ class Heard:
         told = dict.fromkeys(
             (error, name) for _, error, name in sorted(self.said) if error & wanted
         )
-        modes = np.geterr()
+        modes: Any = np.geterr()
         for error, name in told:
             all_of_it = sum(other for other, its in told if its == name)
             _tell(error, name, modes[_MODES[error]], all_of_it)
@@ -107,8 +107,8 @@ class Heard:
 
 def wanted() -> int:
     """Return the errors that are not ignored."""
-    modes = np.geterr()
-    return sum(error for error, name in _MODES.items() if modes[name] != "ignore")
+    modes: Any = np.geterr()
+    return sum({error for error, name in _MODES.items() if modes[name] != "ignore"})
 
 
 def report(
@@ -146,9 +146,7 @@ def report(
     heard.tell(errors)
 
 
-def judged(
-    program: Program, inputs: Sequence[Array], outputs: Sequence[Array], errors: int
-) -> int:
+def judged(program: Program, inputs: Sequence[Array], outputs: Sequence[Array], errors: int) -> int:
     """Return which of the errors that are suspected NumPy finds: see `report` for the arguments."""
     errors &= wanted() & _possible(program)
     errors = errors and errors & _settled(program, inputs, outputs)
@@ -169,9 +167,10 @@ def report_reductions(
     program = run.program
     if program is None:  # one input, as it is
         program = Program((code_of(inputs[0].dtype),), (), (), (0,))
+    operands = [program.codes[program.outputs[k]] for k in run.operands]
     floating = any(
-        reference.NUMPY.get((r.reducer, r.finish)) and _is_floating(program.codes[operand])
-        for r, operand in zip(run.reductions, (program.outputs[k] for k in run.operands), strict=True)
+        (r.reducer, r.finish) in reference.NUMPY and _is_floating(code)
+        for r, code in zip(run.reductions, operands, strict=True)
     )
     errors &= wanted() & (sum(Errors) if floating else _possible(program))
     if not errors:

@@ -55,9 +55,7 @@ def run_program(
             np.copyto(output, result.copy() if returned_input else result, casting="unsafe")
 
 
-def values_of(
-    program: Program, inputs: Sequence[Array], heard: Heard | None = None
-) -> list[Array]:
+def values_of(program: Program, inputs: Sequence[Array], heard: Heard | None = None) -> list[Array]:
     """Return all values of a program; `heard` takes down floating-point errors."""
     values: list[Array] = [np.asarray(array) for array in inputs]
     values += [np.asarray(value) for _, value in program.constants]
