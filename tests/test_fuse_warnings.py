@@ -110,7 +110,7 @@ def test_every_row_warns_as_numpy_does(row: Operation, signature: Signature) -> 
         for values in cases:
             arrays = with_one(values, size)
             want = said(lambda arrays=arrays: ufunc(*arrays))
-            with uf.threads(1 + size % 2):
+            with uf.threads(2 if size in (7, 200_000) else 1):
                 got = said(lambda arrays=arrays: fused(*arrays))
             assert got ^ want <= known(row, values), (size, values, got, want)
 

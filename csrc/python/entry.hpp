@@ -33,7 +33,7 @@ inline bool runs_in_place(const Program* program, const ProgramOperand* operands
 /// Returns the floating-point errors that are suspected: see `Program::run` for `settled`.
 inline unsigned run_program(const Program* program, int axes, const std::int64_t* shape,
                             const ProgramOperand* operands, int count, bool settled = false) {
-  const FloatErrorWatch watch;
+  FloatErrorWatch watch;
   program->run(axes, shape, {operands, static_cast<std::size_t>(count)},
                settled || runs_in_place(program, operands, count));
   return watch.found();
@@ -42,7 +42,7 @@ inline unsigned run_program(const Program* program, int axes, const std::int64_t
 inline unsigned run_program_items(const Program* program, int axes, const std::int64_t* shape,
                                   const ProgramOperand* operands, int count, char* const* data,
                                   std::int64_t items, bool fresh) {
-  const FloatErrorWatch watch;
+  FloatErrorWatch watch;
   program->run_items(axes, shape, {operands, static_cast<std::size_t>(count)}, {data, items}, fresh);
   return watch.found();
 }

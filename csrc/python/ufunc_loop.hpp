@@ -130,7 +130,7 @@ inline void ufunc_loop(char** args, const npy_intp* dimensions, const npy_intp* 
     }
   unsigned errors = 0;
   {
-    const FloatErrorWatch watch;
+    FloatErrorWatch watch;
     try {
       if (worst == Hazard::none || count == 1)
         run_apart(loop, args, count, steps, overwrites);

@@ -55,7 +55,7 @@ _MODES: Final = {error: (error.name or "").lower() for error in Errors}
 _TILE: Final = 1 << 14
 
 #: Elements that a reduction is given to NumPy with; of more, its result says what went wrong.
-_REDUCED: Final = 1 << 20
+_REDUCED: Final = 1 << 18
 
 #: Operations of floats of which NumPy never warns.
 _SILENT: Final = frozenset(
