@@ -102,8 +102,6 @@ template <class F, class V>
 UFUSE_INLINE rebind_t<V, uint32_t> encode_float(V x, rebind_t<V, uint32_t> saturate) {
   using I = rebind_t<V, uint32_t>;
   const I bits = bitcast<I>(x), size = bits & splat<I>(0x7fffffffu);
-  // As a product overflows from 65520 on, where float16 does (some numbers from 65505 on do so too).
-  if constexpr (F::exponent == 5 && F::fraction == 10) math::set_flags(x * math::constant<V>(0x1.002p112));
   const I end = select(saturate != splat<I>(0u), splat<I>(end_of<F>(true)), splat<I>(end_of<F>(false)));
   return finish_code<F>(encode_size<F>(math::smaller(bitcast<V>(size), bitcast<V>(end))), bits, size);
 }

@@ -83,8 +83,7 @@ void ProgramRun::apply_settled(std::size_t i, char* const* reg, std::int64_t ele
       operand[count++] = {in[a], one, dtype};
     }
     const DType dtype = spec(step.out).dtype;
-    const char* const name = kernels_.row(step.kernel).name;
-    const bool casts = std::strcmp(name, "cast") == 0 || std::strncmp(name, "encode_", 7) == 0;
+    const bool casts = std::strcmp(kernels_.row(step.kernel).name, "cast") == 0;
     if (count > 0 && is_floating(dtype))
       errors = (errors & kUnderflow) | spoken_for({out, std::int64_t{1} << log2_size(dtype), dtype}, operand,
                                                   count, elements, errors & ~kUnderflow);
