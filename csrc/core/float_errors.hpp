@@ -70,7 +70,7 @@ class FloatErrorWatch {
     if (before_ != 0) clear_float_errors();
   }
   ~FloatErrorWatch() {
-    if (clean_ && before_ == 0) return;  // each look takes 5 ns
+    if (clean_ && before_ == 0) return;
     clear_float_errors();
     add_float_errors(before_);
   }
