@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -48,6 +49,13 @@ def any_tier(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     if NATIVE:
         _core.set_tier("")
+
+
+@pytest.fixture
+def silent() -> Iterator[None]:
+    """Ignore floating-point errors: test_fuse_warnings.py is about these, others about values."""
+    with np.errstate(all="ignore"):
+        yield
 
 
 @pytest.fixture(params=[1, 2, 3])

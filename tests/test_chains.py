@@ -18,6 +18,8 @@ from ufuse.executors import native, reference
 from ufuse.fusion import Instruction, Program
 from ufuse.fusion.program import dtype_of
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 Array = NDArray[Any]
 
 needs_native = pytest.mark.skipif(not NATIVE, reason="compares kernels of the core")

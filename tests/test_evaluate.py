@@ -14,6 +14,8 @@ import ufuse as uf
 from expression_cases import KINDS, by_python, numbers, same
 from ufuse.expression.language import FUNCTIONS
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 OPERATORS = "+ - * / // % ** << >> & | ^ < <= == != >= >".split()
 
 

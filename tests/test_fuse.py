@@ -11,6 +11,8 @@ import pytest
 import ufuse as uf
 from ufuse.catalogue import OPERATIONS
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 
 

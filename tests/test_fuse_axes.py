@@ -249,3 +249,37 @@ def test_long_rows_treated_one_by_one(rows: int, length: int, step: int) -> None
     alone = [uf.fuse(codes)(x[i : i + 1], scale[i : i + 1], gain) for i in range(rows)]
     for k in range(4):  # to the bit, however many rows a tile has
         assert np.array_equal(got[k], np.concatenate([one[k] for one in alone]))
+
+
+@pytest.mark.parametrize("length", [256, 1024, 1030, 2112])
+@pytest.mark.parametrize("layout", ["fresh", "out", "unaligned", "apart", "backwards"])
+def test_rows_that_leave_past_the_caches(length: int, layout: str) -> None:
+    """To the bit as few rows, which stay in the caches; nothing is written beside the results."""
+
+    def norm(x: Any, gain: Any) -> Any:
+        y = (x - x.mean(1)[:, None]) / x.std(1)[:, None] * gain
+        top = np.max(np.abs(y), axis=1)[:, None]
+        return y, np.rint(y * (127 / top)).astype(np.int8), np.exp(y - top)
+
+    rng = np.random.default_rng(length)
+    rows = (3 << 20) // length
+    x, gain = rng.random((rows, length)).astype("f4"), rng.random(length).astype("f4")
+    if layout == "backwards":
+        x = x[::-1]
+    fused = uf.fuse(norm)
+    parts = [fused(x[i : i + 50], gain) for i in range(0, rows, 50)]
+    want = [np.concatenate([part[k] for part in parts]) for k in range(3)]
+    wide = length + (5 if layout == "apart" else 0)
+    for threads in (1, 2):
+        with uf.threads(threads):
+            if layout in ("fresh", "backwards"):
+                got = fused(x, gain)
+            else:
+                rooms = [np.zeros(rows * wide + 1, dtype) for dtype in ("f4", "i1", "f4")]
+                first = 1 if layout == "unaligned" else 0
+                blocks = [room[first : first + rows * wide].reshape(rows, wide) for room in rooms]
+                got = fused(x, gain, out=tuple(block[:, :length] for block in blocks))
+                assert all(room[0 if first else -1] == 0 for room in rooms)
+                assert not any(block[:, length:].any() for block in blocks)
+        for a, b in zip(got, want, strict=True):
+            assert np.array_equal(a, b)

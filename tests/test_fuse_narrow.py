@@ -12,6 +12,8 @@ import ufuse as uf
 from ufuse import executors
 from ufuse.executors.narrow import with_codes
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 NAMES = ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz"]
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {

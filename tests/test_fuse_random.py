@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import ufuse as uf
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 Node = Callable[[list[Any]], Any]
 
 UNARY: list[Callable[[Any], Any]] = [

@@ -11,6 +11,8 @@ import ufuse as uf
 from test_fuse import DTYPES, assert_same, check, sample
 from ufuse import executors
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 SCALARS: list[Any] = [
     2,
     -3,

@@ -93,7 +93,7 @@ def test_numexpr_80_large_arrays_from_many_threads() -> None:
         want = np.where(norm == 0, -1.0, signal / norm)
 
     def call(n: int) -> bool:
-        with uf.threads(1 + n % 2):
+        with uf.threads(1 + n % 2), np.errstate(all="ignore"):
             return np.array_equal(fused(signal, norm), want)
 
     with ThreadPoolExecutor(6) as pool:

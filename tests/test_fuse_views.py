@@ -11,6 +11,8 @@ import pytest
 import ufuse as uf
 from test_fuse import check
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 X = np.arange(120.0).reshape(4, 5, 6)
 Y = np.arange(30.0).reshape(5, 6)
 
@@ -161,6 +163,52 @@ def test_an_image_to_normalised_channels() -> None:
     out = np.empty((3, 17, 23), np.float32)
     uf.fuse(normalised)(image, out=out)
     np.testing.assert_array_equal(out, normalised(image))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4, 5, 15, 16])
+@pytest.mark.parametrize("code", ["u1", "u2", ">u2", "f8"])
+def test_pixels_to_channels_of_any_size(channels: int, code: str) -> None:
+    """Rows that are interleaved in memory, taken apart a tile at a time."""
+
+    def planes(pixels: Any, mask: Any, mean: Any) -> Any:
+        x = (pixels.astype(np.float32) - mean) / np.float32(3)
+        return np.where(mask[..., None], x, np.float32(-1)).transpose(2, 0, 1)
+
+    rng = np.random.default_rng(channels)
+    fused = uf.fuse(planes)
+    mean = rng.random(channels).astype("f4")
+    for height, width in ((1, 255), (1, 256), (2, 300), (17, 23), (16, 64), (40, 41)):
+        pixels = rng.integers(0, 200, (height, width, channels)).astype(code)
+        mask = rng.random((height, width)) < 0.9
+        want = planes(pixels, mask, mean)
+        wide = np.zeros((channels, height, width + 3), "f4")
+        for out in (np.empty(want.shape, "f4"), wide[:, :, :width], np.empty_like(want)):
+            np.testing.assert_array_equal(fused(pixels, mask, mean, out=out), want)
+        assert not wide[:, :, width:].any()
+        np.testing.assert_array_equal(
+            fused(pixels[::-1], mask, mean), planes(pixels[::-1], mask, mean)
+        )
+
+
+def test_images_that_leave_past_the_caches() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 701, 703, 3)).astype(np.uint8)
+    mean = np.float32([0.485, 0.456, 0.406])
+
+    def normalised(images: Any) -> Any:
+        return np.moveaxis(images.astype(np.float32) / np.float32(255) - mean, -1, 1)
+
+    want = normalised(images)
+    fused = uf.fuse(normalised)
+    for first in (0, 1):  # where whole lines begin
+        room = np.zeros(want.size + 2, "f4")
+        out = room[first : first + want.size].reshape(want.shape)
+        for threads in (1, 2, 3):
+            out[...] = 0
+            with uf.threads(threads):
+                fused(images, out=out)
+            np.testing.assert_array_equal(out, want)
+        assert room[0] == out[0, 0, 0, 0] * (1 - first)
+        assert room[-1] == 0
 
 
 SELECTIONS: dict[str, Callable[[Any], Any]] = {

@@ -13,6 +13,8 @@ import pytest
 import ufuse as uf
 from fused_cases import same
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 RNG = np.random.default_rng(5)
 MANY, WIDE = 300, 1500  # float32: enough to be shared out to threads, by items
 

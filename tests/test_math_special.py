@@ -15,6 +15,8 @@ from ufuse.catalogue.operations import BY_NAME
 from ufuse.fusion.operations import recorder
 from ulp_hard_special import HARD
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 INF, NAN = math.inf, math.nan
 
 

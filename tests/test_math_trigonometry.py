@@ -13,6 +13,8 @@ import ufuse as uf
 from conftest import NATIVE
 from ufuse.catalogue import OPERATIONS
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 UNARY = [np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan]
 FUNCTIONS = [*UNARY, np.arctan2]
 FUSED = {ufunc: uf.fuse(lambda *args, ufunc=ufunc: ufunc(*args)) for ufunc in FUNCTIONS}

@@ -1,6 +1,7 @@
 // Results on their way past the caches.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -46,6 +47,48 @@ class Streamed {
   char* buffer_ = nullptr;
   Stream stream_ = nullptr;
   std::int64_t begin_ = 0, end_ = 0;
+};
+
+/// The same of bytes that stay where they are: only what a piece leaves of a line waits for the next one.
+class StreamedCopy {
+ public:
+  /// From here on to `to`; what came before ends there, or elsewhere.
+  void go_to(char* to) {
+    if (line_ + end_ == to && line_ != nullptr) return;
+    finish();
+    begin_ = end_ = reinterpret_cast<std::intptr_t>(to) % kCacheLine;
+    line_ = to - begin_;
+  }
+  void put(const char* from, std::int64_t bytes, Streamed::Stream stream) {
+    if (end_ != 0) {
+      const std::int64_t some = std::min(bytes, kCacheLine - end_);
+      std::memcpy(kept_ + end_, from, static_cast<std::size_t>(some));
+      from += some;
+      bytes -= some;
+      end_ += some;
+      if (end_ < kCacheLine) return;
+      if (begin_ == 0)
+        stream(line_, kept_, kCacheLine);
+      else
+        finish();
+      line_ += kCacheLine;
+      begin_ = end_ = 0;
+    }
+    const std::int64_t lines = bytes / kCacheLine * kCacheLine;
+    stream(line_, from, lines);
+    line_ += lines;
+    end_ = bytes - lines;
+    std::memcpy(kept_, from + lines, static_cast<std::size_t>(end_));
+  }
+  void finish() {
+    if (end_ > begin_) std::memcpy(line_ + begin_, kept_ + begin_, static_cast<std::size_t>(end_ - begin_));
+    begin_ = end_;
+  }
+
+ private:
+  char* line_ = nullptr;                       // that the next byte is in,
+  std::int64_t begin_ = 0, end_ = 0;           // with these bytes of it,
+  alignas(kCacheLine) char kept_[kCacheLine];  // here
 };
 
 }  // namespace ufuse

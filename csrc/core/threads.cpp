@@ -19,6 +19,8 @@
 #include <immintrin.h>
 #endif
 
+#include "core/float_errors.hpp"
+
 namespace ufuse {
 namespace {
 
@@ -39,6 +41,7 @@ struct Job {
   FunctionRef<void(const Gang&)> body;
   int size;
   std::atomic<std::uint32_t> barrier{0};
+  std::atomic<unsigned> float_errors{0};  // of the workers
 };
 
 enum State : std::uint32_t { kIdle, kOffered, kRunning };
@@ -91,7 +94,9 @@ void* worker_main(void* argument) {
     }
     if (!self.state.compare_exchange_strong(state, kRunning, std::memory_order_acq_rel)) continue;
     Job& job = *self.job;
+    clear_float_errors();
     job.body(Gang(self.rank, job.size, &job.barrier));
+    if (const unsigned errors = float_errors()) job.float_errors.fetch_or(errors, std::memory_order_relaxed);
     self.state.store(kIdle, std::memory_order_release);
     self.state.notify_all();
   }
@@ -216,8 +221,11 @@ void run(int max_threads, FunctionRef<void(const Gang&)> body, bool may_withdraw
   }
   Pool& mine = pool();
   Job job{body, mine.ensure(std::min(max_threads, kMaxThreads) - 1) + 1};
-  const Session session(mine, job, may_withdraw);
-  body(Gang(0, job.size, &job.barrier));
+  {
+    const Session session(mine, job, may_withdraw);
+    body(Gang(0, job.size, &job.barrier));
+  }
+  add_float_errors(job.float_errors.load(std::memory_order_relaxed));
 }
 
 /// The first exception of a job's threads, to be thrown again on the caller's.

@@ -34,7 +34,8 @@ UFUSE_API int set_local_thread_limit(int threads) noexcept;
 
 /// Runs `body` on up to `max_threads` threads at once, the caller being rank 0, and returns when all are
 /// done. Where the pool is busy with another caller's work, or the call is made from inside a gang,
-/// `body` runs alone on the calling thread with size 1: nothing ever waits for a thread it holds.
+/// `body` runs alone on the calling thread with size 1: nothing ever waits for a thread it holds. The
+/// floating-point flags that the workers raise are the caller's afterwards.
 UFUSE_API void run_gang(int max_threads, FunctionRef<void(const Gang&)> body);
 
 /// Calls `body(task)` for each task in [0, tasks), claimed one after another by up to `max_threads`

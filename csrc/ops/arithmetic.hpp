@@ -104,12 +104,19 @@ struct sqrt {
   }
 };
 
+/// Whether one instruction takes the larger or smaller of registers of V without the flag of an
+/// invalid value at NaN.
+template <class V>
+inline constexpr bool has_quiet_extremes = is_vector<V> && sizeof(V) == 64;
+
 // NaN in either operand gives NaN, as NumPy's maximum and minimum.
 struct maximum {
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
-    if constexpr (is_floating<V>) {
-      return select((a >= b) | is_nan(a), a, b);
+    if constexpr (is_floating<V> && has_quiet_extremes<V>) {
+      return select(is_nan(b), b, math::larger(b, a));
+    } else if constexpr (is_floating<V>) {
+      return select(UFUSE_TIER::is_greater_equal(a, b) | is_nan(a), a, b);
     } else {
       return select(a >= b, a, b);
     }
@@ -119,8 +126,10 @@ struct maximum {
 struct minimum {
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
-    if constexpr (is_floating<V>) {
-      return select((a <= b) | is_nan(a), a, b);
+    if constexpr (is_floating<V> && has_quiet_extremes<V>) {
+      return select(is_nan(b), b, math::smaller(b, a));
+    } else if constexpr (is_floating<V>) {
+      return select(UFUSE_TIER::is_less_equal(a, b) | is_nan(a), a, b);
     } else {
       return select(a <= b, a, b);
     }

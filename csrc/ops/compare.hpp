@@ -38,11 +38,21 @@ UFUSE_INLINE mask_t<V> mask_of(B bytes) {
   };
 UFUSE_COMPARISON(equal, ==)
 UFUSE_COMPARISON(not_equal, !=)
-UFUSE_COMPARISON(less, <)
-UFUSE_COMPARISON(less_equal, <=)
-UFUSE_COMPARISON(greater, >)
-UFUSE_COMPARISON(greater_equal, >=)
 #undef UFUSE_COMPARISON
+
+// NaN is no invalid value in an order, for NumPy.
+#define UFUSE_ORDER(name)                              \
+  struct name {                                        \
+    template <class R, class V>                        \
+    static UFUSE_INLINE R apply(V a, V b) {            \
+      return bytes_of<R>(UFUSE_TIER::is_##name(a, b)); \
+    }                                                  \
+  };
+UFUSE_ORDER(less)
+UFUSE_ORDER(less_equal)
+UFUSE_ORDER(greater)
+UFUSE_ORDER(greater_equal)
+#undef UFUSE_ORDER
 
 struct logical_and {
   template <class V>
@@ -94,7 +104,8 @@ struct isinf {
 struct isfinite {
   template <class R, class V>
   static UFUSE_INLINE R apply(V a) {
-    return bytes_of<R>(magnitude(a) < infinity<V>());
+    using I = int_of_t<V>;
+    return bytes_of<R>(bitcast<I>(magnitude(a)) < bitcast<I>(infinity<V>()));
   }
 };
 

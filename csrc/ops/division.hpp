@@ -79,7 +79,10 @@ class InvariantDivision;
 /// 0 for a divisor 0, and the smallest integer divided by -1 is itself.
 template <Part part, class T>
 UFUSE_INLINE T divide_one(T a, T b) {
-  if (b == 0) return 0;
+  if (b == 0) {
+    set_logarithm_flags(0.0);  // a division by zero
+    return 0;
+  }
   if (is_signed<T> && b == static_cast<T>(-1)) return part == Part::kQuotient ? static_cast<T>(-a) : T(0);
   const T q = static_cast<T>(a / b);
   const T r = static_cast<T>(a % b);
@@ -93,6 +96,9 @@ template <Part part, class V>
 UFUSE_INLINE V divide_whole(V a, V b) {
   const V zero = constant<V>(0.0);
   const auto by_zero = b == zero;
+#if !UFUSE_DEVICE_CODE
+  if (any(by_zero)) set_logarithm_flags(zero);  // a division by zero
+#endif
   const Division<V> by = floored(a, select(by_zero, constant<V>(1.0), b));
   V result = part == Part::kQuotient ? by.quotient : by.remainder;
   if constexpr (part == Part::kTruncated)
@@ -125,6 +131,7 @@ template <Part part, bool Signed>
 UFUSE_INLINE __m512i divide_eight(__m512i a, __m512i b) {
   const __m512i zero = _mm512_setzero_si512();
   const __mmask8 proper = _mm512_test_epi64_mask(b, b);
+  if (proper != 0xff) set_logarithm_flags(0.0);  // a division by zero
   const __m512i divisor = _mm512_mask_mov_epi64(_mm512_set1_epi64(1), proper, b);
   __m512i q, r;
   if constexpr (!Signed) {

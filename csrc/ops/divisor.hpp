@@ -57,6 +57,45 @@ UFUSE_INLINE V operator/(V x, const Divisor<V>& by) {
   return UFUSE_TIER::fma(UFUSE_TIER::fma(-near, by.scale, x), by.inverse, near);
 }
 
+/// Quotients of any float64 by one of them, rounded as division rounds them: those of zeros and of numbers
+/// far from the type's limits. `are_exact` says whether all that were asked for are such ones.
+template <class V>
+class Quotients {
+  using U = Vec<std::uint64_t, V::size>;
+  static constexpr std::uint64_t power(int exponent) {
+    return static_cast<std::uint64_t>(1023 + exponent) << 52;
+  }
+  // Nothing that `Divisor` adds is rounded at the lower end of the type then, and nothing sets a flag.
+  static constexpr std::uint64_t kLeast = power(-400), kMost = power(400), kLeastDivisor = power(-200),
+                                 kMostDivisor = power(200);
+
+ public:
+  explicit UFUSE_INLINE Quotients(double by) {
+    const V one = splat<V>(1.0);
+    by_.scale = splat<V>(by);
+    by_.inverse = one / by_.scale;
+    by_.rest = UFUSE_TIER::fma(-by_.scale, by_.inverse, one) * by_.inverse;
+    const auto bits = bitcast<std::uint64_t>(by);  // of negative numbers more than of any positive one
+    holds = bits >= kLeastDivisor && bits <= kMostDivisor;
+  }
+  UFUSE_INLINE V of(V x) {
+    const U magnitude = bitcast<U>(x) << 1, but_zero = magnitude - splat<U>(1);
+    least_ = select(but_zero < least_, but_zero, least_);
+    most_ = select(magnitude > most_, magnitude, most_);
+    const U sign = bitcast<U>(x) & splat<U>(std::uint64_t{1} << 63);  // which a zero would lose
+    return bitcast<V>(bitcast<U>(x / by_) | sign);
+  }
+  UFUSE_INLINE bool are_exact() const {
+    return !any((least_ < splat<U>(2 * kLeast - 1)) | (most_ > splat<U>(2 * kMost)));
+  }
+
+  bool holds;  // else by division
+
+ private:
+  Divisor<V> by_;
+  U least_ = splat<U>(~std::uint64_t{0}), most_ = splat<U>(0);
+};
+
 template <class V>
 UFUSE_INLINE V inverse_of(V by) {
   return splat<V>(1) / by;

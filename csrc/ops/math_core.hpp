@@ -140,15 +140,16 @@ UFUSE_INLINE V flip_sign(V x, bits_t<V> sign) {
 }
 
 /// a < b ? a : b, so b where either is a NaN: one instruction where the compiler makes two of the operators,
-/// of which the comparison competes with the multiply-adds for ports.
+/// of which the comparison competes with the multiply-adds for ports. AVX-512 leaves the flag of an
+/// invalid value alone, which AVX2 sets at NaN.
 template <class V>
 UFUSE_INLINE V smaller(V a, V b) {
 #if defined(__AVX512F__) && !UFUSE_DEVICE_CODE
   if constexpr (is_vector<V> && sizeof(V) == 64) {
     if constexpr (is_single<V>) {
-      return {_mm512_maskz_min_ps(0xffff, a.v, b.v)};
+      return {_mm512_maskz_min_round_ps(0xffff, a.v, b.v, _MM_FROUND_NO_EXC)};
     } else {
-      return {_mm512_maskz_min_pd(0xff, a.v, b.v)};
+      return {_mm512_maskz_min_round_pd(0xff, a.v, b.v, _MM_FROUND_NO_EXC)};
     }
   } else
 #endif
@@ -171,9 +172,9 @@ UFUSE_INLINE V larger(V a, V b) {
 #if defined(__AVX512F__) && !UFUSE_DEVICE_CODE
   if constexpr (is_vector<V> && sizeof(V) == 64) {
     if constexpr (is_single<V>) {
-      return {_mm512_maskz_max_ps(0xffff, a.v, b.v)};
+      return {_mm512_maskz_max_round_ps(0xffff, a.v, b.v, _MM_FROUND_NO_EXC)};
     } else {
-      return {_mm512_maskz_max_pd(0xff, a.v, b.v)};
+      return {_mm512_maskz_max_round_pd(0xff, a.v, b.v, _MM_FROUND_NO_EXC)};
     }
   } else
 #endif
@@ -189,6 +190,30 @@ UFUSE_INLINE V larger(V a, V b) {
   {
     return select(a > b, a, b);
   }
+}
+
+/// Has x computed for the flags it sets alone.
+template <class V>
+UFUSE_INLINE void set_flags([[maybe_unused]] V x) {
+#if defined(__x86_64__) && !UFUSE_DEVICE_CODE
+  if constexpr (is_vector<V> && sizeof(V) >= 16) {
+    __asm__ volatile("" : : "x"(x.v));
+    return;
+  }
+#endif
+#if !UFUSE_DEVICE_CODE
+  __asm__ volatile("" : : "m"(x));
+#endif
+}
+/// Sets the flag of a division by zero where a number of x is 0, and of an invalid value where one is less.
+template <class V>
+UFUSE_INLINE void set_logarithm_flags(V x) {
+#if !UFUSE_DEVICE_CODE
+  __asm__ volatile("" : "+m"(x));  // not to be known when it is compiled
+#endif
+  const V one = constant<V>(1.0);
+  set_flags(static_cast<V>(one / select(x == constant<V>(0.0), x, one)));
+  set_flags(UFUSE_TIER::sqrt(x));
 }
 
 /// The smaller of the two; a NaN in x stays.

@@ -94,6 +94,26 @@ UFUSE_INLINE V log_of_sum(Sum<V> p, Sum<V> q, mask_t<V> huge, V x) {
   return y.high + y.low;
 }
 
+/// y, but NaN where x is negative, which sets the flag of an invalid value.
+template <class V>
+UFUSE_INLINE V where_not_negative(V x, V y) {
+#if defined(__AVX512F__) && !UFUSE_DEVICE_CODE
+  if constexpr (is_vector<V> && sizeof(V) == 64) {  // see log_special
+    if constexpr (is_single<V>) {
+      return {_mm512_fixupimm_ps(y.v, x.v, _mm512_set1_epi32(0x03030000), 0x60)};
+    } else {
+      return {_mm512_fixupimm_pd(y.v, x.v, _mm512_set1_epi64(0x03030000), 0x60)};
+    }
+  } else
+#endif
+  {
+    const auto negative = x < constant<V>(0.0);
+    if constexpr (is_vector<V>)
+      if (any(negative)) set_flags(UFUSE_TIER::sqrt(x));
+    return select(negative, -constant<V>(__builtin_nan("")), y);
+  }
+}
+
 /// Beyond this 1 / x^2 is nothing beside log(2 x).
 template <class V>
 inline constexpr double kEqualLegs = is_single<V> ? 0x1p13 : 0x1p28;
@@ -186,7 +206,7 @@ struct acosh {
       const V square = fma(above_one, above_one, twice);
       const Sum<V> root = root_of<V>({square, fma(above_one, above_one, twice - square)});
       const V y = log_with_root<V>(t, root.high, root.low, x > constant<V>(kEqualLegs<V>), x);
-      return select(x < one, constant<V>(__builtin_nan("")), select(x < infinity<V>(), y, x));
+      return where_not_negative(x - one, select(x < infinity<V>(), y, x));
     }
     const V square = t * t;
     const Sum<V> sum = sum_of_larger(square, -one);
@@ -195,7 +215,7 @@ struct acosh {
     const Sum<V> root = root_of<V>({difference, lacking - (difference - sum.high)});
     const V y = log_of_sum<V>({t, constant<V>(0.0)}, root, x > constant<V>(kEqualLegs<V>), x);
     const V above = select(x < infinity<V>(), y, x);
-    return select(x < one, constant<V>(__builtin_nan("")), above);
+    return where_not_negative(x - one, above);
   }
 };
 
@@ -210,8 +230,7 @@ struct atanh {
     const V b = one - t;
     const Sum<V> log = log_of_quotient<V>(constant<V>(0.0), {a, (one - a) + t}, {b, (one - b) - t});
     const V y = constant<V>(0.5) * (log.high + log.low);
-    const V beyond = select(ax > one, constant<V>(__builtin_nan("")), infinity<V>());
-    return with_sign(select(ax >= one, beyond, y), x);
+    return with_sign(-log_special(one - ax, -y), x);
   }
 };
 

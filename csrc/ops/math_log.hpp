@@ -86,23 +86,28 @@ UFUSE_INLINE V log1p_tail(V f) {
 }
 
 /// y where x is in (0, inf); -inf at 0, inf at inf, NaN elsewhere (the one x86 makes itself, on every tier).
+/// Sets the flags that a logarithm of x does.
 template <class V>
 UFUSE_INLINE V log_special(V x, V y) {
 #if defined(__AVX512F__) && !UFUSE_DEVICE_CODE
   // One instruction instead of three comparisons and three selects: the nibbles, from the lowest, are the
-  // answers for quiet NaN, signalling NaN, 0, 1, -inf, inf, negative, positive.
+  // answers for quiet NaN, signalling NaN, 0, 1, -inf, inf, negative, positive. The last argument: 0 is a
+  // division by zero, -inf and negative are invalid.
   if constexpr (is_vector<V> && sizeof(V) == 64) {
     if constexpr (is_single<V>) {
-      return {_mm512_fixupimm_ps(y.v, x.v, _mm512_set1_epi32(0x03530433), 0)};
+      return {_mm512_fixupimm_ps(y.v, x.v, _mm512_set1_epi32(0x03530433), 0x61)};
     } else {
-      return {_mm512_fixupimm_pd(y.v, x.v, _mm512_set1_epi64(0x03530433), 0)};
+      return {_mm512_fixupimm_pd(y.v, x.v, _mm512_set1_epi64(0x03530433), 0x61)};
     }
   } else
 #endif
   {
     const V zero = constant<V>(0.0);
     const V below = select(x == zero, -infinity<V>(), -constant<V>(__builtin_nan("")));
-    return select(x > zero, select(x < infinity<V>(), y, x), below);
+    const auto positive = x > zero;
+    if constexpr (is_vector<V>)
+      if (any(~positive)) set_logarithm_flags(x);
+    return select(positive, select(x < infinity<V>(), y, x), below);
   }
 }
 

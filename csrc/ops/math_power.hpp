@@ -190,7 +190,10 @@ UFUSE_INLINE V any_power(V x, V y, V r) {
   const auto grows = ((base > one) & (y > zero)) | ((base < one) & (y < zero));
   r = select((base == zero) | (base == infinity<V>()) | endless, select(grows, infinity<V>(), zero), r);
   r = with_sign(r, select(odd, x, zero));
-  const auto unknown = (x != x) | (y != y) | ((x < zero) & (base < infinity<V>()) & (floor(y) != y));
+  const auto complex = (x < zero) & (base < infinity<V>()) & (floor(y) != y) & (y == y);
+  const auto unknown = (x != x) | (y != y) | complex;
+  // 1 stands for numbers that are neither.
+  set_logarithm_flags(select(complex, -one, select((base == zero) & (y < zero), zero, one)));
   r = select(unknown, -constant<V>(__builtin_nan("")), r);
   return select((y == zero) | (x == one) | ((base == one) & endless), one, r);
 }

@@ -42,8 +42,10 @@ struct sign {
 struct fmax {
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
-    if constexpr (is_floating<V>) {
-      return select((a >= b) | is_nan(b), a, b);
+    if constexpr (is_floating<V> && has_quiet_extremes<V>) {
+      return select(is_nan(a), b, math::larger(b, a));
+    } else if constexpr (is_floating<V>) {
+      return select(UFUSE_TIER::is_greater_equal(a, b) | is_nan(b), a, b);
     } else {
       return maximum::apply(a, b);
     }
@@ -53,8 +55,10 @@ struct fmax {
 struct fmin {
   template <class V>
   static UFUSE_INLINE V apply(V a, V b) {
-    if constexpr (is_floating<V>) {
-      return select((a <= b) | is_nan(b), a, b);
+    if constexpr (is_floating<V> && has_quiet_extremes<V>) {
+      return select(is_nan(a), b, math::smaller(b, a));
+    } else if constexpr (is_floating<V>) {
+      return select(UFUSE_TIER::is_less_equal(a, b) | is_nan(b), a, b);
     } else {
       return minimum::apply(a, b);
     }

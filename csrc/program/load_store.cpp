@@ -4,6 +4,7 @@
 
 #include "core/scratch.hpp"
 #include "program/run.hpp"
+#include "reduce/kernels.hpp"
 
 namespace ufuse {
 
@@ -18,15 +19,18 @@ void ProgramRun::load(int k, const char* from, char* block, std::int64_t rows, s
   const std::int64_t size = std::int64_t{1} << p.log2;
   const auto [s0, s1] = block_strides(k);
   if (across_) std::swap(rows, cols);
+  const std::int64_t pitch = one_by_one_ ? pitch_ : cols;
   if (s0 == 0 && (s1 == 0 || rows == 1)) {
-    kernels_.move.fill[p.log2](block, from, rows * cols);
-  } else if (s0 == size && (rows == 1 || s1 == cols * size)) {
+    kernels_.move.fill[p.log2](block, from, rows * pitch);
+  } else if (s0 == size && (rows == 1 || (s1 == cols * size && pitch == cols))) {
     std::memcpy(block, from, static_cast<std::size_t>(rows * cols * size));
   } else if (s0 == 0) {
-    kernels_.move.spread[p.log2](block, from, s1, rows, cols);
+    kernels_.move.spread[p.log2](block, from, s1, rows, pitch);
+  } else if (s1 == size && s0 == rows * size && rows > 1 && rows <= kMostInterleaved) {
+    reduce_kernels(tier_).pieces.split[p.log2](block, pitch * size, from, rows, cols);
   } else {
     for (std::int64_t r = 0; r < rows; ++r) {
-      char* to = block + r * cols * size;
+      char* to = block + r * pitch * size;
       if (s0 == size) {
         std::memcpy(to, from + r * s1, static_cast<std::size_t>(cols * size));
       } else {
@@ -34,7 +38,7 @@ void ProgramRun::load(int k, const char* from, char* block, std::int64_t rows, s
       }
     }
   }
-  if (p.swapped) kernels_.move.swap[p.log2](block, rows * cols);
+  if (p.swapped) kernels_.move.swap[p.log2](block, rows * pitch);
 }
 
 void ProgramRun::load_rows(int k, const char* from, char* block, std::int64_t rows) const {
@@ -45,7 +49,7 @@ void ProgramRun::load_rows(int k, const char* from, char* block, std::int64_t ro
 
 void ProgramRun::store(int k, char* to, const char* block, std::int64_t rows, std::int64_t cols) const {
   const OperandPlan& p = operand_plan_[k];
-  const std::int64_t elements = p.row ? rows : rows * cols;
+  const std::int64_t elements = p.row ? rows : rows * (one_by_one_ ? pitch_ : cols);
   if (!p.swapped) {
     store_native(k, to, block, rows, cols);
     return;
@@ -72,13 +76,15 @@ void ProgramRun::store_native(int k, char* to, const char* block, std::int64_t r
   } else {
     const auto [along, between] = block_strides(k);
     if (across_) std::swap(rows, cols);
+    const std::int64_t pitch = one_by_one_ ? pitch_ : cols;
     for (std::int64_t r = 0; r < rows; ++r) {
+      const char* const row = block + r * pitch * size;
       if (along == size && stream_)
-        kernels_.move.stream(to + r * between, block + r * cols * size, cols * size);
+        kernels_.move.stream(to + r * between, row, cols * size);
       else if (along == size)
-        std::memcpy(to + r * between, block + r * cols * size, static_cast<std::size_t>(cols * size));
+        std::memcpy(to + r * between, row, static_cast<std::size_t>(cols * size));
       else
-        kernels_.move.store[p.log2](to + r * between, along, block + r * cols * size, cols);
+        kernels_.move.store[p.log2](to + r * between, along, row, cols);
     }
   }
 }

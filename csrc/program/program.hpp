@@ -90,8 +90,10 @@ class UFUSE_API Program {
   bool is_identity() const { return steps_.empty() && outputs_.size() == 1 && outputs_.front() == 0; }
 
   /// Runs over `shape`; `operands` are the outputs, then the inputs. Outputs may be inputs' own memory only
-  /// with the same strides.
-  void run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;
+  /// with the same strides. `settled`: of the floating-point flags that kernels set, those are taken back
+  /// that no result speaks for (settled.cpp).
+  void run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
+           bool settled = false) const;
 
   /// The same on the calling thread alone, for what is in its cache.
   void run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const;

@@ -21,8 +21,8 @@ FinishKernel finish_of(const ReduceKernels& kernels, const RowReduction& reducti
 /// the next row.
 void fold_rows(const ReducerKernel& kernel, const char* data, std::int64_t row_bytes, std::int64_t rows,
                std::int64_t count, const States& states, std::int64_t first_index, std::int64_t index_step) {
-  kernel.rows(
-      {data, row_bytes, rows, count, states.pointers(), 1, first_index, index_step, nullptr, nullptr});
+  kernel.rows({data, row_bytes, rows, count, states.pointers(), 1, first_index, index_step, nullptr, nullptr,
+               0, nullptr, true});
 }
 
 }  // namespace

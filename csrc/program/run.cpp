@@ -62,9 +62,13 @@ void ProgramRun::run_tiles(std::int64_t first, std::int64_t last) {
   }
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
-    if (p.feed == Feed::once && scalar_[p.reg] == nullptr)
-      load(k, plan_.data[k], own[p.reg], one_by_one_ ? 1 : t1_, t0_);
+    if (p.feed != Feed::once || scalar_[p.reg] != nullptr) continue;
+    const std::int64_t rows = one_by_one_ ? 1 : t1_;
+    load(k, plan_.data[k], own[p.reg], rows, t0_);
+    pad_rows(p.log2, own[p.reg], rows, t0_);
   }
+
+  StreamedCopy lines[kMostLines];
 
   // Taking turns between lines, so that a scale per column is read from L1 for several of them, was tried
   // with 4, 16 and 64 lines: 25 GB/s instead of 30; memory wants its lines in order.
@@ -81,7 +85,7 @@ void ProgramRun::run_tiles(std::int64_t first, std::int64_t last) {
       run_steady(own, reg, start, i0, full);
       done = full;
     } else {
-      run_tile(own, reg, start, i0, rows);
+      run_tile(own, reg, start, i0, rows, lines);
     }
     tile += done;
     i0 += done;
@@ -90,35 +94,48 @@ void ProgramRun::run_tiles(std::int64_t first, std::int64_t last) {
       i0 = tiles0_;
     }
   }
+  for (StreamedCopy& one : lines) one.finish();
 #if defined(__x86_64__)
   if (stream_) _mm_sfence();  // streamed stores become visible before the task counts as done
 #endif
 }
 
 void ProgramRun::run_tile(char* const* own, char** reg, char* const* start, std::int64_t i0,
-                          std::int64_t rows) {
+                          std::int64_t rows, StreamedCopy* lines) {
   const std::int64_t cols = std::min(t0_, n0_ - i0 * t0_);
   // Kernels work on whole multiples: a ragged tile never touches the operands' memory itself.
   const bool whole = rows * cols % kBlockMultiple == 0;
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
     char* at = start[k] + i0 * p.step;
-    if (p.row_reg >= 0) load_rows(k, at, own[p.row_reg], rows);
+    if (p.row_reg >= 0) {
+      load_rows(k, at, own[p.row_reg], rows);
+      pad(p.log2, own[p.row_reg], rows);
+    }
     if (p.feed == Feed::pointer || (p.feed == Feed::direct && whole)) {
       reg[p.reg] = at;
     } else if (p.feed != Feed::once) {
       reg[p.reg] = own[p.reg];
       load(k, at, own[p.reg], rows, cols);
+      pad_rows(p.log2, own[p.reg], rows, cols);
     }
   }
   for (int k = 0; k < program_.outputs(); ++k) {
     const OperandPlan& p = operand_plan_[k];
     if (p.direct) reg[p.reg] = whole ? start[k] + i0 * p.step : own[p.reg];
   }
-  run_steps(reg, rows, cols);
+  char* at[kMaxOperands];
+  for (int k = 0; k < program_.outputs(); ++k) at[k] = start[k] + i0 * operand_plan_[k].step;
+  AskAhead ahead;
+  if (asked_ >= 0) {
+    const std::int64_t bytes = t1_ * plan_.stride[asked_][1];
+    const char* const next = reg[operand_plan_[asked_].reg] + bytes;
+    ahead = {next, next + bytes, asked_lines_};
+  }
+  run_steps(reg, rows, cols, {lines, at, ahead});
   for (int k = 0; k < program_.outputs(); ++k) {
     const OperandPlan& p = operand_plan_[k];
-    if (!(p.direct && whole)) store(k, start[k] + i0 * p.step, reg[p.reg], rows, cols);
+    if (!(p.direct && whole) && !by_step_[k]) store(k, at[k], reg[p.reg], rows, cols);
   }
 }
 
@@ -135,7 +152,7 @@ std::int64_t ProgramRun::locate(std::int64_t line, char** start) const {
   return std::min(t1_, n1_ - i1 * t1_);
 }
 
-void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
+void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols, const RowTile& tile) {
   const std::size_t steps = program_.steps_.size();
   for (std::size_t i = 0; i < steps; ++i) {
     const auto& step = program_.steps_[i];
@@ -145,7 +162,7 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
       run_lines(reg, i, end, rows, cols);
       i = end - 1;
     } else if (step.is_map() && one_by_one_ && !step.row) {
-      apply_by_row(i, reg, rows, round_up(cols, kBlockMultiple));
+      apply_by_row(i, reg, rows, cols, tile);
     } else if (step.is_map()) {
       apply(i, reg, round_up(step.row ? rows : rows * cols, kBlockMultiple));
     } else if (step.kind == StepKind::reduce) {
@@ -154,6 +171,7 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
         reduce_columns(reduction, reg[step.in[0]], cols, rows, reg[step.out]);
       else
         reduce_rows(tier_, reduction, reg[step.in[0]], rows, cols, reg[step.out]);
+      pad(log2_size(reduction.result), reg[step.out], rows);
     } else if (single_[step.out]) {
       // Not read where it is: that register may hold another value before all have read this one.
       const DType dtype = program_.registers_[static_cast<std::size_t>(step.out)].dtype;
@@ -165,22 +183,6 @@ void ProgramRun::run_steps(char** reg, std::int64_t rows, std::int64_t cols) {
   }
 }
 
-void ProgramRun::apply_by_row(std::size_t i, char* const* reg, std::int64_t rows, std::int64_t cols) const {
-  char* at[kMaxRegisters];
-  std::copy_n(reg, program_.registers(), at);
-  // One that makes codes of a row has its scale from the beginning on.
-  if (chain_[i] != nullptr && !joined_[i + 1]) {
-    const auto& step = program_.steps_[i];
-    kernels_.chains[program_.chain_of(step).wide ? 1 : 0](
-        {chain_[i], at, cols, program_.first_kept_, program_.slots_, rows, moves_, moving_});
-    return;
-  }
-  for (std::int64_t row = 0; row < rows; ++row) {
-    apply(i, at, cols);
-    for (int k = 0; k < moving_; ++k) at[moves_[k].reg] += moves_[k].stride;
-  }
-}
-
 void ProgramRun::expand(char* to, const char* from, const Program::RegisterSpec& spec, std::int64_t rows,
                         std::int64_t cols) const {
   const auto size = static_cast<std::int64_t>(item_size(spec.dtype));
@@ -188,10 +190,22 @@ void ProgramRun::expand(char* to, const char* from, const Program::RegisterSpec&
     const std::int64_t lines = spec.expanded ? std::min(cols, lines_at_once(rows)) : cols;
     for (std::int64_t c = 0; c < lines; ++c)
       std::memcpy(to + c * rows * size, from, static_cast<std::size_t>(rows * size));
+    if (lines == cols) pad(log2_size(spec.dtype), to, rows * cols);
   } else {
     const auto fill = kernels_.move.fill[log2_size(spec.dtype)];
     for (std::int64_t r = 0; r < rows; ++r) fill(to + r * cols * size, from + r * size, cols);
+    pad(log2_size(spec.dtype), to, rows * cols);
   }
+}
+
+void ProgramRun::pad(int log2, char* block, std::int64_t elements) const {
+  const std::int64_t rest = round_up(elements, kBlockMultiple) - elements;
+  if (rest != 0 && elements != 0) kernels_.move.fill[log2](block + (elements << log2), block, rest);
+}
+
+void ProgramRun::pad_rows(int log2, char* block, std::int64_t rows, std::int64_t cols) const {
+  if (!one_by_one_) return pad(log2, block, rows * cols);
+  for (std::int64_t r = 0; r < rows; ++r) pad(log2, block + (r * pitch_ << log2), cols);
 }
 
 std::int64_t ProgramRun::lines_at_once(std::int64_t rows) {
@@ -214,11 +228,12 @@ void ProgramRun::run_lines(char* const* reg, std::size_t first, std::size_t end,
   }
 }
 
-void Program::run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {
+void Program::run(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands,
+                  bool settled) const {
   std::int64_t size = 1;
   for (int axis = 0; axis < axes; ++axis) size *= shape[axis];
   if (size <= kWhole && run_whole(axes, shape, operands)) return;
-  ProgramRun(*this, axes, shape, operands).run();
+  ProgramRun(*this, axes, shape, operands, settled).run();
 }
 
 void Program::run_here(int axes, const std::int64_t* shape, std::span<const ProgramOperand> operands) const {

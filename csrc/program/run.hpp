@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cache.hpp"
 #include "core/scratch.hpp"
+#include "core/streamed.hpp"
 #include "program/program.hpp"
 
 namespace ufuse {
@@ -18,6 +20,9 @@ inline constexpr std::int64_t kStreamTile = 512;
 // worth waking.
 inline constexpr std::int64_t kWhole = 4096;
 
+// Rows of outputs that are streamed side by side, at most.
+inline constexpr int kMostLines = 16;
+
 // Instructions of chains that a run has room for; few programs have more.
 inline constexpr int kCodeHere = 128;
 
@@ -25,7 +30,7 @@ inline constexpr int kCodeHere = 128;
 class ProgramRun {
  public:
   ProgramRun(const Program& program, int axes, const std::int64_t* shape,
-             std::span<const ProgramOperand> operands);
+             std::span<const ProgramOperand> operands, bool settled = false);
 
   /// To operands laid out alike, at `data`.
   void move_to(char* const* data);
@@ -77,6 +82,8 @@ class ProgramRun {
   /// or where they are too short to fill a register.
   bool rows_run_across() const;
   void choose_moves();
+  /// Whether the elements of few long rows lie side by side in an input: the channels of an image.
+  bool has_interleaved_rows() const;
   /// Where an operand's fastest axis is another than the loop's (a transposed input), that axis becomes the
   /// second: a tile over both then uses whole cache lines of every operand.
   bool bring_crossed_axis_next();
@@ -93,14 +100,38 @@ class ProgramRun {
   /// Where all steps that read a value per row have kernels for that, full tiles need not spread it.
   void choose_rows_kernels();
 
+  // row_steps.cpp
+  void choose_streams();
+  void choose_asks();
+  /// What is asked for of the next tile, some lines with every piece of this one.
+  struct AskAhead {
+    const char* next = nullptr;
+    const char* end = nullptr;
+    int lines = 0;
+    void ask() {
+      for (int k = 0; k < lines && next < end; ++k, next += kCacheLine) __builtin_prefetch(next, 0, 2);
+    }
+  };
+  /// What a tile of rows needs besides its registers.
+  struct RowTile {
+    StreamedCopy* lines;
+    char* const* to;  // of each output
+    AskAhead& ahead;
+  };
+  /// A map or a chain over rows that are treated one by one.
+  void apply_by_row(std::size_t i, char* const* reg, std::int64_t rows, std::int64_t cols,
+                    const RowTile& tile) const;
+  /// The same of one row, in pieces, to the output `streamed` or, if that is -1, to a block.
+  void apply_in_pieces(std::size_t i, char* const* row, std::int64_t cols, int streamed, StreamedCopy& lines,
+                       AskAhead& ahead) const;
+
   // run.cpp
   void run_tiles(std::int64_t first, std::int64_t last);
-  void run_tile(char* const* own, char** reg, char* const* start, std::int64_t i0, std::int64_t rows);
+  void run_tile(char* const* own, char** reg, char* const* start, std::int64_t i0, std::int64_t rows,
+                StreamedCopy* lines);
   /// Where the operands are at the beginning of a line of tiles, and how many rows its tiles have.
   std::int64_t locate(std::int64_t line, char** start) const;
-  void run_steps(char** reg, std::int64_t rows, std::int64_t cols);
-  /// A map or a chain over rows that are treated one by one.
-  void apply_by_row(std::size_t i, char* const* reg, std::int64_t rows, std::int64_t cols) const;
+  void run_steps(char** reg, std::int64_t rows, std::int64_t cols, const RowTile& tile);
   /// Row values beside each element of their row; across memory, for as many lines as steps take at a time.
   void expand(char* to, const char* from, const Program::RegisterSpec& spec, std::int64_t rows,
               std::int64_t cols) const;
@@ -115,9 +146,14 @@ class ProgramRun {
     if (chain_[i] != nullptr)
       kernels_.chains[program_.chain_of(step).wide ? 1 : 0](
           {chain_[i], reg, elements, program_.first_kept_, program_.slots_});
+    else if (settled_)
+      apply_settled(i, reg, elements);
     else if (!joined_[i])
       kernel_[i](reg[step.out], reg[step.in[0]], reg[step.in[1]], reg[step.in[2]], reg[step.in[3]], elements);
   }
+
+  // settled.cpp
+  void apply_settled(std::size_t i, char* const* reg, std::int64_t elements) const;
 
   // steady.cpp
   /// Of the next tiles, how many are full ones of the same line, or `down` of the same column of lines.
@@ -127,6 +163,11 @@ class ProgramRun {
   /// cycles: what `run_tile` decides for each was up to a quarter of that.)
   void run_steady(char* const* own, char** reg, char* const* start, std::int64_t i0,
                   std::int64_t tiles) const;
+
+  /// Behind `elements` of a block the first one, up to a whole multiple: what kernels make of those sets no
+  /// floating-point flags that the others do not.
+  void pad(int log2, char* block, std::int64_t elements) const;
+  void pad_rows(int log2, char* block, std::int64_t rows, std::int64_t cols) const;
 
   // load_store.cpp
   void load(int k, const char* from, char* block, std::int64_t rows, std::int64_t cols) const;
@@ -140,6 +181,7 @@ class ProgramRun {
   std::span<const ProgramOperand> operands_;
   const ProgramKernels& kernels_;
   Tier tier_;
+  const bool settled_;
   LoopPlan plan_;
   std::int64_t begin_[kMaxOperands];  // of the loop in each operand
   OperandPlan operand_plan_[kMaxOperands];
@@ -156,17 +198,22 @@ class ProgramRun {
   // Where rows are treated one by one (`one_by_one_`): the registers that differ from row to row.
   ChainTask::Move moves_[kMaxRegisters];
   int moving_ = 0;
+  int streams_[kMaxSteps];         // the output that a step sends past the caches as it makes it, or -1
+  bool by_step_[kMaxOperands];     // an output that some step sends
+  int ways_ = 1;                   // rows of an output that do not follow each other
+  int asked_ = -1;                 // an input of which the next tile is asked for, or -1,
+  int asked_lines_ = 0;            // so many lines with a piece of this one
   bool row_value_[kMaxRegisters];  // an input with a value for each row of a tile
   std::int64_t row_stride_[kMaxRegisters];
   bool stream_ = false;
   bool across_ = false;  // a block holds the first elements of its rows, then their second ones...
   /// Tiles of rows that are long enough to be treated one by one, so that a value of a row is a single value
-  /// for its steps, and a value for each column is there once.
+  /// for its steps, and a value for each column is there once. In blocks they are `pitch_` elements apart.
   bool one_by_one_ = false;
   bool by_rows_ = false;  // full tiles read those values where they are
   bool steady_ = false;   // full tiles need no block of an input
-  std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, block_ = 64,
-               rows_block_ = 64;
+  std::int64_t n0_ = 1, n1_ = 1, t0_ = 1, t1_ = 1, tiles0_ = 1, tiles1_ = 1, outer_ = 1, pitch_ = 1,
+               block_ = 64, rows_block_ = 64;
 };
 
 }  // namespace ufuse

@@ -5,6 +5,7 @@
 
 #include "core/cache.hpp"
 #include "program/run.hpp"
+#include "reduce/kernels.hpp"
 
 namespace ufuse {
 namespace {
@@ -37,8 +38,12 @@ constexpr std::int64_t kShortRow = 16;
 }  // namespace
 
 ProgramRun::ProgramRun(const Program& program, int axes, const std::int64_t* shape,
-                       std::span<const ProgramOperand> operands)
-    : program_(program), operands_(operands), kernels_(program_kernels(active_tier())), tier_(active_tier()) {
+                       std::span<const ProgramOperand> operands, bool settled)
+    : program_(program),
+      operands_(operands),
+      kernels_(program_kernels(active_tier())),
+      tier_(active_tier()),
+      settled_(settled) {
   StridedOperand strided[kMaxOperands];
   for (std::size_t k = 0; k < operands.size(); ++k) strided[k] = {operands[k].data, operands[k].strides};
   plan_loop(plan_, axes, shape, static_cast<int>(operands.size()), strided, program.has_rows_ && axes > 0);
@@ -99,6 +104,10 @@ void ProgramRun::choose_tile() {
       const std::int64_t most = kMostAcrossBytes / std::max<std::int64_t>(1, program_.across_bytes_ * n0_);
       t1_ = std::clamp(t1_, std::clamp<std::int64_t>(most, 1, kLeastAcross), kMostAcross);
     }
+  } else if (crossed && has_interleaved_rows()) {
+    one_by_one_ = true;
+    t1_ = n1_;
+    t0_ = std::min(n0_, std::max(kLongRow, room / n1_ / kBlockMultiple * kBlockMultiple));
   } else if (crossed) {
     // Both directions get whole cache lines of 4-byte elements, twice over.
     t0_ = std::clamp<std::int64_t>(n0_, 1, 32);
@@ -112,7 +121,8 @@ void ProgramRun::choose_tile() {
   tiles1_ = (n1_ + t1_ - 1) / t1_;
   outer_ = 1;
   for (int axis = 2; axis < plan_.axes; ++axis) outer_ *= plan_.extent[axis];
-  block_ = round_up(std::max<std::int64_t>(1, t0_ * t1_), kBlockMultiple);
+  pitch_ = program_.has_rows_ ? n0_ : round_up(t0_, kBlockMultiple);
+  block_ = round_up(std::max<std::int64_t>(1, (one_by_one_ ? pitch_ : t0_) * t1_), kBlockMultiple);
   rows_block_ = round_up(t1_, kBlockMultiple);
 }
 
@@ -124,6 +134,15 @@ bool ProgramRun::rows_run_across() const {
     across |= s0 != 0 && s1 != 0 && s1 < s0;
   }
   return across;
+}
+
+bool ProgramRun::has_interleaved_rows() const {
+  if (n1_ < 2 || n1_ > kMostInterleaved || n0_ < kLongRow) return false;
+  for (int k = program_.outputs(); k < count(); ++k) {
+    const auto size = static_cast<std::int64_t>(item_size(dtype(k)));
+    if (plan_.stride[k][1] == size && plan_.stride[k][0] == n1_ * size) return true;
+  }
+  return false;
 }
 
 bool ProgramRun::bring_crossed_axis_next() {
@@ -155,7 +174,7 @@ void ProgramRun::prepare_operands() {
     const std::int64_t s0 = plan_.axes > 0 ? plan_.stride[k][0] : 0,
                        s1 = plan_.axes > 1 ? plan_.stride[k][1] : 0;
     p.direct = !across_ && !p.swapped && !p.row && (s0 == size || n0_ == 1) &&
-               (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size));
+               (t1_ == 1 || (t0_ == n0_ && s1 == n0_ * size)) && (!one_by_one_ || pitch_ == n0_);
     p.ahead = 0;
     p.step = down() ? t1_ * s1 : t0_ * s0;
     p.spread = !is_output(k) && s0 == 0 && t1_ > 1 && !p.swapped && !across_;
@@ -182,6 +201,7 @@ void ProgramRun::prepare_operands() {
     in_lines_[k] = stream_ && !program_.has_rows_ && is_instruction(value);
     for (int j = 0; j < count(); ++j) in_lines_[k] &= j == k || operand_plan_[j].reg != operand_plan_[k].reg;
     contiguous_out_[k] = !across_ && !operand_plan_[k].swapped && !operand_plan_[k].row && plan_.axes > 0 &&
+                         (!one_by_one_ || pitch_ == n0_) &&
                          plan_.stride[k][0] == (std::int64_t{1} << operand_plan_[k].log2) &&
                          (t1_ == 1 || (t0_ == n0_ && plan_.stride[k][1] == n0_ << operand_plan_[k].log2));
   }
@@ -252,7 +272,9 @@ void ProgramRun::prepare_steps() {
   choose_rows_kernels();
   choose_moves();
   write_chains();
-  steady_ = !program_.has_rows_ && t0_ * t1_ % kBlockMultiple == 0;
+  choose_streams();
+  choose_asks();
+  steady_ = !program_.has_rows_ && !one_by_one_ && t0_ * t1_ % kBlockMultiple == 0;
   for (int k = 0; k < count(); ++k)
     steady_ &= is_output(k) ? operand_plan_[k].direct || (stream_ && contiguous_out_[k])
                             : operand_plan_[k].feed != Feed::load || operand_plan_[k].spread;
@@ -265,7 +287,7 @@ void ProgramRun::choose_moves() {
   for (int r = 0; r < program_.registers(); ++r) {
     const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
     const auto size = static_cast<std::int64_t>(item_size(spec.dtype));
-    stride[r] = spec.row || spec.kept || scalar_[r] != nullptr ? 0 : single_[r] ? size : n0_ * size;
+    stride[r] = spec.row || spec.kept || scalar_[r] != nullptr ? 0 : single_[r] ? size : pitch_ * size;
   }
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
@@ -296,7 +318,8 @@ void ProgramRun::write_chains() {
 }
 
 void ProgramRun::choose_rows_kernels() {
-  by_rows_ = t1_ > 1 && t0_ == n0_ && t0_ % kRowMultiple == 0 && !across_ && !program_.has_rows_;
+  by_rows_ =
+      t1_ > 1 && t0_ == n0_ && t0_ % kRowMultiple == 0 && !across_ && !one_by_one_ && !program_.has_rows_;
   for (int r = 0; r < program_.registers(); ++r) row_value_[r] = false;
   bool any = false;
   for (int k = program_.outputs(); k < count(); ++k) {

@@ -1,6 +1,7 @@
 // Programs that are one chain, over rows that lie as the chain can take them: no blocks, no tiles. Setting a
 // run of those up takes longer than a chain does with some thousand elements. And runs that are planned to be
 // repeated, of either kind.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -120,15 +121,25 @@ class WholeRun {
   /// The last elements of the only row, in buffers.
   void run_rest() {
     alignas(64) char buffer[kMaxOperands][kBlockMultiple * 8];
-    const auto bytes = [&](int k) { return static_cast<std::size_t>((columns_ - whole_) * size_[k]); };
     for (int k = 0; k < operands(); ++k) {
       const int reg = register_of(k);
       if (single_[reg]) continue;
-      if (k > 0) std::memcpy(buffer[k], reg_[reg] + whole_ * size_[k], bytes(k));
+      if (k > 0) fill_rest(buffer[k], reg_[reg] + whole_ * size_[k], size_[k]);
       reg_[reg] = buffer[k];
     }
     run_columns(reg_, 0, kBlockMultiple);
-    std::memcpy(plan_.data[0] + whole_ * size_[0], buffer[0], bytes(0));
+    std::memcpy(plan_.data[0] + whole_ * size_[0], buffer[0],
+                static_cast<std::size_t>((columns_ - whole_) * size_[0]));
+  }
+  /// Behind them as often the first one as there is room: see `ProgramRun::pad`.
+  void fill_rest(char* to, const char* from, std::int64_t size) const {
+    std::int64_t done = (columns_ - whole_) * size;
+    const std::int64_t all = kBlockMultiple * size;
+    std::memcpy(to, from, static_cast<std::size_t>(done));
+    for (std::int64_t more; done < all; done += more) {
+      more = std::min(done, all - done);
+      std::memcpy(to + done, to, static_cast<std::size_t>(more));
+    }
   }
 
   const Program& program_;

@@ -17,6 +17,7 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_AsLongLongAndOverflow
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_New, PyTuple_SET_ITEM
+from libc.math cimport isinf
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy
 from libcpp.vector cimport vector
@@ -32,11 +33,11 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
         char* data
 
     const Program* program_at(uintptr_t address)
-    void run_program(const Program* program, int axes, const int64_t* shape,
-                     const ProgramOperand* operands, int count) except +
-    void run_program_items(const Program* program, int axes, const int64_t* shape,
-                           const ProgramOperand* operands, int count, char* const* data, int64_t items,
-                           bint fresh) except +
+    unsigned run_program(const Program* program, int axes, const int64_t* shape,
+                         const ProgramOperand* operands, int count, bint settled) except +
+    unsigned run_program_items(const Program* program, int axes, const int64_t* shape,
+                               const ProgramOperand* operands, int count, char* const* data, int64_t items,
+                               bint fresh) except +
     void set_operand(ProgramOperand& operand, char* data, const int64_t* strides, bint swapped)
     enum ScaleRule "ufuse::ScaleRule":
         pass
@@ -50,6 +51,10 @@ cdef extern from "python/entry.hpp" namespace "ufuse" nogil:
         bint quantize(const Program* program, ScaleRule rule, float least, float most) except +
     object pool_handler_capsule()
     const size_t kPooledBytes
+
+cdef extern from "core/float_errors.hpp" namespace "ufuse" nogil:
+    unsigned float_errors()
+    void clear_float_errors()
 
 cdef extern from "reduce/reduction.hpp" namespace "ufuse" nogil:
     enum DType "ufuse::DType":
@@ -231,6 +236,10 @@ cdef enum:
     SMALL_COUNTS = 4096
 
 cdef object _pool = pool_handler_capsule()
+
+# What knows of floating-point errors: see `set_report`.
+cdef object _report = None
+cdef object _judge = None
 
 
 cdef object new_array(int axes, cnp.npy_intp* shape, int typenum, Py_ssize_t itemsize):

@@ -13,6 +13,7 @@
 #endif
 #include <numpy/arrayobject.h>
 
+#include "core/float_errors.hpp"
 #include "core/memory.hpp"
 #include "program/program.hpp"
 #include "ranged/ranged.hpp"
@@ -21,15 +22,29 @@ namespace ufuse {
 
 inline const Program* program_at(std::uintptr_t address) { return reinterpret_cast<const Program*>(address); }
 
-inline void run_program(const Program* program, int axes, const std::int64_t* shape,
-                        const ProgramOperand* operands, int count) {
-  program->run(axes, shape, {operands, static_cast<std::size_t>(count)});
+/// Whether a result takes the place of an operand, which then cannot be read again.
+inline bool runs_in_place(const Program* program, const ProgramOperand* operands, int count) {
+  for (int out = 0; out < program->outputs(); ++out)
+    for (int in = program->outputs(); in < count; ++in)
+      if (operands[in].data == operands[out].data) return true;
+  return false;
 }
 
-inline void run_program_items(const Program* program, int axes, const std::int64_t* shape,
-                              const ProgramOperand* operands, int count, char* const* data,
-                              std::int64_t items, bool fresh) {
+/// Returns the floating-point errors that are suspected: see `Program::run` for `settled`.
+inline unsigned run_program(const Program* program, int axes, const std::int64_t* shape,
+                            const ProgramOperand* operands, int count, bool settled = false) {
+  FloatErrorWatch watch;
+  program->run(axes, shape, {operands, static_cast<std::size_t>(count)},
+               settled || runs_in_place(program, operands, count));
+  return watch.found();
+}
+
+inline unsigned run_program_items(const Program* program, int axes, const std::int64_t* shape,
+                                  const ProgramOperand* operands, int count, char* const* data,
+                                  std::int64_t items, bool fresh) {
+  FloatErrorWatch watch;
   program->run_items(axes, shape, {operands, static_cast<std::size_t>(count)}, {data, items}, fresh);
+  return watch.found();
 }
 
 inline void set_operand(ProgramOperand& operand, char* data, const std::int64_t* strides, bool swapped) {

@@ -442,7 +442,7 @@ cdef class FastContraction(FastCall):
         self.guards = tuple(guards)
         return self
 
-    cdef object run(self, tuple args, object out):
+    cdef object run(self, ProgramCall function, tuple args, object out):
         cdef cnp.ndarray target, array
         cdef char* arrays[MAX_OPERANDS]
         cdef Layout layout

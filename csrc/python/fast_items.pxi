@@ -27,6 +27,7 @@ cdef class ItemLoop:
     Arrays are kept alive by the lists that they are in, and by `kept`: so no list may change.
     """
     cdef FastCall call
+    cdef ProgramCall function
     cdef FastProgram fast
     cdef FastScalars scalars          # None: every argument is an array
     cdef list arguments               # of each input: a list with one for each item, or the array for all
@@ -40,11 +41,12 @@ cdef class ItemLoop:
     cdef bint fresh                   # results are new arrays
     cdef unsigned in_place            # bit k: the output is in the place of input k
     cdef bint any_taken
+    cdef Py_ssize_t last              # item that waits
 
-    cdef bint begin(self, FastCall call, list arguments, tuple walked):
+    cdef bint begin(self, ProgramCall function, FastCall call, list arguments, tuple walked):
         """Take a `FastProgram` or `FastScalars`; False where it is not for such arguments."""
         cdef int k, place
-        self.call, self.kept, self.arguments = call, [], []
+        self.function, self.call, self.kept, self.arguments = function, call, [], []
         if isinstance(call, FastProgram):
             self.fast, self.scalars = call, None
         else:
@@ -89,6 +91,7 @@ cdef class ItemLoop:
                 self.flush()
         if result is None:
             result = self.opened(inputs, out)
+        self.last = item
         if made is not None:
             self.kept += made
         return result
@@ -148,20 +151,44 @@ cdef class ItemLoop:
         cdef int k, count = 1 + self.fast.inputs
         cdef int64_t items = <int64_t>(self.data.size()) // count
         cdef const Program* program = self.fast.program
+        cdef unsigned errors
         if self.target is None:
             return 0
         self.target = None
         for k in range(count):
             set_operand(operands[k], self.layout.data[k], self.layout.strides[k], False)
         if items * self.layout.size <= SMALL:
-            run_program_items(program, self.layout.axes, self.layout.extents, operands, count,
-                              self.data.data(), items, self.fresh)
+            errors = run_program_items(program, self.layout.axes, self.layout.extents, operands, count,
+                                       self.data.data(), items, self.fresh)
         else:
             with nogil:
-                run_program_items(program, self.layout.axes, self.layout.extents, operands, count,
-                                  self.data.data(), items, self.fresh)
-        self.data.clear()
-        self.kept.clear()
+                errors = run_program_items(program, self.layout.axes, self.layout.extents, operands, count,
+                                           self.data.data(), items, self.fresh)
+        try:
+            if errors and self.fast.source is not None:
+                self.report(errors, items, count)
+        finally:
+            self.data.clear()
+            self.kept.clear()
+        return 0
+
+    cdef int report(self, unsigned errors, int64_t items, int count) except -1:
+        """Have each item looked at that may have floating-point errors."""
+        cdef int64_t item
+        cdef int k
+        cdef list arrays
+        for item in range(items):
+            arrays = []
+            for k in range(count):
+                arrays.append(cnp.PyArray_New(
+                    numpy.ndarray, self.layout.axes, <cnp.npy_intp*>self.layout.extents, self.fast.types[k],
+                    <cnp.npy_intp*>self.layout.strides[k], self.data[item * count + k], 0,
+                    cnp.NPY_ARRAY_WRITEABLE if k == 0 else 0, None))
+            try:
+                _report(self.fast.source, arrays[1:], arrays[:1], errors, (<object>self.function)._label)
+            except Exception as error:
+                error.add_note(f"{(<object>self.function)._label}.map: item {self.last - items + 1 + item}")
+                raise
         return 0
 
 
@@ -195,7 +222,7 @@ def map_items(ProgramCall function, general, list arguments, tuple walked, Py_ss
                 loop = None
                 if isinstance(call, (FastProgram, FastScalars)) and call.holds():
                     loop = ItemLoop()
-                    if not loop.begin(call, arguments, walked):
+                    if not loop.begin(function, call, arguments, walked):
                         loop = None
         if outs is not None:
             out = outs[item]

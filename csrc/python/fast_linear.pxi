@@ -147,10 +147,10 @@ cdef class LinearCall(Entry):
                     cnp.PyArray_BYTES(<cnp.ndarray>zero_point) if zeros.many else <char*>&zeros.byte,
                     strides[3], False)
         if cnp.PyArray_SIZE(array) <= SMALL:
-            run_program(fast.program, axes, extents, operands, 4)
+            run_program(fast.program, axes, extents, operands, 4, False)
         else:
             with nogil:
-                run_program(fast.program, axes, extents, operands, 4)
+                run_program(fast.program, axes, extents, operands, 4, False)
         return target
 
 

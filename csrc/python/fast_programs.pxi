@@ -1,7 +1,27 @@
 # Programs: run over arrays, and calls that repeat one.
 
-def run(program, inputs, outputs, shape):
+def set_report(report, judge):
+    """Have `report` called after a call with floating-point errors, and `judge` after a ufunc's loop.
+
+    Both take the `Program`, lists of its inputs and outputs and the errors that are suspected, `report` the
+    name of the function besides. `judge` returns which of them there are.
+    """
+    global _report, _judge
+    _report, _judge = report, judge
+
+
+def take_errors():
+    """The floating-point errors suspected of this thread since they were last taken."""
+    errors = float_errors()
+    clear_float_errors()
+    return errors
+
+
+def run(program, inputs, outputs, shape, bint settled=False):
     """Run `program` (a `_core.Program`) over `shape`; the element types must be the program's.
+
+    Returns the floating-point errors that are suspected (`float_errors.Errors`); where `settled`, without most
+    of those that no result speaks for.
 
     `inputs` and `outputs` are sequences of ndarrays that broadcast to `shape` (an output with a trailing
     axis of 1 takes a row value). Outputs overlapping inputs is the caller's matter.
@@ -12,6 +32,7 @@ def run(program, inputs, outputs, shape):
     cdef ProgramOperand operands[MAX_OPERANDS]
     cdef int axes = len(shape), count = 0, axis
     cdef cnp.ndarray array
+    cdef unsigned errors
     if len(outputs) != compiled.outputs() or len(inputs) != compiled.inputs():
         raise ValueError("ufuse: the program takes another number of operands")
     for axis in range(axes):
@@ -22,14 +43,18 @@ def run(program, inputs, outputs, shape):
         set_operand(operands[count], cnp.PyArray_BYTES(array), strides[count], PyArray_ISBYTESWAPPED(array))
         count += 1
     with nogil:
-        run_program(compiled, axes, extents, operands, count)
+        errors = run_program(compiled, axes, extents, operands, count, settled)
+    return errors
+
+
+cdef class ProgramCall
 
 
 cdef class FastCall:
     """What repeats the last call of a fused function."""
     cdef tuple guards                 # (globals or cell, name, value): what the trace has seen there
 
-    cdef object run(self, tuple args, object out):
+    cdef object run(self, ProgramCall function, tuple args, object out):
         """Result, or NotImplemented where the general call must see to it."""
         return NotImplemented
 
@@ -51,6 +76,7 @@ cdef class FastCall:
 cdef class FastProgram(FastCall):
     """A compiled program with the argument types it was compiled for: what a fast call is checked against."""
     cdef object owner
+    cdef object source                # the `Program`, or None where nothing can be to report
     cdef const Program* program
     cdef int inputs, outputs
     cdef int types[MAX_OPERANDS]      # NumPy type numbers: outputs, then inputs
@@ -59,8 +85,10 @@ cdef class FastProgram(FastCall):
     cdef int64_t longest_row          # longer trailing axes are for the general call
     cdef int spanning                 # the input that must have all of the loop's elements, or -1
 
-    def __cinit__(self, program, output_dtypes, input_dtypes, input_axes, longest_row=None, int spanning=-1):
+    def __cinit__(self, program, output_dtypes, input_dtypes, input_axes, longest_row=None, int spanning=-1,
+                  source=None):
         cdef int k = 0
+        self.source = source
         self.longest_row = INT64_MAX if longest_row is None else longest_row
         self.spanning = spanning
         self.owner = program
@@ -83,7 +111,7 @@ cdef class FastProgram(FastCall):
         `guards` are tuples (globals, name, value) or (cell, None, value).
         """
         cdef FastProgram copy = FastProgram.__new__(
-            FastProgram, self.owner, (), (), (), self.longest_row, self.spanning)
+            FastProgram, self.owner, (), (), (), self.longest_row, self.spanning, self.source)
         cdef int k
         copy.inputs, copy.outputs = self.inputs, self.outputs
         for k in range(self.inputs + self.outputs):
@@ -93,8 +121,8 @@ cdef class FastProgram(FastCall):
         copy.guards = tuple(guards)
         return copy
 
-    cdef object run(self, tuple args, object out):
-        return _run_fast(self, args, out)
+    cdef object run(self, ProgramCall function, tuple args, object out):
+        return _run_fast(self, function, args, out)
 
 
 cdef struct CallLayout:
@@ -168,9 +196,10 @@ cdef object _laid_out(FastProgram fast, PyObject* const* inputs, object out, Cal
     return target
 
 
-cdef object _run_fast(FastProgram fast, tuple args, object out):
+cdef object _run_fast(FastProgram fast, ProgramCall function, tuple args, object out):
     """Result of the fast path, or NotImplemented where the general one must see to it."""
     cdef CallLayout layout
+    cdef unsigned errors
     cdef ProgramOperand operands[MAX_OPERANDS]
     cdef int k
     if len(args) != fast.inputs or fast.outputs != 1:
@@ -181,10 +210,12 @@ cdef object _run_fast(FastProgram fast, tuple args, object out):
     for k in range(1 + fast.inputs):
         set_operand(operands[k], layout.data[k], layout.strides[k], False)
     if layout.size <= SMALL:
-        run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs)
+        errors = run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs, False)
     else:
         with nogil:
-            run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs)
+            errors = run_program(fast.program, layout.axes, layout.extents, operands, 1 + fast.inputs, False)
+    if errors and fast.source is not None:
+        _report(fast.source, args, (target,), errors, (<object>function)._label)
     return target
 
 
@@ -221,7 +252,7 @@ cdef class FastScalars(FastCall):
         copy.guards = tuple(guards)
         return copy
 
-    cdef object run(self, tuple args, object out):
+    cdef object run(self, ProgramCall function, tuple args, object out):
         cdef tuple inputs
         cdef int k
         if len(args) != self.arguments:
@@ -235,7 +266,7 @@ cdef class FastScalars(FastCall):
                     return NotImplemented
             Py_INCREF(operand)
             PyTuple_SET_ITEM(inputs, k, operand)
-        return _run_fast(self.fast, inputs, out)
+        return _run_fast(self.fast, function, inputs, out)
 
     cdef object converted(self, int k, object number):
         """Array of a number; None of one that the trace was not made for."""
@@ -261,6 +292,8 @@ cdef class FastScalars(FastCall):
         if self.floating[k]:
             if size == 4:
                 (<float*>data)[0] = <float>value
+                if isinf((<float*>data)[0]) and not isinf(value):
+                    return None  # the general call tells of it
             else:
                 (<double*>data)[0] = value
         elif size == 1:
@@ -288,9 +321,9 @@ cdef class ProgramCall:
         cdef object result = NotImplemented
         if fast is not None and fast.holds():
             if not kwargs:
-                result = fast.run(args, None)
+                result = fast.run(self, args, None)
             elif len(kwargs) == 1 and "out" in kwargs:
-                result = fast.run(args, kwargs["out"])
+                result = fast.run(self, args, kwargs["out"])
             if result is not NotImplemented:
                 return result
         return self._general_call(args, kwargs)

@@ -6,12 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#else
-#include <cfenv>
-#endif
 
+#include "core/float_errors.hpp"
 #include "python/entry.hpp"
 
 namespace ufuse {
@@ -22,38 +18,21 @@ struct UfuncLoop;
 /// Calls Python over `count` elements; takes the GIL, and leaves an error set where there was one.
 using PythonLoop = void (*)(const UfuncLoop* loop, char** args, const npy_intp* dimensions,
                             const npy_intp* steps);
+/// Asks Python which of the floating-point errors that are suspected NumPy would find.
+using PythonJudge = unsigned (*)(const UfuncLoop* loop, unsigned errors, char** args,
+                                 const npy_intp* dimensions, const npy_intp* steps);
 
 /// One signature of a ufunc.
 struct UfuncLoop {
   const Program* program;  // null: Python is called
   PythonLoop python;
   PyObject* callable;
+  PythonJudge judge;  // null where NumPy finds none
+  PyObject* source;   // the `Program` that it is asked of
   int inputs, outputs;
   int types[kMaxUfuncOperands];  // NumPy's numbers: inputs, then outputs
   npy_intp sizes[kMaxUfuncOperands];
   bool core[kMaxUfuncOperands];  // of a gufunc: whether the operand has the core dimension
-};
-
-/// Keeps the floating-point flags as they were. Kernels raise some that say nothing of the result (what is
-/// computed beside it, and then not chosen), and NumPy would warn of them.
-class FloatFlags {
- public:
-#if defined(__SSE__)
-  FloatFlags() noexcept : flags_(_mm_getcsr()) {}
-  ~FloatFlags() { _mm_setcsr(flags_); }
-
- private:
-  unsigned flags_;
-#else
-  FloatFlags() noexcept { std::fegetenv(&environment_); }
-  ~FloatFlags() { std::fesetenv(&environment_); }
-
- private:
-  std::fenv_t environment_;
-#endif
- public:
-  FloatFlags(const FloatFlags&) = delete;
-  FloatFlags& operator=(const FloatFlags&) = delete;
 };
 
 /// How an input lies to an output, for a loop that is to do one element after the other.
@@ -82,7 +61,8 @@ inline Hazard hazard(const Strided& in, const Strided& out, npy_intp count) {
   return (distance > 0) == (in.step > 0) ? Hazard::ahead : Hazard::behind;
 }
 
-inline void run_apart(const UfuncLoop& loop, char** args, npy_intp count, const npy_intp* steps) {
+inline void run_apart(const UfuncLoop& loop, char** args, npy_intp count, const npy_intp* steps,
+                      bool settled) {
   if (loop.program == nullptr) {
     loop.python(&loop, args, &count, steps);
     return;
@@ -97,7 +77,7 @@ inline void run_apart(const UfuncLoop& loop, char** args, npy_intp count, const 
     operands[k] = {args[from], &strides[k]};
   }
   const std::int64_t shape = count;
-  loop.program->run(1, &shape, {operands, static_cast<std::size_t>(all)});
+  loop.program->run(1, &shape, {operands, static_cast<std::size_t>(all)}, settled);
 }
 
 /// Runs pieces one after the other, each after its inputs have been copied.
@@ -120,7 +100,7 @@ inline void run_pieces(const UfuncLoop& loop, char** args, npy_intp count, const
         std::memcpy(copies[k] + i * loop.sizes[k], args[k] + (done + i) * steps[k],
                     static_cast<std::size_t>(loop.sizes[k]));
     for (int k = loop.inputs; k < loop.inputs + loop.outputs; ++k) pointers[k] = args[k] + done * steps[k];
-    run_apart(loop, pointers, now, own_steps);
+    run_apart(loop, pointers, now, own_steps, true);
   }
 }
 
@@ -132,33 +112,45 @@ inline void set_error(const char* message) noexcept {
 
 /// What NumPy calls. It may hand on operands that overlap: the same elements, inputs that lie ahead, and in
 /// `reduce` and `accumulate` an input that is what the element before has written.
+///
+/// It warns of the floating-point flags that are set afterwards. Those are the ones of errors that it would
+/// find itself; where an input is overwritten, those that results speak for.
 inline void ufunc_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) noexcept {
   const auto& loop = *static_cast<const UfuncLoop*>(data);
   const npy_intp count = dimensions[0];
   if (count <= 0) return;
-  const FloatFlags flags;
   Hazard worst = Hazard::none;
+  bool overwrites = false;
   for (int k = 0; k < loop.inputs; ++k)
     for (int o = loop.inputs; o < loop.inputs + loop.outputs; ++o) {
-      const Hazard one =
-          hazard({args[k], steps[k], loop.sizes[k]}, {args[o], steps[o], loop.sizes[o]}, count);
+      const Strided in{args[k], steps[k], loop.sizes[k]}, out{args[o], steps[o], loop.sizes[o]};
+      const Hazard one = hazard(in, out, count);
+      overwrites |= one != Hazard::none || args[k] == args[o];
       if (one > worst) worst = one;
     }
-  try {
-    if (worst == Hazard::none || count == 1)
-      run_apart(loop, args, count, steps);
-    else
-      run_pieces(loop, args, count, steps, worst == Hazard::ahead ? 1024 : 1);
-  } catch (const std::exception& error) {
-    set_error(error.what());
+  unsigned errors = 0;
+  {
+    FloatErrorWatch watch;
+    try {
+      if (worst == Hazard::none || count == 1)
+        run_apart(loop, args, count, steps, overwrites);
+      else
+        run_pieces(loop, args, count, steps, worst == Hazard::ahead ? 1024 : 1);
+    } catch (const std::exception& error) {
+      set_error(error.what());
+    }
+    errors = loop.program != nullptr ? watch.found() : kDivideByZero | kOverflow | kUnderflow | kInvalid;
   }
+  if (errors == 0 || loop.judge == nullptr || (overwrites && loop.program == nullptr)) return;
+  if (!overwrites) errors = loop.judge(&loop, errors, args, dimensions, steps);
+  add_float_errors(errors);
 }
 
 /// That of a gufunc with one core dimension: Python is called with two axes.
 inline void gufunc_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) noexcept {
   const auto* loop = static_cast<const UfuncLoop*>(data);
   if (dimensions[0] <= 0) return;
-  const FloatFlags flags;
+  const FloatErrorWatch watch;
   loop->python(loop, args, dimensions, steps);
 }
 

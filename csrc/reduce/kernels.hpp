@@ -56,6 +56,7 @@ struct RowsCall {
   const double* counts;                // moments of masked rows: elements that count; else null
   std::int64_t ahead = 0;              // bytes from what is read to what is asked for meanwhile
   const std::uint8_t* mask = nullptr;  // masked kernels, of one row: 0 for elements that do not count
+  bool pairs = false;                  // two rows at a time: what is in L1 waits for additions alone
 };
 
 /// Adds `rows` <= kRowsPerStep elements of one lane to the accumulators of `columns` columns.

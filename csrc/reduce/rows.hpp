@@ -10,47 +10,64 @@
 namespace ufuse {
 namespace UFUSE_TIER {
 
-/// One chunk of a simple reducer. An exact one may use any lanes: four registers hide the latency.
-template <class R, class P, class Source, bool Masked = false>
-UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count, std::int64_t ahead,
-                          const std::uint8_t* mask = nullptr) {
+/// Chunks of a simple reducer, of `Rows` rows side by side. An exact one may use any lanes: four registers
+/// hide the latency. Of the others two rows do: the additions of one row wait for each other.
+template <int Rows, class R, class P, class Source, bool Masked = false>
+UFUSE_INLINE void fold_chunks(const char* data, std::int64_t row_stride, std::int64_t count,
+                              std::int64_t ahead, const std::uint8_t* mask, P* folded) {
+  static_assert(!Masked || Rows == 1);
   using S = typename Source::value;
   constexpr int W = kRegisterBytes / static_cast<int>(sizeof(P));
   constexpr int K = R::exact ? 4 : kLanes / W;
   using Wide = Vec<P, W>;
   constexpr std::int64_t kStep = W * Source::bytes;
   [[maybe_unused]] const auto nothing = splat<Vec<S, W>>(static_cast<S>(R::element_identity));
-  Wide acc[K];
-#pragma GCC unroll 8
-  for (int k = 0; k < K; ++k) acc[k] = splat<Wide>(static_cast<P>(R::identity));
+  Wide acc[Rows][K];
+#pragma GCC unroll 16
+  for (int k = 0; k < Rows * K; ++k) acc[k / K][k % K] = splat<Wide>(static_cast<P>(R::identity));
   std::int64_t i = 0;
   for (; i + K * W <= count; i += K * W, data += K * kStep) {
-    if constexpr (rows_ask_ahead<R, Source>) prefetch_row<K * kStep>(data, ahead);
+#pragma GCC unroll 2
+    for (int r = 0; r < Rows; ++r) {
+      const char* const row = data + r * row_stride;
+      if constexpr (rows_ask_ahead<R, Source>) prefetch_row<K * kStep>(row, ahead);
 #pragma GCC unroll 8
-    for (int k = 0; k < K; ++k) {
-      const char* const at = data + k * kStep;
-      Vec<S, W> x;
-      if constexpr (Masked)
-        x = load_masked<W, S>(at, mask + i + k * W, nothing);
-      else
-        x = Source::template load<W>(at);
-      acc[k] = reducers::fold_element<R>(acc[k], reducers::element_of<R, Wide>(x));
+      for (int k = 0; k < K; ++k) {
+        const char* const at = row + k * kStep;
+        Vec<S, W> x;
+        if constexpr (Masked)
+          x = load_masked<W, S>(at, mask + i + k * W, nothing);
+        else
+          x = Source::template load<W>(at);
+        acc[r][k] = reducers::fold_element<R>(acc[r][k], reducers::element_of<R, Wide>(x));
+      }
     }
   }
+#pragma GCC unroll 2
+  for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-  for (int k = 0; k < K; ++k) {
-    const std::int64_t left = count - i - k * W;
-    if (left <= 0) break;
-    const char* const at = data + k * kStep;
-    Vec<S, W> x;
-    if constexpr (Masked)
-      x = load_masked_partial<W, S>(at, mask + i + k * W, std::min<std::int64_t>(left, W), nothing);
-    else
-      x = left >= W ? Source::template load<W>(at)
-                    : Source::template partial<W>(at, left, R::element_identity);
-    acc[k] = reducers::fold_element<R>(acc[k], reducers::element_of<R, Wide>(x));
+    for (int k = 0; k < K; ++k) {
+      const std::int64_t left = count - i - k * W;
+      if (left <= 0) break;
+      const char* const at = data + r * row_stride + k * kStep;
+      Vec<S, W> x;
+      if constexpr (Masked)
+        x = load_masked_partial<W, S>(at, mask + i + k * W, std::min<std::int64_t>(left, W), nothing);
+      else
+        x = left >= W ? Source::template load<W>(at)
+                      : Source::template partial<W>(at, left, R::element_identity);
+      acc[r][k] = reducers::fold_element<R>(acc[r][k], reducers::element_of<R, Wide>(x));
+    }
+    folded[r] = fold_registers<R>(acc[r]);
   }
-  return fold_registers<R>(acc);
+}
+
+template <class R, class P, class Source, bool Masked = false>
+UFUSE_INLINE P fold_chunk(const char* data, std::int64_t count, std::int64_t ahead,
+                          const std::uint8_t* mask = nullptr) {
+  P folded;
+  fold_chunks<1, R, P, Source, Masked>(data, 0, count, ahead, mask, &folded);
+  return folded;
 }
 
 /// The folds of as many rows as a register has lanes, each of whole registers: what is done once for a row,
@@ -97,9 +114,18 @@ void simple_rows(const RowsCall& call) {
           out[(r + k) * call.state_step] = static_cast<State>(state_value<Source>(lane_t<V>{folded[k]}));
       }
   }
+  using P = lane_sum_t<R, T>;
+  if constexpr (!R::exact && !Masked && kRegisterBytes == 64)
+    for (; call.pairs && r + 2 <= call.rows; r += 2) {
+      P folded[2];
+      fold_chunks<2, R, P, Source>(call.data + r * call.row_stride, call.row_stride, call.count, call.ahead,
+                                   nullptr, folded);
+      for (int k = 0; k < 2; ++k)
+        out[(r + k) * call.state_step] = static_cast<State>(state_value<Source>(folded[k]));
+    }
   for (; r < call.rows; ++r) {
-    const auto folded = fold_chunk<R, lane_sum_t<R, T>, Source, Masked>(call.data + r * call.row_stride,
-                                                                        call.count, call.ahead, call.mask);
+    const auto folded =
+        fold_chunk<R, P, Source, Masked>(call.data + r * call.row_stride, call.count, call.ahead, call.mask);
     out[r * call.state_step] = static_cast<State>(state_value<Source>(folded));
   }
 }

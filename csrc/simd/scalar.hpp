@@ -105,6 +105,18 @@ UFUSE_INLINE U convert(T value) {
   return static_cast<U>(value);
 }
 
+#define UFUSE_QUIET(name, op)        \
+  template <class T>                 \
+    requires(!is_vector<T>)          \
+  UFUSE_INLINE bool name(T a, T b) { \
+    return a op b;                   \
+  }
+UFUSE_QUIET(is_less, <)
+UFUSE_QUIET(is_less_equal, <=)
+UFUSE_QUIET(is_greater, >)
+UFUSE_QUIET(is_greater_equal, >=)
+#undef UFUSE_QUIET
+
 // One rounding, on every tier from v3 up and on CUDA.
 UFUSE_INLINE float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 UFUSE_INLINE double fma(double a, double b, double c) { return ::fma(a, b, c); }

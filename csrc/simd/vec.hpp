@@ -104,6 +104,54 @@ UFUSE_COMPARE(==)
 UFUSE_COMPARE(!=)
 #undef UFUSE_COMPARE
 
+/// As the comparisons above, which set the flag of an invalid value at NaN: without (but on v2). `Predicate`
+/// is the operator's _CMP_*_OQ. Between registers of AVX-512 the mask is a vector all the same, which the
+/// compiler sees through only where it made the comparison: two instructions more.
+#if defined(__AVX__)
+#define UFUSE_QUIET(name, op, Predicate)                                                                \
+  template <class T, int N>                                                                             \
+  UFUSE_INLINE mask_t<Vec<T, N>> name(Vec<T, N> a, Vec<T, N> b) {                                       \
+    using M = mask_t<Vec<T, N>>;                                                                        \
+    [[maybe_unused]] const auto as = [](auto v) { return M{reinterpret_cast<typename M::native>(v)}; }; \
+    UFUSE_QUIET_512(Predicate)                                                                          \
+    if constexpr (sizeof a.v == 32 && std::is_same_v<T, float>) {                                       \
+      return as(_mm256_cmp_ps(a.v, b.v, Predicate));                                                    \
+    } else if constexpr (sizeof a.v == 32 && std::is_same_v<T, double>) {                               \
+      return as(_mm256_cmp_pd(a.v, b.v, Predicate));                                                    \
+    } else if constexpr (sizeof a.v == 16 && std::is_same_v<T, float>) {                                \
+      return as(_mm_cmp_ps(a.v, b.v, Predicate));                                                       \
+    } else if constexpr (sizeof a.v == 16 && std::is_same_v<T, double>) {                               \
+      return as(_mm_cmp_pd(a.v, b.v, Predicate));                                                       \
+    } else {                                                                                            \
+      return a op b;                                                                                    \
+    }                                                                                                   \
+  }
+#if defined(__AVX512F__)
+#define UFUSE_QUIET_512(Predicate)                                         \
+  if constexpr (sizeof a.v == 64 && std::is_same_v<T, float>) {            \
+    return as(_mm512_movm_epi32(_mm512_cmp_ps_mask(a.v, b.v, Predicate))); \
+  } else if constexpr (sizeof a.v == 64 && std::is_same_v<T, double>) {    \
+    return as(_mm512_movm_epi64(_mm512_cmp_pd_mask(a.v, b.v, Predicate))); \
+  } else
+#else
+#define UFUSE_QUIET_512(Predicate)
+#endif
+#else
+#define UFUSE_QUIET(name, op, Predicate)                          \
+  template <class T, int N>                                       \
+  UFUSE_INLINE mask_t<Vec<T, N>> name(Vec<T, N> a, Vec<T, N> b) { \
+    return a op b;                                                \
+  }
+#endif
+UFUSE_QUIET(is_less, <, _CMP_LT_OQ)
+UFUSE_QUIET(is_less_equal, <=, _CMP_LE_OQ)
+UFUSE_QUIET(is_greater, >, _CMP_GT_OQ)
+UFUSE_QUIET(is_greater_equal, >=, _CMP_GE_OQ)
+#undef UFUSE_QUIET
+#if defined(__AVX__)
+#undef UFUSE_QUIET_512
+#endif
+
 template <class T, int N>
 UFUSE_INLINE Vec<T, N> operator-(Vec<T, N> a) {
   return {-a.v};

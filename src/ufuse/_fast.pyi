@@ -15,7 +15,12 @@ def run(
     inputs: Sequence[NDArray[Any]],
     outputs: Sequence[NDArray[Any]],
     shape: tuple[int, ...],
+    settled: bool = False,
+) -> int: ...
+def set_report(
+    report: Callable[[Any, Any, Any, int, str], None], judge: Callable[[Any, Any, Any, int], int]
 ) -> None: ...
+def take_errors() -> int: ...
 def set_element_types(codes: Sequence[str]) -> None: ...
 
 class FastCall:
@@ -30,6 +35,7 @@ class FastProgram(FastCall):
         input_axes: Sequence[int],
         longest_row: int | None = None,
         spanning: int = -1,
+        source: Any = None,
     ) -> None: ...
     def guarded(self, guards: Sequence[tuple[Any, str | None, Any]]) -> FastProgram: ...
 
@@ -243,7 +249,7 @@ def make_ufunc(
     inputs: int,
     outputs: int,
     loops: Sequence[
-        tuple[tuple[np.dtype[Any], ...], _core.Program | None, Callable[..., None] | None]
+        tuple[tuple[np.dtype[Any], ...], _core.Program | None, Callable[..., None] | None, Any]
     ],
     core: Sequence[bool] | None = None,
 ) -> np.ufunc: ...

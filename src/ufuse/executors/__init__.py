@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fusion.program import Program
-from . import reference
+from . import float_errors, reference
 
 Backend = Literal["native", "reference"]
 
@@ -365,3 +365,36 @@ def run_program(
         native.run_program(program, inputs, outputs)
     else:
         reference.run_program(program, inputs, outputs)
+
+
+def watch() -> None:
+    """Forget the floating-point errors suspected of this thread so far."""
+    if native is not None:
+        native.take_errors()
+
+
+def suspected() -> int:
+    """Return the floating-point errors suspected since `watch`; all of them without native code."""
+    return sum(float_errors.Errors) if native is None else native.take_errors()
+
+
+def run_reported(
+    program: Program,
+    inputs: Sequence[NDArray[Any]],
+    outputs: Sequence[NDArray[Any]],
+    function: str,
+) -> None:
+    """Run `program` for a function of the user's, and tell of floating-point errors.
+
+    `function` is its name; see `run_program` for the others.
+    """
+    if native is not None and native.as_run(program) is not None:
+        errors = native.run_program(program, inputs, outputs)
+        if errors:
+            float_errors.report(program, inputs, outputs, errors, function)
+        return
+    wanted = float_errors.wanted() if float_errors.speaks(program) else 0
+    heard = float_errors.Heard() if wanted else None
+    reference.run_program(program, inputs, outputs, heard)
+    if heard is not None:
+        heard.tell(wanted)

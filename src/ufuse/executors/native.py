@@ -15,6 +15,7 @@ from ..catalogue import ELEMENT_TYPES, FINISHES, REDUCERS
 from ..fusion.instructions import Instruction, Reduction
 from ..fusion.program import Program, dtype_of
 from ..fusion.shapes import broadcast_shapes
+from . import float_errors
 from .narrow import as_codes, with_codes
 
 # The core's limits (csrc/core/plan.hpp, csrc/program/program.hpp): larger programs go to the
@@ -25,6 +26,7 @@ MAX_VALUES = 200
 
 empty = _fast.empty
 map_items = _fast.map_items
+take_errors = _fast.take_errors
 
 #: What `executors.fast_parts` takes for one operation on one dtype.
 PartRow = tuple[str, str, str, int, np.dtype[Any], bool]
@@ -73,15 +75,22 @@ def _operation(instruction: Instruction) -> str | tuple[str, str, int, float]:
 
 
 def run_program(
-    program: Program, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
-) -> None:
-    """Run `program`; see `reference.run_program` for the arguments."""
+    program: Program,
+    inputs: Sequence[NDArray[Any]],
+    outputs: Sequence[NDArray[Any]],
+    settled: bool = False,
+) -> int:
+    """Run `program`; see `reference.run_program` for the arguments.
+
+    Returns the floating-point errors that are suspected; where `settled`, without most of those
+    that no result speaks for, which takes longer where there are any.
+    """
     shape = broadcast_shapes(*(array.shape for array in (*outputs, *inputs)))
     run = as_run(program)
     assert run is not None
     if run is not program:
         inputs, outputs = [as_codes(x) for x in inputs], [as_codes(x) for x in outputs]
-    _fast.run(compiled(run), inputs, outputs, shape)
+    return _fast.run(compiled(run), inputs, outputs, shape, settled)
 
 
 def reduce_program(
@@ -141,6 +150,7 @@ def fast_program(
         list(input_axes),
         longest_row,
         -1 if spanning is None else spanning,
+        program if float_errors.speaks(program) else None,
     )
 
 
@@ -203,6 +213,7 @@ def fast_dynamic(general: Any, program: Program, kind: type) -> _fast.DynamicCal
     return _fast.DynamicCall(general, fast_program(program, (-1, 0, 0)), kind)
 
 
+_fast.set_report(float_errors.report, float_errors.judged)
 _fast.set_element_types([row.code for row in ELEMENT_TYPES])
 
 

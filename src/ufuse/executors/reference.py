@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import zip_longest
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,20 @@ from ..catalogue import operations
 from ..fusion.instructions import EXPAND, Reduction
 from ..fusion.program import COMPLEX, Program, find_ufunc
 
+if TYPE_CHECKING:
+    from .float_errors import Heard
+
 Array = NDArray[Any]
 
 _MOST_AXES: Final = 31  # formulas may add one
 
 
-def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+def run_program(
+    program: Program,
+    inputs: Sequence[Array],
+    outputs: Sequence[Array],
+    heard: Heard | None = None,
+) -> None:
     """Run `program`.
 
     Parameters
@@ -36,19 +44,68 @@ def run_program(program: Program, inputs: Sequence[Array], outputs: Sequence[Arr
     outputs : sequence of ndarray
         One writable array for each output, of its element type, to which the result broadcasts.
         Written after everything has been computed, so they may overlap the inputs.
+    heard : Heard, optional
+        Takes down floating-point errors; without it they are ignored.
     """
+    values = values_of(program, inputs, heard)
+    for output, value in zip(outputs, program.outputs, strict=True):
+        result = values[value]
+        returned_input = np.may_share_memory(output, result)
+        with np.errstate(all="ignore"):
+            np.copyto(output, result.copy() if returned_input else result, casting="unsafe")
+
+
+def values_of(program: Program, inputs: Sequence[Array], heard: Heard | None = None) -> list[Array]:
+    """Return all values of a program; `heard` takes down floating-point errors."""
     values: list[Array] = [np.asarray(array) for array in inputs]
     values += [np.asarray(value) for _, value in program.constants]
-    # Native kernels raise no floating-point warnings; neither does their reference.
-    with np.errstate(all="ignore"):
-        for operation, code, args in program.instructions:
+    how: dict[str, Any] = {"all": "ignore"} if heard is None else {"all": "log", "call": heard}
+    with np.errstate(**how):
+        for place, (operation, code, args) in enumerate(program.instructions):
             assert isinstance(operation, (str, Reduction)), "others are runs of their own"
-            result = evaluate(operation, np.dtype(code), [values[arg] for arg in args])
-            values.append(result)
-        results = [values[value] for value in program.outputs]
-        for output, result in zip(outputs, results, strict=True):
-            returned_input = np.may_share_memory(output, result)
-            np.copyto(output, result.copy() if returned_input else result, casting="unsafe")
+            operands, dtype = [values[arg] for arg in args], np.dtype(code)
+            if heard is not None:
+                heard.place = place
+                if not _says_it_itself(operation, operands):
+                    with np.errstate(all="ignore"):
+                        values.append(evaluate(operation, dtype, operands))
+                    continue
+            values.append(evaluate(operation, dtype, operands))
+    return values
+
+
+#: NumPy's functions for reductions.
+NUMPY: Final[dict[tuple[str, str], Any]] = {
+    ("sum", "value"): np.sum,
+    ("prod", "value"): np.prod,
+    ("sum", "mean"): np.mean,
+    ("moments", "variance"): np.var,
+    ("moments", "deviation"): np.std,
+}
+
+
+def _says_it_itself(operation: str | Reduction, args: Sequence[Array]) -> bool:
+    """Whether `evaluate` gives the warnings of NumPy's own function; else that is called here.
+
+    What NumPy has no function for gives none, as in scipy.special.
+    """
+    if isinstance(operation, Reduction):
+        reduce_as_numpy(operation, args[0])
+        return False
+    row = operations.BY_NAME.get(operation)
+    if row is None or operation == "cast" or row.reference is row.ufunc:
+        return True
+    if row.ufunc is not None:
+        row.ufunc(*args)
+    return False
+
+
+def reduce_as_numpy(reduction: Reduction, x: Array) -> None:
+    """Reduce by NumPy's own function, where there is one, for its warnings."""
+    function = NUMPY.get((reduction.reducer, reduction.finish))
+    if function is not None:
+        ddof = {"ddof": reduction.ddof} if reduction.reducer == "moments" else {}
+        function(x, axis=reduction.axes, **ddof)
 
 
 def _applied(formula: Callable[..., Any], args: Sequence[Array]) -> Any:

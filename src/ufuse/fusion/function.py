@@ -133,7 +133,7 @@ class FusedFunction(Mapped, ProgramCall):
                 executors.empty(shape, dtype)
                 for shape, dtype in zip(plan.bases, spec.dtypes, strict=True)
             ]
-            spec.run(arguments, plan, outputs)
+            spec.run(arguments, plan, outputs, self._label)
             results = [
                 _result(walk(path, array), arguments.templates)
                 for path, array in zip(plan.paths, outputs, strict=True)
@@ -147,7 +147,7 @@ class FusedFunction(Mapped, ProgramCall):
                     targets, plan.paths, plan.bases, spec.dtypes, strict=True
                 )
             ]
-            spec.run(arguments, plan, outputs)
+            spec.run(arguments, plan, outputs, self._label)
             results = []
             for one, target, path, array in zip(given, targets, plan.paths, outputs, strict=True):
                 seen = walk(path, array)
@@ -532,7 +532,11 @@ def fuse(function: Callable[..., Any] | None = None, /, *, cache_size: int = 64)
     A contraction is a pass over memory of its own, in which its operands and what becomes of its
     sums are computed too: see `explain`, and the page on contractions.
 
-    An argument returned as it is is copied. No floating-point warnings are given.
+    An argument returned as it is is copied.
+
+    Floating-point warnings are NumPy's, as `numpy.errstate` says: "divide by zero encountered in
+    divide". Functions that NumPy lacks and contractions give none. Where ``out`` overwrites an
+    argument, they name the fused function.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isinf
 from typing import Any, Literal
 
 import numpy as np
@@ -90,8 +91,13 @@ class Specialisation:
             )  # fmt: skip
         return self._converted[codes]
 
-    def run(self, arguments: Arguments, plan: Plan, outputs: Sequence[Array]) -> None:
-        """Compute the results into `outputs`, which have the shapes `plan.bases`."""
+    def run(
+        self, arguments: Arguments, plan: Plan, outputs: Sequence[Array], function: str
+    ) -> None:
+        """Compute the results into `outputs`, which have the shapes `plan.bases`.
+
+        `function` is named where floating-point errors are told of.
+        """
         arrays: list[Any] = [*self.inputs(arguments), *outputs, *(None for _ in plan.temporaries)]
         first = len(arrays) - len(plan.temporaries)
         for run, last in zip(plan.runs, plan.last_uses, strict=True):
@@ -99,7 +105,7 @@ class Specialisation:
                 if arrays[number] is None:
                     shape, code = plan.temporaries[number - first]
                     arrays[number] = executors.empty(shape, dtype_of(code))
-            execute(run, arrays)
+            execute(run, arrays, function)
             for number in last:
                 arrays[number] = None
 
@@ -114,6 +120,9 @@ class Specialisation:
                 with np.errstate(all="ignore"):
                     number = source.compute(arguments.scalars)
                     inputs.append(np.asarray(number, dtype=dtype_of(source.code)))
+                large = isinstance(number, float) and source.code[0] == "f"
+                if large and isinf(inputs[-1]) and not isinf(number):
+                    executors.float_errors.tell_of_cast()
         return inputs
 
     def fast(self, arguments: Arguments, plan: Plan, args: Sequence[Any] | None) -> Any:
@@ -280,7 +289,7 @@ def _flatten(result: Any, values: list[int], graph: Graph) -> Any:
     return result
 
 
-def execute(run: Step, arrays: Sequence[Any]) -> None:
+def execute(run: Step, arrays: Sequence[Any], function: str) -> None:
     """Do one run; what it holds of a plan's arrays is let go with it."""
     outputs = [seen(arrays, one) for one in run.outputs]
     if isinstance(run, ContractRun):
@@ -289,11 +298,14 @@ def execute(run: Step, arrays: Sequence[Any]) -> None:
         return
     inputs = [seen(arrays, one) for one in run.inputs]
     if isinstance(run, Run):
-        executors.run_program(run.program, inputs, outputs)
+        executors.run_reported(run.program, inputs, outputs, function)
     elif isinstance(run, ReduceRun):
+        executors.watch()
         reduce_room().run(
             run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
         )
+        if errors := executors.suspected():
+            executors.float_errors.report_reductions(run, inputs, outputs, errors)
     else:
         reduce_room().call(run.call, inputs, *outputs)
 

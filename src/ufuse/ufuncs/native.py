@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core, _fast
-from ..executors import native, reference
+from ..executors import float_errors, native, reference
 from ..fusion.program import Program
 from .loops import Array, Definition, Loop
 
@@ -33,17 +33,22 @@ _Compiled = tuple[
     tuple[np.dtype[Any], ...],
     _core.Program | None,
     Callable[[Sequence[Array], Sequence[Array]], None] | None,
+    Program | None,
 ]
 
 
 def compiled(loop: Loop) -> _Compiled:
-    """Return the dtypes of a loop with a compiled program, or else with what to call."""
+    """Return the dtypes of a loop with a compiled program, or else with what to call.
+
+    Last is the program, if NumPy may find floating-point errors in it.
+    """
     if loop.program is None:
-        return loop.dtypes, None, loop.call
+        return loop.dtypes, None, loop.call, None
+    source = loop.program if float_errors.speaks(loop.program) else None
     program = native.as_run(loop.program)
     if program is not None:
-        return loop.dtypes, native.compiled(program), None
-    return loop.dtypes, None, partial(_run_reference, loop.program)
+        return loop.dtypes, native.compiled(program), None, source
+    return loop.dtypes, None, partial(_run_reference, loop.program), source
 
 
 def _run_reference(program: Program, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:

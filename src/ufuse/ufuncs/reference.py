@@ -13,7 +13,7 @@ from typing import Any, Final, Never
 
 import numpy as np
 
-from ..executors import reference
+from ..executors import float_errors, reference
 from ..fusion import public_functions
 from ..fusion.errors import trace_error
 from ..fusion.traced import is_traced
@@ -155,7 +155,11 @@ class ReferenceUfunc:
 
     def _run(self, loop: Loop, arrays: Any, results: Any) -> None:
         if loop.program is not None:
-            reference.run_program(loop.program, arrays, results)
+            heard = float_errors.Heard()
+            reference.run_program(loop.program, arrays, results, heard)
+            told = float_errors.Heard()
+            told.add(heard.errors, self.__name__)
+            told.tell(float_errors.wanted())
         else:
             assert loop.call is not None
             loop.call(arrays, results)
