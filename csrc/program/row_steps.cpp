@@ -11,7 +11,8 @@ namespace ufuse {
 
 namespace {
 
-// Elements of a piece. A norm to int8 takes 11.6 ms so, 12.5 with 512 and 14.7 with 256: every piece is a call.
+// Elements of a piece. A norm to int8 takes 11.6 ms so, 12.5 with 512 and 14.7 with 256: every piece is a
+// call.
 constexpr std::int64_t kPiece = 1024;
 
 }  // namespace
