@@ -265,14 +265,19 @@ def test_warnings_point_at_the_callers_line() -> None:
 def test_what_is_overwritten_is_told_by_the_functions_name() -> None:
     @uf.fuse
     def ratio(a: Any, b: Any) -> Any:
-        return a / b
+        return np.log(a) / b
 
     name = "ratio" if NATIVE else "divide"
+    quotient = uf.fuse(lambda a, b: a / b + 1)
     for _ in range(2):
         a, b = np.ones(1000), np.ones(1000)
         b[7] = 0
+        a[7] = 2
         want = {f"divide by zero encountered in {name}"}
         assert said(lambda a=a, b=b: ratio(a, b, out=a)) == want
+        a = np.ones(1000)  # nothing but the quotient can have divided by zero
+        want = {"divide by zero encountered in divide"}
+        assert said(lambda a=a, b=b: quotient(a, b, out=a)) == want
     tangent = uf.fuse(lambda x: np.tanh(x) + np.exp(x))
     x = np.full(1000, np.nan)
     assert said(lambda: tangent(x, out=x)) == set()

@@ -185,7 +185,8 @@ cdef class ItemLoop:
                     <cnp.npy_intp*>self.layout.strides[k], self.data[item * count + k], 0,
                     cnp.NPY_ARRAY_WRITEABLE if k == 0 else 0, None))
             try:
-                _report(self.fast.source, arrays[1:], arrays[:1], errors, (<object>self.function)._label)
+                _report(self.fast.source, arrays[1:], arrays[:1], errors, (<object>self.function)._label,
+                        items == 1)
             except Exception as error:
                 error.add_note(f"{(<object>self.function)._label}.map: item {self.last - items + 1 + item}")
                 raise
