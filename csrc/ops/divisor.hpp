@@ -57,43 +57,50 @@ UFUSE_INLINE V operator/(V x, const Divisor<V>& by) {
   return UFUSE_TIER::fma(UFUSE_TIER::fma(-near, by.scale, x), by.inverse, near);
 }
 
-/// Quotients of any float64 by one of them, rounded as division rounds them: those of zeros and of numbers
-/// far from the type's limits. `are_exact` says whether all that were asked for are such ones.
+/// Quotients of any numbers by one, rounded as division rounds them: those of zeros and of numbers far from
+/// the limits of their type. `are_exact` says whether all that were asked for are such ones.
 template <class V>
 class Quotients {
-  using U = Vec<std::uint64_t, V::size>;
-  static constexpr std::uint64_t power(int exponent) {
-    return static_cast<std::uint64_t>(1023 + exponent) << 52;
+  using T = lane_t<V>;
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  using U = Vec<Bits, V::size>;
+  static constexpr bool kSingle = sizeof(T) == 4;
+  static constexpr Bits power(int exponent) {
+    return static_cast<Bits>(static_cast<Bits>(exponent + (kSingle ? 127 : 1023)) << (kSingle ? 23 : 52));
   }
-  // Nothing that `Divisor` adds is rounded at the lower end of the type then, and nothing sets a flag.
-  static constexpr std::uint64_t kLeast = power(-400), kMost = power(400), kLeastDivisor = power(-200),
-                                 kMostDivisor = power(200);
+  // Nothing that `Divisor` adds is rounded at the lower end of the type then, and nothing sets a flag: the
+  // smallest of it is 2^-48 of a float32 quotient, 2^-106 of a float64 one.
+  static constexpr Bits kLeast = power(kSingle ? -50 : -400), kMost = power(kSingle ? 60 : 400),
+                        kLeastDivisor = power(kSingle ? -28 : -200), kMostDivisor = power(kSingle ? 28 : 200);
 
  public:
-  explicit UFUSE_INLINE Quotients(double by) {
-    const V one = splat<V>(1.0);
+  explicit UFUSE_INLINE Quotients(T by) {
+    const V one = splat<V>(T{1});
     by_.scale = splat<V>(by);
     by_.inverse = one / by_.scale;
     by_.rest = UFUSE_TIER::fma(-by_.scale, by_.inverse, one) * by_.inverse;
-    const auto bits = bitcast<std::uint64_t>(by);  // of negative numbers more than of any positive one
+    const auto bits = bitcast<Bits>(by);  // of negative numbers more than of any positive one
     holds = bits >= kLeastDivisor && bits <= kMostDivisor;
   }
   UFUSE_INLINE V of(V x) {
     const U magnitude = bitcast<U>(x) << 1, but_zero = magnitude - splat<U>(1);
     least_ = select(but_zero < least_, but_zero, least_);
     most_ = select(magnitude > most_, magnitude, most_);
-    const U sign = bitcast<U>(x) & splat<U>(std::uint64_t{1} << 63);  // which a zero would lose
-    return bitcast<V>(bitcast<U>(x / by_) | sign);
+    const U sign = bitcast<U>(x) & splat<U>(static_cast<Bits>(Bits{1} << (8 * sizeof(T) - 1)));
+    return bitcast<V>(bitcast<U>(x / by_) | sign);  // which a zero would lose
   }
+  /// Of integers of 8 or 16 bits, whose zero has no sign.
+  UFUSE_INLINE V of_small(V x) const { return x / by_; }
   UFUSE_INLINE bool are_exact() const {
-    return !any((least_ < splat<U>(2 * kLeast - 1)) | (most_ > splat<U>(2 * kMost)));
+    return !any((least_ < splat<U>(static_cast<Bits>(2 * kLeast - 1))) |
+                (most_ > splat<U>(static_cast<Bits>(2 * kMost))));
   }
 
   bool holds;  // else by division
 
  private:
   Divisor<V> by_;
-  U least_ = splat<U>(~std::uint64_t{0}), most_ = splat<U>(0);
+  U least_ = splat<U>(static_cast<Bits>(~Bits{0})), most_ = splat<U>(Bits{0});
 };
 
 template <class V>

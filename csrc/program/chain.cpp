@@ -85,6 +85,11 @@ Chain cast_of(DType output, DType input, int value) {
   return chain;
 }
 
+bool is_small_integer(ChainOp load) {
+  return load == ChainOp::load_i8 || load == ChainOp::load_u8 || load == ChainOp::load_i16 ||
+         load == ChainOp::load_u16;
+}
+
 bool is_product(ChainOp op) { return op == ChainOp::add_product || op == ChainOp::subtract_product; }
 
 /// Whether a maximum or minimum with this value, the same throughout, is `at_least` or `at_most`.
@@ -242,6 +247,9 @@ int write_code(const Chain& chain, const bool* single, const void* const* scalar
       item.op = item.op == ChainOp::maximum ? ChainOp::at_least : ChainOp::at_most;
       form = ChainCode::kSplat;
     }
+    if (item.op == ChainOp::divide && form == ChainCode::kSplat && count == 2 &&
+        code[1].op() == ChainOp::to_float && is_small_integer(code[0].op()))
+      item.op = ChainOp::divide_small;
     put(item.op, form, item.reg);
   }
   count = join_roundings(code, count, scalar);

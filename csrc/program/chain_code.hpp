@@ -34,6 +34,7 @@ enum class ChainOp : std::uint8_t {
   rint_to_int,       // both in one instruction
   at_least,          // maximum with one value that is no NaN: one instruction instead of four
   at_most,           // minimum
+  divide_small,      // by one value, an integer of 8 or 16 bits
   add_product,       // with the product of two others, the second the operand of the next instruction
   subtract_product,  // reversed: from it
   keep,              // stores, and goes on
