@@ -355,3 +355,50 @@ def test_the_epilogue_of_an_integer_layer(columns: int, any_tier: str) -> None:
         ):
             uf.matmul(a, b, accumulate="int32", finish=codes, out=out)
             np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("code", ["f4", "f8"])
+def test_division_by_one_number(code: str, any_tier: str) -> None:
+    """Without the divider where that gives the same bits, with it elsewhere."""
+    limits = np.finfo(code)
+    rng = np.random.default_rng(3)
+    bits = rng.integers(0, 1 << (8 * limits.dtype.itemsize - 1), 5000).astype(f"i{code[1]}")
+    ordinary = rng.normal(size=3000) * 10.0 ** rng.integers(-20, 20, 3000)
+    near_powers = (2 - rng.integers(0, 999, 1000) * limits.eps) * 2.0 ** rng.integers(-60, 60, 1000)
+    odd = [0.0, -0.0, np.inf, -np.inf, np.nan, limits.max, limits.tiny, limits.smallest_subnormal]
+    divisors = [*odd, 1.0, 3.0, -3.0, 255.0, 1e-9, 1e9, 2.0**28, 2.0**-28, 2 - limits.eps]
+    fused = uf.fuse(lambda x, d: x / d)
+    for x in (
+        bits.view(code),
+        ordinary.astype(code),
+        near_powers.astype(code),
+        np.array(odd * 9, code),
+    ):
+        for divisor in (*divisors, *rng.lognormal(0, 6, 50)):
+            d = np.array(divisor, code)
+            for y in (x, np.where(np.arange(x.size) % 3 == 0, -0.0, x).astype(code)):
+                np.testing.assert_array_equal(
+                    fused(y, d).view(bits.dtype), (y / d).view(bits.dtype)
+                )
+
+
+@pytest.mark.parametrize("code", ["i1", "u1", "i2", "u2"])
+def test_small_integers_divided_by_one_number(code: str, any_tier: str) -> None:
+    x = np.arange(np.iinfo(code).min, np.iinfo(code).max + 1).astype(code)
+    rng = np.random.default_rng(4)
+    fused = uf.fuse(lambda x, d: x.astype(np.float32) / d)
+    for divisor in (
+        255.0,
+        127.0,
+        65535.0,
+        3.0,
+        -7.0,
+        0.0,
+        np.nan,
+        1e-12,
+        1e30,
+        *rng.lognormal(0, 4, 60),
+    ):
+        d = np.float32(divisor)
+        got, want = fused(x, d), x.astype(np.float32) / d
+        np.testing.assert_array_equal(got.view(np.int32), want.view(np.int32))
