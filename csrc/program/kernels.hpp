@@ -74,6 +74,8 @@ struct ProgramKernels {
     return nullptr;
   }
   const KernelRow& row(int index) const { return *find(index); }
+  /// Whether it takes tens of cycles for a register: the functions of all groups but the first.
+  bool takes_long(int index) const { return index >= groups[0].count; }
   const ChainKernel* chains;  // of float lanes, of double lanes
   MoveKernels move;
 };

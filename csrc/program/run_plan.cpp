@@ -84,7 +84,7 @@ void ProgramRun::choose_tile() {
   std::int64_t room = std::clamp<std::int64_t>(
       kTileBytes / std::max(1, program_.row_bytes_) / kBlockMultiple * kBlockMultiple, kBlockMultiple,
       kMaxTile);
-  if (stream_) room = std::min(room, kStreamTile);
+  if (stream_) room = std::min(room, takes_long_in_few_steps() ? kLongStreamTile : kStreamTile);
   bool crossed = false;
   if (!program_.has_rows_) crossed = bring_crossed_axis_next();
   n1_ = plan_.axes > 1 ? plan_.extent[1] : 1;
@@ -124,6 +124,13 @@ void ProgramRun::choose_tile() {
   pitch_ = program_.has_rows_ ? n0_ : round_up(t0_, kBlockMultiple);
   block_ = round_up(std::max<std::int64_t>(1, (one_by_one_ ? pitch_ : t0_) * t1_), kBlockMultiple);
   rows_block_ = round_up(t1_, kBlockMultiple);
+}
+
+bool ProgramRun::takes_long_in_few_steps() const {
+  if (program_.steps_.size() > kFewSteps || program_.has_rows_) return false;
+  for (const auto& step : program_.steps_)
+    if (step.kind == StepKind::map && kernels_.takes_long(step.kernel)) return true;
+  return false;
 }
 
 bool ProgramRun::rows_run_across() const {
