@@ -84,8 +84,8 @@ class Quotients {
   }
   UFUSE_INLINE V of(V x) {
     const U magnitude = bitcast<U>(x) << 1, but_zero = magnitude - splat<U>(1);
-    least_ = select(but_zero < least_, but_zero, least_);
-    most_ = select(magnitude > most_, magnitude, most_);
+    least_ = least_of(but_zero, least_);
+    most_ = most_of(magnitude, most_);
     const U sign = bitcast<U>(x) & splat<U>(static_cast<Bits>(Bits{1} << (8 * sizeof(T) - 1)));
     return bitcast<V>(bitcast<U>(x / by_) | sign);  // which a zero would lose
   }
@@ -99,6 +99,28 @@ class Quotients {
   bool holds;  // else by division
 
  private:
+  // One instruction, where the compiler makes two of comparing and choosing.
+  static UFUSE_INLINE U least_of(U a, U b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(U) == 64) {
+      const auto x = (__m512i)a.v, y = (__m512i)b.v;
+      return {(typename U::native)(kSingle ? _mm512_maskz_min_epu32(0xffff, x, y)
+                                           : _mm512_maskz_min_epu64(0xff, x, y))};
+    } else
+#endif
+      return select(a < b, a, b);
+  }
+  static UFUSE_INLINE U most_of(U a, U b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(U) == 64) {
+      const auto x = (__m512i)a.v, y = (__m512i)b.v;
+      return {(typename U::native)(kSingle ? _mm512_maskz_max_epu32(0xffff, x, y)
+                                           : _mm512_maskz_max_epu64(0xff, x, y))};
+    } else
+#endif
+      return select(a > b, a, b);
+  }
+
   Divisor<V> by_;
   U least_ = splat<U>(static_cast<Bits>(~Bits{0})), most_ = splat<U>(Bits{0});
 };

@@ -126,13 +126,7 @@ void ProgramRun::run_tile(char* const* own, char** reg, char* const* start, std:
   }
   char* at[kMaxOperands];
   for (int k = 0; k < program_.outputs(); ++k) at[k] = start[k] + i0 * operand_plan_[k].step;
-  AskAhead ahead;
-  if (asked_ >= 0) {
-    const std::int64_t bytes = t1_ * plan_.stride[asked_][1];
-    const char* const next = reg[operand_plan_[asked_].reg] + bytes;
-    ahead = {next, next + bytes, asked_lines_};
-  }
-  run_steps(reg, rows, cols, {lines, at, ahead});
+  run_steps(reg, rows, cols, {lines, at});
   for (int k = 0; k < program_.outputs(); ++k) {
     const OperandPlan& p = operand_plan_[k];
     if (!(p.direct && whole) && !by_step_[k]) store(k, at[k], reg[p.reg], rows, cols);

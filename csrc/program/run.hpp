@@ -109,27 +109,19 @@ class ProgramRun {
   // row_steps.cpp
   void choose_streams();
   void choose_asks();
-  /// What is asked for of the next tile, some lines with every piece of this one.
-  struct AskAhead {
-    const char* next = nullptr;
-    const char* end = nullptr;
-    int lines = 0;
-    void ask() {
-      for (int k = 0; k < lines && next < end; ++k, next += kCacheLine) __builtin_prefetch(next, 0, 2);
-    }
-  };
   /// What a tile of rows needs besides its registers.
   struct RowTile {
     StreamedCopy* lines;
     char* const* to;  // of each output
-    AskAhead& ahead;
   };
   /// A map or a chain over rows that are treated one by one.
   void apply_by_row(std::size_t i, char* const* reg, std::int64_t rows, std::int64_t cols,
                     const RowTile& tile) const;
   /// The same of one row, in pieces, to the output `streamed` or, if that is -1, to a block.
-  void apply_in_pieces(std::size_t i, char* const* row, std::int64_t cols, int streamed, StreamedCopy& lines,
-                       AskAhead& ahead) const;
+  void apply_in_pieces(std::size_t i, char* const* row, std::int64_t cols, int streamed,
+                       StreamedCopy& lines) const;
+  bool can_ask(std::size_t i) const;
+  ChainTask::Ask ask_of(std::size_t i) const;
 
   // run.cpp
   void run_tiles(std::int64_t first, std::int64_t last);
@@ -208,9 +200,11 @@ class ProgramRun {
   bool by_step_[kMaxOperands];     // an output that some step sends
   int ways_ = 1;                   // rows of an output that do not follow each other
   int asked_ = -1;                 // an input of which the next tile is asked for, or -1,
-  int asked_lines_ = 0;            // so many lines with a piece of this one
+  int log2_asking_ = 0;            // by so many steps,
+  int asks_[kMaxSteps];            // of which this is the how manieth one, or -1
   bool row_value_[kMaxRegisters];  // an input with a value for each row of a tile
   std::int64_t row_stride_[kMaxRegisters];
+  std::int64_t step_[kMaxRegisters];  // along a row that is treated by itself: an element's bytes, or 0
   bool stream_ = false;
   bool across_ = false;  // a block holds the first elements of its rows, then their second ones...
   /// Tiles of rows that are long enough to be treated one by one, so that a value of a row is a single value

@@ -295,6 +295,7 @@ void ProgramRun::choose_moves() {
     const auto& spec = program_.registers_[static_cast<std::size_t>(r)];
     const auto size = static_cast<std::int64_t>(item_size(spec.dtype));
     stride[r] = spec.row || spec.kept || scalar_[r] != nullptr ? 0 : single_[r] ? size : pitch_ * size;
+    step_[r] = spec.row || spec.kept || single_[r] ? 0 : size;
   }
   for (int k = program_.outputs(); k < count(); ++k) {
     const OperandPlan& p = operand_plan_[k];
