@@ -96,3 +96,14 @@ def test_only_programs_with_narrow_floats_change() -> None:
     assert with_codes(uf.fuse(lambda a, b: a + b).program(b, b)) is not None
     wide = a.astype(np.float32)
     assert with_codes(uf.fuse(lambda a, b: a + b).program(wide, wide)) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_choice_of_a_constant_beside_rows(name: str) -> None:
+    # The constant was encoded by an instruction, and so a value of a row.
+    a = arrays(name)[0][1:]
+
+    def chosen(a: Any) -> Any:
+        return np.where(a > 1, a, 0) - a.max(1, keepdims=True)
+
+    np.testing.assert_array_equal(uf.fuse(chosen)(a), chosen(a))

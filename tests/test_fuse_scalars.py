@@ -219,3 +219,14 @@ def test_numbers_that_a_contraction_is_beside() -> None:
     fused = uf.fuse(lambda n, a, b: (a @ b) * n)
     for n in (2.0, 3.0, 3.0):
         assert_same(fused(n, x, x.T), (x @ x.T) * n)
+
+
+@pytest.mark.parametrize("exponent", [2, np.int64(2), 2.0, 3])
+def test_powers_of_bool(exponent: Any) -> None:
+    # NumPy's operator squares bool to int8; np.power takes the type of the exponent.
+    x = np.array([True, False])
+    for function in (lambda a: a**exponent, lambda a: np.power(a, exponent)):
+        expected = function(x)
+        for call in (uf.fuse(function)(x), uf.fuse(lambda a, e: function(a))(x, exponent)):  # noqa: B023
+            assert call.dtype == expected.dtype
+            np.testing.assert_array_equal(call, expected)
