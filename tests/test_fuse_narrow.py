@@ -107,3 +107,17 @@ def test_a_choice_of_a_constant_beside_rows(name: str) -> None:
         return np.where(a > 1, a, 0) - a.max(1, keepdims=True)
 
     np.testing.assert_array_equal(uf.fuse(chosen)(a), chosen(a))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_of_rows_beside_full_ones(name: str) -> None:
+    # What an argument of one value per row decodes to has to be spread.
+    a, _ = arrays(name)
+    a = a[2:]
+    for rows in (a[:, :1], a[0, 0]):
+        fused = uf.fuse(
+            lambda a, r: ((a + r) * r - a.max(1, keepdims=True) * r, r + a.max(1)[:, None])
+        )
+        expected = (a + rows) * rows - a.max(1, keepdims=True) * rows, rows + a.max(1)[:, None]
+        for got, wanted in zip(fused(a, rows), expected, strict=True):
+            np.testing.assert_array_equal(got.astype(np.float32), wanted.astype(np.float32))

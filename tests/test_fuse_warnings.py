@@ -346,3 +346,17 @@ def test_elements_that_only_fill_a_register_say_nothing() -> None:
             native: Any = executors.native
             program = ratio.program(x, x)
             assert native.run_program(program, [x, x], [np.empty(size)]) == 0
+
+
+def test_reductions_of_what_has_no_kernel() -> None:
+    # NumPy, which computes that, clears what the processor says.
+    a = np.zeros(64, np.float32)
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in divide"):
+        uf.fuse(lambda a: np.max(np.frexp(a / a)[1]))(a)
+
+
+@pytest.mark.parametrize("code", ["i1", "u2", "i4", "i8"])
+def test_divmod_of_integers(code: str) -> None:
+    a, zero = np.arange(64).astype(code), np.zeros(64, code)
+    with pytest.warns(RuntimeWarning, match="divide by zero encountered in"):
+        uf.fuse(lambda a, b: np.divmod(a, b))(a, zero)

@@ -373,9 +373,15 @@ def watch() -> None:
         native.take_errors()
 
 
-def suspected() -> int:
-    """Return the floating-point errors suspected since `watch`; all of them without native code."""
-    return sum(float_errors.Errors) if native is None else native.take_errors()
+def suspected(program: Program | None) -> int:
+    """Return the floating-point errors suspected since `watch`, in what has also run `program`.
+
+    All of them where that has not run natively: NumPy clears what the processor says.
+    """
+    if native is None or (program is not None and native.as_run(program) is None):
+        return sum(float_errors.Errors)
+    errors: int = native.take_errors()
+    return errors
 
 
 def run_reported(

@@ -53,6 +53,9 @@ class _Widening:
         self._codes: dict[int, int] = {}  # of a narrow value: where its codes are
         self._wide: dict[int, int] = {}  # and its float32
         self._same: dict[int, int] = {}  # of any other value: where it is
+        self._expanded: dict[
+            int, int
+        ] = {}  # an input of rows: where its float32 are beside full ones
 
     def result(self) -> Program | None:
         program = self._program
@@ -107,6 +110,15 @@ class _Widening:
             self._wide[value] = self._emit(f"decode_{row.name}", "f4", self._codes[value])
         return self._wide[value]
 
+    def _beside(self, value: int, full: bool) -> int:
+        """Return an operand; inputs of rows stand beside full ones, but not what they decode to."""
+        wide = self._computed(value)
+        if not full or not self._is_narrow(value) or value not in self._program.rows:
+            return wide
+        if value not in self._expanded:
+            self._expanded[value] = self._emit(EXPAND, "f4", wide)
+        return self._expanded[value]
+
     def _round(self, value: int, wide: int) -> None:
         row = _FORMATS[self._program.codes[value]]
         self._codes[value] = self._emit(f"encode_{row.name}", row.storage, wide, self._zero)
@@ -125,7 +137,8 @@ class _Widening:
         elif operation == "cast":
             self._cast(value, code, args[0])
             return True
-        moved = [self._computed(arg) for arg in args]
+        full = operation != EXPAND and self._program.stages[value] == "full"
+        moved = [self._beside(arg, full) for arg in args]
         if code in _FORMATS:
             if operation in _OF_THE_FORMAT:
                 return False

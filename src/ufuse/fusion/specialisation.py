@@ -304,7 +304,7 @@ def execute(run: Step, arrays: Sequence[Any], function: str) -> None:
         reduce_room().run(
             run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
         )
-        if errors := executors.suspected():
+        if errors := executors.suspected(run.program):
             executors.float_errors.report_reductions(run, inputs, outputs, errors)
     else:
         reduce_room().call(run.call, inputs, *outputs)
