@@ -196,6 +196,8 @@ class Specialisation:
             limits = integers_like(value) if type(value) is int else None
             if limits is None and (type(value) is int or source.code[0] != "f"):
                 return None
+            if source.code == "?":
+                return None  # whether it is zero, and not its bytes
             inputs.append((numbers[source.compute.index], type(value), limits))
         count = len(arrays) + len(numbers)
         if len({place for place, _, _ in inputs}) != count:
