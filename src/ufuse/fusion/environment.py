@@ -1,7 +1,8 @@
 """What a trace depends on besides the arguments: variables, and what is reached from them.
 
 A trace holds the values that it found. Numbers, strings, None and arrays in global and enclosing
-variables are compared at each call, and so is what may be read of the objects, containers, classes
+variables are compared at each call (arrays by identity, and by their elements where NumPy may have
+computed with these while the function was traced), and so is what may be read of the objects, containers, classes
 and modules there: attributes, entries and elements, however deep. Of objects of the user's classes
 those attributes matter whose names are in the code: of the function, of functions that it names, of
 the classes' methods. A comparison takes microseconds, a trace a hundred times as long; where there
@@ -27,6 +28,7 @@ from types import (
     ModuleType,
 )
 from typing import Any, Final
+from weakref import ref
 
 import numpy as np
 
@@ -50,6 +52,8 @@ _MISSING: Final = object()
 _KEPT: Final = 16  # objects of which what was found is kept, and so they are
 _FOLLOWED: Final = 500  # functions and classes; more were made anew, and are gone
 _MOST: Final = 300  # objects and containers in one key: some 0.3 ms, what a trace takes
+_MOST_WATCHED: Final = 1 << 20  # bytes of an array that is compared with what it was: some 0.1 ms
+_MOST_READ: Final = 1 << 12  # and of one that is read at each call as it is
 _DEEPEST: Final = 40  # in one another: each takes several of the interpreter's frames
 
 #: Their code reads nothing that changes, and there is much of it.
@@ -86,6 +90,8 @@ class Environment:
         self._owned: dict[str, bool] = {}
         self.names: tuple[str, ...] = ()  # of attributes
         self.writes = False  # whether the code may change what it reads
+        self.arrays: dict[int, ref[np.ndarray[Any, Any]]] = {}  # that were reached, by id
+        self._watched: dict[int, ref[np.ndarray[Any, Any]]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -123,6 +129,33 @@ class Environment:
             found.append((unchanged, None, unchanged))
         return found
 
+    def watch(self, captured: Sequence[np.ndarray[Any, Any]]) -> bool:
+        """Compare the elements of arrays from now on that a trace may have computed with.
+
+        Those that it has `captured` are read at each call. What NumPy made of the others, and of
+        small ones where something was made of some, is part of the trace. Returns whether there are
+        any that were not watched before.
+        """
+        seen = [array for array in (held() for held in tuple(self.arrays.values()))
+                if array is not None]  # fmt: skip
+        made = [x for x in captured if not any(np.may_share_memory(x, array) for array in seen)]
+        new = False
+        for array in seen:
+            read = any(np.may_share_memory(array, x) for x in captured)
+            if array.nbytes > (_MOST_READ if read and made else 0 if read else _MOST_WATCHED):
+                continue
+            if not self.is_watched(array):
+                self._watched = {k: w for k, w in self._watched.items() if w() is not None}
+                self._watched[id(array)] = ref(array)
+                self._last = {}
+                new = True
+        return new
+
+    def is_watched(self, array: np.ndarray[Any, Any]) -> bool:
+        """Whether the elements of an array are compared."""
+        held = self._watched.get(id(array))
+        return held is not None and held() is array
+
     def reaches(self) -> bool:
         """Whether there is more to compare than the variables themselves."""
         return self._looked_at()[1]
@@ -132,6 +165,8 @@ class Environment:
         found: list[tuple[Any, str | None, Any]] = []
         reached = False
         for place, name, value in self.roots():
+            if isinstance(value, np.ndarray) and self.is_watched(value):
+                reached = True
             if isinstance(value, (*_BY_VALUE, *_BY_IDENTITY)) or _is_function(value):
                 if place is not None:
                     found.append((place, name, value))
@@ -249,6 +284,8 @@ class _Reader:
         """Return what stands for a value and for what is reached from it, if it can change."""
         if isinstance(value, _BY_VALUE):
             return type(value), repr(value)  # 0.0 is not -0.0
+        if isinstance(value, np.ndarray):
+            return self._array(value)
         if isinstance(value, _BY_IDENTITY) or id(value) in self._seen:
             return Same(value)
         if isinstance(value, ModuleType):
@@ -263,6 +300,18 @@ class _Reader:
             return self._parts(value)
         finally:
             self._depth -= 1
+
+    def _array(self, array: np.ndarray[Any, Any]) -> Any:
+        """Return what stands for an array: itself, and its elements where they are compared."""
+        arrays = self._environment.arrays
+        if id(array) not in arrays and len(arrays) > _MOST:
+            arrays.clear()
+        arrays[id(array)] = ref(array)
+        if not self._environment.is_watched(array):
+            return Same(array)
+        elements = array.tobytes()
+        self.probes.append((_elements_stay, (array, elements)))
+        return Same(array), elements
 
     def _parts(self, value: Any) -> tuple[Any, ...]:
         kind = type(value)
@@ -349,6 +398,10 @@ def _entries_hold(mapping: Callable[[], Any], keys: Sequence[Any], values: Seque
         and all(map(is_, tuple(held), keys))
         and all(map(is_, tuple(held.values()), values))
     )
+
+
+def _elements_stay(array: np.ndarray[Any, Any], elements: bytes) -> bool:
+    return array.tobytes() == elements
 
 
 def _elements_hold(sequence: Any, values: Sequence[Any]) -> bool:

@@ -174,6 +174,7 @@ class FusedFunction(Mapped, ProgramCall):
         The lock is not held while tracing, which runs the user's code: that may wait for another
         thread, or fork. Threads may so trace the same twice; the first to be done is kept.
         """
+        compared = False
         while True:
             arguments = self._taken(args, kwargs)
             if not arguments.arrays:
@@ -186,6 +187,9 @@ class FusedFunction(Mapped, ProgramCall):
                 spec, epoch = self._look_up(key, arguments)
                 if spec is None:
                     traced = self._trace(arguments, args, kwargs)
+                    if not compared and self._environment.watch(traced.captured):
+                        compared = True  # by a key that says what those arrays hold
+                        continue
                     if self._environment.writes:  # what it has changed itself is no reason to trace
                         arguments = self._taken(args, kwargs)
                         key = (arguments.key, self._environment.key())
