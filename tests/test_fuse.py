@@ -268,7 +268,7 @@ def test_logic_of_numbers_is_native(code: str) -> None:
     # It was left to NumPy, and the whole pass with it.
     a, b = np.array([0, 1, 2, 0], code), np.array([0, 0, 3, 1], code)
     for function in (np.logical_and, np.logical_or, np.logical_xor):
-        check(lambda a, b: function(a, b), a, b)  # noqa: B023
+        check(function, a, b)
     check(np.logical_not, a)
-    explained = uf.fuse(lambda a, b: np.logical_and(a, b)).explain(a, b)
+    explained = uf.fuse(np.logical_and).explain(a, b)
     assert explained.executor == executors.backend()

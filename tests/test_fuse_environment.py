@@ -418,7 +418,7 @@ class Dense:
 def test_what_numpy_makes_of_an_array_from_outside(of: Callable[[Any, Any], Any]) -> None:
     # It was made once, and stayed where the array had other elements.
     x, w, layer = np.arange(3.0), np.ones(3), Dense()
-    for function in (lambda x: of(x, w), lambda x: of(x, layer.weights)):
+    for function in (lambda x: of(x, w), lambda x: of(x, layer.weights)):  # noqa: B023
         fused = uf.fuse(function)
         for value in (4.0, 5.0, 4.0):
             w[...] = layer.weights[...] = value

@@ -181,8 +181,8 @@ def test_extremes_of_nothing_with_an_initial_value(
     x = np.ones(shape, code)
     function = getattr(np, name)
     for axis in (0, -1, None):
-        check(lambda x: function(x, axis, initial=1), x)
-        check(lambda x: function(x & x if code == "?" else x * x, axis, initial=1), x)
+        check(lambda x: function(x, axis, initial=1), x)  # noqa: B023
+        check(lambda x: function(x & x if code == "?" else x * x, axis, initial=1), x)  # noqa: B023
     check(lambda x: function(x, axis=-1, keepdims=True, initial=1) + x, x)
     with pytest.raises(ValueError, match="no identity"):
         uf.fuse(lambda x: function(x, axis=0) | x)(np.ones((0, 2), np.int8))
