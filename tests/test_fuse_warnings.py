@@ -360,3 +360,16 @@ def test_divmod_of_integers(code: str) -> None:
     a, zero = np.arange(64).astype(code), np.zeros(64, code)
     with pytest.warns(RuntimeWarning, match="divide by zero encountered in"):
         uf.fuse(np.divmod)(a, zero)
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std", "sum", "max"])
+def test_reductions_of_nothing(name: str) -> None:
+    empty = np.ones((0, 4), np.float32)
+    options = {"axis": 0, **({"initial": 0} if name == "max" else {})}
+    for function in (
+        lambda a: getattr(np, name)(a, **options),
+        lambda a: getattr(a * 2, name)(**options),
+    ):
+        fused = uf.fuse(function)
+        for _ in range(2):
+            assert said(lambda: fused(empty)) == said(lambda: function(empty))  # noqa: B023

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fusion.instructions import Reduction
 from ..fusion.program import Program
 from . import float_errors, reference
 
@@ -382,6 +383,11 @@ def suspected(program: Program | None) -> int:
         return sum(float_errors.Errors)
     errors: int = native.take_errors()
     return errors
+
+
+def tell_of_nothing(reduction: Reduction, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Give NumPy's warnings of a reduction of no elements: means and variances have some."""
+    reference.reduce_as_numpy(reduction, np.empty(shape, dtype.newbyteorder("=")))
 
 
 def run_reported(

@@ -302,6 +302,9 @@ def execute(run: Step, arrays: Sequence[Any], function: str) -> None:
     if isinstance(run, Run):
         executors.run_reported(run.program, inputs, outputs, function)
     elif isinstance(run, ReduceRun):
+        if all(output.size for output in outputs) and not all(run.shape[a] for a in run.axes):
+            for reduction, output in zip(run.reductions, outputs, strict=True):
+                executors.tell_of_nothing(reduction, run.shape, output.dtype)
         executors.watch()
         reduce_room().run(
             run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
