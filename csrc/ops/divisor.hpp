@@ -57,6 +57,7 @@ UFUSE_INLINE V operator/(V x, const Divisor<V>& by) {
   return UFUSE_TIER::fma(UFUSE_TIER::fma(-near, by.scale, x), by.inverse, near);
 }
 
+#if !UFUSE_DEVICE_CODE
 /// Quotients of any float64 by one of them, rounded as division rounds them: those of zeros and of numbers
 /// far from the type's limits. `are_exact` says whether all that were asked for are such ones.
 template <class V>
@@ -95,6 +96,7 @@ class Quotients {
   Divisor<V> by_;
   U least_ = splat<U>(~std::uint64_t{0}), most_ = splat<U>(0);
 };
+#endif
 
 template <class V>
 UFUSE_INLINE V inverse_of(V by) {
