@@ -172,7 +172,7 @@ def test_results_in_swapped_byte_order(dtype: str) -> None:
                 np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("code", ["?", "u1", "i4", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("code", ["?", "u1", "i4", "i8", "f2", "f4", "f8", "c16"])
 @pytest.mark.parametrize("name", ["max", "min"])
 @pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 4), (3, 0, 2), (2, 3)])
 def test_extremes_of_nothing_with_an_initial_value(

@@ -17,6 +17,7 @@ from .graph import Graph
 from .instructions import Call, Reduction
 from .program import code_of
 from .shapes import Shape
+from .traced import Traced
 from .ufuncs import operand, value_in
 from .views import ALL, View
 
@@ -184,7 +185,8 @@ def extreme(
         value = graph.emit("where", graph.values[value].code, mask, value, start)
     code = _room().request.code_of(dtype)
     if code is None:
-        found = _called(name, x._new(value), axes, {})
+        known = start is not None and not isinstance(initial, Traced)
+        found = _called(name, x._new(value), axes, {"initial": initial} if known else {})
     else:
         element = _as_element(graph, value, code)
         found = _fold(graph, element, axes, name, dtype, initial=start is not None)
