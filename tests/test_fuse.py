@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ufuse as uf
+from ufuse import executors
 from ufuse.catalogue import OPERATIONS
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -260,3 +261,14 @@ def test_public_functions_choose_a_float(code: str, result: str) -> None:
     assert uf.gelu(2).dtype == np.float64
     with pytest.raises(TypeError, match="complex"):
         uf.gelu(np.ones(3, complex))
+
+
+@pytest.mark.parametrize("code", ["i1", "u2", "i8", "f2", "f4", "f8"])
+def test_logic_of_numbers_is_native(code: str) -> None:
+    # It was left to NumPy, and the whole pass with it.
+    a, b = np.array([0, 1, 2, 0], code), np.array([0, 0, 3, 1], code)
+    for function in (np.logical_and, np.logical_or, np.logical_xor):
+        check(function, a, b)
+    check(np.logical_not, a)
+    explained = uf.fuse(np.logical_and).explain(a, b)
+    assert explained.executor == executors.backend()

@@ -396,3 +396,43 @@ def test_a_bound_method_is_as_the_function() -> None:
     np.testing.assert_array_equal(
         uf.einsum("ij,kj->ik", a, a, finish=method), np.full((2, 2), 16.0)
     )
+
+
+class Dense:
+    def __init__(self) -> None:
+        self.weights = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda x, w: x + w * 2,
+        lambda x, w: x + np.sqrt(w).sum(),
+        lambda x, w: x * w[0] + w[-1],
+        lambda x, w: x + float(w[0]),
+        lambda x, w: x + (2 if w[0] > 3 else 1),
+        lambda x, w: x + w + w[:, None] * 2,
+        lambda x, w: x + w,
+    ],
+)
+def test_what_numpy_makes_of_an_array_from_outside(of: Callable[[Any, Any], Any]) -> None:
+    # It was made once, and stayed where the array had other elements.
+    x, w, layer = np.arange(3.0), np.ones(3), Dense()
+    for function in (lambda x: of(x, w), lambda x: of(x, layer.weights)):  # noqa: B023
+        fused = uf.fuse(function)
+        for value in (4.0, 5.0, 4.0):
+            w[...] = layer.weights[...] = value
+            for _ in range(2):
+                np.testing.assert_array_equal(fused(x), function(x))
+        w, layer.weights = np.full(3, 7.0), np.full(3, 8.0)
+        np.testing.assert_array_equal(fused(x), function(x))
+        w[:] = layer.weights[:] = 9
+        np.testing.assert_array_equal(fused(x), function(x))
+
+
+def test_arrays_that_are_only_read_are_not_compared() -> None:
+    w = np.ones(3)
+    fused = uf.fuse(lambda x: x + w + w[::-1])
+    fused(np.ones(3))
+    assert not fused._environment.is_watched(w)
+    assert fused.cache_info().misses == 1

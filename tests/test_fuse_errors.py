@@ -114,6 +114,14 @@ def _add_float_to_integers(x: Any) -> Any:
     return y
 
 
+def test_shapes_that_do_not_broadcast_are_named_from_the_first_call_on() -> None:
+    fused = uf.fuse(lambda a, b: a + b)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"have shapes a \(3,\), b \(4,\)$") as caught:
+            fused(np.ones(3), np.ones(4))
+        assert str(caught.value).count("have shapes") == 1
+
+
 def test_shapes_that_do_not_broadcast() -> None:
     add = uf.fuse(lambda first, second: first + second)
     with pytest.raises(ValueError, match=r"broadcast together with shapes \(3,\) \(4,\)"):

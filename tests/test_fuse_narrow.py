@@ -96,3 +96,28 @@ def test_only_programs_with_narrow_floats_change() -> None:
     assert with_codes(uf.fuse(lambda a, b: a + b).program(b, b)) is not None
     wide = a.astype(np.float32)
     assert with_codes(uf.fuse(lambda a, b: a + b).program(wide, wide)) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_choice_of_a_constant_beside_rows(name: str) -> None:
+    # The constant was encoded by an instruction, and so a value of a row.
+    a = arrays(name)[0][1:]
+
+    def chosen(a: Any) -> Any:
+        return np.where(a > 1, a, 0) - a.max(1, keepdims=True)
+
+    np.testing.assert_array_equal(uf.fuse(chosen)(a), chosen(a))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_of_rows_beside_full_ones(name: str) -> None:
+    # What an argument of one value per row decodes to has to be spread.
+    a, _ = arrays(name)
+    a = a[2:]
+    for rows in (a[:, :1], a[0, 0]):
+        fused = uf.fuse(
+            lambda a, r: ((a + r) * r - a.max(1, keepdims=True) * r, r + a.max(1)[:, None])
+        )
+        expected = (a + rows) * rows - a.max(1, keepdims=True) * rows, rows + a.max(1)[:, None]
+        for got, wanted in zip(fused(a, rows), expected, strict=True):
+            np.testing.assert_array_equal(got.astype(np.float32), wanted.astype(np.float32))

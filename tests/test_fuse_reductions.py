@@ -154,3 +154,50 @@ def test_repeated_calls_where_an_argument_only_adds_to_a_row_value() -> None:
         for _ in range(2):
             for a, b in ((wide, wide), (narrow, wide), (wide, narrow), (narrow, narrow)):
                 np.testing.assert_allclose(fused(a, b), function(a, b), strict=True)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8", ">f8"])
+def test_results_in_swapped_byte_order(dtype: str) -> None:
+    # The bytes of a result were written as they are in a register.
+    x = np.arange(4500, dtype=np.float32).reshape(3, 1500)
+    for axis in (0, 1, None):
+        for function in (np.max, np.sum, np.count_nonzero):
+            for of in (lambda a: a, lambda a: a * 2):
+                fused = uf.fuse(lambda a: function(of(a), axis))  # noqa: B023
+                expected = function(of(x), axis)
+                if not np.can_cast(expected.dtype, dtype, "same_kind"):
+                    continue
+                out = np.zeros(expected.shape, dtype)
+                assert fused(x, out=out) is out
+                np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("code", ["?", "u1", "i4", "i8", "f2", "f4", "f8", "c16"])
+@pytest.mark.parametrize("name", ["max", "min"])
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 4), (3, 0, 2), (2, 3)])
+def test_extremes_of_nothing_with_an_initial_value(
+    name: str, code: str, shape: tuple[int, ...]
+) -> None:
+    x = np.ones(shape, code)
+    function = getattr(np, name)
+    for axis in (0, -1, None):
+        check(lambda x: function(x, axis, initial=1), x)  # noqa: B023
+        check(lambda x: function(x & x if code == "?" else x * x, axis, initial=1), x)  # noqa: B023
+    check(lambda x: function(x, axis=-1, keepdims=True, initial=1) + x, x)
+    with pytest.raises(ValueError, match="no identity"):
+        uf.fuse(lambda x: function(x, axis=0) | x)(np.ones((0, 2), np.int8))
+
+
+@pytest.mark.parametrize("code", [">c8", ">c16"])
+def test_complex_numbers_in_swapped_byte_order(code: str) -> None:
+    # NumPy refuses such a dtype= for what is computed.
+    x = (np.arange(12) + 2j).astype(code).reshape(3, 4)
+    for name in ("sum", "prod", "mean", "var", "std"):
+        expected = getattr(np, name)(x.astype(x.dtype.newbyteorder("=")), axis=1)
+        np.testing.assert_allclose(getattr(uf, name)(x, axis=1), expected)
+        np.testing.assert_allclose(uf.fuse(lambda a: getattr(np, name)(a, axis=1))(x), expected)  # noqa: B023
+
+
+def test_the_index_of_one_complex_number() -> None:
+    x = np.array(3 + 1j)
+    assert uf.fuse(lambda a: np.argmax(a, axis=0))(x) == np.argmax(x, axis=0)

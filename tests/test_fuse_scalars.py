@@ -219,3 +219,30 @@ def test_numbers_that_a_contraction_is_beside() -> None:
     fused = uf.fuse(lambda n, a, b: (a @ b) * n)
     for n in (2.0, 3.0, 3.0):
         assert_same(fused(n, x, x.T), (x @ x.T) * n)
+
+
+@pytest.mark.parametrize("exponent", [2, np.int64(2), 2.0, 3])
+def test_powers_of_bool(exponent: Any) -> None:
+    # NumPy's operator squares bool to int8; np.power takes the type of the exponent.
+    x = np.array([True, False])
+    for function in (lambda a: a**exponent, lambda a: np.power(a, exponent)):
+        expected = function(x)
+        for call in (uf.fuse(function)(x), uf.fuse(lambda a, e: function(a))(x, exponent)):  # noqa: B023
+            assert call.dtype == expected.dtype
+            np.testing.assert_array_equal(call, expected)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda a, k: np.where(k, a, -a), lambda a, k: np.logical_xor(a > 1, k)],
+    ids=["where", "logical_xor"],
+)
+def test_whether_a_number_is_zero_in_repeated_calls(function: Any) -> None:
+    # The compiled entry wrote the number itself in the byte of a bool.
+    a = np.arange(64, dtype=np.int32)
+    fused = uf.fuse(function)
+    for number in (3, 2, 1, 256, 0, -2):
+        for _ in range(2):
+            np.testing.assert_array_equal(fused(a, number), function(a, number))
+    for got, item in zip(fused.map([a, a + 1, a + 2], 2), (a, a + 1, a + 2), strict=True):
+        np.testing.assert_array_equal(got, function(item, 2))

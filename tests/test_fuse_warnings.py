@@ -351,3 +351,56 @@ def test_elements_that_only_fill_a_register_say_nothing() -> None:
             native: Any = executors.native
             program = ratio.program(x, x)
             assert native.run_program(program, [x, x], [np.empty(size)]) == 0
+
+
+def test_reductions_of_what_has_no_kernel() -> None:
+    # NumPy, which computes that, clears what the processor says.
+    a = np.zeros(64, np.float32)
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in divide"):
+        uf.fuse(lambda a: np.max(np.frexp(a / a)[1]))(a)
+
+
+@pytest.mark.parametrize("code", ["i1", "u2", "i4", "i8"])
+def test_divmod_of_integers(code: str) -> None:
+    a, zero = np.arange(64).astype(code), np.zeros(64, code)
+    with pytest.warns(RuntimeWarning, match="divide by zero encountered in"):
+        uf.fuse(np.divmod)(a, zero)
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std", "sum", "max"])
+def test_reductions_of_nothing(name: str) -> None:
+    empty = np.ones((0, 4), np.float32)
+    options = {"axis": 0, **({"initial": 0} if name == "max" else {})}
+    for function in (
+        lambda a: getattr(np, name)(a, **options),
+        lambda a: getattr(a * 2, name)(**options),
+    ):
+        fused = uf.fuse(function)
+        for _ in range(2):
+            assert said(lambda: fused(empty)) == said(lambda: function(empty))  # noqa: B023
+
+
+@pytest.mark.parametrize("code", ["f", "d"])
+def test_division_by_one_number_sets_no_flags_of_its_own(code: str) -> None:
+    """Quotients that are computed without the divider."""
+    limits = np.finfo(code)
+    quotient = uf.fuse(lambda x, y: x / y)
+    for odd in (
+        np.inf,
+        -np.inf,
+        np.nan,
+        limits.max,
+        limits.tiny,
+        limits.smallest_subnormal,
+        -0.0,
+        0.0,
+    ):
+        x = np.full(300, 7, code)
+        x[100] = odd
+        for divisor in (3.0, 0.3, 1e-20, 1e20, np.inf, 0.0, limits.smallest_subnormal):
+            y = np.array(divisor, code)
+            want = said(lambda x=x, y=y: x / y)
+            with np.errstate(under="warn"):
+                under = said(lambda x=x, y=y: x / y)
+                assert said(lambda x=x, y=y: quotient(x, y)) == under, (odd, divisor)
+            assert said(lambda x=x, y=y: quotient(x, y)) == want, (odd, divisor)

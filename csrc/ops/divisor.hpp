@@ -57,8 +57,10 @@ UFUSE_INLINE V operator/(V x, const Divisor<V>& by) {
   return UFUSE_TIER::fma(UFUSE_TIER::fma(-near, by.scale, x), by.inverse, near);
 }
 
-/// Quotients of any numbers by one, rounded as division rounds them: those of zeros and of numbers far from
-/// the limits of their type. `are_exact` says whether all that were asked for are such ones.
+#if !UFUSE_DEVICE_CODE
+/// Quotients of any numbers by one, rounded as division rounds them, where the numbers are zeros or far from
+/// the limits of their type: `look_at` all, ask `are_exact`, and only then compute them, since of others (an
+/// infinity) flags would be set that a division does not set.
 template <class V>
 class Quotients {
   using T = lane_t<V>;
@@ -82,20 +84,21 @@ class Quotients {
     const auto bits = bitcast<Bits>(by);  // of negative numbers more than of any positive one
     holds = bits >= kLeastDivisor && bits <= kMostDivisor;
   }
-  UFUSE_INLINE V of(V x) {
+  UFUSE_INLINE void look_at(V x) {
     const U magnitude = bitcast<U>(x) << 1, but_zero = magnitude - splat<U>(1);
     least_ = least_of(but_zero, least_);
     most_ = most_of(magnitude, most_);
+  }
+  UFUSE_INLINE bool are_exact() const {
+    return !any((least_ < splat<U>(static_cast<Bits>(2 * kLeast - 1))) |
+                (most_ > splat<U>(static_cast<Bits>(2 * kMost))));
+  }
+  UFUSE_INLINE V of(V x) const {
     const U sign = bitcast<U>(x) & splat<U>(static_cast<Bits>(Bits{1} << (8 * sizeof(T) - 1)));
     return bitcast<V>(bitcast<U>(x / by_) | sign);  // which a zero would lose
   }
   /// Of integers of 8 or 16 bits, whose zero has no sign.
   UFUSE_INLINE V of_small(V x) const { return x / by_; }
-  UFUSE_INLINE bool are_exact() const {
-    return !any((least_ < splat<U>(static_cast<Bits>(2 * kLeast - 1))) |
-                (most_ > splat<U>(static_cast<Bits>(2 * kMost))));
-  }
-
   bool holds;  // else by division
 
  private:
@@ -124,6 +127,7 @@ class Quotients {
   Divisor<V> by_;
   U least_ = splat<U>(static_cast<Bits>(~Bits{0})), most_ = splat<U>(Bits{0});
 };
+#endif
 
 template <class V>
 UFUSE_INLINE V inverse_of(V by) {

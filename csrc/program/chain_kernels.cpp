@@ -68,12 +68,12 @@ struct Accumulator {
     if constexpr (sizeof(F) == 64) {
       ops::Quotients<F> by(one);
       if (!by.holds) return false;
-      F quotient[G];
-      for_each<G>([&](auto k) __attribute__((always_inline)) {
-        quotient[k] = Small ? by.of_small(v[k]) : by.of(v[k]);
-      });
-      if (!Small && !by.are_exact()) return false;
-      for_each<G>([&](auto k) __attribute__((always_inline)) { v[k] = quotient[k]; });
+      if constexpr (!Small) {
+        for_each<G>([&](auto k) __attribute__((always_inline)) { by.look_at(v[k]); });
+        if (!by.are_exact()) return false;
+      }
+      for_each<G>([&](auto k)
+                      __attribute__((always_inline)) { v[k] = Small ? by.of_small(v[k]) : by.of(v[k]); });
       return true;
     } else {
       return false;

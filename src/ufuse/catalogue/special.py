@@ -14,7 +14,7 @@ SPECIAL: Final = (
     Operation(
         "power", same(FLOATS, 2), np.power, "a ** b", np.power, domain=(-20.0, 20.0), ulp=0.95
     ),
-    Operation("cbrt", same(FLOATS, 1), np.cbrt, "cube root", np.cbrt, ulp=0.51),
+    Operation("cbrt", same(FLOATS, 1), np.cbrt, "cube root", np.cbrt, ulp=0.51, scipy=("cbrt",)),
     Operation("hypot", same(FLOATS, 2), np.hypot, "sqrt(a**2 + b**2)", np.hypot, ulp=0.76),
     Operation(
         "erf",

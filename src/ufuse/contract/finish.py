@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..fusion import FusedFunction
 from ..fusion.arguments import Arguments
 from ..fusion.bound import BoundFunction
-from ..fusion.environment import Same
 from ..fusion.graph import Leaf
 from ..fusion.program import Program
+from ..fusion.reading import Same
 from ..fusion.runs import Run
 from ..fusion.specialisation import Specialisation, seen
 from .arithmetic import DType

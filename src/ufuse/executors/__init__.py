@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fusion.instructions import Reduction
 from ..fusion.program import Program
 from . import float_errors, reference
 
@@ -373,9 +374,20 @@ def watch() -> None:
         native.take_errors()
 
 
-def suspected() -> int:
-    """Return the floating-point errors suspected since `watch`; all of them without native code."""
-    return sum(float_errors.Errors) if native is None else native.take_errors()
+def suspected(program: Program | None) -> int:
+    """Return the floating-point errors suspected since `watch`, in what has also run `program`.
+
+    All of them where that has not run natively: NumPy clears what the processor says.
+    """
+    if native is None or (program is not None and native.as_run(program) is None):
+        return sum(float_errors.Errors)
+    errors: int = native.take_errors()
+    return errors
+
+
+def tell_of_nothing(reduction: Reduction, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Give NumPy's warnings of a reduction of no elements: means and variances have some."""
+    reference.reduce_as_numpy(reduction, np.empty(shape, dtype.newbyteorder("=")))
 
 
 def run_reported(

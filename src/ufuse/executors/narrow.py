@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..catalogue.floats import FLOAT_FORMATS, FloatFormat
 from ..fusion.instructions import EXPAND, Instruction, Reduction
-from ..fusion.program import Program, code_of
+from ..fusion.program import Program, code_of, dtype_of
 
 _FORMATS: Final[dict[str, FloatFormat]] = {
     "f2" if row.name == "float16" else row.name: row for row in FLOAT_FORMATS
@@ -47,10 +47,15 @@ class _Widening:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._zero = program.first_instruction  # the constant behind the others: not saturated
+        narrow = sum(code in _FORMATS for code, _ in program.constants)
+        self._last_constant = self._zero + narrow
         self._instructions: list[Instruction] = []
         self._codes: dict[int, int] = {}  # of a narrow value: where its codes are
         self._wide: dict[int, int] = {}  # and its float32
         self._same: dict[int, int] = {}  # of any other value: where it is
+        self._expanded: dict[
+            int, int
+        ] = {}  # an input of rows: where its float32 are beside full ones
 
     def result(self) -> Program | None:
         program = self._program
@@ -62,6 +67,12 @@ class _Widening:
             constants.append(("f4", np.float32(number)) if narrow else (code, number))
             (self._wide if narrow else self._same)[value] = value
         constants.append(("u4", np.uint32(0)))
+        # Codes too, for choices: encoded by an instruction they would be values of rows.
+        for value, (code, number) in enumerate(program.constants, program.first_constant):
+            if code in _FORMATS:
+                storage = _FORMATS[code].storage
+                self._codes[value] = len(program.inputs) + len(constants)
+                constants.append((storage, np.asarray(number, dtype_of(code)).view(storage)[()]))
         for value, instruction in enumerate(program.instructions, program.first_instruction):
             if not self._add(value, instruction):
                 return None
@@ -75,7 +86,7 @@ class _Widening:
 
     def _emit(self, operation: str | Reduction, code: str, *args: int) -> int:
         self._instructions.append(Instruction(operation, code, args))
-        return self._zero + len(self._instructions)
+        return self._last_constant + len(self._instructions)
 
     def _is_narrow(self, value: int) -> bool:
         return self._program.codes[value] in _FORMATS
@@ -99,6 +110,15 @@ class _Widening:
             self._wide[value] = self._emit(f"decode_{row.name}", "f4", self._codes[value])
         return self._wide[value]
 
+    def _beside(self, value: int, full: bool) -> int:
+        """Return an operand; inputs of rows stand beside full ones, but not what they decode to."""
+        wide = self._computed(value)
+        if not full or not self._is_narrow(value) or value not in self._program.rows:
+            return wide
+        if value not in self._expanded:
+            self._expanded[value] = self._emit(EXPAND, "f4", wide)
+        return self._expanded[value]
+
     def _round(self, value: int, wide: int) -> None:
         row = _FORMATS[self._program.codes[value]]
         self._codes[value] = self._emit(f"encode_{row.name}", row.storage, wide, self._zero)
@@ -117,7 +137,8 @@ class _Widening:
         elif operation == "cast":
             self._cast(value, code, args[0])
             return True
-        moved = [self._computed(arg) for arg in args]
+        full = operation != EXPAND and self._program.stages[value] == "full"
+        moved = [self._beside(arg, full) for arg in args]
         if code in _FORMATS:
             if operation in _OF_THE_FORMAT:
                 return False

@@ -1,10 +1,11 @@
 """What a trace depends on besides the arguments: variables, and what is reached from them.
 
 A trace holds the values that it found. Numbers, strings, None and arrays in global and enclosing
-variables are compared at each call, and so is what may be read of the objects, containers, classes
-and modules there: attributes, entries and elements, however deep. Of objects of the user's classes
-those attributes matter whose names are in the code: of the function, of functions that it names, of
-the classes' methods. A comparison takes microseconds, a trace a hundred times as long; where there
+variables are compared at each call (arrays by identity, and by their elements where NumPy may have
+computed with these while the function was traced), and so is what may be read of the objects,
+containers, classes and modules there (`reading`). Of objects of the user's classes those attributes
+matter whose names are in the code: of the function, of functions that it names, of the classes'
+methods. A comparison takes microseconds, a trace a hundred times as long; where there
 is more to compare than that is worth, each call is traced anew.
 """
 
@@ -12,30 +13,15 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import repeat
-from operator import is_
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    CodeType,
-    FunctionType,
-    MappingProxyType,
-    MemberDescriptorType,
-    ModuleType,
-)
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Final
+from weakref import ref
 
 import numpy as np
 
-#: Compared by value; by identity.
-_BY_VALUE: Final = (int, float, complex, np.generic, str, bytes, type(None))
-_BY_IDENTITY: Final = (np.ndarray, np.dtype, np.ufunc)
-_MAPPINGS: Final = (dict, MappingProxyType)
-_SEQUENCES: Final = (tuple, list, set, frozenset, deque)
-_CONTAINERS: Final = frozenset({*_MAPPINGS, *_SEQUENCES})
+from .reading import ANY_NAME, BY_IDENTITY, BY_VALUE, MISSING, Reader, held_by, root_of
+
 _ATTRIBUTES: Final = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")
 _WRITES: Final = ("STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR", "DELETE_SUBSCR")
 _WRITERS: Final = frozenset("append appendleft extend insert add update setdefault pop".split())
@@ -46,46 +32,28 @@ _NOT_IN_EXPRESSIONS: Final = frozenset(
     "__delitem__ __init_subclass__ __getstate__ __setstate__ __reduce__ __reduce_ex__ __copy__ "
     "__deepcopy__ __replace__".split()
 )
-_MISSING: Final = object()
 _KEPT: Final = 16  # objects of which what was found is kept, and so they are
 _FOLLOWED: Final = 500  # functions and classes; more were made anew, and are gone
-_MOST: Final = 300  # objects and containers in one key: some 0.3 ms, what a trace takes
-_DEEPEST: Final = 40  # in one another: each takes several of the interpreter's frames
+_MOST_WATCHED: Final = 1 << 20  # bytes of an array that is compared with what it was: some 0.1 ms
+_MOST_READ: Final = 1 << 12  # and of one that is read at each call as it is
 
 #: Their code reads nothing that changes, and there is much of it.
 _NUMERIC: Final = frozenset({"numpy", "scipy", "ufuse", "ml_dtypes"})
 _LIBRARIES: Final = _NUMERIC | sys.stdlib_module_names
-#: Of objects of these nothing is read: locks, logs, files, tasks.
-_TOOLS: Final = frozenset(
-    "threading logging queue concurrent multiprocessing asyncio io unittest weakref re".split()
-)
-#: Names in code that may stand for any attribute.
-_ANY_NAME: Final = frozenset({"getattr", "vars", "__dict__", "attrgetter", "asdict", "astuple"})
-
-
-class Same:
-    """Equal to itself alone."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.value is self.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
 
 
 class Environment:
     """What a function, what it wraps and what it calls may read besides the arguments."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        package = _root(getattr(function, "__module__", None))
+        package = root_of(getattr(function, "__module__", None))
         self._function = function
         self._package = None if package in _NUMERIC else package
         self._owned: dict[str, bool] = {}
         self.names: tuple[str, ...] = ()  # of attributes
         self.writes = False  # whether the code may change what it reads
+        self.arrays: dict[int, ref[np.ndarray[Any, Any]]] = {}  # that were reached, by id
+        self._watched: dict[int, ref[np.ndarray[Any, Any]]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -102,12 +70,12 @@ class Environment:
 
     def key(self) -> tuple[Any, ...]:
         """Return what stands for all values now: numbers by value, arrays by identity."""
-        found: tuple[Any, ...] = self._complete(None, _Reader.of_variables)
+        found: tuple[Any, ...] = self._complete(None, Reader.of_variables)
         return found
 
     def of(self, value: Any) -> Any:
         """Return what stands for what the code may read of an argument that is no array."""
-        if isinstance(value, (*_BY_VALUE, *_BY_IDENTITY, type)):
+        if isinstance(value, (*BY_VALUE, *BY_IDENTITY, type)):
             return None
         return self._complete(value, lambda reader: reader.read(value))
 
@@ -123,6 +91,33 @@ class Environment:
             found.append((unchanged, None, unchanged))
         return found
 
+    def watch(self, captured: Sequence[np.ndarray[Any, Any]]) -> bool:
+        """Compare the elements of arrays from now on that a trace may have computed with.
+
+        Those that it has `captured` are read at each call. What NumPy made of the others, and of
+        small ones where something was made of some, is part of the trace. Returns whether there are
+        any that were not watched before.
+        """
+        seen = [array for array in (held() for held in tuple(self.arrays.values()))
+                if array is not None]  # fmt: skip
+        made = [x for x in captured if not any(np.may_share_memory(x, array) for array in seen)]
+        new = False
+        for array in seen:
+            read = any(np.may_share_memory(array, x) for x in captured)
+            if array.nbytes > (_MOST_READ if read and made else 0 if read else _MOST_WATCHED):
+                continue
+            if not self.is_watched(array):
+                self._watched = {k: w for k, w in self._watched.items() if w() is not None}
+                self._watched[id(array)] = ref(array)
+                self._last = {}
+                new = True
+        return new
+
+    def is_watched(self, array: np.ndarray[Any, Any]) -> bool:
+        """Whether the elements of an array are compared."""
+        held = self._watched.get(id(array))
+        return held is not None and held() is array
+
     def reaches(self) -> bool:
         """Whether there is more to compare than the variables themselves."""
         return self._looked_at()[1]
@@ -132,14 +127,16 @@ class Environment:
         found: list[tuple[Any, str | None, Any]] = []
         reached = False
         for place, name, value in self.roots():
-            if isinstance(value, (*_BY_VALUE, *_BY_IDENTITY)) or _is_function(value):
+            if isinstance(value, np.ndarray) and self.is_watched(value):
+                reached = True
+            if isinstance(value, (*BY_VALUE, *BY_IDENTITY)) or _is_function(value):
                 if place is not None:
                     found.append((place, name, value))
             elif isinstance(value, ModuleType):
                 reached = reached or self.is_own(value.__name__)
             elif isinstance(value, type):
                 reached = reached or any(self.is_own(base.__module__) for base in value.__mro__)
-            elif value is not _MISSING:
+            elif value is not MISSING:
                 reached = True
         return found, reached
 
@@ -148,18 +145,18 @@ class Environment:
     def roots(self) -> Iterator[tuple[Any, str | None, Any]]:
         """Yield the places of variables, and their values."""
         for scope, name in tuple(self._variables):
-            yield scope, name, scope.get(name, _MISSING)
+            yield scope, name, scope.get(name, MISSING)
         for cell in tuple(self._cells):
             try:
                 yield cell, None, cell.cell_contents
             except ValueError:  # not yet assigned
-                yield cell, None, _MISSING
+                yield cell, None, MISSING
         for value in tuple(self._values):
             yield None, None, value
 
     def is_own(self, module: Any) -> bool:
         """Whether a module is not of a library, but for that of the function itself."""
-        root = _root(module)
+        root = root_of(module)
         if root not in self._owned:
             file = getattr(sys.modules.get(root), "__file__", None) or ""
             own = root not in _LIBRARIES and "site-packages" not in file
@@ -178,9 +175,9 @@ class Environment:
                 self._variables += [(plain.__globals__, name) for name in sorted(variables)]
                 self._cells += plain.__closure__ or ()
                 defaults = (*(plain.__defaults__ or ()), *(plain.__kwdefaults__ or {}).values())
-                self._values += [v for v in defaults if not isinstance(v, _BY_VALUE)]
+                self._values += [v for v in defaults if not isinstance(v, BY_VALUE)]
             self._followed[id(function)] = function  # last: others see what is complete
-            function = _held(plain).get("__wrapped__")
+            function = held_by(plain).get("__wrapped__")
 
     def follow_class(self, cls: type, *, made: bool) -> None:
         """Follow the methods and properties of a class that are named, or called by operators.
@@ -191,7 +188,7 @@ class Environment:
             return
         for name, value in tuple(vars(cls).items()):
             operator = name.startswith("__") and (made or name not in _NOT_IN_EXPRESSIONS)
-            if not operator and name not in self.names and _ANY_NAME.isdisjoint(self.names):
+            if not operator and name not in self.names and ANY_NAME.isdisjoint(self.names):
                 continue
             if isinstance(value, property):
                 self.follow(value.fget)
@@ -199,7 +196,7 @@ class Environment:
                 self.follow(getattr(value, "func", value))  # a cached_property's
         self._classes[cls] = count
 
-    def _complete(self, value: Any, read: Callable[[_Reader], Any]) -> Any:
+    def _complete(self, value: Any, read: Callable[[Reader], Any]) -> Any:
         """Read until no more code is found; what was found last is kept, by `value`."""
         known = self._last.get(id(value))
         if known is not None:
@@ -211,7 +208,7 @@ class Environment:
             self._begin()
         while True:
             followed = len(self._followed)
-            reader = _Reader(self)
+            reader = Reader(self)
             found = read(reader)
             if followed == len(self._followed):
                 break
@@ -219,140 +216,6 @@ class Environment:
             self._last = {}
         self._last[id(value)] = value, followed, reader.probes, found
         return found
-
-
-class _Reader:
-    """One walk over what can be reached.
-
-    Attributes
-    ----------
-    probes : list
-        Functions and their arguments: while all of them are true, another walk finds the same.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        self.probes: list[tuple[Callable[..., bool], tuple[Any, ...]]] = []
-        self._environment = environment
-        self._names = environment.names
-        self._all = not _ANY_NAME.isdisjoint(self._names)
-        self._seen: set[int] = set()
-        self._depth = 0
-
-    def of_variables(self) -> tuple[Any, ...]:
-        """Return what stands for each variable that matters, with its number."""
-        values = [value for _, _, value in self._environment.roots()]
-        self.probes.append((_variables_hold, (self._environment, values)))
-        read = ((n, self.read(value)) for n, value in enumerate(values) if value is not _MISSING)
-        return tuple((number, token) for number, token in read if token is not None)
-
-    def read(self, value: Any) -> Any:
-        """Return what stands for a value and for what is reached from it, if it can change."""
-        if isinstance(value, _BY_VALUE):
-            return type(value), repr(value)  # 0.0 is not -0.0
-        if isinstance(value, _BY_IDENTITY) or id(value) in self._seen:
-            return Same(value)
-        if isinstance(value, ModuleType):
-            own = self._environment.is_own(value.__name__)
-            return self._named(partial(vars, value), False) if own else None
-        self._seen.add(id(value))
-        if len(self._seen) > _MOST or self._depth > _DEEPEST:
-            self.probes.append((bool, (False,)))
-            return object()  # equal to no other
-        self._depth += 1
-        try:
-            return self._parts(value)
-        finally:
-            self._depth -= 1
-
-    def _parts(self, value: Any) -> tuple[Any, ...]:
-        kind = type(value)
-        parts: list[Any] = [kind if kind in _CONTAINERS else Same(value)]
-        if isinstance(value, _MAPPINGS):
-            parts.append(self._entries(lambda: value))
-        elif isinstance(value, _SEQUENCES):
-            parts.append(self._elements(value))
-        if kind not in _CONTAINERS:
-            parts += self._attributes(value)
-        return tuple(parts)
-
-    def _entries(self, mapping: Callable[[], Any]) -> tuple[Any, ...]:
-        keys, values = zip(*items, strict=True) if (items := tuple(mapping().items())) else ((), ())
-        self.probes.append((_entries_hold, (mapping, keys, values)))
-        return tuple((self.read(key), self.read(value)) for key, value in items)
-
-    def _elements(self, sequence: Any) -> tuple[Any, ...]:
-        values = tuple(sequence)
-        self.probes.append((_elements_hold, (sequence, values)))
-        return tuple(map(self.read, values))
-
-    def _named(self, attributes: Callable[[], Any], every: bool) -> tuple[Any, ...]:
-        """Return what stands for the attributes that the code has names of."""
-        if every or self._all:
-            return self._entries(attributes)
-        held = attributes()
-        found = [held.get(name, _MISSING) for name in self._names]
-        self.probes.append((_attributes_hold, (attributes, self._names, found)))
-        return tuple(
-            (name, self.read(value))
-            for name, value in zip(self._names, found, strict=True)
-            if value is not _MISSING
-        )
-
-    def _attributes(self, value: Any) -> Iterator[Any]:
-        """Yield what is reached from a function, a class or an object."""
-        held = _held(value)
-        if isinstance(value, type):
-            yield from self._classes(value.__mro__, made=True)
-        elif isinstance(value, partial):
-            yield from map(self.read, (value.func, value.args, value.keywords))
-        elif hasattr(type(value), "__self__"):  # a method
-            yield from map(self.read, (getattr(value, "__func__", None), value.__self__))
-        elif isinstance(value, FunctionType) or "__wrapped__" in held:
-            self._environment.follow(value)  # its variables are roots from now on
-            if isinstance(value, FunctionType):
-                yield self._named(partial(_held, value), False)
-        elif _root(type(value).__module__) not in _TOOLS and not _is_array(type(value)):
-            bases = type(value).__mro__[:-1]
-            own = all(self._environment.is_own(base.__module__) for base in bases)
-            yield self._named(partial(_held, value), not own)
-            yield from self._classes(bases, value)
-
-    def _classes(
-        self, bases: tuple[type, ...], instance: Any = None, *, made: bool = False
-    ) -> Iterator[Any]:
-        for base in bases:
-            if not self._environment.is_own(base.__module__):
-                continue
-            self._environment.follow_class(base, made=made)
-            yield self._named(partial(vars, base), False)
-            if instance is not None and "__slots__" in vars(base):
-                yield self._named(partial(_slots, base, instance), False)
-
-
-# --- whether a walk would find the same ----------------------------------------------------------
-
-
-def _variables_hold(environment: Environment, values: Sequence[Any]) -> bool:
-    return all(map(is_, (value for _, _, value in environment.roots()), values))
-
-
-def _attributes_hold(
-    attributes: Callable[[], Any], names: Sequence[str], values: Sequence[Any]
-) -> bool:
-    return all(map(is_, map(attributes().get, names, repeat(_MISSING)), values))
-
-
-def _entries_hold(mapping: Callable[[], Any], keys: Sequence[Any], values: Sequence[Any]) -> bool:
-    held = mapping()
-    return (
-        len(held) == len(keys)
-        and all(map(is_, tuple(held), keys))
-        and all(map(is_, tuple(held.values()), values))
-    )
-
-
-def _elements_hold(sequence: Any, values: Sequence[Any]) -> bool:
-    return len(sequence) == len(values) and all(map(is_, tuple(sequence), values))
 
 
 class _Unchanged:
@@ -372,32 +235,10 @@ def _is_function(value: Any) -> bool:
     """Whether a value is a function, of which only the variables may change."""
     if isinstance(value, BuiltinFunctionType):
         return value.__self__ is None or isinstance(value.__self__, ModuleType)
-    held = _held(value)
+    held = held_by(value)
     if isinstance(value, FunctionType):
         return not held or tuple(held) == ("__wrapped__",)
-    return _root(type(value).__module__) in _LIBRARIES and "__wrapped__" in held
-
-
-def _is_array(kind: type) -> bool:
-    return hasattr(kind, "__array__") or hasattr(kind, "__dlpack__")
-
-
-def _slots(base: type, instance: Any) -> dict[str, Any]:
-    slots = [name for name, v in vars(base).items() if isinstance(v, MemberDescriptorType)]
-    held = ((name, getattr(instance, name, _MISSING)) for name in slots)
-    return {name: value for name, value in held if value is not _MISSING}
-
-
-def _held(value: Any) -> Any:
-    """Return the dict of an object's own attributes, without running code of its class."""
-    try:
-        return object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-
-
-def _root(module: Any) -> str:
-    return module.partition(".")[0] if isinstance(module, str) else ""
+    return root_of(type(value).__module__) in _LIBRARIES and "__wrapped__" in held
 
 
 def _names(code: CodeType) -> tuple[set[str], set[str], bool]:
@@ -418,4 +259,4 @@ def _names(code: CodeType) -> tuple[set[str], set[str], bool]:
         if isinstance(constant, CodeType):
             more, others, write = _names(constant)
             variables, names, writes = variables | more, names | others, writes or write
-    return variables, names | (variables & _ANY_NAME), writes
+    return variables, names | (variables & ANY_NAME), writes

@@ -174,6 +174,7 @@ class FusedFunction(Mapped, ProgramCall):
         The lock is not held while tracing, which runs the user's code: that may wait for another
         thread, or fork. Threads may so trace the same twice; the first to be done is kept.
         """
+        compared = False
         while True:
             arguments = self._taken(args, kwargs)
             if not arguments.arrays:
@@ -186,6 +187,9 @@ class FusedFunction(Mapped, ProgramCall):
                 spec, epoch = self._look_up(key, arguments)
                 if spec is None:
                     traced = self._trace(arguments, args, kwargs)
+                    if not compared and self._environment.watch(traced.captured):
+                        compared = True  # by a key that says what those arrays hold
+                        continue
                     if self._environment.writes:  # what it has changed itself is no reason to trace
                         arguments = self._taken(args, kwargs)
                         key = (arguments.key, self._environment.key())
@@ -248,11 +252,18 @@ class FusedFunction(Mapped, ProgramCall):
 
         try:
             return specialise(self._function, arguments)
+        except ValueError as error:
+            text = str(error)
+            if "could not be broadcast together" not in text or "arguments have shapes" in text:
+                raise
+            given = zip(arguments.array_labels, arguments.shapes, strict=True)
+            named = ", ".join(f"{label} {shape}" for label, shape in given)
+            raise ValueError(f"{text}; the arguments have shapes {named}") from None
         except TypeError as error:
             # A string is an option, which the function may test; only where it has been computed
             # with does the trace complain of a str, without knowing whose it was.
-            given = [*zip(self._names, args, strict=False), *kwargs.items()]
-            strings = [(name, value) for name, value in given if type(value) is str]
+            passed = [*zip(self._names, args, strict=False), *kwargs.items()]
+            strings = [(name, value) for name, value in passed if type(value) is str]
             if type(error) is not TypeError or "(str)" not in str(error) or not strings:
                 raise
             names = " or ".join(repr(name) for name, _ in strings)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import operations
-from ..catalogue.dtypes import BY_CODE, UNSIGNED
+from ..catalogue.dtypes import BY_CODE, FLOATS, UNSIGNED
 from ..catalogue.rows import Operation as Row
 from .errors import trace_error, user_line
 from .instructions import Call, Contraction, Instruction, Operation, Reduction
@@ -190,6 +190,8 @@ class Graph:
         if row is not None:
             boolean = row.boolean if set(codes) == {"?"} else None
             return (self.emit(boolean or row.name, codes[-1], *args),)
+        if ufunc is np.divmod and dtypes[0].kind in "iu":
+            return tuple(self.emit(half, codes[0], *args) for half in ("floor_divide", "remainder"))
         name = _name_of(ufunc)
         if ufunc.nout == 1:
             return (self.emit(name, codes[-1], *args),)
@@ -211,6 +213,10 @@ class Graph:
             return args[0]
         if exact and name in ("isnan", "isinf", "isfinite"):
             return self.truth(args[0], name == "isfinite")
+        if name.startswith("logical_") and first != "?":
+            return self.emit(name, "?", *(self.cast(arg, np.dtype(bool)) for arg in args))
+        if name == "fabs" and first in FLOATS:
+            return self.emit("absolute", first, *args)
         return None
 
     def apply(self, row: Row, *args: int) -> int:

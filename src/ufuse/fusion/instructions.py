@@ -37,6 +37,9 @@ class Reduction:
         Of the state: where the finish starts.
     ddof : float
         Of a variance or deviation.
+    initial : bool
+        Whether the smallest or largest is compared with another value afterwards, so that it may be
+        of nothing.
     """
 
     reducer: str
@@ -44,6 +47,7 @@ class Reduction:
     axes: tuple[int, ...]
     component: int = 0
     ddof: float = 0.0
+    initial: bool = False
 
     def __str__(self) -> str:
         what = self.reducer if self.finish == "value" else f"{self.reducer}.{self.finish}"
@@ -61,7 +65,7 @@ class Reduction:
         for axis in self.axes:
             found[axis] = 1
         empty = any(shape[axis] == 0 for axis in self.axes) and 0 not in found
-        if empty and self.reducer in _NO_IDENTITY:
+        if empty and self.reducer in _NO_IDENTITY and not self.initial:
             raise ValueError(_NO_IDENTITY[self.reducer])
         return tuple(found)
 

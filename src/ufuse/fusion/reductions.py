@@ -17,6 +17,7 @@ from .graph import Graph
 from .instructions import Call, Reduction
 from .program import code_of
 from .shapes import Shape
+from .traced import Traced
 from .ufuncs import operand, value_in
 from .views import ALL, View
 
@@ -66,10 +67,11 @@ def _fold(
     finish: str = "value",
     component: int = 0,
     ddof: float = 0.0,
+    initial: bool = False,
 ) -> int:
     """Reduce a value of the type that is reduced; narrow floats come by way of wider ones."""
     written = _room().request.written_as(result, extreme=reducer in ("min", "max"))
-    reduction = Reduction(reducer, finish, axes, component, ddof)
+    reduction = Reduction(reducer, finish, axes, component, ddof, initial)
     return graph.cast(graph.reduce(reduction, code_of(written), value), result)
 
 
@@ -183,9 +185,11 @@ def extreme(
         value = graph.emit("where", graph.values[value].code, mask, value, start)
     code = _room().request.code_of(dtype)
     if code is None:
-        found = _called(name, x._new(value), axes, {})
+        known = start is not None and not isinstance(initial, Traced)
+        found = _called(name, x._new(value), axes, {"initial": initial} if known else {})
     else:
-        found = _fold(graph, _as_element(graph, value, code), axes, name, dtype)
+        element = _as_element(graph, value, code)
+        found = _fold(graph, element, axes, name, dtype, initial=start is not None)
     if start is not None:
         ufunc = np.maximum if name == "max" else np.minimum
         (found,) = graph.loop(ufunc, (found, start), (dtype,) * 3)
@@ -219,7 +223,7 @@ def index(name: str, x: Tracer, axis: Any = None, out: Any = None, *, keepdims: 
         value = graph.cast(value, np.dtype(np.uint8))
     code = _room().request.code_of(graph.dtype(value))
     if code is None:
-        options = {"axis": None if axis is None else axes[0], "keepdims": True}
+        options = {"axis": axes[0] if axis is not None and axes else None, "keepdims": True}
         found = call(name, x, reduced_shape, options)
     else:
         element = _as_element(graph, value, code)

@@ -196,6 +196,8 @@ class Specialisation:
             limits = integers_like(value) if type(value) is int else None
             if limits is None and (type(value) is int or source.code[0] != "f"):
                 return None
+            if source.code == "?":
+                return None  # whether it is zero, and not its bytes
             inputs.append((numbers[source.compute.index], type(value), limits))
         count = len(arrays) + len(numbers)
         if len({place for place, _, _ in inputs}) != count:
@@ -300,11 +302,14 @@ def execute(run: Step, arrays: Sequence[Any], function: str) -> None:
     if isinstance(run, Run):
         executors.run_reported(run.program, inputs, outputs, function)
     elif isinstance(run, ReduceRun):
+        if all(output.size for output in outputs) and not all(run.shape[a] for a in run.axes):
+            for reduction, output in zip(run.reductions, outputs, strict=True):
+                executors.tell_of_nothing(reduction, run.shape, output.dtype)
         executors.watch()
         reduce_room().run(
             run.program, inputs, run.shape, run.axes, run.reductions, run.operands, outputs
         )
-        if errors := executors.suspected():
+        if errors := executors.suspected(run.program):
             executors.float_errors.report_reductions(run, inputs, outputs, errors)
     else:
         reduce_room().call(run.call, inputs, *outputs)

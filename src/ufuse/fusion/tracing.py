@@ -46,6 +46,13 @@ class Tracer(NDArrayOperatorsMixin, TracedArray):
         name = f" {self._argument}" if self._argument else ""
         return f"<Tracer{name} of {self.dtype}, {self.ndim}-d>"
 
+    def __pow__(self, other: Any) -> Any:
+        is_array = self.ndim > 0 or self._argument is not None  # and no scalar of NumPy
+        numbers = is_array and self.dtype == np.bool_ and isinstance(other, (int, TracedScalar))
+        if numbers and other == 2:
+            return np.square(self)  # NumPy's operator does so, np.power does not
+        return np.power(self, other)
+
     # --- what a trace knows ------------------------------------------------------------------
 
     @property

@@ -29,12 +29,18 @@ def run(
     outputs: Sequence[Array],
 ) -> None:
     """Reduce what `program` makes of `inputs`, which broadcast to `shape`; see `ReduceRun`."""
+    if not all(output.dtype.isnative for output in outputs):  # which results are not written in
+        native = [np.empty(o.shape, o.dtype.newbyteorder("=")) for o in outputs]
+        run(program, inputs, shape, axes, reductions, operands, native)
+        for output, made in zip(outputs, native, strict=True):
+            output[...] = made
+        return
     count = math.prod(shape[axis] for axis in axes)
     if not all(output.size for output in outputs):
         return
     if count == 0:
         for reduction, output in zip(reductions, outputs, strict=True):
-            output[...] = of_nothing(reduction)
+            output[...] = of_nothing(reduction, output.dtype)
         return
     if program is None:
         values = [np.broadcast_to(inputs[0], shape)]
@@ -68,7 +74,7 @@ def reduced(reduction: Reduction, x: Array, dtype: DType) -> Array:
     if out.size and count:
         reference.reduce(x, axes, [slot(reduction, x, count, out)], None, False)
     elif out.size:
-        out[...] = of_nothing(reduction)
+        out[...] = of_nothing(reduction, dtype)
     return out
 
 
@@ -85,8 +91,15 @@ def slot(reduction: Reduction, value: Array, count: int, out: Array) -> Slot:
     )
 
 
-def of_nothing(reduction: Reduction) -> float | bool:
+def of_nothing(reduction: Reduction, dtype: DType) -> Any:
     """Return what a reduction of no elements gives."""
+    if reduction.reducer in ("min", "max"):  # with an initial value, which is to win
+        if dtype.kind == "b":
+            return reduction.reducer == "min"
+        if dtype.kind not in "iu":
+            return math.inf if reduction.reducer == "min" else -math.inf
+        limits = np.iinfo(dtype)
+        return limits.max if reduction.reducer == "min" else limits.min
     if reduction.finish in ("mean", "variance", "deviation"):
         return math.nan
     if reduction.finish == "logsumexp":

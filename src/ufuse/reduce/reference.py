@@ -320,7 +320,8 @@ def other(function: str, x: Array, dtype: DType, **keywords: Any) -> Array:
         # float16, bfloat16 and float8 stick or overflow in their own type (ml_dtypes#63).
         narrow = coding(dtype) is not None
         complex_spread = x.dtype.kind == "c" and dtype.kind == "f"  # its result alone is real
-        keywords["dtype"] = np.dtype(np.float64) if narrow else x.dtype if complex_spread else dtype
+        wide = np.dtype(np.float64) if narrow else x.dtype if complex_spread else dtype
+        keywords["dtype"] = wide.newbyteorder("=")  # NumPy refuses others
         if x.dtype.kind in "mM":  # which NumPy's functions take without
             del keywords["dtype"]
     with np.errstate(all="ignore"):
