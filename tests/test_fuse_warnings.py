@@ -404,3 +404,19 @@ def test_division_by_one_number_sets_no_flags_of_its_own(code: str) -> None:
                 under = said(lambda x=x, y=y: x / y)
                 assert said(lambda x=x, y=y: quotient(x, y)) == under, (odd, divisor)
             assert said(lambda x=x, y=y: quotient(x, y)) == want, (odd, divisor)
+
+
+def test_a_register_that_held_another_type_before_does_not_settle_what_an_integer_did() -> None:
+    a, c = np.arange(-34, 34).astype("i1"), (np.arange(68) % 3).astype("i4")
+    b = np.linspace(1, 2, 68, dtype="f4")
+
+    def left(a: Any, b: Any, c: Any) -> Any:
+        return np.fmod(np.remainder(a, c), np.square(b))
+
+    assert said(lambda: left(a, b, c)) == said(lambda: uf.fuse(left)(a, b, c)) != set()
+
+
+def test_reciprocals_of_integers_warn() -> None:
+    x = np.array([2, 0, 1])
+    fused = uf.fuse(lambda x: np.reciprocal(x))
+    assert said(lambda: fused(x)) == said(lambda: np.reciprocal(x))

@@ -77,12 +77,12 @@ class Quotients {
 
  public:
   explicit UFUSE_INLINE Quotients(T by) {
-    const V one = splat<V>(T{1});
-    by_.scale = splat<V>(by);
-    by_.inverse = one / by_.scale;
-    by_.rest = UFUSE_TIER::fma(-by_.scale, by_.inverse, one) * by_.inverse;
     const auto bits = bitcast<Bits>(by);  // of negative numbers more than of any positive one
     holds = bits >= kLeastDivisor && bits <= kMostDivisor;
+    const V one = splat<V>(T{1});
+    by_.scale = splat<V>(holds ? by : T{1});  // the inverse of a zero sets a flag
+    by_.inverse = one / by_.scale;
+    by_.rest = UFUSE_TIER::fma(-by_.scale, by_.inverse, one) * by_.inverse;
   }
   UFUSE_INLINE void look_at(V x) {
     const U magnitude = bitcast<U>(x) << 1, but_zero = magnitude - splat<U>(1);

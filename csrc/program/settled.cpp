@@ -57,7 +57,7 @@ unsigned spoken_for(const Values& result, const Values* operand, int count, std:
 void ProgramRun::apply_settled(std::size_t i, char* const* reg, std::int64_t elements) const {
   if (joined_[i]) return;
   const auto& step = program_.steps_[i];
-  const auto spec = [&](int r) { return program_.registers_[static_cast<std::size_t>(r)]; };
+  const KernelRow& row = kernels_.row(step.kernel);  // registers serve values of several types
   char* const out = reg[step.out];
   const auto size = static_cast<std::size_t>(elements) * sizeof(double);
   const ScratchFrame kept(size);
@@ -65,7 +65,7 @@ void ProgramRun::apply_settled(std::size_t i, char* const* reg, std::int64_t ele
   for (int a = 0; a < kMaxArity; ++a) {
     in[a] = reg[step.in[a]];
     if (a >= step.arity || in[a] != out) continue;
-    std::memcpy(kept.data(), out, static_cast<std::size_t>(elements << log2_size(spec(step.in[a]).dtype)));
+    std::memcpy(kept.data(), out, static_cast<std::size_t>(elements << log2_size(row.inputs[a])));
     in[a] = kept.data();
   }
   const unsigned before = float_errors();
@@ -77,13 +77,13 @@ void ProgramRun::apply_settled(std::size_t i, char* const* reg, std::int64_t ele
     Values operand[kMaxArity];
     int count = 0;
     for (int a = 0; a < step.arity; ++a) {
-      const DType dtype = spec(step.in[a]).dtype;
+      const DType dtype = row.inputs[a];
       if (!is_floating(dtype)) continue;
       const std::int64_t one = single_[step.in[a]] ? 0 : std::int64_t{1} << log2_size(dtype);
       operand[count++] = {in[a], one, dtype};
     }
-    const DType dtype = spec(step.out).dtype;
-    const bool casts = std::strcmp(kernels_.row(step.kernel).name, "cast") == 0;
+    const DType dtype = row.output;
+    const bool casts = std::strcmp(row.name, "cast") == 0;
     if (count > 0 && is_floating(dtype))
       errors = (errors & kUnderflow) | spoken_for({out, std::int64_t{1} << log2_size(dtype), dtype}, operand,
                                                   count, elements, errors & ~kUnderflow);

@@ -64,7 +64,7 @@ _SILENT: Final = frozenset(
     "logical_xor logical_not isnan isinf isfinite where nonzero".split()
 )
 #: Those of integers that it warns of.
-_OF_INTEGERS: Final = ("floor_divide", "remainder", "fmod")
+_OF_INTEGERS: Final = ("floor_divide", "remainder", "fmod", "reciprocal")
 #: Those with poles.
 _POLES: Final = frozenset(
     "divide reciprocal floor_divide remainder fmod log log2 log10 log1p atanh power".split()
