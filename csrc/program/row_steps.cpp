@@ -1,8 +1,8 @@
 // Steps over rows that are treated one by one, in pieces where memory is the limit: between two of them
 // results go past the caches, and lines of the next tile are asked for. Both then happen while something is
-// computed: on a core of a Granite Rapids layer norms of rows of 1024 float32 take 13.4 ms so for 64 MB, softmax
-// 12.8 and a norm to int8 11.3; with a tile read when it is needed and stored as a whole 16, 17.1 and 14.3; from
-// and to its second cache 7.0, 7.6 and 7.5.
+// computed: on a core of a Granite Rapids layer norms of rows of 1024 float32 take 13.4 ms so for 64 MB,
+// softmax 12.8 and a norm to int8 11.3; with a tile read when it is needed and stored as a whole 16, 17.1
+// and 14.3; from and to its second cache 7.0, 7.6 and 7.5.
 #include <algorithm>
 #include <bit>
 

@@ -50,8 +50,8 @@ _WORDS: Final = {
 _NAMES: Final = {error: word for word, error in _WORDS.items()}
 _MODES: Final = {error: (error.name or "").lower() for error in Errors}
 
-#: Elements of a tile. `log(a) / b + 2 * sqrt(a)` of 4 million float32 takes 1.9 ms, and 7.0 with one
-#: 0 in the middle; 9.2 with tiles of 16 K, 6.7 with 256 K.
+#: Elements of a tile. `log(a) / b + 2 * sqrt(a)` of 4 million float32 takes 1.9 ms, and 7.0 with
+#: one 0 in the middle; 9.2 with tiles of 16 K, 6.7 with 256 K.
 _TILE: Final = 1 << 16
 
 #: Elements that a reduction is given to NumPy with; of more, its result says what went wrong.
@@ -69,7 +69,7 @@ _OF_INTEGERS: Final = ("floor_divide", "remainder", "fmod", "reciprocal")
 _POLES: Final = frozenset(
     "divide reciprocal floor_divide remainder fmod log log2 log10 log1p atanh power".split()
 )
-#: Operations that native kernels compute by the instruction that NumPy takes: its flags are NumPy's.
+#: Operations that native kernels compute by the instruction that NumPy takes: with its flags.
 _EXACT: Final = frozenset(
     "add subtract multiply divide sqrt square reciprocal negative absolute floor ceil trunc rint "
     "sign signbit copysign where equal not_equal isnan isinf isfinite logical_and logical_or "
@@ -281,13 +281,13 @@ def _known(program: Program, errors: int, wide: bool) -> tuple[tuple[Errors, str
     """Return what a native run with these flags has done wrong, or None where they do not tell."""
     if not _is_exact(program, wide):
         return None
-    known = []
+    known: list[tuple[Errors, str]] = []
     for error in Errors:
         if error & errors:
             names = _speakers(program, error)
             if len(names) != 1:
                 return None
-            known.append((error, *names))
+            known.append((error, next(iter(names))))
     return tuple(known)
 
 
