@@ -315,12 +315,13 @@ class _Call:
         return _row_values(self._request, self._compute, *wanted)
 
     def fill(self, function: Any, *row_values: Array) -> None:
-        """Write ``function(x, *row_values)`` to the result."""
+        """Write ``function(x, *row_values)`` to the result, silently as SciPy's are."""
         x = self._request.x.astype(self._compute, copy=False)
-        if self.result.dtype == self._compute:
-            function(x, *row_values, out=self.result)
-        else:
-            self.result[...] = function(x, *row_values)
+        with np.errstate(all="ignore"):
+            if self.result.dtype == self._compute:
+                function(x, *row_values, out=self.result)
+            else:
+                self.result[...] = function(x, *row_values)
 
     def answer(self) -> Any:
         if self._out is None:
